@@ -1,0 +1,1 @@
+from ngdsym.prover import prove
