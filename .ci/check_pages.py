@@ -1,0 +1,208 @@
+"""Open every page of a built book in headless Chromium that can reach no host, and report what goes wrong.
+
+    python .ci/check_pages.py _build/html [--shots FOLDER]
+
+A page fails on a request that leaves it, a formula MathJax refuses or leaves untypeset, a script error, a
+local link or picture that leads nowhere, or a body wider than a phone. Only the standard library is used:
+Chromium is driven through its debugging pipe (file descriptors 3 and 4, messages ended by a zero byte).
+"""
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import os
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-extensions",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--remote-debugging-pipe",
+    "--host-resolver-rules=MAP * ~NOTFOUND", "--allow-file-access-from-files",
+]
+SCREENS = {"wide": (1280, 900), "phone": (390, 844)}
+TYPESET = "window.MathJax?.startup?.promise?.then(() => true) ?? true"
+INSPECT = r"""(() => {
+  const all = (query) => [...document.querySelectorAll(query)];
+  const formulas = all(".math").filter((node) => /\\[([]/.test(node.textContent));
+  return {
+    refused: all("mjx-merror, [data-mjx-error]").map((n) => n.getAttribute("data-mjx-error") || n.textContent),
+    untypeset: formulas.filter((n) => !n.querySelector("mjx-container")).map((n) => n.textContent.trim()),
+    broken: all("img").filter((n) => n.complete && !n.naturalWidth && n.getAttribute("src")).map((n) => n.src),
+    nameless: all("article img:not([alt]), article img[alt='']").map((n) => n.src),
+    hints: all("link[rel~=preconnect], link[rel~=dns-prefetch], link[rel~=prefetch]").map((n) => n.href),
+    links: all("a[href]").map((n) => n.href),
+    typeset: all("mjx-container").length,
+  };
+})()"""
+OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+class Browser:
+    """Chromium at the other end of two pipes."""
+
+    def __init__(self, executable: str, profile: str) -> None:
+        to_browser, self._out = os.pipe()
+        self._in, from_browser = os.pipe()
+        command = 'in=$1 out=$2; shift 2; exec "$@" 3<&"$in" 4>&"$out"'
+        self.process = subprocess.Popen(
+            ["bash", "-c", command, "bash", str(to_browser), str(from_browser), executable, *FLAGS,
+             f"--user-data-dir={profile}"],
+            pass_fds=(to_browser, from_browser), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        os.close(to_browser)
+        os.close(from_browser)
+        self._buffer, self._last = b"", 0
+        self.events: list[dict] = []
+
+    def call(self, method: str, session: str | None = None, timeout: float = 60, **params: object) -> dict:
+        self._last += 1
+        message = {"id": self._last, "method": method, "params": params} | ({"sessionId": session} if session else {})
+        os.write(self._out, json.dumps(message).encode() + b"\0")
+        answer = self._until(lambda reply: reply.get("id") == self._last, timeout, method)
+        if "error" in answer:
+            raise RuntimeError(f"{method}: {answer['error']['message']}")
+        return answer["result"]
+
+    def wait_for(self, event: str, timeout: float = 60) -> None:
+        if not any(seen["method"] == event for seen in self.events):
+            self._until(lambda reply: reply.get("method") == event, timeout, event)
+
+    def drain(self, seconds: float) -> None:
+        """Collect the events of the next `seconds`."""
+        try:
+            self._until(lambda reply: False, seconds, "")
+        except TimeoutError:
+            pass
+
+    def _until(self, wanted, timeout: float, what: str) -> dict:
+        deadline = time.monotonic() + timeout
+        while True:
+            while b"\0" in self._buffer:
+                raw, self._buffer = self._buffer.split(b"\0", 1)
+                reply = json.loads(raw)
+                if "method" in reply:
+                    self.events.append(reply)
+                if wanted(reply):
+                    return reply
+            if not select.select([self._in], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                raise TimeoutError(f"Chromium did not answer: {what}")
+            chunk = os.read(self._in, 1 << 20)
+            if not chunk:
+                raise RuntimeError("Chromium ended unexpectedly")
+            self._buffer += chunk
+
+    def close(self) -> None:
+        self.call("Browser.close")
+        self.process.wait(timeout=30)
+
+
+def inspect(browser: Browser, page: Path, shots: Path | None) -> tuple[list[str], dict]:
+    """Return what is wrong with a page, and what it holds."""
+    browser.events.clear()
+    target = browser.call("Target.createTarget", url="about:blank")["targetId"]
+    session = browser.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+
+    def evaluate(script: str) -> object:
+        return browser.call("Runtime.evaluate", session, expression=script, awaitPromise=True,
+                            returnByValue=True)["result"].get("value")
+
+    browser.call("Target.setAutoAttach", session, autoAttach=True, waitForDebuggerOnStart=False, flatten=True)
+    for domain in ("Page", "Network", "Runtime", "Log"):
+        browser.call(f"{domain}.enable", session)
+    browser.call("Page.navigate", session, url=page.as_uri())
+    browser.wait_for("Page.loadEventFired")
+    evaluate(TYPESET)
+    browser.drain(0.3)
+    found = evaluate(INSPECT)
+    wrong = [f"request to {url}" for url in sorted(outside(browser.events, found["hints"]))]
+    wrong += [f"script error: {text}" for text in script_errors(browser.events)]
+    for kind in ("refused", "untypeset", "broken", "nameless"):
+        wrong += [f"{kind}: {item}" for item in found[kind]]
+    for screen, (width, height) in SCREENS.items():
+        browser.call("Emulation.setDeviceMetricsOverride", session, width=width, height=height,
+                     deviceScaleFactor=1, mobile=screen == "phone")
+        browser.drain(0.1)
+        if (excess := evaluate(OVERFLOW)) > 0:
+            wrong.append(f"{excess} pixels wider than the {screen} screen")
+        for theme in ("light", "dark") if shots else ():
+            evaluate(f"document.documentElement.dataset.theme = document.documentElement.dataset.mode = '{theme}'")
+            browser.drain(0.4)
+            picture = browser.call("Page.captureScreenshot", session, captureBeyondViewport=True,
+                                   clip={"x": 0, "y": 0, "width": width, "scale": 1,
+                                         "height": min(16000, evaluate("document.documentElement.scrollHeight"))})
+            (shots / f"{page.stem}-{screen}-{theme}.png").write_bytes(base64.b64decode(picture["data"]))
+    browser.call("Target.closeTarget", targetId=target)
+    return wrong, found
+
+
+def outside(events: list[dict], hints: list[str]) -> set[str]:
+    urls = {event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"}
+    urls |= {event["params"]["url"] for event in events if event["method"] == "Network.webSocketCreated"}
+    return {url for url in urls | set(hints) if urlsplit(url).scheme not in ("file", "data", "blob", "about")}
+
+
+def script_errors(events: list[dict]) -> list[str]:
+    errors = []
+    for event in events:
+        params = event["params"]
+        if event["method"] == "Runtime.exceptionThrown":
+            details = params["exceptionDetails"]
+            errors.append(details.get("exception", {}).get("description") or details["text"])
+        elif event["method"] == "Runtime.consoleAPICalled" and params["type"] in ("error", "assert"):
+            errors.append(" ".join(str(arg.get("value", arg.get("description"))) for arg in params["args"]))
+        elif event["method"] == "Log.entryAdded" and params["entry"]["level"] == "error":
+            errors.append(f"{params['entry']['text']} {params['entry'].get('url', '')}")
+    return errors
+
+
+def dead_links(page: Path, links: list[str], anchors: dict[Path, str]) -> list[str]:
+    dead = []
+    for link in sorted(set(links)):
+        parts = urlsplit(link)
+        if parts.scheme != "file":
+            continue
+        path, anchor = Path(unquote(parts.path)), unquote(parts.fragment)
+        if not path.is_file():
+            dead.append(f"dead link: {link}")
+        elif anchor and path.suffix == ".html":
+            text = anchors.setdefault(path, path.read_text(encoding="utf-8"))
+            if f'id="{anchor}"' not in text and f'name="{anchor}"' not in text:
+                dead.append(f"dead anchor: {link}")
+    return dead
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--shots", type=Path, help="also write a picture of every page, screen and theme here")
+    arguments = parser.parse_args()
+    root = arguments.folder.resolve()
+    pages = [page for page in sorted(root.rglob("*.html")) if "_static" not in page.parts]
+    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not pages or executable is None:
+        sys.exit(f"no page below {root}" if not pages else "Chromium is not installed")
+    if arguments.shots:
+        arguments.shots.mkdir(parents=True, exist_ok=True)
+    failed, formulas, anchors = 0, 0, {}
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        browser = Browser(executable, profile)
+        for page in pages:
+            wrong, found = inspect(browser, page, arguments.shots)
+            wrong += dead_links(page, found["links"], anchors)
+            formulas += found["typeset"]
+            failed += bool(wrong)
+            for problem in wrong:
+                print(f"{page.relative_to(root)}: {problem}")
+        browser.close()
+    print(f"{len(pages)} pages, {formulas} formulas, {failed} pages with problems")
+    return 1 if failed or not formulas else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
