@@ -1,0 +1,209 @@
+"""From programs to torch source: typed functions whose docstring is the formula they compute."""
+from __future__ import annotations
+
+import ast
+import textwrap
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Container
+
+from sympy import Expr, MatrixSymbol, latex
+
+from ngdsym.lower import Node
+from ngdsym.symbols import MEANING
+
+if TYPE_CHECKING:
+    from ngdsym.rule import Rule
+
+WIDTH = 110
+INLINE = 84
+"""Longest expression that is written inside another one instead of getting a name."""
+
+PRIMITIVES = Path(__file__).with_name("primitives.py")
+HEAD = """from __future__ import annotations
+
+import torch
+from torch import Tensor"""
+ORDER = ("Lambda_tilde", "Lambda", "lam")
+
+
+def emit_rule(rule: Rule, prefix: str = "") -> str:
+    """Source of `{prefix}factorise` and `{prefix}apply`."""
+    value = rule.program[1]
+    kept = carried(value)
+    title = (rule.title or rule.name) + (f" (Eq. {rule.equation})" if rule.equation else "")
+    slow_flops, fast_flops = rule.flops()
+    formula = rf"\Delta W = {latex(rule.expression)}"
+    shapes = {symbol.name: symbol.shape for symbol in rule.expression.atoms(MatrixSymbol)}
+
+    slow = Function(f"{prefix}factorise", "tuple[Tensor, ...]", f"Slow part of {title}.", formula, slow_flops)
+    slow.inputs(kept, shapes)
+    names = slow.compute(kept)
+    slow.result = f"State for `{prefix}apply`: {', '.join(names)}." if names else "The empty state."
+    slow.lines.append(f"return {pack(names)}")
+
+    fast = Function(f"{prefix}apply", "Tensor", f"{title[0].upper()}{title[1:]}: ΔW for learning rate 1.", formula,
+                    fast_flops, result=f"ΔW, shaped like `{rule.gradient.name}`.")
+    fast.inputs([rule.program[0].input(rule.gradient)], shapes)
+    fast.parameters["state"] = "tuple[Tensor, ...]", f"What `{prefix}factorise` returned."
+    if kept:
+        fast.lines.append(f"{pack(names)} = state")
+        fast.names.update(zip(kept, names))
+    fast.inputs([value], shapes)
+    fast.lines.append(f"return {fast.expression(value)}")
+    return f"{slow.source()}\n\n\n{fast.source()}\n"
+
+
+def emit_module(functions: list[str], head: str, tail: str = "") -> str:
+    """Module of `functions`, with those primitives that they use."""
+    body = "\n\n".join(functions)
+    tree = ast.parse(PRIMITIVES.read_text())
+    used = called(ast.parse(body))
+    primitives = [ast.get_source_segment(PRIMITIVES.read_text(), f) for f in tree.body
+                  if isinstance(f, ast.FunctionDef) and f.name in used]
+    return "\n\n\n".join(part.strip("\n") for part in [head, *primitives, *functions, tail] if part) + "\n"
+
+
+@dataclass
+class Function:
+    """A function under construction."""
+
+    name: str
+    returns: str
+    summary: str
+    formula: str
+    flops: Expr
+    result: str = ""
+    parameters: dict[str, tuple[str, str]] = field(default_factory=dict)
+    names: dict[Node, str] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+
+    def inputs(self, roots: list[Node], shapes: dict[str, tuple]) -> None:
+        """Declare the matrices and scalars that `roots` need beyond what has a name."""
+        nodes = live_nodes(roots, self.names)
+        matrices = {node.template for node in nodes if node.is_input and node not in self.names}
+        scalars = {name for node in nodes for name in node.scalars}
+        for name in sorted(matrices, key=canonical) + sorted(scalars, key=canonical):
+            size = f"`[..., {', '.join(map(str, shapes[name]))}]`. " if name in shapes else ""
+            kind = "Tensor" if name in shapes else "int" if name == "L" else "float"
+            self.parameters[name] = kind, size + MEANING.get(name, "")
+        self.names.update({node: node.template for node in nodes if node.is_input})
+
+    def compute(self, roots: list[Node]) -> list[str]:
+        """Write lines that compute `roots`; return their names."""
+        self.uses = uses(roots, self.names)
+        return [self.assign(root) for root in roots]
+
+    def assign(self, node: Node) -> str:
+        """Name of `node`, computed in a line of its own if it has none yet."""
+        if node not in self.names:
+            text, name, count = self.text(node), node.label, 1
+            while name in self.names.values():
+                count += 1
+                name = f"{node.label}_{count}"
+            self.lines.append(f"{name} = {text}")
+            self.names[node] = name
+        return self.names[node]
+
+    def expression(self, root: Node) -> str:
+        """Expression for `root`, after lines for the parts of it that need a name."""
+        self.uses = uses([root], self.names)
+        return self.names.get(root) or self.text(root)
+
+    def text(self, node: Node) -> str:
+        """Right-hand side for `node`; operands used once are written in place unless that gets too long."""
+        operands = []
+        for arg in node.args:
+            if arg in self.names or self.uses[arg] > 1:
+                operands.append(self.assign(arg))
+                continue
+            text = self.text(arg)
+            if len(text) > INLINE:
+                self.uses[arg] = 2
+                text = self.assign(arg)
+            operands.append(text)
+        return ast.unparse(ast.parse(node.template.format(*(f"({text})" for text in operands)), mode="eval"))
+
+    def source(self) -> str:
+        params = ", ".join(f"{name}: {kind}" for name, (kind, _) in self.parameters.items())
+        head = f"def {self.name}({params}) -> {self.returns}:"
+        if len(head) > WIDTH:
+            head = f"def {self.name}(\n    {params}\n) -> {self.returns}:"
+        documented = [line for name, (kind, meaning) in self.parameters.items()
+                      for line in (f"{name} : {kind}", f"    {meaning}")]
+        fails = any("cholesky(" in line for line in self.lines)
+        sections = [
+            f'r"""{self.summary}', *wrap(self.formula), f"FLOPs: {plain(self.flops)}, per member of the batch.",
+            *(section("Parameters", documented) if documented else []),
+            *section("Returns", [self.returns, f"    {self.result}"]),
+            *(section("Raises", ["torch.linalg.LinAlgError", "    If a damped factor is not positive definite."])
+              if fails else []),
+        ]
+        return head + "\n" + textwrap.indent("\n".join([*sections, '"""', *self.lines]), "    ")
+
+
+# --- the graph --------------------------------------------------------------------------------------------------------
+
+def live_nodes(roots: list[Node], stop: Container[Node] = ()) -> list[Node]:
+    """Nodes that `roots` are computed from, operands first, without those below a node in `stop`."""
+    found: dict[Node, None] = {}
+
+    def visit(node: Node) -> None:
+        if node not in found:
+            if node not in stop:
+                for arg in node.args:
+                    visit(arg)
+            found[node] = None
+
+    for root in roots:
+        visit(root)
+    return [node for node in found if node not in stop]
+
+
+def uses(roots: list[Node], stop: Container[Node]) -> Counter[Node]:
+    """How often each node is an operand in the computation of `roots`."""
+    return Counter(arg for node in live_nodes(roots, stop) for arg in node.args)
+
+
+def carried(value: Node) -> list[Node]:
+    """Slow nodes that a fast one needs: the state handed from `factorise` to `apply`."""
+    if not value.fast:
+        return [value]
+    found: dict[Node, None] = {}
+    for node in live_nodes([value]):
+        if node.fast:
+            found.update(dict.fromkeys(arg for arg in node.args if not arg.fast))
+    return list(found)
+
+
+# --- text -------------------------------------------------------------------------------------------------------------
+
+def pack(names: list[str]) -> str:
+    """Tuple of names as written on either side of an assignment."""
+    return f"{names[0]}," if len(names) == 1 else ", ".join(names) or "()"
+
+
+def canonical(name: str) -> tuple[int, str]:
+    """Order of parameters: Λ̃, Λ, λ, then by name."""
+    return ORDER.index(name) if name in ORDER else len(ORDER), name
+
+
+def section(title: str, lines: list[str]) -> list[str]:
+    return ["", title, "-" * len(title), *lines]
+
+
+def wrap(formula: str) -> list[str]:
+    """Formula as a displayed equation, broken at spaces."""
+    lines = textwrap.wrap(formula, WIDTH - 10, break_long_words=False, break_on_hyphens=False)
+    return ["", ".. math::", "", *("    " + line for line in lines), ""]
+
+
+def plain(polynomial: Expr) -> str:
+    """Polynomial as read in print: `m³/3 + 2·m·n²`."""
+    return str(polynomial).replace("**2", "²").replace("**3", "³").replace("*", "·")
+
+
+def called(tree: ast.AST) -> set[str]:
+    """Names of the functions called in `tree`."""
+    return {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}

@@ -1,0 +1,323 @@
+"""From a SymPy matrix expression to a straight-line program in two binding times.
+
+Every node of the program is a line of torch. A node that depends on the gradient is *fast* and runs at every step; all
+others are *slow* and run when the factors are refreshed, so that their cost counts 1/`reuse`. The lowering follows
+the assumptions in the types of the symbols: an inverse of a positive definite matrix is a Cholesky factor and two
+triangular solves, or a cached inverse where that is cheaper; a real power of a symmetric matrix is an
+eigendecomposition; an inverse of a matrix that may be singular is refused. Products are associated by cost.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from sympy import Add, Expr, Identity, Integer, MatAdd, MatMul, MatPow, MatrixSymbol, Mul, Pow, Rational, S, Symbol
+from sympy import Trace, Transpose, sympify
+from sympy.matrices.expressions.matexpr import MatrixExpr
+
+from ngdsym.symbols import Pinv, Polar, k, positive
+
+SOLVE_WEIGHT = Rational(3, 2)
+"""Time of a FLOP in a triangular solve, in units of one in a matrix product (1.1 at width 784, 5 at width 20)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One operation: `template` with `{0}`, `{1}` … for `args`; a leaf is an input and its template the input's name."""
+
+    template: str
+    args: tuple[Node, ...]
+    scalars: frozenset[str]
+    fast: bool
+    flops: Expr
+    label: str
+
+    @property
+    def is_input(self) -> bool:
+        return not self.args
+
+
+class Program:
+    """Nodes of one expression; equal operations on equal operands are one node.
+
+    Parameters
+    ----------
+    gradient : MatrixSymbol
+        The quantity that changes at every step.
+    reuse : int
+        How often the slow part is used before it is computed anew.
+    sized : dict
+        For each size that a scalar may mention, an input with that many columns.
+    """
+
+    def __init__(self, gradient: MatrixSymbol, reuse: int, sized: dict[Symbol, MatrixSymbol]):
+        self.gradient, self.reuse, self.sized = gradient, reuse, sized
+        self.nodes: dict[tuple, Node] = {}
+        self.inputs: dict[str, Node] = {}
+
+    def node(self, template: str, *args: Node, flops: Expr = S.Zero, label: str, scalars=frozenset()) -> Node:
+        key = (template, tuple(map(id, args)))
+        if key not in self.nodes:
+            fast = any(arg.fast for arg in args)
+            self.nodes[key] = Node(template, args, frozenset(scalars), fast, sympify(flops), label)
+        return self.nodes[key]
+
+    def input(self, symbol: MatrixSymbol) -> Node:
+        if symbol.name not in self.inputs:
+            fast = symbol == self.gradient
+            self.inputs[symbol.name] = Node(symbol.name, (), frozenset(), fast, S.Zero, symbol.name)
+        return self.inputs[symbol.name]
+
+    # --- matrices -------------------------------------------------------------------------------------------------
+
+    def lower(self, matrix: MatrixExpr) -> Node:
+        """Node that holds `matrix`.
+
+        Raises
+        ------
+        ValueError
+            For an inverse or negative power of a matrix that may be singular, or a fractional power of one that is
+            not known to be symmetric and positive.
+        """
+        if isinstance(matrix, MatrixSymbol):
+            return self.input(matrix)
+        if isinstance(matrix, Transpose):
+            arg = self.lower(matrix.arg)
+            return self.node("{0}.mT", arg, label=f"{arg.label}_t")
+        if isinstance(matrix, MatAdd):
+            return self.sum(matrix)
+        if isinstance(matrix, MatMul):
+            return self.product(matrix)
+        if isinstance(matrix, MatPow):
+            return self.inverse(matrix) if matrix.exp == -1 else self.power(matrix.base, matrix.exp)
+        if isinstance(matrix, Pinv):
+            return self.pseudo_power(matrix.arg, S.NegativeOne)
+        if isinstance(matrix, Polar):
+            rows, columns = matrix.shape
+            arg = self.lower(matrix.arg)
+            return self.node("polar({0})", arg, flops=20 * rows * columns * min_size(rows, columns), label="polar_factor")
+        raise TypeError(f"cannot lower {type(matrix).__name__}: {matrix}; use sums, products, powers, Pinv and Polar")
+
+    def sum(self, matrix: MatAdd) -> Node:
+        """Sum of matrices; multiples of the identity come last, shaped like what they are added to."""
+        terms = [split_scale(term) for term in matrix.args]
+        terms.sort(key=lambda term: (isinstance(term[1], Identity), _negative(term[0])))
+        size = matrix.shape[0] * matrix.shape[1]
+        total: Node | None = None
+        for scale, term in terms:
+            if isinstance(term, Identity):
+                if total is None:
+                    raise ValueError(f"{matrix} is a multiple of the identity: use the scalar instead")
+                node = self.node("identity_like({0})", total, label="identity")
+                cost = matrix.shape[0]
+            else:
+                node, cost = self.lower(term), size
+            if total is None:
+                total = self.scaled(scale, node, size)
+                continue
+            sign, scale = ("-", -scale) if _negative(scale) else ("+", scale)
+            total = self.node(f"{{0}} {sign} {{1}}", total, self.scaled(scale, node, cost), flops=cost,
+                              label=f"damped_{total.label}" if isinstance(term, Identity) else f"{total.label}_sum")
+        return total
+
+    def scaled(self, scale: Expr, node: Node, size: Expr) -> Node:
+        """`scale · node`, dividing by the denominator."""
+        if scale == 1:
+            return node
+        numerator, denominator = (scale, S.One) if scale.is_Number else scale.as_numer_denom()
+        label = f"{node.label}_scaled"
+        if numerator == -1:
+            node = self.node("-{0}", node, flops=size, label=label)
+        elif numerator != 1:
+            text, traces, scalars = self.scalar(numerator)
+            node = self.node(f"({text}) * {{{len(traces)}}}", *traces, node, flops=size, scalars=scalars, label=label)
+        if denominator != 1:
+            text, traces, scalars = self.scalar(denominator)
+            node = self.node(f"{{{len(traces)}}} / ({text})", *traces, node, flops=size, scalars=scalars, label=label)
+        return node
+
+    def inverse(self, matrix: MatPow) -> Node:
+        """Explicit inverse of a positive definite matrix."""
+        size = matrix.shape[0]
+        return self.node("torch.cholesky_inverse({0})", self.cholesky(matrix.base), flops=2 * size**3 / 3,
+                         label=f"inverse_{letter(matrix.base)}")
+
+    def cholesky(self, base: MatrixExpr) -> Node:
+        require_definite(base)
+        return self.node("cholesky({0})", self.lower(base), flops=base.shape[0]**3 / 3, label=f"chol_{letter(base)}")
+
+    def power(self, base: MatrixExpr, exponent: Expr) -> Node:
+        """Power of a symmetric positive matrix by eigh; a positive integer power is a product."""
+        if exponent.is_Integer and 1 < exponent <= 3:
+            return self.product(MatMul(*[base] * int(exponent), evaluate=False))
+        if isinstance(base, Pinv) and positive(base.arg):
+            return self.pseudo_power(base.arg, -exponent)
+        kind = positive(base)
+        if kind is None:
+            raise ValueError(
+                f"({base})**({exponent}) needs a symmetric positive semidefinite matrix, and {base} is not known to be "
+                "one: declare it with PSD or PD, or write it as A.T*A"
+            )
+        if exponent.is_negative:
+            require_definite(base, exponent)
+        return self.spectral("definite_power" if kind == "pd" else "semidefinite_power", base, exponent)
+
+    def pseudo_power(self, base: MatrixExpr, exponent: Expr) -> Node:
+        if positive(base):
+            return self.spectral("semidefinite_power", base, exponent)
+        rows, columns = base.shape
+        return self.node("pseudo_inverse({0})", self.lower(base), flops=22 * rows * columns * min_size(rows, columns),
+                         label=f"pinv_{letter(base)}")
+
+    def spectral(self, function: str, base: MatrixExpr, exponent: Expr) -> Node:
+        text, traces, scalars = self.scalar(exponent)
+        kind = "pinv" if exponent == -1 else "root" if exponent > 0 else "inverse_root"
+        return self.node(f"{function}({{{len(traces)}}}, {text})", *traces, self.lower(base), scalars=scalars,
+                         flops=11 * base.shape[0]**3, label=f"{kind}_{letter(base)}")
+
+    # --- products -------------------------------------------------------------------------------------------------
+
+    def product(self, matrix: MatMul) -> Node:
+        """Cheapest association of a product, an inverse next to a factor being a solve with that factor or a cached
+        matrix, whichever costs less."""
+        scale, factors = matrix.as_coeff_matrices()
+        sizes = [factors[0].shape[0]] + [factor.shape[1] for factor in factors]
+        fast = [factor.has(self.gradient) for factor in factors]
+        solvable = [isinstance(f, MatPow) and f.exp == -1 and positive(f.base) == "pd" for f in factors]
+
+        def weigh(flops: Expr, is_fast: bool) -> Expr:
+            return nominal(flops) if is_fast else nominal(flops) / self.reuse
+
+        def inverse_cost(i: int) -> Expr:
+            return SOLVE_WEIGHT * weigh(2 * sizes[i]**3 / 3, fast[i]) if solvable[i] else S.Zero
+
+        @cache
+        def best(i: int, j: int) -> tuple[Expr, int, str]:
+            """Cost of factors i … j as a matrix, where to split them, and how to join the two parts."""
+            if i == j:
+                return inverse_cost(i), i, "matrix"
+            options = []
+            for split in range(i, j):
+                is_fast = any(fast[i:j + 1])
+                flops = 2 * sizes[i] * sizes[split + 1] * sizes[j + 1]
+                left, right = best(i, split)[0], best(split + 1, j)[0]
+                if i == split and solvable[i]:
+                    options.append((SOLVE_WEIGHT * weigh(flops, is_fast) + right, 0, split, "solve left"))
+                if split + 1 == j and solvable[j]:
+                    options.append((left + SOLVE_WEIGHT * weigh(flops, is_fast), 0, split, "solve right"))
+                options.append((left + right + weigh(flops, is_fast), 1, split, "multiply"))
+            cost, _, split, how = min(options)
+            return cost, split, how
+
+        def build(i: int, j: int) -> Node:
+            if i == j:
+                return self.lower(factors[i])
+            _, split, how = best(i, j)
+            flops = 2 * sizes[i] * sizes[split + 1] * sizes[j + 1]
+            if how == "solve left":
+                args = build(split + 1, j), self.cholesky(factors[i].base)
+                template = "torch.cholesky_solve({0}, {1})"
+            elif how == "solve right":
+                args = build(i, split), self.cholesky(factors[j].base)
+                template = "solve_right({0}, {1})"
+            else:
+                args, template = (build(i, split), build(split + 1, j)), "{0} @ {1}"
+            return self.node(template, *args, flops=flops, label="step" if any(a.fast for a in args) else "product")
+
+        return self.scaled(scale, build(0, len(factors) - 1), sizes[0] * sizes[-1])
+
+    # --- scalars --------------------------------------------------------------------------------------------------
+
+    def scalar(self, scalar: Expr) -> tuple[str, list[Node], set[str]]:
+        """Python text of a scalar, the nodes its placeholders stand for, and the names of its parameters."""
+        nodes: list[Node] = []
+        names: set[str] = set()
+
+        def place(node: Node) -> str:
+            if node not in nodes:
+                nodes.append(node)
+            return f"{{{nodes.index(node)}}}"
+
+        def text(e: Expr) -> str:
+            if isinstance(e, Integer):
+                return str(e)
+            if isinstance(e, Rational):
+                return f"{e.p} / {e.q}" if e.q & (e.q - 1) else str(float(e))
+            if isinstance(e, Symbol):
+                if e in self.sized:
+                    return place(self.node("{0}.shape[-1]", self.input(self.sized[e]), label=str(e)))
+                names.add(parameter(e))
+                return parameter(e)
+            if isinstance(e, Trace):
+                arg = self.lower(e.arg)
+                return place(self.node("trace({0})", arg, flops=e.arg.shape[0], label=f"trace_{letter(e.arg)}"))
+            if isinstance(e, Add):
+                return " + ".join(f"({text(term)})" for term in e.args)
+            numerator, denominator = e.as_numer_denom()
+            if denominator != 1:
+                return f"({text(numerator)}) / ({text(denominator)})"
+            if isinstance(e, Mul):
+                return " * ".join(f"({text(factor)})" for factor in e.args)
+            if isinstance(e, Pow):
+                return f"({text(e.base)}) ** ({text(e.exp)})"
+            raise TypeError(f"cannot lower the scalar {e}: use numbers, symbols, sums, products, powers and Trace")
+
+        return text(scalar), nodes, names
+
+
+def compile_expression(expression: MatrixExpr, gradient: MatrixSymbol, reuse: int = 1) -> tuple[Program, Node]:
+    """Rewrite and lower `expression`; return the program and the node of its value."""
+    matrices = sorted(expression.atoms(MatrixSymbol) - {gradient}, key=lambda symbol: symbol.name)
+    program = Program(gradient, reuse, {matrix.shape[1]: matrix for matrix in matrices})
+    return program, program.lower(rewrite(expression))
+
+
+def rewrite(expression: MatrixExpr) -> MatrixExpr:
+    """Push inverses and transposes to the factors, and flatten sums and products."""
+    return expression.doit()
+
+
+def require_definite(base: MatrixExpr, exponent: Expr = S.NegativeOne) -> None:
+    """Raise unless `base` is known to be positive definite."""
+    kind = positive(base)
+    if kind == "psd":
+        raise ValueError(
+            f"{base} is only semidefinite, so ({base})**({exponent}) may not exist: add damping, as in "
+            f"({base} + lam*Identity({base.shape[0]})), or take the pseudo-inverse Pinv({base})"
+        )
+    if kind is None:
+        raise ValueError(
+            f"{base} is not known to be invertible: declare it with PD, or take the pseudo-inverse Pinv({base})"
+        )
+
+
+def split_scale(matrix: MatrixExpr) -> tuple[Expr, MatrixExpr]:
+    """Scalar coefficient of a term, and the rest of it."""
+    if not isinstance(matrix, MatMul):
+        return S.One, matrix
+    scale, factors = matrix.as_coeff_matrices()
+    return scale, factors[0] if len(factors) == 1 else MatMul(*factors)
+
+
+def letter(matrix: MatrixExpr) -> str:
+    """Name for what is computed from `matrix`: that of its first symbol."""
+    names = sorted({symbol.name for symbol in matrix.atoms(MatrixSymbol)}, key=lambda name: (len(name), name))
+    return names[0] if names else "identity"
+
+
+def parameter(symbol: Symbol) -> str:
+    """Python name of a scalar parameter: λ is `lam`, since `lambda` is a keyword."""
+    return "lam" if symbol.name == "lambda" else symbol.name
+
+
+def min_size(rows: Expr, columns: Expr) -> Expr:
+    return min(rows, columns, key=nominal)
+
+
+def nominal(flops: Expr) -> Expr:
+    """FLOPs for 16 examples and every other size 512, to compare associations by."""
+    return flops.xreplace({size: Integer(16 if size == k else 512) for size in flops.free_symbols})
+
+
+def _negative(scale: Expr) -> bool:
+    return scale.could_extract_minus_sign()

@@ -1,0 +1,107 @@
+"""A learning rule is one matrix expression; its code, cost and properties are computed from it."""
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from sympy import Expr, MatrixSymbol, Poly, S, latex
+from sympy.matrices.expressions.matexpr import MatrixExpr
+
+from ngdsym.emit import HEAD, emit_module, emit_rule, live_nodes
+from ngdsym.lower import Node, Program, compile_expression
+from ngdsym.symbols import G, check_shapes, lam
+from ngdsym.undamp import undamp
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The update of one layer for learning rate 1, as an expression in the gradient and slowly changing quantities.
+
+    Parameters
+    ----------
+    name : str
+        A Python identifier; the emitted functions are `name_factorise` and `name_apply`.
+    expression : MatrixExpr
+        In `G` = ⟨e xᵀ⟩ `n×m`, `Lambda_tilde` `n×n`, `Lambda` `m×m`, `lam`, `L`, or symbols of your own.
+    title, equation : str
+        What the rule is called and where it comes from; both go into the docstrings.
+    gradient : MatrixSymbol
+        The quantity that changes at every step; all others are factorised once and reused.
+    reuse : int
+        How often a factorisation is applied; from 2 on a cached inverse beats triangular solves.
+
+    Raises
+    ------
+    ValueError
+        If sizes do not fit, the gradient is missing, or the name is not an identifier.
+
+    Examples
+    --------
+    >>> from sympy import Identity, Rational
+    >>> from ngdsym.symbols import G, Lambda, Lambda_tilde, lam, m, n
+    >>> mine = Rule("mine", (Lambda_tilde + lam*Identity(n))**Rational(-1, 2) * G * (Lambda + lam*Identity(m)).I)
+    >>> print(mine.emit().split("def apply")[1].splitlines()[-2].strip())
+    chol_Lambda, inverse_root_Lambda_tilde = state
+    """
+
+    name: str
+    expression: MatrixExpr
+    title: str = ""
+    equation: str = ""
+    gradient: MatrixSymbol = field(default=G, repr=False)
+    reuse: int = field(default=1, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.name.isidentifier():
+            raise ValueError(f"a rule's name becomes part of function names, and {self.name!r} is not an identifier")
+        if self.reuse < 1:
+            raise ValueError(f"a factorisation is used at least once, but reuse is {self.reuse}")
+        check_shapes(self.expression)
+        if not self.expression.has(self.gradient):
+            raise ValueError(f"the rule {self.expression} does not contain its gradient {self.gradient}")
+        if self.expression.shape != self.gradient.shape and self.gradient == G:
+            raise ValueError(f"the rule is {self.expression.shape}, but the weights it updates are {G.shape}")
+
+    @cached_property
+    def program(self) -> tuple[Program, Node]:
+        """The rule lowered to a program, and the node of its value."""
+        return compile_expression(self.expression, self.gradient, self.reuse)
+
+    @cached_property
+    def undamped(self) -> Rule | None:
+        """The limit λ → 0 of a damped rule; inverses of semidefinite factors become Moore–Penrose inverses."""
+        if lam not in self.expression.free_symbols:
+            return None
+        title = f"limit λ → 0 of {self.title or self.name}"
+        return Rule(f"{self.name}_undamped", undamp(self.expression), title, gradient=self.gradient, reuse=self.reuse)
+
+    def flops(self) -> tuple[Expr, Expr]:
+        """Leading FLOPs of `factorise` and `apply`, polynomials in the sizes.
+
+        Examples
+        --------
+        >>> from ngdsym.zoo import kronecker
+        >>> kronecker.flops()
+        (m**3/3 + n**3/3, 2*m**2*n + 2*m*n**2)
+        """
+        slow, fast = S.Zero, S.Zero
+        for node in live_nodes([self.program[1]]):
+            slow, fast = (slow, fast + node.flops) if node.fast else (slow + node.flops, fast)
+        return leading(slow), leading(fast)
+
+    def emit(self) -> str:
+        """Torch source of a module with plain `factorise` and `apply`."""
+        return emit_module([emit_rule(self)], HEAD)
+
+    def _repr_latex_(self) -> str:
+        return rf"$\displaystyle \Delta W = {latex(self.expression)}$"
+
+
+def leading(flops: Expr) -> Expr:
+    """Terms of highest degree."""
+    if flops.is_number:
+        return flops
+    polynomial = Poly(flops)
+    degree = polynomial.total_degree()
+    terms = [(powers, c) for powers, c in polynomial.terms() if sum(powers) == degree]
+    return Poly(dict(terms), *polynomial.gens).as_expr()

@@ -1,0 +1,159 @@
+"""The letters of a rule, with what is assumed of them in their types.
+
+SymPy's own assumptions on matrices are not sound enough to choose a solver by: sizes of products with inverses go
+unchecked and `ask(Q.positive_definite(W*S*W.T))` answers True whatever the rank of `W`. Here a symmetric positive
+semidefinite matrix is a `PSD` symbol, a positive definite one a `PD` symbol, and `positive` claims no more than
+follows from those types.
+
+Examples
+--------
+>>> from sympy import Identity, latex, sqrt
+>>> latex(Lambda_tilde + sqrt(lam) * Identity(n))
+'\\sqrt{\\lambda} \\mathbb{I} + \\tilde{\\Lambda}'
+>>> positive(Lambda), positive(Lambda + lam * Identity(m)), positive(G)
+('psd', 'pd', None)
+"""
+from __future__ import annotations
+
+from sympy import Basic, Expr, Identity, MatAdd, MatMul, MatPow, MatrixSymbol, Symbol, Trace, Transpose, latex, symbols
+from sympy.matrices.expressions.matexpr import MatrixExpr
+
+n, m, k = symbols("n m k", integer=True, positive=True)
+L = Symbol("L", integer=True, positive=True)
+lam = Symbol("lambda", positive=True)
+gamma = Symbol("gamma", positive=True)
+
+
+class PSD(MatrixSymbol):
+    """Symmetric positive semidefinite symbol; a name ending in `_tilde` prints with a tilde."""
+
+    def _eval_transpose(self) -> PSD:
+        return self
+
+    def _latex(self, printer) -> str:
+        letter = latex(Symbol(self.name.removesuffix("_tilde")))
+        return rf"\tilde{{{letter}}}" if self.name.endswith("_tilde") else letter
+
+
+class PD(PSD):
+    """Symmetric positive definite symbol."""
+
+
+class Pinv(MatrixExpr):
+    """Moore–Penrose inverse `A⁺` of a matrix expression."""
+
+    def __new__(cls, matrix: MatrixExpr) -> Pinv:
+        return super().__new__(cls, matrix)
+
+    @property
+    def arg(self) -> MatrixExpr:
+        return self.args[0]
+
+    @property
+    def shape(self) -> tuple[Expr, Expr]:
+        return self.arg.shape[::-1]
+
+    def _eval_transpose(self) -> MatrixExpr:
+        return Pinv(self.arg.T)
+
+    def _latex(self, printer, exp: str | None = None) -> str:
+        power = printer.parenthesize(self.arg, 200) + "^{+}"
+        return power if exp is None else rf"\left({power}\right)^{{{exp}}}"
+
+
+class Polar(MatrixExpr):
+    """Orthogonal polar factor `U Vᵀ` of `A = U S Vᵀ`, the sum running over non-zero singular values."""
+
+    def __new__(cls, matrix: MatrixExpr) -> Polar:
+        return super().__new__(cls, matrix)
+
+    @property
+    def arg(self) -> MatrixExpr:
+        return self.args[0]
+
+    @property
+    def shape(self) -> tuple[Expr, Expr]:
+        return self.arg.shape
+
+    def _eval_transpose(self) -> MatrixExpr:
+        return Polar(self.arg.T)
+
+    def _latex(self, printer) -> str:
+        return rf"\operatorname{{polar}}\left({printer._print(self.arg)}\right)"
+
+
+G = MatrixSymbol("G", n, m)
+Lambda_tilde = PSD("Lambda_tilde", n, n)
+Lambda = PSD("Lambda", m, m)
+
+MEANING = {
+    "G": "Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.",
+    "Lambda_tilde": "Covariance ⟨e eᵀ⟩ of the errors under the model.",
+    "Lambda": "Covariance ⟨x xᵀ⟩ of the inputs of the layer.",
+    "lam": "Damping λ > 0.",
+    "L": "Number of preconditioned layers.",
+}
+
+
+def positive(matrix: MatrixExpr) -> str | None:
+    """Return `'pd'`, `'psd'` or None: sound, not complete.
+
+    Sums and positive multiples of positive matrices, powers of definite and non-negative powers of semidefinite
+    ones, `Aᵀ A` and `Aᵀ P A`; the last two are only ever called semidefinite, since `A` may lack rank.
+    """
+    if isinstance(matrix, (PD, Identity)):
+        return "pd"
+    if isinstance(matrix, PSD):
+        return "psd"
+    if isinstance(matrix, MatAdd):
+        kinds = {positive(term) for term in matrix.args}
+        return None if None in kinds else "pd" if "pd" in kinds else "psd"
+    if isinstance(matrix, MatPow):
+        kind = positive(matrix.base)
+        return kind if kind == "pd" or matrix.exp.is_nonnegative else None
+    if isinstance(matrix, Pinv):
+        return positive(matrix.arg)
+    if isinstance(matrix, Transpose):
+        return positive(matrix.arg)
+    if isinstance(matrix, MatMul):
+        scale, factors = matrix.as_coeff_matrices()
+        if not is_positive(scale):
+            return None
+        if len(factors) == 1:
+            return positive(factors[0])
+        half, odd = divmod(len(factors), 2)
+        mirrored = all(factors[i].T == factors[-1 - i] for i in range(half))
+        return "psd" if mirrored and (not odd or positive(factors[half])) else None
+    return None
+
+
+def is_positive(scalar: Expr) -> bool:
+    """Whether a scalar is positive, a trace of a (non-zero) positive matrix counting as positive."""
+    traces = {t: Symbol("t", positive=True) for t in scalar.atoms(Trace) if positive(t.arg)}
+    return bool(scalar.xreplace(traces).is_positive)
+
+
+def check_shapes(matrix: Basic) -> None:
+    """Raise ValueError unless every sum, product, power and trace inside has fitting sizes."""
+    for inner in matrix.args:
+        check_shapes(inner)
+    if isinstance(matrix, MatAdd):
+        for term in matrix.args[1:]:
+            if term.shape != matrix.args[0].shape:
+                raise ValueError(f"cannot add {_sized(matrix.args[0])} and {_sized(term)}: their sizes differ")
+    elif isinstance(matrix, MatMul):
+        factors = matrix.as_coeff_matrices()[1]
+        for left, right in zip(factors, factors[1:]):
+            if left.shape[1] != right.shape[0]:
+                raise ValueError(
+                    f"cannot multiply {_sized(left)} by {_sized(right)}: {left.shape[1]} columns meet "
+                    f"{right.shape[0]} rows"
+                )
+    elif isinstance(matrix, (MatPow, Trace)):
+        inner = matrix.args[0]
+        if inner.shape[0] != inner.shape[1]:
+            raise ValueError(f"{matrix} needs a square matrix, but got {_sized(inner)}: use Pinv for its inverse")
+
+
+def _sized(matrix: MatrixExpr) -> str:
+    return f"{matrix} ({matrix.shape[0]}×{matrix.shape[1]})"
