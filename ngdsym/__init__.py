@@ -1,1 +1,2 @@
 from ngdsym.prover import prove
+from ngdsym.rule import Rule
