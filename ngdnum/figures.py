@@ -1,0 +1,96 @@
+"""Figures of results, in one style: colour-blind-safe, on light and on dark pages alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ngdnum.results import Result
+
+INK = "#757575"  # text and axes: contrast 4.3 : 1 or more on white and on #121212, no grey does better on both
+COLOURS = {"NGD": "#d55e00", "SGD": "#2c7fb8"}  # vermilion and blue differ for every kind of colour vision
+OTHER_COLOURS = ("#a05fb4", "#1a936f", "#9c7a00", "#c2568b")
+DASHES = ("solid", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
+STYLE = {
+    "font.size": 12, "svg.fonttype": "path",
+    "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none",
+    "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": INK, "xtick.color": INK, "ytick.color": INK,
+    "axes.spines.top": False, "axes.spines.right": False, "lines.linewidth": 2.2,
+}
+
+
+def curves_figure(result: Result) -> Figure:
+    """Test error of every method against samples (left) and against training seconds (right), log scale.
+
+    The dashed line is the smallest achievable error, where it is known.
+
+    Raises
+    ------
+    ValueError : the result has no point to draw.
+    """
+    if not any(curve.samples for curve in result.curves):
+        raise ValueError(f"the result of {result.experiment} has no curves yet: nothing to draw")
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(9.0, 4.0), layout="constrained")
+        by_samples, by_seconds = figure.subplots(1, 2, sharey=True)
+        for axes, column in ((by_samples, "samples"), (by_seconds, "seconds")):
+            axes.set_yscale("log")
+            for style, curve in zip(_styles(curve.method for curve in result.curves), result.curves):
+                axes.plot(getattr(curve, column), curve.test_error, label=curve.method, **style)
+            if result.floor is not None:
+                axes.axhline(result.floor, color=INK, linestyle=(0, (3, 2)), linewidth=1.4)
+            axes.set_xlim(left=0)
+            _label_lines(axes)
+        by_samples.set(xlabel="training examples seen", ylabel="test error per output")
+        by_samples.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k")
+        by_seconds.set_xlabel("training time [s]")
+        if result.floor is not None:
+            by_samples.annotate("smallest achievable", (0.02, result.floor), ha="left", va="bottom",
+                                xycoords=by_samples.get_yaxis_transform(), xytext=(0, 2),
+                                textcoords="offset points", fontsize=10)
+    return figure
+
+
+def curves_description(result: Result) -> str:
+    """The figure in words, for those who cannot see it.
+
+    Examples
+    --------
+    >>> from ngdnum.results import Curve
+    >>> curves_description(Result("mine", "Mine", 0, "", {}, floor=0.5, curves=[
+    ...     Curve("SGD", {}, [0, 20], [0.0, 0.25], [3.0, 1.0])]))
+    'Mine: test error per output on a logarithmic scale against training examples and against seconds.
+    SGD falls from 3 to 1 within 20 examples and 0.25 seconds. The smallest achievable error is 0.5.'
+    """
+    sentences = [f"{result.title}: test error per output on a logarithmic scale against training examples "
+                 "and against seconds."]
+    for curve in result.curves:
+        if curve.samples:
+            first, last = curve.test_error[0], curve.test_error[-1]
+            sentences.append(f"{curve.method} {'falls' if last < first else 'goes'} from {first:.3g} to {last:.3g} "
+                             f"within {curve.samples[-1]:,} examples and {curve.seconds[-1]:.3g} seconds.")
+    if result.floor is not None:
+        sentences.append(f"The smallest achievable error is {result.floor:.3g}.")
+    return " ".join(sentences)
+
+
+def _styles(methods: Iterable[str]) -> list[dict[str, object]]:
+    """A colour and a dash pattern for each method; the same colour for the same name in every figure."""
+    spare = iter(OTHER_COLOURS * 3)
+    return [{"color": COLOURS.get(method) or next(spare), "linestyle": DASHES[i % len(DASHES)]}
+            for i, method in enumerate(methods)]
+
+
+def _label_lines(axes: Axes) -> None:
+    """Write each line's name above its end, in its colour."""
+    right = axes.get_xlim()[1]
+    for line in axes.get_lines():
+        name = str(line.get_label())
+        x, y = line.get_data()
+        if not name.startswith("_") and len(x):
+            late = x[-1] > 0.5 * right
+            axes.annotate(name, (x[-1], y[-1]), xytext=(-2 if late else 5, 5), textcoords="offset points",
+                          ha="right" if late else "left", va="bottom", color=line.get_color(), weight="bold")

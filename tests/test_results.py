@@ -1,0 +1,116 @@
+"""Results survive the way to disk and back, are written whole or not at all, and name no path of the machine."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+
+import matplotlib.colors as colors
+import pytest
+
+from ngdnum import figures
+from ngdnum.results import Curve, Result, environment, load, write_atomically
+
+
+@pytest.fixture
+def result() -> Result:
+    curves = [Curve("SGD", {"lr": 0.1, "batch_size": 20}, [0, 20, 40], [0.0, 0.5, 1.0], [2.0, 1.0, 0.5]),
+              Curve("NGD", {"lr": 1.0}, [0, 1000], [0.0, 0.7], [2.0, 0.125])]
+    return Result("fig1a", "A figure", 3, "python -m ngdnum run fig1a --seed 3", {"samples": 40, "seconds": None},
+                  {"kind": "test"}, 0.1, curves, environment(), complete=True)
+
+
+def test_round_trip(tmp_path, result):
+    result.save(tmp_path / "new" / "folder" / "result.json")
+    assert load(tmp_path / "new" / "folder" / "result.json") == result
+
+
+def test_json_has_the_promised_keys(result):
+    fields = json.loads(result.to_json())
+    assert {"experiment", "seed", "floor", "curves", "environment", "complete"} <= set(fields)
+    assert {"method", "settings", "samples", "seconds", "test_error"} <= set(fields["curves"][0])
+
+
+def test_numbers_json_does_not_know_are_refused(result):
+    result.curves[0].test_error[1] = math.nan
+    with pytest.raises(ValueError):
+        result.to_json()
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"curves": [{"samples": []}]}', '{"curves": [], "x": 1}', "\xff"])
+def test_other_files_are_refused(tmp_path, content):
+    (tmp_path / "other.json").write_text(content, encoding="latin-1")
+    with pytest.raises(ValueError, match="is not a result"):
+        load(tmp_path / "other.json")
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "result.json"
+    write_atomically(path, "old")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: (_ for _ in ()).throw(OSError("disk full")))
+        with pytest.raises(OSError, match="disk full"):
+            write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["result.json"]
+    write_atomically(path, "new")
+    assert path.read_text() == "new"
+
+
+def test_first_crossing(result):
+    curve = result.curve("SGD")
+    assert curve.samples_to(1.0) == 20 and curve.seconds_to(0.6) == 1.0
+    assert curve.samples_to(0.1) is None and curve.seconds_to(0.1) is None
+    with pytest.raises(KeyError, match="SGD"):
+        result.curve("Adam")
+
+
+def test_trim_drops_half_a_point(result):
+    curve = result.curve("NGD")
+    curve.samples.append(2000)
+    curve.trim()
+    assert (curve.samples, curve.seconds, curve.test_error) == ([0, 1000], [0.0, 0.7], [2.0, 0.125])
+
+
+def test_environment_names_versions_threads_processor_but_no_path():
+    found = environment()
+    assert {"ngd", "python", "torch", "threads", "processor", "system"} <= set(found)
+    assert found["processor"]
+    assert not any("/" in str(value) or os.uname().nodename == value for value in found.values())
+
+
+def luminance(colour: str) -> float:
+    channels = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colors.to_rgb(colour)]
+    return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), channels))
+
+
+def contrast(a: str, b: str) -> float:
+    high, low = sorted((luminance(a), luminance(b)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("background", ["#ffffff", "#121212"])
+def test_every_colour_is_readable_on_light_and_dark(background):
+    assert contrast(figures.INK, background) >= 4.0
+    for colour in (*figures.COLOURS.values(), *figures.OTHER_COLOURS):
+        assert contrast(colour, background) >= 3.0, colour
+
+
+def test_figure_shows_both_curves_twice_with_labels_and_floor(result):
+    figure = figures.curves_figure(result)
+    left, right = figure.axes
+    for axes, column in ((left, "samples"), (right, "seconds")):
+        drawn = {line.get_label(): line.get_data() for line in axes.get_lines()}
+        for curve in result.curves:
+            x, y = drawn[curve.method]
+            assert list(x) == getattr(curve, column) and list(y) == curve.test_error
+        assert {"SGD", "NGD"} <= {text.get_text() for text in axes.texts}
+        assert any(set(line.get_ydata()) == {0.1} for line in axes.get_lines())
+    assert left.get_yscale() == "log" and "second" not in left.get_xlabel() and "time" in right.get_xlabel()
+
+
+def test_nothing_to_draw_is_an_error(result):
+    result.curves = []
+    with pytest.raises(ValueError, match="nothing to draw"):
+        figures.curves_figure(result)
