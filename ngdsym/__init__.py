@@ -1,2 +1,3 @@
 from ngdsym.prover import prove
+from ngdsym.refute import refute
 from ngdsym.rule import Rule

@@ -12,7 +12,7 @@ from sympy import Basic, Eq, Identity, Inverse, MatAdd, MatMul, MatPow, MatrixSy
 from sympy.assumptions import AppliedPredicate, Q
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
-from ngdsym.symbols import PSD, Pinv, check_shapes
+from ngdsym.symbols import PD, PSD, Pinv, check_shapes
 from ngdsym.words import Equation, Letters, Polynomial, penrose
 
 
@@ -75,7 +75,8 @@ class Translator:
 
     def _letter(self, name: str, expr: MatrixExpr, symmetric: bool) -> Polynomial:
         if name not in self.letters:
-            return self.letters(name, *_kind(expr), symmetric=symmetric, latex=latex(expr))
+            return self.letters(name, *_kind(expr), symmetric=symmetric, latex=latex(expr),
+                                positive="pd" if isinstance(expr, PD) else "psd" if isinstance(expr, PSD) else None)
         if self.letters.types[name] != _kind(expr):
             raise ValueError(f"{name} is used with two sizes, {self.letters.types[name]} and {_kind(expr)}")
         return self.letters[name]

@@ -50,16 +50,20 @@ class Letters:
         self.types: dict[str, Type] = {}
         self.relations: list[Equation] = []
         self.latex: dict[str, str] = {}
+        self.positive: dict[str, str] = {}
         self._codes: dict[str, str] = {}
         self._transpose: dict[int, str] = {}
 
     def __call__(self, name: str, rows: object, cols: object = None, *, symmetric: bool = False,
-                 inverse: str | None = None, pinv: str | None = None, latex: str | None = None) -> Polynomial:
+                 positive: str | None = None, inverse: str | None = None, pinv: str | None = None,
+                 latex: str | None = None) -> Polynomial:
         """Declare `name` as a `rows × cols` matrix (square when `cols` is missing).
 
         Parameters
         ----------
         symmetric : the letter is its own transpose.
+        positive : `"pd"` or `"psd"`, symmetric and positive (semi)definite; proofs use the symmetry alone, but a
+            counterexample has to respect it.
         inverse : name of a further letter X with A X = 1 and X A = 1.
         pinv : name of a further letter X with the four Penrose equations A X A = A, X A X = X, (A X)ᵀ = A X,
             (X A)ᵀ = X A.
@@ -73,6 +77,7 @@ class Letters:
             A name that is taken, empty, or ends in the sign of transposition.
         """
         row, col = str(rows), str(rows if cols is None else cols)
+        symmetric = symmetric or positive is not None
         if symmetric and row != col:
             raise TypeMismatch(f"{name} is {row}×{col}: only a square letter can be symmetric")
         if not name or name.endswith("'"):
@@ -86,6 +91,8 @@ class Letters:
             self._transpose |= {ord(here): there, ord(there): here}
         if latex is not None:
             self.latex |= {name: latex} if symmetric else {name: latex, name + "'": rf"{{{latex}}}^{{\top}}"}
+        if positive is not None:
+            self.positive[name] = positive
         letter = self[name]
         if inverse is not None:
             other = self(inverse, col, row, symmetric=symmetric)
