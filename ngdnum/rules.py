@@ -196,6 +196,92 @@ def kronecker_undamped_apply(G: Tensor, state: tuple[Tensor, ...], L: int) -> Te
     return pinv_Lambda_tilde @ (G @ pinv_Lambda) / L
 
 
+def predicted_change(alpha: float, trace: float) -> float:
+    r"""Change of the loss that the quadratic model predicts for a step (footnote 1); negative for descent.
+
+    .. math::
+
+        \left(\textstyle\sum_i \operatorname{tr} \Delta W_i^\top G_i\right) \left(\frac{\alpha^{2}}{2} -
+        \alpha\right)
+
+    Parameters
+    ----------
+    alpha : float
+        Learning rate α.
+    trace : float
+        Σ_i tr ΔW_iᵀ G_i, with ΔW_i the update for α = 1.
+
+    Returns
+    -------
+    float
+        The predicted change.
+    """
+    return trace * (1 / 2 * alpha ** 2 - alpha)
+
+
+def levenberg_marquardt(lam: float, rho: float) -> float:
+    r"""Damping of the next step (Eq. 21).
+
+    .. math::
+
+        \begin{cases} \frac{3 \lambda}{2} & \text{for}\: \rho < \frac{1}{4} \\\frac{2 \lambda}{3} &
+        \text{for}\: \rho > \frac{3}{4} \\\lambda & \text{otherwise} \end{cases}
+
+    Parameters
+    ----------
+    lam : float
+        Damping λ of the last step.
+    rho : float
+        Actual over predicted change of the loss.
+
+    Returns
+    -------
+    float
+        The new λ.
+    """
+    if rho < 1 / 4:
+        return 3 / 2 * lam
+    if rho > 3 / 4:
+        return 2 / 3 * lam
+    return lam
+
+
+def step_and_momentum(gd: float, gv: float, dFd: float, dFv: float, vFv: float) -> tuple[float, float]:
+    r"""Step α and momentum μ for which α d + μ v minimises the quadratic model; μ = 0 where v is parallel to d.
+
+    .. math::
+
+        \begin{cases} \left( \frac{- \left(d^\top F v\right) \left(g^\top v\right) + \left(g^\top d\right)
+        \left(v^\top F v\right)}{\left(d^\top F d\right) \left(v^\top F v\right) - \left(\left(d^\top F
+        v\right)\right)^{2}}, \  \frac{\left(d^\top F d\right) \left(g^\top v\right) - \left(d^\top F
+        v\right) \left(g^\top d\right)}{\left(d^\top F d\right) \left(v^\top F v\right) - \left(\left(d^\top
+        F v\right)\right)^{2}}\right) & \text{for}\: \left(\left(d^\top F v\right)\right)^{2} <
+        0.999999999999 \left(d^\top F d\right) \left(v^\top F v\right) \\\left( \frac{\left(g^\top
+        d\right)}{\left(d^\top F d\right)}, \  0\right) & \text{otherwise} \end{cases}
+
+    Parameters
+    ----------
+    gd : float
+        gᵀd, with g the negative gradient and d the new direction.
+    gv : float
+        gᵀv, with v the last update.
+    dFd : float
+        dᵀFd > 0; add λ‖d‖² for damping, and so on below.
+    dFv : float
+        dᵀFv.
+    vFv : float
+        vᵀFv.
+
+    Returns
+    -------
+    tuple[float, float]
+        α and μ.
+    """
+    if dFv ** 2 < 0.999999999999 * dFd * vFv:
+        return (-dFv * gv + gd * vFv) / (dFd * vFv - dFv ** 2), (dFd * gv - dFv * gd) / (dFd * vFv - dFv ** 2)
+    return gd / dFd, 0
+
+
 class Rule(NamedTuple):
     """A learning rule, and the one it becomes without damping."""
 

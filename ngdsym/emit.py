@@ -126,21 +126,27 @@ class Function:
         return ast.unparse(ast.parse(node.template.format(*(f"({text})" for text in operands)), mode="eval"))
 
     def source(self) -> str:
-        params = ", ".join(f"{name}: {kind}" for name, (kind, _) in self.parameters.items())
-        head = f"def {self.name}({params}) -> {self.returns}:"
-        if len(head) > WIDTH:
-            head = f"def {self.name}(\n    {params}\n) -> {self.returns}:"
-        documented = [line for name, (kind, meaning) in self.parameters.items()
-                      for line in (f"{name} : {kind}", f"    {meaning}")]
-        fails = any("cholesky(" in line for line in self.lines)
-        sections = [
-            f'r"""{self.summary}', *wrap(self.formula), f"FLOPs: {plain(self.flops)}, per member of the batch.",
-            *(section("Parameters", documented) if documented else []),
-            *section("Returns", [self.returns, f"    {self.result}"]),
-            *(section("Raises", ["torch.linalg.LinAlgError", "    If a damped factor is not positive definite."])
-              if fails else []),
-        ]
-        return head + "\n" + textwrap.indent("\n".join([*sections, '"""', *self.lines]), "    ")
+        raises = "If a damped factor is not positive definite." if any("cholesky(" in x for x in self.lines) else ""
+        about = [self.summary, *wrap(self.formula), f"FLOPs: {plain(self.flops)}, per member of the batch."]
+        return function_source(self.name, self.parameters, self.returns, about, self.result, raises, self.lines)
+
+
+def function_source(
+    name: str, parameters: dict[str, tuple[str, str]], returns: str, about: list[str], result: str, raises: str,
+    lines: list[str],
+) -> str:
+    """Function with a NumPy-style docstring; `parameters` maps a name to its type and meaning."""
+    inputs = ", ".join(f"{name}: {kind}" for name, (kind, _) in parameters.items())
+    head = f"def {name}({inputs}) -> {returns}:"
+    if len(head) > WIDTH:
+        head = f"def {name}(\n    {inputs}\n) -> {returns}:"
+    sections = {
+        "Parameters": [line for name, (kind, text) in parameters.items() for line in (f"{name} : {kind}", f"    {text}")],
+        "Returns": [returns, f"    {result}"],
+        "Raises": ["torch.linalg.LinAlgError", f"    {raises}"] if raises else [],
+    }
+    doc = [line for title, body in sections.items() if body for line in ("", title, "-" * len(title), *body)]
+    return head + "\n" + textwrap.indent("\n".join([f'r"""{about[0]}', *about[1:], *doc, '"""', *lines]), "    ")
 
 
 # --- the graph --------------------------------------------------------------------------------------------------------
@@ -187,10 +193,6 @@ def pack(names: list[str]) -> str:
 def canonical(name: str) -> tuple[int, str]:
     """Order of parameters: Λ̃, Λ, λ, then by name."""
     return ORDER.index(name) if name in ORDER else len(ORDER), name
-
-
-def section(title: str, lines: list[str]) -> list[str]:
-    return ["", title, "-" * len(title), *lines]
 
 
 def wrap(formula: str) -> list[str]:

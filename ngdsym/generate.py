@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Iterable
 
+from ngdsym.control import FORMULAS
 from ngdsym.emit import emit_module, emit_rule
 from ngdsym.rule import Rule
 from ngdsym.zoo import ZOO
@@ -53,6 +54,7 @@ def source(rules: Iterable[Rule] = ZOO) -> str:
             functions.append(emit_rule(rule.undamped, f"{bare}_"))
             entry += f',\n        Rule("{bare}", {bare}_factorise, {bare}_apply),\n    '
         entries.append(f'    "{rule.name}": Rule({entry}),\n')
+    functions += [formula.emit() for formula in FORMULAS]
     return emit_module(functions, HEAD, REGISTRY % "".join(entries))
 
 

@@ -1,0 +1,57 @@
+"""Scalar formulas to plain Python functions."""
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+
+from sympy import Expr, Piecewise, Symbol, Tuple, latex, pycode
+
+from ngdsym.emit import function_source, wrap
+from ngdsym.lower import parameter
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A function of numbers.
+
+    Parameters
+    ----------
+    name : str
+        Of the emitted function.
+    value : Expr or Tuple
+        What it returns; the pieces of a Piecewise become early returns.
+    parameters : dict of Symbol to str
+        The arguments in order, with their meanings.
+    title, result : str
+        For the docstring.
+    letters : dict of Symbol to str
+        LaTeX of parameters whose name is not how they are printed.
+    """
+
+    name: str
+    value: Expr | Tuple
+    parameters: dict[Symbol, str]
+    title: str
+    result: str
+    letters: dict[Symbol, str] = field(default_factory=dict)
+
+    def emit(self) -> str:
+        """Source of the function."""
+        pieces = self.value.args if isinstance(self.value, Piecewise) else ((self.value, True),)
+        lines = []
+        for value, condition in pieces:
+            answer = f"return {python(value)}"
+            lines += [answer] if condition == True else [f"if {python(condition)}:", f"    {answer}"]  # noqa: E712
+        return function_source(
+            self.name, {parameter(s): ("float", meaning) for s, meaning in self.parameters.items()},
+            "tuple[float, float]" if isinstance(pieces[-1][0], Tuple) else "float",
+            [f"{self.title}.", *wrap(latex(self.value, symbol_names=self.letters))[:-1]], self.result, "", lines,
+        )
+
+
+def python(value: Expr | Tuple) -> str:
+    """Python text of a scalar or a tuple of them."""
+    if isinstance(value, Tuple):
+        return ", ".join(map(python, value))
+    symbols = {symbol: Symbol(parameter(symbol)) for symbol in value.free_symbols}
+    return ast.unparse(ast.parse(pycode(value.xreplace(symbols)), mode="eval"))
