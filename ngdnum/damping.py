@@ -1,0 +1,63 @@
+"""Damping: how λ changes from one step to the next.
+
+λ itself lives in `optimizer.param_groups[0]["damping"]`, where schedulers and `state_dict` see it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from .rules import levenberg_marquardt
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """λ stays as it is, or as a scheduler of your own sets it.
+
+    Examples
+    --------
+    >>> Fixed(0.1).next(0.1, rho=0.0)
+    0.1
+    """
+
+    lam: float
+
+    def __post_init__(self) -> None:
+        _check(self.lam)
+
+    def next(self, lam: float, rho: float) -> float:
+        """λ of the next step."""
+        return lam
+
+
+@dataclass(frozen=True)
+class LevenbergMarquardt:
+    """The paper's rule (Eq. 21): λ grows by 3/2 if ρ < 1/4 and shrinks by 2/3 if ρ > 3/4.
+
+    ρ is the actual change of the loss over the predicted one. λ stays above `floor`: at the smallest achievable
+    loss ρ ≈ 1, and λ would vanish. λ = 0 (the undamped rule) stays 0.
+
+    Examples
+    --------
+    >>> LevenbergMarquardt(0.5).next(0.5, rho=0.1)
+    0.75
+    >>> LevenbergMarquardt(0.3, floor=0.25).next(0.3, rho=0.9)
+    0.25
+    """
+
+    lam: float
+    floor: float = 1e-8
+
+    def __post_init__(self) -> None:
+        _check(self.lam)
+        _check(self.floor)
+
+    def next(self, lam: float, rho: float) -> float:
+        """λ of the next step, given ρ of this one."""
+        return max(levenberg_marquardt(lam, rho), self.floor) if lam else 0.0
+
+
+def _check(value: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+        raise ValueError(f"damping must be a finite number ≥ 0 (0.0 for the undamped rule); got {value!r}")

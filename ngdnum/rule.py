@@ -1,0 +1,134 @@
+"""Rules by name, module or source text.
+
+A rule turns the negative gradient G of a layer into its update ΔW (for α = 1), in two plain functions
+
+    state = factorise(...)        # slow: what depends on the factors and the damping only
+    ΔW = apply(G, state, ...)     # fast: what depends on the gradient
+
+each of which takes, by name, the quantities it uses out of
+
+    Lambda_tilde  `[..., n, n]`   Λ̃ = ⟨e eᵀ⟩
+    Lambda        `[..., m, m]`   Λ = ⟨x xᵀ⟩
+    lam                           damping λ
+    L                             number of preconditioned layers
+
+Layers of equal shape come stacked: leading axes are kept.
+"""
+
+from __future__ import annotations
+
+import inspect
+import linecache
+from collections.abc import Callable
+from types import ModuleType
+
+from torch import Tensor
+
+from .rules import RULES, Rule
+
+QUANTITIES = ("Lambda_tilde", "Lambda", "lam", "L")
+
+
+class BoundRule:
+    """A rule that is called with all quantities and passes on those its functions ask for.
+
+    Attributes
+    ----------
+    needs : frozenset of str
+        The quantities used by either function.
+    undamped : BoundRule or None
+        The rule for λ = 0 exactly, with Moore–Penrose inverses.
+    """
+
+    def __init__(self, rule: Rule) -> None:
+        self.name = rule.name
+        self._factorise, self._slow = rule.factorise, _quantities(rule.name, rule.factorise, 0)
+        self._apply, self._fast = rule.apply, _quantities(rule.name, rule.apply, 2)
+        self.needs = frozenset(self._slow + self._fast)
+        self.undamped = BoundRule(rule.undamped) if rule.undamped is not None else None
+
+    def at(self, lam: float) -> BoundRule:
+        """The rule to use at damping `lam`."""
+        if lam != 0.0:
+            return self
+        if self.undamped is None and "lam" in self.needs:
+            raise ValueError(f"rule {self.name!r} has no undamped form: use damping > 0")
+        return self.undamped or self
+
+    def factorise(self, quantities: dict[str, Tensor | float | int]) -> tuple[Tensor, ...]:
+        """The slow part."""
+        return self._factorise(**{name: quantities[name] for name in self._slow})
+
+    def apply(self, G: Tensor, state: tuple[Tensor, ...], quantities: dict[str, Tensor | float | int]) -> Tensor:
+        """ΔW for α = 1, of the shape of G."""
+        update = self._apply(G, state, **{name: quantities[name] for name in self._fast})
+        if update.shape != G.shape:
+            raise ValueError(
+                f"rule {self.name!r} returned an update of shape {tuple(update.shape)} for G of shape {tuple(G.shape)}"
+            )
+        return update
+
+
+def resolve(rule: str | Rule | ModuleType) -> BoundRule:
+    """Find a rule: a name in `ngdnum.rules.RULES`, a `Rule`, a module, or the source text of one.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, or functions that ask for unknown quantities.
+    TypeError
+        For anything else.
+
+    Examples
+    --------
+    >>> mine = resolve('''
+    ... def factorise(Lambda, lam):
+    ...     return (Lambda + lam * torch.eye(Lambda.shape[-1]),)
+    ... def apply(G, state):
+    ...     return torch.linalg.solve(state[0], G, left=False)
+    ... ''')
+    >>> sorted(mine.needs)
+    ['Lambda', 'lam']
+    """
+    if isinstance(rule, Rule):
+        return BoundRule(rule)
+    if isinstance(rule, ModuleType):
+        return BoundRule(_from_namespace(rule.__name__, vars(rule)))
+    if isinstance(rule, str) and "\n" in rule:
+        return BoundRule(_from_namespace("source text", _execute(rule)))
+    if isinstance(rule, str):
+        if rule not in RULES:
+            raise ValueError(f"unknown rule {rule!r}: choose from {', '.join(sorted(RULES))}")
+        return BoundRule(RULES[rule])
+    raise TypeError(f"a rule is a name, an ngdnum.rules.Rule, a module or source text; got {type(rule).__name__}")
+
+
+def _execute(source: str) -> dict:
+    """Run `source` as a module of its own, with lines that tracebacks can show."""
+    import torch
+
+    name = f"<rule {hash(source):x}>"
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    namespace: dict = {"__name__": name, "torch": torch}
+    exec(compile(source, name, "exec"), namespace)
+    return namespace
+
+
+def _from_namespace(name: str, namespace: dict) -> Rule:
+    functions = [namespace.get(part) for part in ("factorise", "apply")]
+    if not all(callable(function) for function in functions):
+        raise ValueError(f"the rule in {name} must define the functions factorise(...) and apply(G, state, ...)")
+    return Rule(name, *functions, undamped=None)
+
+
+def _quantities(rule: str, function: Callable, positional: int) -> tuple[str, ...]:
+    """Names of the quantities `function` takes after its first `positional` arguments."""
+    names = tuple(inspect.signature(function).parameters)
+    unknown = [name for name in names[positional:] if name not in QUANTITIES]
+    if len(names) < positional or unknown:
+        what = f"unknown {', '.join(unknown)}" if unknown else f"{len(names)} arguments"
+        raise ValueError(
+            f"{function.__name__} of rule {rule!r} has {what}: after "
+            f"{'G and state' if positional else 'nothing else'} it may take {', '.join(QUANTITIES)}"
+        )
+    return names[positional:]

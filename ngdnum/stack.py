@@ -1,0 +1,67 @@
+"""Layers of equal shape, treated as one batch of matrices `[B, n, m]`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import torch
+from torch import Tensor
+
+from .capture import Layer
+
+
+class Stack:
+    """The weight matrices of some layers of equal shape, dtype and device; a bias is the last column."""
+
+    def __init__(self, members: dict[int, Layer]) -> None:
+        self.members = members
+
+    def only(self, indices: Collection[int]) -> Stack:
+        """The stack of those members whose index is in `indices`."""
+        if self.members.keys() <= indices:
+            return self
+        return Stack({k: layer for k, layer in self.members.items() if k in indices})
+
+    def gather(self, matrices: dict[int, Tensor]) -> Tensor:
+        """One matrix per member, `[B, ...]`, from a dictionary over layers."""
+        return torch.stack([matrices[k] for k in self.members])
+
+    def weight(self) -> Tensor:
+        """W `[B, n, m]`, a copy."""
+        return torch.stack([_homogeneous(*layer.parameters) for layer in self.members.values()])
+
+    def gradient(self) -> Tensor:
+        """G = −∂L/∂W `[B, n, m]`."""
+        return torch.stack(
+            [_homogeneous(*(parameter.grad for parameter in layer.parameters)) for layer in self.members.values()]
+        ).neg_()
+
+    def write(self, weight: Tensor) -> None:
+        """Set the layers' parameters to `weight` `[B, n, m]`."""
+        for layer, w in zip(self.members.values(), weight):
+            if layer.bias is None:
+                layer.weight.copy_(w)
+            else:
+                layer.weight.copy_(w[:, :-1])
+                layer.bias.copy_(w[:, -1])
+
+    def check_finite(self, what: str, matrices: Tensor, advice: str) -> None:
+        """Raise ValueError, naming the layer, unless all `matrices` `[B, ...]` are finite."""
+        if torch.linalg.vector_norm(matrices, torch.inf).isfinite():
+            return
+        finite = matrices.flatten(1).isfinite().all(1)
+        name = next(layer.name for layer, fine in zip(self.members.values(), finite) if not fine)
+        raise ValueError(f"{what} of layer {name!r} is not finite, so no weight was changed: {advice}")
+
+
+def stacks(layers: list[Layer]) -> list[Stack]:
+    """Group `layers` by shape, dtype and device."""
+    groups: dict[tuple, dict[int, Layer]] = {}
+    for k, layer in enumerate(layers):
+        key = (*layer.shape, layer.bias is None, layer.weight.dtype, layer.weight.device)
+        groups.setdefault(key, {})[k] = layer
+    return [Stack(members) for members in groups.values()]
+
+
+def _homogeneous(weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    return weight if bias is None else torch.cat([weight, bias.unsqueeze(1)], 1)
