@@ -8,6 +8,7 @@ from sympy import Basic
 
 from ngdsym.certificate import Certificate
 from ngdsym.search import Cofactors, Contradiction, Search, order
+from ngdsym.shorten import shorten
 from ngdsym.translate import translate
 from ngdsym.words import Equation, Letters, Polynomial, declare
 
@@ -118,7 +119,8 @@ class Problem:
                 raise self._not_found(search, claim, rest)
             rest, more = search.reduce(rest)
             steps += more
-        return self._listing(search.expand([(-c, left, k, right) for c, left, k, right in steps]), origin)
+        found = search.expand([(-c, left, k, right) for c, left, k, right in steps])
+        return self._listing(shorten(claim.difference.terms, search.assumptions, found), origin)
 
     def _listing(self, cofactors: Cofactors, origin: list[tuple[int, int]]) -> list[list]:
         spell = self.letters.spell

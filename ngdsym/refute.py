@@ -46,12 +46,12 @@ def refute(assumptions: Statement | Sequence[Statement], claim: Statement | Sequ
     >>> found.check()
     True
     >>> print(found)
-    A = [0, 1]
-    X = [ 0]
-        [ 1]
+    A = [1, 0]
+    X = [1]
+        [0]
     broken: X A - 1 = 0, the left side is
-    [-1, 0]
-    [ 0, 0]
+    [ 0,  0]
+    [ 0, -1]
     """
     problem = read(assumptions, claim, types=types, symmetric=symmetric, inverses=inverses, pinvs=pinvs)
     for found in instances(problem, seed, attempts):

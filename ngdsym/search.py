@@ -60,6 +60,7 @@ class Search:
     """
 
     def __init__(self, assumptions: Sequence[Terms], max_length: int, max_rules: int) -> None:
+        self.assumptions = assumptions
         self.rules: list[Rule] = []
         self.max_length, self.max_rules = max_length, max_rules
         self.truncated = False
