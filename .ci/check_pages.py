@@ -12,6 +12,7 @@ import argparse
 import base64
 import json
 import os
+import re
 import select
 import shutil
 import subprocess
@@ -26,10 +27,20 @@ FLAGS = [
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--remote-debugging-pipe",
     "--host-resolver-rules=MAP * ~NOTFOUND", "--allow-file-access-from-files",
 ]
+OWN_HOSTS = ("accounts.google.com", "clients2.google.com", "update.googleapis.com")   # asked by Chromium itself
 SCREENS = {"wide": (1280, 900), "phone": (390, 844)}
+LOAD_ALL = "document.querySelectorAll('[loading=lazy]').forEach((node) => { node.loading = 'eager'; })"
 TYPESET = "window.MathJax?.startup?.promise?.then(() => true) ?? true"
 INSPECT = r"""(() => {
   const all = (query) => [...document.querySelectorAll(query)];
+  const rawTex = () => {
+    const walker = document.createTreeWalker(document.querySelector("article") ?? document.body, NodeFilter.SHOW_TEXT);
+    const found = [];
+    while (walker.nextNode())
+      if (!walker.currentNode.parentElement.closest("code, pre, script, style, mjx-container, .math")
+          && /\$[^$\n]+\$|\\[a-zA-Z(\[]/.test(walker.currentNode.data)) found.push(walker.currentNode.data.trim());
+    return found;
+  };
   const formulas = all(".math").filter((node) => /\\[([]/.test(node.textContent));
   return {
     refused: all("mjx-merror, [data-mjx-error]").map((n) => n.getAttribute("data-mjx-error") || n.textContent),
@@ -38,6 +49,7 @@ INSPECT = r"""(() => {
     nameless: all("article img:not([alt]), article img[alt='']").map((n) => n.src),
     hints: all("link[rel~=preconnect], link[rel~=dns-prefetch], link[rel~=prefetch]").map((n) => n.href),
     links: all("a[href]").map((n) => n.href),
+    raw: rawTex(),
     typeset: all("mjx-container").length,
   };
 })()"""
@@ -53,7 +65,8 @@ class Browser:
         command = 'in=$1 out=$2; shift 2; exec "$@" 3<&"$in" 4>&"$out"'
         self.process = subprocess.Popen(
             ["bash", "-c", command, "bash", str(to_browser), str(from_browser), executable, *FLAGS,
-             f"--user-data-dir={profile}"],
+             f"--user-data-dir={profile}", f"--log-net-log={profile}/net.json",
+             "about:blank"],
             pass_fds=(to_browser, from_browser), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         os.close(to_browser)
         os.close(from_browser)
@@ -117,12 +130,13 @@ def inspect(browser: Browser, page: Path, shots: Path | None) -> tuple[list[str]
         browser.call(f"{domain}.enable", session)
     browser.call("Page.navigate", session, url=page.as_uri())
     browser.wait_for("Page.loadEventFired")
+    evaluate(LOAD_ALL)
     evaluate(TYPESET)
     browser.drain(0.3)
     found = evaluate(INSPECT)
     wrong = [f"request to {url}" for url in sorted(outside(browser.events, found["hints"]))]
     wrong += [f"script error: {text}" for text in script_errors(browser.events)]
-    for kind in ("refused", "untypeset", "broken", "nameless"):
+    for kind in ("refused", "untypeset", "raw", "broken", "nameless"):
         wrong += [f"{kind}: {item}" for item in found[kind]]
     for screen, (width, height) in SCREENS.items():
         browser.call("Emulation.setDeviceMetricsOverride", session, width=width, height=height,
@@ -145,6 +159,12 @@ def outside(events: list[dict], hints: list[str]) -> set[str]:
     urls = {event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"}
     urls |= {event["params"]["url"] for event in events if event["method"] == "Network.webSocketCreated"}
     return {url for url in urls | set(hints) if urlsplit(url).scheme not in ("file", "data", "blob", "about")}
+
+
+def requests_in_log(log: Path) -> set[str]:
+    """Return every address Chromium was asked for, workers and frames of other origins included."""
+    urls = set(re.findall(r'"url":"((?:https?|wss?)://[^"]+)"', log.read_text(encoding="utf-8")))
+    return {url for url in urls if urlsplit(url).hostname not in OWN_HOSTS}
 
 
 def script_errors(events: list[dict]) -> list[str]:
@@ -189,17 +209,22 @@ def main() -> int:
         sys.exit(f"no page below {root}" if not pages else "Chromium is not installed")
     if arguments.shots:
         arguments.shots.mkdir(parents=True, exist_ok=True)
-    failed, formulas, anchors = 0, 0, {}
+    failed, formulas, anchors, reported = 0, 0, {}, set()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         browser = Browser(executable, profile)
         for page in pages:
             wrong, found = inspect(browser, page, arguments.shots)
             wrong += dead_links(page, found["links"], anchors)
             formulas += found["typeset"]
+            reported |= outside(browser.events, [])
             failed += bool(wrong)
             for problem in wrong:
                 print(f"{page.relative_to(root)}: {problem}")
         browser.close()
+        hidden = requests_in_log(Path(profile, "net.json")) - reported
+    for url in sorted(hidden):
+        print(f"some page, from a worker or a frame: request to {url}")
+        failed += 1
     print(f"{len(pages)} pages, {formulas} formulas, {failed} pages with problems")
     return 1 if failed or not formulas else 0
 
