@@ -1,0 +1,46 @@
+"""Figure 1D: a deep tanh autoencoder of handwritten digits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ..data import Examples, Problem, digits
+from .experiment import Experiment
+from .methods import ngd, sgd
+from .training import Budget
+
+HIDDEN = (400, 200, 100, 50, 100, 200, 400)
+
+
+def autoencoder(sizes: Sequence[int], generator: torch.Generator) -> nn.Sequential:
+    """x_i = tanh(W_i x_{i-1} + b_i), the last layer linear; entries of W_i ~ N(0, 1/n_{i-1}), b_i = 0."""
+    layers: list[nn.Module] = []
+    for n_in, n_out in zip(sizes, sizes[1:]):
+        layer = nn.Linear(n_in, n_out)
+        with torch.no_grad():
+            layer.weight.normal_(0.0, n_in**-0.5, generator=generator)
+            layer.bias.zero_()
+        layers += [layer, nn.Tanh()]
+    return nn.Sequential(*layers[:-1])
+
+
+def digits_problem(seed: int, data: Path | None) -> Problem:
+    """Reproduce images through 50 numbers; `seed` decides the starting weights, never the images."""
+    train, validation, test, source = digits(data)
+    pixels = train.shape[1]
+    model = autoencoder((pixels, *HIDDEN, pixels), torch.Generator().manual_seed(seed))
+    return Problem(*(Examples(x, x) for x in (train, validation, test)), model, None, source)
+
+
+FIG1D = Experiment(
+    "fig1d",
+    "Figure 1D: autoencoder of handwritten digits",
+    digits_problem,
+    (sgd((0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02)),
+     ngd((1e-2, 1e-1, 1.0, 10.0), batch_sizes=(200, 1_000))),
+    Budget(seconds=30.0),
+)

@@ -1,0 +1,129 @@
+"""Training runs that count samples and seconds, and take turns so that a drifting machine is fair to all."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ..data import Examples, Problem
+from ..results import Curve, Settings
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to train: how to build its optimizer from model, settings and seed, and the settings its tuning chooses from.
+
+    `loss(model(x), y)` is minimised.  `reevaluates` says that `step` takes a closure, the loss of the same batch
+    after the step, without gradients.
+    """
+
+    name: str
+    build: Callable[[nn.Module, Settings, int], Optimizer]
+    loss: Callable[[Tensor, Tensor], Tensor]
+    grid: tuple[Settings, ...]
+    reevaluates: bool = False
+
+
+def settings_grid(**choices: Sequence[float | int | str]) -> tuple[Settings, ...]:
+    """All combinations of the given choices.
+
+    Examples
+    --------
+    >>> settings_grid(lr=(0.1, 0.2), batch_size=(20,))
+    ({'lr': 0.1, 'batch_size': 20}, {'lr': 0.2, 'batch_size': 20})
+    """
+    return tuple(dict(zip(choices, values)) for values in product(*choices.values()))
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a method may train: a number of samples, of seconds, or whichever ends first."""
+
+    samples: int | None = None
+    seconds: float | None = None
+
+    def spent(self, run: Run) -> float:
+        """Share of the budget that `run` has used."""
+        by_samples = run.samples / self.samples if self.samples else 0.0
+        by_seconds = run.seconds / self.seconds if self.seconds else 0.0
+        return max(by_samples, by_seconds)
+
+
+def batches(examples: Examples, size: int, generator: torch.Generator) -> Iterator[Examples]:
+    """Endless batches of `size` rows: pass after pass in a new random order, an incomplete last batch left out.
+
+    Raises
+    ------
+    ValueError : fewer examples than one batch.
+    """
+    count = len(examples.x)
+    if size > count:
+        raise ValueError(f"a batch of {size} needs as many examples, there are only {count}")
+    while True:
+        order = torch.randperm(count, generator=generator)
+        for rows in order[: count - count % size].split(size):
+            yield Examples(examples.x[rows], examples.y[rows])
+
+
+def mean_squared_error(model: nn.Module, examples: Examples) -> float:
+    """Squared error per example and output."""
+    with torch.no_grad():
+        total = sum(
+            nn.functional.mse_loss(model(x), y, reduction="sum").item()
+            for x, y in zip(examples.x.split(2_000), examples.y.split(2_000))
+        )
+    return total / examples.y.numel()
+
+
+class Run:
+    """One method with one choice of settings, training its own copy of the problem's network."""
+
+    def __init__(self, problem: Problem, method: Method, settings: Settings, seed: int) -> None:
+        self.problem, self.method, self.settings = problem, method, settings
+        self.model = copy.deepcopy(problem.model)
+        self.optimizer = method.build(self.model, settings, seed)
+        self.samples, self.seconds, self.diverged = 0, 0.0, False
+        generator = torch.Generator().manual_seed(seed)
+        self._batches = batches(problem.train, int(settings["batch_size"]), generator)
+
+    def step(self) -> None:
+        """One batch, one update.  Sets `diverged` instead when the loss is not finite any more."""
+        start = time.perf_counter()
+        x, y = next(self._batches)
+        self.optimizer.zero_grad()
+        loss = self.method.loss(self.model(x), y)
+        if math.isfinite(loss.item()):
+            loss.backward()
+            if self.method.reevaluates:
+                self.optimizer.step(lambda: self.method.loss(self.model(x), y))
+            else:
+                self.optimizer.step()
+        else:
+            self.diverged = True
+        self.samples += len(x)
+        self.seconds += time.perf_counter() - start
+
+    def advance(self, budget: Budget, share: float) -> None:
+        """Train until `share` of the budget is spent, or the run diverges."""
+        while not self.diverged and budget.spent(self) < share:
+            self.step()
+
+    def error(self, examples: Examples) -> float:
+        """Mean squared error per output on `examples`; infinite once diverged."""
+        value = math.inf if self.diverged else mean_squared_error(self.model, examples)
+        return value if math.isfinite(value) else math.inf
+
+    def record(self, curve: Curve) -> None:
+        """Append the present test error to `curve`, outside the measured time."""
+        error = self.error(self.problem.test)
+        self.diverged = curve.diverged = not math.isfinite(error)
+        if not self.diverged:
+            curve.append(self.samples, self.seconds, error)

@@ -1,0 +1,67 @@
+"""Grid search on validation examples, by successive halving (Jamieson & Talwalkar 2016)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..data import Problem
+from ..results import Settings, finite
+from .training import Budget, Method, Run
+
+RUNGS = (0.25, 0.5, 1.0)
+
+
+def tune(
+    problem: Problem,
+    method: Method,
+    budget: Budget,
+    seed: int,
+    advanced: Callable[[float], None] = lambda share: None,
+) -> tuple[Settings, list[dict[str, object]]]:
+    """The settings of `method.grid` with the least validation error at the end of the budget, and all trials.
+
+    All settings train for a quarter of the budget, the better half of them up to half of it, the better half of
+    those to its end.  The test examples are never looked at.
+
+    Parameters
+    ----------
+    advanced : called with each share of the budget as it is spent, for a progress bar.
+
+    Returns
+    -------
+    The winner, and for each setting its validation error (None: diverged) after the share it was trained for.
+
+    Raises
+    ------
+    RuntimeError : every setting diverged.
+    """
+    runs = [Run(problem, method, settings, seed) for settings in method.grid]
+    trials: list[dict[str, object]] = [{} for _ in runs]
+    alive, before = list(range(len(runs))), 0.0
+    for share in RUNGS:
+        errors = {}
+        for i in alive:
+            runs[i].advance(budget, share)
+            errors[i] = runs[i].error(problem.validation)
+            trials[i] = {"settings": method.grid[i], "validation_error": finite(errors[i]), "share": share}
+            advanced(share - before)
+        alive, before = sorted(alive, key=errors.__getitem__)[: max(1, (len(alive) + 1) // 2)], share
+    winner = alive[0]
+    if trials[winner]["validation_error"] is None:
+        raise RuntimeError(f"{method.name} diverged with every setting of its grid: widen the grid")
+    return method.grid[winner], trials
+
+
+def tuning_cost(candidates: int) -> float:
+    """Budgets that `tune` spends on a grid of this size.
+
+    Examples
+    --------
+    >>> tuning_cost(8)
+    4.0
+    """
+    cost, before = 0.0, 0.0
+    for share in RUNGS:
+        cost, before = cost + candidates * (share - before), share
+        candidates = max(1, (candidates + 1) // 2)
+    return cost

@@ -1,0 +1,208 @@
+"""The harness is fair and repeatable, and the paper's Figure 1A comes out of it."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from ngdnum import Gaussian
+from ngdnum.data import Examples, linear_teacher
+from ngdnum.experiments import EXPERIMENTS, Interrupted, run
+from ngdnum.experiments import training
+from ngdnum.experiments.experiment import Experiment, run_experiment
+from ngdnum.experiments.methods import ngd, sgd
+from ngdnum.experiments.training import Budget, Method, Run, batches, settings_grid
+from ngdnum.experiments.tuning import tune
+from ngdnum.results import Result, load
+
+
+def small(methods=(sgd((0.05, 0.1)), ngd((0.01, 0.1), batch_sizes=(100,))), samples=2_000) -> Experiment:
+    def problem(seed, data):
+        return linear_teacher((4, 6, 3), seed, train=500, validation=100, test=100)
+
+    return Experiment("small", "Small", problem, tuple(methods), Budget(samples=samples))
+
+
+def without_seconds(result: Result) -> list:
+    return [(c.method, c.settings, c.samples, c.test_error, c.tuning) for c in result.curves]
+
+
+def test_batches_pass_through_all_examples_once_before_any_twice():
+    examples = Examples(torch.arange(23.0)[:, None], torch.arange(23.0)[:, None])
+    stream = batches(examples, 5, torch.Generator().manual_seed(0))
+    passes = [torch.cat([next(stream).x for _ in range(4)]).flatten().tolist() for _ in range(2)]
+    assert all(len(set(rows)) == 20 for rows in passes) and passes[0] != passes[1]
+    with pytest.raises(ValueError, match="a batch of 24 needs as many examples, there are only 23"):
+        next(batches(examples, 24, torch.Generator()))
+
+
+def test_a_result_is_repeatable_and_depends_on_the_seed():
+    first, again, other = (run_experiment(small(), seed=seed, progress=False) for seed in (0, 0, 1))
+    assert without_seconds(first) == without_seconds(again)
+    assert first.curve("NGD").test_error != other.curve("NGD").test_error
+
+
+def test_both_methods_start_from_the_same_network_and_learn():
+    result = run_experiment(small(), progress=False)
+    by_sgd, by_ngd = result.curve("SGD"), result.curve("NGD")
+    assert by_sgd.test_error[0] == by_ngd.test_error[0] and by_sgd.samples[0] == by_ngd.samples[0] == 0
+    assert by_sgd.seconds[0] == by_ngd.seconds[0] == 0.0
+    for curve in result.curves:
+        assert curve.test_error[-1] < 0.1 * curve.test_error[0]
+        assert 2_000 <= curve.samples[-1] < 2_000 + curve.settings["batch_size"]
+        assert curve.samples == sorted(set(curve.samples)) and len(curve.samples) == len(curve.seconds)
+    assert result.complete and result.floor == pytest.approx(1e-6, rel=0.3)
+
+
+def test_tuning_never_sees_the_test_examples():
+    problem = small().problem(0, None)
+    blinded = problem._replace(test=Examples(problem.test.x * math.nan, problem.test.y))
+    for method in small().methods:
+        assert tune(problem, method, Budget(2_000), 0) == tune(blinded, method, Budget(2_000), 0)
+
+
+def test_tuning_takes_the_best_setting_and_survives_diverging_ones():
+    problem = small().problem(0, None)
+    method = sgd((1e-5, 1e-4, 0.1, 1e-3, 50.0))
+    shares = []
+    best, trials = tune(problem, method, Budget(4_000), 0, shares.append)
+    assert best == {"lr": 0.1, "batch_size": 20}
+    assert [trial["share"] for trial in trials] == [0.25, 0.5, 1.0, 1.0, 0.25]
+    assert [trial["settings"]["lr"] for trial in trials] == [1e-5, 1e-4, 0.1, 1e-3, 50.0]
+    assert trials[4]["validation_error"] is None
+    assert sum(shares) == pytest.approx(5 * 0.25 + 3 * 0.25 + 2 * 0.5)
+    with pytest.raises(RuntimeError, match="SGD diverged with every setting"):
+        tune(problem, sgd((50.0, 100.0)), Budget(4_000), 0)
+
+
+def test_seconds_are_those_of_training_alone(monkeypatch):
+    ticks = itertools.count()
+    monkeypatch.setattr(training.time, "perf_counter", lambda: float(next(ticks)))
+    problem = small().problem(0, None)
+    method = sgd((0.1,))
+    trial = Run(problem, method, method.grid[0], 0)
+    trial.advance(Budget(seconds=3.0), 1.0)
+    trial.error(problem.test)
+    assert (trial.samples, trial.seconds) == (60, 3.0)  # one tick between the two readings of each step
+    trial.advance(Budget(samples=100, seconds=1e9), 1.0)
+    assert (trial.samples, trial.seconds) == (100, 5.0)
+
+
+def test_methods_take_turns():
+    trained = []
+
+    def logging(name: str) -> Method:
+        loss = Gaussian()
+
+        def logged(output, target):
+            trained.append(name)
+            return loss(output, target)
+
+        return Method(name, lambda model, settings, seed: torch.optim.SGD(model.parameters(), 0.1), logged,
+                      settings_grid(batch_size=(20,)))
+
+    run_experiment(small((logging("a"), logging("b"))), progress=False)
+    final = trained[-2 * 100 :]  # 2,000 samples in batches of 20, after the tuning
+    assert final == ["a", "b"] * 100
+
+
+def test_interrupt_leaves_a_valid_partial_result(tmp_path):
+    calls = itertools.count()
+    loss = Gaussian()
+
+    def interrupted(output, target):
+        if next(calls) == 300:
+            raise KeyboardInterrupt
+        return loss(output, target)
+
+    second = Method("late", lambda model, settings, seed: torch.optim.SGD(model.parameters(), 0.1), interrupted,
+                    settings_grid(batch_size=(10,)))
+    with pytest.raises(Interrupted) as caught:
+        run_experiment(small((sgd((0.1,)), second)), progress=False, output=tmp_path / "r.json")
+    partial = load(tmp_path / "r.json")
+    assert partial == caught.value.result and not partial.complete
+    assert [curve.method for curve in partial.curves] == ["SGD", "late"]
+    assert 2 < len(partial.curve("late").samples) == len(partial.curve("late").test_error) < 101
+
+
+def test_a_failure_is_not_mistaken_for_a_result(tmp_path):
+    def broken(seed, data):
+        raise ValueError("no data")
+
+    with pytest.raises(ValueError, match="no data"):
+        run_experiment(Experiment("x", "X", broken, (), Budget(1)), progress=False, output=tmp_path / "r.json")
+    assert not load(tmp_path / "r.json").complete
+
+
+def test_one_thread_inside_and_as_before_outside():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert run_experiment(small(samples=20), progress=False).environment["threads"] == 1
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes"),
+    [("fig1a", [20] * 17),
+     ("fig1b", [20, 30, 40, 50, 60, 70, 80, 90, 100, 90, 80, 70, 60, 50, 40, 30, 20]),
+     ("fig1c", [200, 80, 34, 20, 10, 5, 2, 5, 10, 20, 34, 80, 200])],
+)
+def test_networks_of_the_paper(name, sizes):
+    problem = EXPERIMENTS[name].problem(0, None)
+    assert [problem.model[0].in_features] + [layer.out_features for layer in problem.model] == sizes
+    assert (len(problem.train.x), len(problem.test.x)) == (10_000, 1_000)
+    assert {settings["batch_size"] for settings in EXPERIMENTS[name].methods[0].grid} == {20}
+    assert {settings["batch_size"] for settings in EXPERIMENTS[name].methods[1].grid} == {1_000}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(("fig2",), "unknown experiment 'fig2'; choose from fig1a, fig1b, fig1c, fig1d"),
+     (("fig1a", {"data": "somewhere"}), "leave the data folder out"),
+     (("fig1d", {"data": "nowhere"}), "does not exist"),
+     (("fig1a", {"budget": 0.0}), "positive number of seconds"),
+     (("fig1a", {"budget": math.nan}), "positive number of seconds")],
+)
+def test_wrong_arguments_say_what_to_do(arguments, message):
+    name, *options = arguments
+    with pytest.raises(ValueError, match=message):
+        run(name, progress=False, **(options[0] if options else {}))
+
+
+def test_autoencoder_learns_images_of_a_folder(tmp_path):
+    ramp = np.linspace(0, 200, 36).reshape(6, 6)
+    images = (ramp + np.random.default_rng(0).integers(0, 50, (1_600, 1, 1))).astype(np.uint8)
+    for name, part in (("train", images[:1_550]), ("t10k", images[1_550:])):
+        header = b"\x00\x00\x08\x03" + b"".join(n.to_bytes(4, "big") for n in part.shape)
+        (tmp_path / f"{name}-images-idx3-ubyte").write_bytes(header + part.tobytes())
+    result = run("fig1d", data=tmp_path, budget=0.2, progress=False)
+    assert result.floor is None and result.complete and str(tmp_path) not in result.to_json()
+    for curve in result.curves:
+        assert curve.test_error[-1] < 0.5 * curve.test_error[0]
+        assert len(curve.tuning) == 8
+
+
+@pytest.fixture(scope="module")
+def fig1a() -> Result:
+    return run("fig1a", seed=0, progress=False)
+
+
+def test_natural_gradient_reaches_the_floor_of_figure_1a(fig1a):
+    samples = fig1a.curve("NGD").samples_to(1.5 * fig1a.floor)
+    assert samples is not None and samples <= 60_000
+    assert fig1a.curve("NGD").settings["batch_size"] == 1_000 and fig1a.curve("NGD").settings["lr"] == 1.0
+
+
+def test_tuned_gradient_descent_does_not(fig1a):
+    curve = fig1a.curve("SGD")
+    assert curve.samples[-1] == 80_000 and not curve.diverged
+    assert min(curve.test_error) > 1.5 * fig1a.floor
+    rates = sorted(trial["settings"]["lr"] for trial in curve.tuning)
+    assert rates[0] < curve.settings["lr"] < rates[-1]  # the grid was wide enough
