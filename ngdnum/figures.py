@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ngdnum.results import Result
+from .results import Result
 
 INK = "#757575"  # text and axes: contrast 4.3 : 1 or more on white and on #121212, no grey does better on both
 COLOURS = {"NGD": "#d55e00", "SGD": "#2c7fb8"}  # vermilion and blue differ for every kind of colour vision
@@ -22,7 +23,17 @@ STYLE = {
 }
 
 
-def curves_figure(result: Result) -> Figure:
+class Picture(Figure):
+    """A figure that a notebook shows as SVG, without pyplot and its global state."""
+
+    def _repr_svg_(self) -> str:
+        svg = io.StringIO()
+        with matplotlib.rc_context(STYLE):
+            self.savefig(svg, format="svg", metadata={"Date": None})
+        return svg.getvalue()
+
+
+def curves_figure(result: Result) -> Picture:
     """Test error of every method against samples (left) and against training seconds (right), log scale.
 
     The dashed line is the smallest achievable error, where it is known.
@@ -34,7 +45,7 @@ def curves_figure(result: Result) -> Figure:
     if not any(curve.samples for curve in result.curves):
         raise ValueError(f"the result of {result.experiment} has no curves yet: nothing to draw")
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(9.0, 4.0), layout="constrained")
+        figure = Picture(figsize=(9.0, 4.0), layout="constrained")
         by_samples, by_seconds = figure.subplots(1, 2, sharey=True)
         for axes, column in ((by_samples, "samples"), (by_seconds, "seconds")):
             axes.set_yscale("log")

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import re
 from pathlib import Path
 
 import nbformat
@@ -10,6 +11,7 @@ import pytest
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
 NOTEBOOKS = sorted(BOOK.glob("*.ipynb"))
+FIGURE = re.compile(r"<\w+ size \d+x\d+ with \d+ Axes>")   # how matplotlib prints one
 UNCOMPARED_SHARE = 0.2   # of a notebook's cells
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
@@ -23,7 +25,7 @@ def tags(cell):
 
 
 def draws(cell):
-    return any("<Figure" in output.get("data", {}).get("text/plain", "") for output in cell.outputs)
+    return any(FIGURE.search(output.get("data", {}).get("text/plain", "")) for output in cell.outputs)
 
 
 def complaints(notebook) -> list[str]:
