@@ -7,7 +7,8 @@ by name, only the quantities that it uses. Leading axes are a batch; dtype and d
 """
 from __future__ import annotations
 
-from typing import Callable, NamedTuple
+from itertools import accumulate
+from typing import Callable, NamedTuple, Sequence
 
 import torch
 from torch import Tensor
@@ -16,6 +17,11 @@ from torch import Tensor
 def identity_like(A: Tensor) -> Tensor:
     """Identity `[n, n]` with the size, dtype and device of `A` `[..., n, n]`."""
     return torch.eye(A.shape[-1], dtype=A.dtype, device=A.device)
+
+
+def trace(A: Tensor) -> Tensor:
+    """tr A as `[..., 1, 1]`, so that it scales a matrix of the same batch."""
+    return A.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
 
 
 def cholesky(A: Tensor) -> Tensor:
@@ -28,16 +34,34 @@ def solve_right(B: Tensor, factor: Tensor) -> Tensor:
     return torch.cholesky_solve(B.mT, factor).mT
 
 
+def definite_power(A: Tensor, exponent: float) -> Tensor:
+    """A to a real power for a positive definite `A`, by its eigendecomposition."""
+    values, vectors = torch.linalg.eigh(A)
+    return (vectors * values.pow(exponent).unsqueeze(-2)) @ vectors.mT
+
+
 def semidefinite_power(A: Tensor, exponent: float) -> Tensor:
     """A to a real power on the range of a semidefinite `A`: exponent -1 is the Moore–Penrose inverse.
 
-    Eigenvalues up to 10 n eps times the largest count as zero: 2.4e-5 in float32 and 4.4e-14 in float64 for n = 20,
-    an order above what rounding leaves of a zero eigenvalue of a Gram matrix.
+    Eigenvalues up to 10 n eps times the largest count as zero: 2.4e-5 in float32 and 4.4e-14 in float64 for n
+    = 20, an order above what rounding leaves of a zero eigenvalue of a Gram matrix.
     """
     values, vectors = torch.linalg.eigh(A)
     zero = values <= 10 * A.shape[-1] * torch.finfo(A.dtype).eps * values[..., -1:].abs()
     powers = torch.where(zero, 0, torch.where(zero, 1, values).pow(exponent))
     return (vectors * powers.unsqueeze(-2)) @ vectors.mT
+
+
+def pseudo_inverse(A: Tensor) -> Tensor:
+    """Moore–Penrose inverse; singular values up to 10 max(n, m) eps times the largest count as zero."""
+    return torch.linalg.pinv(A, rtol=10 * max(A.shape[-2:]) * torch.finfo(A.dtype).eps)
+
+
+def polar(A: Tensor) -> Tensor:
+    """U Vᵀ of A = U S Vᵀ, over singular values above 10 max(n, m) eps times the largest."""
+    U, values, Vt = torch.linalg.svd(A, full_matrices=False)
+    kept = values > 10 * max(A.shape[-2:]) * torch.finfo(A.dtype).eps * values[..., :1]
+    return (U * kept.unsqueeze(-2)) @ Vt
 
 
 def sgd_factorise() -> tuple[Tensor, ...]:
@@ -58,7 +82,7 @@ def sgd_factorise() -> tuple[Tensor, ...]:
 
 
 def sgd_apply(G: Tensor, state: tuple[Tensor, ...]) -> Tensor:
-    r"""Steepest descent (Eq. 7): ΔW for learning rate 1.
+    r"""Fast part of steepest descent (Eq. 7).
 
     .. math::
 
@@ -76,9 +100,67 @@ def sgd_apply(G: Tensor, state: tuple[Tensor, ...]) -> Tensor:
     Returns
     -------
     Tensor
-        ΔW, shaped like `G`.
+        ΔW for learning rate 1.
     """
     return G
+
+
+def natural_factorise(Lambda_tilde: Tensor, Lambda: Tensor) -> tuple[Tensor, ...]:
+    r"""Slow part of natural gradient of a deep linear network (Eq. 10).
+
+    .. math::
+
+        \Delta W = \frac{1}{L} \tilde{\Lambda}^{-1} G \Lambda^{-1}
+
+    FLOPs: m³/3 + n³/3, per member of the batch.
+
+    Parameters
+    ----------
+    Lambda_tilde : Tensor
+        `[..., n, n]`. Covariance ⟨e eᵀ⟩ of the errors under the model.
+    Lambda : Tensor
+        `[..., m, m]`. Covariance ⟨x xᵀ⟩ of the inputs of the layer.
+
+    Returns
+    -------
+    tuple[Tensor, ...]
+        State for `natural_apply`: chol_Lambda, chol_Lambda_tilde.
+
+    Raises
+    ------
+    torch.linalg.LinAlgError
+        If a damped factor is not positive definite.
+    """
+    chol_Lambda = cholesky(Lambda)
+    chol_Lambda_tilde = cholesky(Lambda_tilde)
+    return chol_Lambda, chol_Lambda_tilde
+
+
+def natural_apply(G: Tensor, state: tuple[Tensor, ...], L: int) -> Tensor:
+    r"""Fast part of natural gradient of a deep linear network (Eq. 10).
+
+    .. math::
+
+        \Delta W = \frac{1}{L} \tilde{\Lambda}^{-1} G \Lambda^{-1}
+
+    FLOPs: 2·m²·n + 2·m·n², per member of the batch.
+
+    Parameters
+    ----------
+    G : Tensor
+        `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
+    state : tuple[Tensor, ...]
+        What `natural_factorise` returned.
+    L : int
+        Number of preconditioned layers.
+
+    Returns
+    -------
+    Tensor
+        ΔW for learning rate 1.
+    """
+    chol_Lambda, chol_Lambda_tilde = state
+    return torch.cholesky_solve(solve_right(G, chol_Lambda), chol_Lambda_tilde) / L
 
 
 def kronecker_factorise(Lambda_tilde: Tensor, Lambda: Tensor, lam: float) -> tuple[Tensor, ...]:
@@ -116,7 +198,7 @@ def kronecker_factorise(Lambda_tilde: Tensor, Lambda: Tensor, lam: float) -> tup
 
 
 def kronecker_apply(G: Tensor, state: tuple[Tensor, ...], L: int) -> Tensor:
-    r"""Natural gradient with Kronecker damping (Eq. 20): ΔW for learning rate 1.
+    r"""Fast part of natural gradient with Kronecker damping (Eq. 20).
 
     .. math::
 
@@ -137,7 +219,7 @@ def kronecker_apply(G: Tensor, state: tuple[Tensor, ...], L: int) -> Tensor:
     Returns
     -------
     Tensor
-        ΔW, shaped like `G`.
+        ΔW for learning rate 1.
     """
     chol_Lambda, chol_Lambda_tilde = state
     return torch.cholesky_solve(solve_right(G, chol_Lambda), chol_Lambda_tilde) / L
@@ -170,7 +252,7 @@ def kronecker_undamped_factorise(Lambda_tilde: Tensor, Lambda: Tensor) -> tuple[
 
 
 def kronecker_undamped_apply(G: Tensor, state: tuple[Tensor, ...], L: int) -> Tensor:
-    r"""Limit λ → 0 of natural gradient with Kronecker damping: ΔW for learning rate 1.
+    r"""Fast part of limit λ → 0 of natural gradient with Kronecker damping.
 
     .. math::
 
@@ -190,10 +272,1025 @@ def kronecker_undamped_apply(G: Tensor, state: tuple[Tensor, ...], L: int) -> Te
     Returns
     -------
     Tensor
-        ΔW, shaped like `G`.
+        ΔW for learning rate 1.
     """
     pinv_Lambda, pinv_Lambda_tilde = state
     return pinv_Lambda_tilde @ (G @ pinv_Lambda) / L
+
+
+def pi_damped_factorise(Lambda_tilde: Tensor, Lambda: Tensor, lam: float) -> tuple[Tensor, ...]:
+    r"""Slow part of natural gradient with damping shared between the factors (Eq. 20; Martens & Grosse 2015).
+
+    .. math::
+
+        \Delta W = \frac{1}{L} \left(\frac{\sqrt{\lambda} \sqrt{m}}{\sqrt{n}
+        \sqrt{\frac{\operatorname{tr}\left(\Lambda \right)}{\operatorname{tr}\left(\tilde{\Lambda}
+        \right)}}} \mathbb{I} + \tilde{\Lambda}\right)^{-1} G \left(\frac{\sqrt{\lambda} \sqrt{n}
+        \sqrt{\frac{\operatorname{tr}\left(\Lambda \right)}{\operatorname{tr}\left(\tilde{\Lambda}
+        \right)}}}{\sqrt{m}} \mathbb{I} + \Lambda\right)^{-1}
+
+    FLOPs: m³/3 + n³/3, per member of the batch.
+
+    Parameters
+    ----------
+    Lambda_tilde : Tensor
+        `[..., n, n]`. Covariance ⟨e eᵀ⟩ of the errors under the model.
+    Lambda : Tensor
+        `[..., m, m]`. Covariance ⟨x xᵀ⟩ of the inputs of the layer.
+    lam : float
+        Damping λ > 0.
+
+    Returns
+    -------
+    tuple[Tensor, ...]
+        State for `pi_damped_apply`: chol_Lambda, chol_Lambda_tilde.
+
+    Raises
+    ------
+    torch.linalg.LinAlgError
+        If a damped factor is not positive definite.
+    """
+    n = Lambda_tilde.shape[-1]
+    trace_Lambda = trace(Lambda)
+    trace_Lambda_tilde = trace(Lambda_tilde)
+    m = Lambda.shape[-1]
+    scale = lam ** 0.5 * n ** 0.5 * (trace_Lambda / trace_Lambda_tilde) ** 0.5 / m ** 0.5
+    chol_Lambda = cholesky(Lambda + scale * identity_like(Lambda))
+    scale_2 = lam ** 0.5 * m ** 0.5 / (n ** 0.5 * (trace_Lambda / trace_Lambda_tilde) ** 0.5)
+    chol_Lambda_tilde = cholesky(Lambda_tilde + scale_2 * identity_like(Lambda_tilde))
+    return chol_Lambda, chol_Lambda_tilde
+
+
+def pi_damped_apply(G: Tensor, state: tuple[Tensor, ...], L: int) -> Tensor:
+    r"""Fast part of natural gradient with damping shared between the factors (Eq. 20; Martens & Grosse 2015).
+
+    .. math::
+
+        \Delta W = \frac{1}{L} \left(\frac{\sqrt{\lambda} \sqrt{m}}{\sqrt{n}
+        \sqrt{\frac{\operatorname{tr}\left(\Lambda \right)}{\operatorname{tr}\left(\tilde{\Lambda}
+        \right)}}} \mathbb{I} + \tilde{\Lambda}\right)^{-1} G \left(\frac{\sqrt{\lambda} \sqrt{n}
+        \sqrt{\frac{\operatorname{tr}\left(\Lambda \right)}{\operatorname{tr}\left(\tilde{\Lambda}
+        \right)}}}{\sqrt{m}} \mathbb{I} + \Lambda\right)^{-1}
+
+    FLOPs: 2·m²·n + 2·m·n², per member of the batch.
+
+    Parameters
+    ----------
+    G : Tensor
+        `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
+    state : tuple[Tensor, ...]
+        What `pi_damped_factorise` returned.
+    L : int
+        Number of preconditioned layers.
+
+    Returns
+    -------
+    Tensor
+        ΔW for learning rate 1.
+    """
+    chol_Lambda, chol_Lambda_tilde = state
+    return torch.cholesky_solve(solve_right(G, chol_Lambda), chol_Lambda_tilde) / L
+
+
+def pi_damped_undamped_factorise(Lambda_tilde: Tensor, Lambda: Tensor) -> tuple[Tensor, ...]:
+    r"""Slow part of limit λ → 0 of natural gradient with damping shared between the factors.
+
+    .. math::
+
+        \Delta W = \frac{1}{L} \tilde{\Lambda}^{+} G \Lambda^{+}
+
+    FLOPs: 11·m³ + 11·n³, per member of the batch.
+
+    Parameters
+    ----------
+    Lambda_tilde : Tensor
+        `[..., n, n]`. Covariance ⟨e eᵀ⟩ of the errors under the model.
+    Lambda : Tensor
+        `[..., m, m]`. Covariance ⟨x xᵀ⟩ of the inputs of the layer.
+
+    Returns
+    -------
+    tuple[Tensor, ...]
+        State for `pi_damped_undamped_apply`: pinv_Lambda, pinv_Lambda_tilde.
+    """
+    pinv_Lambda = semidefinite_power(Lambda, -1)
+    pinv_Lambda_tilde = semidefinite_power(Lambda_tilde, -1)
+    return pinv_Lambda, pinv_Lambda_tilde
+
+
+def pi_damped_undamped_apply(G: Tensor, state: tuple[Tensor, ...], L: int) -> Tensor:
+    r"""Fast part of limit λ → 0 of natural gradient with damping shared between the factors.
+
+    .. math::
+
+        \Delta W = \frac{1}{L} \tilde{\Lambda}^{+} G \Lambda^{+}
+
+    FLOPs: 2·m²·n + 2·m·n², per member of the batch.
+
+    Parameters
+    ----------
+    G : Tensor
+        `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
+    state : tuple[Tensor, ...]
+        What `pi_damped_undamped_factorise` returned.
+    L : int
+        Number of preconditioned layers.
+
+    Returns
+    -------
+    Tensor
+        ΔW for learning rate 1.
+    """
+    pinv_Lambda, pinv_Lambda_tilde = state
+    return pinv_Lambda_tilde @ (G @ pinv_Lambda) / L
+
+
+def kfac_factorise(Lambda_tilde: Tensor, Lambda: Tensor, lam: float) -> tuple[Tensor, ...]:
+    r"""Slow part of K-FAC (Martens & Grosse 2015).
+
+    .. math::
+
+        \Delta W = \left(\frac{\sqrt{\lambda} \sqrt{m}}{\sqrt{n} \sqrt{\frac{\operatorname{tr}\left(\Lambda
+        \right)}{\operatorname{tr}\left(\tilde{\Lambda} \right)}}} \mathbb{I} + \tilde{\Lambda}\right)^{-1}
+        G \left(\frac{\sqrt{\lambda} \sqrt{n} \sqrt{\frac{\operatorname{tr}\left(\Lambda
+        \right)}{\operatorname{tr}\left(\tilde{\Lambda} \right)}}}{\sqrt{m}} \mathbb{I} +
+        \Lambda\right)^{-1}
+
+    FLOPs: m³/3 + n³/3, per member of the batch.
+
+    Parameters
+    ----------
+    Lambda_tilde : Tensor
+        `[..., n, n]`. Covariance ⟨e eᵀ⟩ of the errors under the model.
+    Lambda : Tensor
+        `[..., m, m]`. Covariance ⟨x xᵀ⟩ of the inputs of the layer.
+    lam : float
+        Damping λ > 0.
+
+    Returns
+    -------
+    tuple[Tensor, ...]
+        State for `kfac_apply`: chol_Lambda, chol_Lambda_tilde.
+
+    Raises
+    ------
+    torch.linalg.LinAlgError
+        If a damped factor is not positive definite.
+    """
+    n = Lambda_tilde.shape[-1]
+    trace_Lambda = trace(Lambda)
+    trace_Lambda_tilde = trace(Lambda_tilde)
+    m = Lambda.shape[-1]
+    scale = lam ** 0.5 * n ** 0.5 * (trace_Lambda / trace_Lambda_tilde) ** 0.5 / m ** 0.5
+    chol_Lambda = cholesky(Lambda + scale * identity_like(Lambda))
+    scale_2 = lam ** 0.5 * m ** 0.5 / (n ** 0.5 * (trace_Lambda / trace_Lambda_tilde) ** 0.5)
+    chol_Lambda_tilde = cholesky(Lambda_tilde + scale_2 * identity_like(Lambda_tilde))
+    return chol_Lambda, chol_Lambda_tilde
+
+
+def kfac_apply(G: Tensor, state: tuple[Tensor, ...]) -> Tensor:
+    r"""Fast part of K-FAC (Martens & Grosse 2015).
+
+    .. math::
+
+        \Delta W = \left(\frac{\sqrt{\lambda} \sqrt{m}}{\sqrt{n} \sqrt{\frac{\operatorname{tr}\left(\Lambda
+        \right)}{\operatorname{tr}\left(\tilde{\Lambda} \right)}}} \mathbb{I} + \tilde{\Lambda}\right)^{-1}
+        G \left(\frac{\sqrt{\lambda} \sqrt{n} \sqrt{\frac{\operatorname{tr}\left(\Lambda
+        \right)}{\operatorname{tr}\left(\tilde{\Lambda} \right)}}}{\sqrt{m}} \mathbb{I} +
+        \Lambda\right)^{-1}
+
+    FLOPs: 2·m²·n + 2·m·n², per member of the batch.
+
+    Parameters
+    ----------
+    G : Tensor
+        `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
+    state : tuple[Tensor, ...]
+        What `kfac_factorise` returned.
+
+    Returns
+    -------
+    Tensor
+        ΔW for learning rate 1.
+    """
+    chol_Lambda, chol_Lambda_tilde = state
+    return torch.cholesky_solve(solve_right(G, chol_Lambda), chol_Lambda_tilde)
+
+
+def kfac_undamped_factorise(Lambda_tilde: Tensor, Lambda: Tensor) -> tuple[Tensor, ...]:
+    r"""Slow part of limit λ → 0 of K-FAC.
+
+    .. math::
+
+        \Delta W = \tilde{\Lambda}^{+} G \Lambda^{+}
+
+    FLOPs: 11·m³ + 11·n³, per member of the batch.
+
+    Parameters
+    ----------
+    Lambda_tilde : Tensor
+        `[..., n, n]`. Covariance ⟨e eᵀ⟩ of the errors under the model.
+    Lambda : Tensor
+        `[..., m, m]`. Covariance ⟨x xᵀ⟩ of the inputs of the layer.
+
+    Returns
+    -------
+    tuple[Tensor, ...]
+        State for `kfac_undamped_apply`: pinv_Lambda, pinv_Lambda_tilde.
+    """
+    pinv_Lambda = semidefinite_power(Lambda, -1)
+    pinv_Lambda_tilde = semidefinite_power(Lambda_tilde, -1)
+    return pinv_Lambda, pinv_Lambda_tilde
+
+
+def kfac_undamped_apply(G: Tensor, state: tuple[Tensor, ...]) -> Tensor:
+    r"""Fast part of limit λ → 0 of K-FAC.
+
+    .. math::
+
+        \Delta W = \tilde{\Lambda}^{+} G \Lambda^{+}
+
+    FLOPs: 2·m²·n + 2·m·n², per member of the batch.
+
+    Parameters
+    ----------
+    G : Tensor
+        `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
+    state : tuple[Tensor, ...]
+        What `kfac_undamped_factorise` returned.
+
+    Returns
+    -------
+    Tensor
+        ΔW for learning rate 1.
+    """
+    pinv_Lambda, pinv_Lambda_tilde = state
+    return pinv_Lambda_tilde @ (G @ pinv_Lambda)
+
+
+def whitening_factorise(Lambda_tilde: Tensor, Lambda: Tensor, lam: float) -> tuple[Tensor, ...]:
+    r"""Slow part of descent in whitened activations and errors (Desjardins et al. 2015).
+
+    .. math::
+
+        \Delta W = \left(\lambda \mathbb{I} + \tilde{\Lambda}\right)^{- \frac{1}{2}} G \left(\lambda
+        \mathbb{I} + \Lambda\right)^{- \frac{1}{2}}
+
+    FLOPs: 11·m³ + 11·n³, per member of the batch.
+
+    Parameters
+    ----------
+    Lambda_tilde : Tensor
+        `[..., n, n]`. Covariance ⟨e eᵀ⟩ of the errors under the model.
+    Lambda : Tensor
+        `[..., m, m]`. Covariance ⟨x xᵀ⟩ of the inputs of the layer.
+    lam : float
+        Damping λ > 0.
+
+    Returns
+    -------
+    tuple[Tensor, ...]
+        State for `whitening_apply`: inverse_root_Lambda, inverse_root_Lambda_tilde.
+    """
+    inverse_root_Lambda = definite_power(Lambda + lam * identity_like(Lambda), -0.5)
+    inverse_root_Lambda_tilde = definite_power(Lambda_tilde + lam * identity_like(Lambda_tilde), -0.5)
+    return inverse_root_Lambda, inverse_root_Lambda_tilde
+
+
+def whitening_apply(G: Tensor, state: tuple[Tensor, ...]) -> Tensor:
+    r"""Fast part of descent in whitened activations and errors (Desjardins et al. 2015).
+
+    .. math::
+
+        \Delta W = \left(\lambda \mathbb{I} + \tilde{\Lambda}\right)^{- \frac{1}{2}} G \left(\lambda
+        \mathbb{I} + \Lambda\right)^{- \frac{1}{2}}
+
+    FLOPs: 2·m²·n + 2·m·n², per member of the batch.
+
+    Parameters
+    ----------
+    G : Tensor
+        `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
+    state : tuple[Tensor, ...]
+        What `whitening_factorise` returned.
+
+    Returns
+    -------
+    Tensor
+        ΔW for learning rate 1.
+    """
+    inverse_root_Lambda, inverse_root_Lambda_tilde = state
+    return inverse_root_Lambda_tilde @ (G @ inverse_root_Lambda)
+
+
+def whitening_undamped_factorise(Lambda_tilde: Tensor, Lambda: Tensor) -> tuple[Tensor, ...]:
+    r"""Slow part of limit λ → 0 of descent in whitened activations and errors.
+
+    .. math::
+
+        \Delta W = \left(\tilde{\Lambda}^{+}\right)^{\frac{1}{2}} G \left(\Lambda^{+}\right)^{\frac{1}{2}}
+
+    FLOPs: 11·m³ + 11·n³, per member of the batch.
+
+    Parameters
+    ----------
+    Lambda_tilde : Tensor
+        `[..., n, n]`. Covariance ⟨e eᵀ⟩ of the errors under the model.
+    Lambda : Tensor
+        `[..., m, m]`. Covariance ⟨x xᵀ⟩ of the inputs of the layer.
+
+    Returns
+    -------
+    tuple[Tensor, ...]
+        State for `whitening_undamped_apply`: inverse_root_Lambda, inverse_root_Lambda_tilde.
+    """
+    inverse_root_Lambda = semidefinite_power(Lambda, -0.5)
+    inverse_root_Lambda_tilde = semidefinite_power(Lambda_tilde, -0.5)
+    return inverse_root_Lambda, inverse_root_Lambda_tilde
+
+
+def whitening_undamped_apply(G: Tensor, state: tuple[Tensor, ...]) -> Tensor:
+    r"""Fast part of limit λ → 0 of descent in whitened activations and errors.
+
+    .. math::
+
+        \Delta W = \left(\tilde{\Lambda}^{+}\right)^{\frac{1}{2}} G \left(\Lambda^{+}\right)^{\frac{1}{2}}
+
+    FLOPs: 2·m²·n + 2·m·n², per member of the batch.
+
+    Parameters
+    ----------
+    G : Tensor
+        `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
+    state : tuple[Tensor, ...]
+        What `whitening_undamped_factorise` returned.
+
+    Returns
+    -------
+    Tensor
+        ΔW for learning rate 1.
+    """
+    inverse_root_Lambda, inverse_root_Lambda_tilde = state
+    return inverse_root_Lambda_tilde @ (G @ inverse_root_Lambda)
+
+
+def foof_factorise(Lambda: Tensor, lam: float) -> tuple[Tensor, ...]:
+    r"""Slow part of input-only natural gradient (Heskes 2000; Benzing 2022).
+
+    .. math::
+
+        \Delta W = G \left(\lambda \mathbb{I} + \Lambda\right)^{-1}
+
+    FLOPs: m³/3, per member of the batch.
+
+    Parameters
+    ----------
+    Lambda : Tensor
+        `[..., m, m]`. Covariance ⟨x xᵀ⟩ of the inputs of the layer.
+    lam : float
+        Damping λ > 0.
+
+    Returns
+    -------
+    tuple[Tensor, ...]
+        State for `foof_apply`: chol_Lambda.
+
+    Raises
+    ------
+    torch.linalg.LinAlgError
+        If a damped factor is not positive definite.
+    """
+    chol_Lambda = cholesky(Lambda + lam * identity_like(Lambda))
+    return chol_Lambda,
+
+
+def foof_apply(G: Tensor, state: tuple[Tensor, ...]) -> Tensor:
+    r"""Fast part of input-only natural gradient (Heskes 2000; Benzing 2022).
+
+    .. math::
+
+        \Delta W = G \left(\lambda \mathbb{I} + \Lambda\right)^{-1}
+
+    FLOPs: 2·m²·n, per member of the batch.
+
+    Parameters
+    ----------
+    G : Tensor
+        `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
+    state : tuple[Tensor, ...]
+        What `foof_factorise` returned.
+
+    Returns
+    -------
+    Tensor
+        ΔW for learning rate 1.
+    """
+    chol_Lambda, = state
+    return solve_right(G, chol_Lambda)
+
+
+def foof_undamped_factorise(Lambda: Tensor) -> tuple[Tensor, ...]:
+    r"""Slow part of limit λ → 0 of input-only natural gradient.
+
+    .. math::
+
+        \Delta W = G \Lambda^{+}
+
+    FLOPs: 11·m³, per member of the batch.
+
+    Parameters
+    ----------
+    Lambda : Tensor
+        `[..., m, m]`. Covariance ⟨x xᵀ⟩ of the inputs of the layer.
+
+    Returns
+    -------
+    tuple[Tensor, ...]
+        State for `foof_undamped_apply`: pinv_Lambda.
+    """
+    pinv_Lambda = semidefinite_power(Lambda, -1)
+    return pinv_Lambda,
+
+
+def foof_undamped_apply(G: Tensor, state: tuple[Tensor, ...]) -> Tensor:
+    r"""Fast part of limit λ → 0 of input-only natural gradient.
+
+    .. math::
+
+        \Delta W = G \Lambda^{+}
+
+    FLOPs: 2·m²·n, per member of the batch.
+
+    Parameters
+    ----------
+    G : Tensor
+        `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
+    state : tuple[Tensor, ...]
+        What `foof_undamped_factorise` returned.
+
+    Returns
+    -------
+    Tensor
+        ΔW for learning rate 1.
+    """
+    pinv_Lambda, = state
+    return G @ pinv_Lambda
+
+
+def pseudo_backprop_factorise(A: Tensor, B: Tensor, Sigma: Tensor) -> tuple[Tensor, ...]:
+    r"""Slow part of natural gradient with errors sent back through pseudo-inverses (Eq. 16).
+
+    .. math::
+
+        \Delta W = \frac{1}{L} A^{+} D \Sigma^{-1} B^{+}
+
+    FLOPs: 22·m²·n_0 + 2·m·n_0² + 22·n·n_L² + n_0³/3, per member of the batch.
+
+    Parameters
+    ----------
+    A : Tensor
+        `[..., n_L, n]`. Weights from the layer's output to that of the network, W_L ⋯ W_{i+1}.
+    B : Tensor
+        `[..., m, n_0]`. Weights from the input of the network to that of the layer, W_{i-1} ⋯ W_1.
+    Sigma : Tensor
+        `[..., n_0, n_0]`. Covariance ⟨x xᵀ⟩ of the input of the network.
+
+    Returns
+    -------
+    tuple[Tensor, ...]
+        State for `pseudo_backprop_apply`: product, pinv_A.
+
+    Raises
+    ------
+    torch.linalg.LinAlgError
+        If a damped factor is not positive definite.
+    """
+    product = torch.cholesky_solve(pseudo_inverse(B), cholesky(Sigma))
+    pinv_A = pseudo_inverse(A)
+    return product, pinv_A
+
+
+def pseudo_backprop_apply(D: Tensor, state: tuple[Tensor, ...], L: int) -> Tensor:
+    r"""Fast part of natural gradient with errors sent back through pseudo-inverses (Eq. 16).
+
+    .. math::
+
+        \Delta W = \frac{1}{L} A^{+} D \Sigma^{-1} B^{+}
+
+    FLOPs: 2·m·n·n_L + 2·m·n_0·n_L, per member of the batch.
+
+    Parameters
+    ----------
+    D : Tensor
+        `[..., n_L, n_0]`. Residuals ⟨(y − f) xᵀ⟩ of the network.
+    state : tuple[Tensor, ...]
+        What `pseudo_backprop_factorise` returned.
+    L : int
+        Number of preconditioned layers.
+
+    Returns
+    -------
+    Tensor
+        ΔW for learning rate 1.
+    """
+    product, pinv_A = state
+    return pinv_A @ (D @ product) / L
+
+
+def shampoo_factorise(S: Tensor, S_tilde: Tensor, lam: float) -> tuple[Tensor, ...]:
+    r"""Slow part of Shampoo (Gupta et al. 2018).
+
+    .. math::
+
+        \Delta W = \left(\lambda \mathbb{I} + \tilde{S}\right)^{- \frac{1}{4}} G \left(\lambda \mathbb{I} +
+        S\right)^{- \frac{1}{4}}
+
+    FLOPs: 11·m³ + 11·n³, per member of the batch.
+
+    Parameters
+    ----------
+    S : Tensor
+        `[..., m, m]`. Running sum of Gᵀ G.
+    S_tilde : Tensor
+        `[..., n, n]`. Running sum of G Gᵀ.
+    lam : float
+        Damping λ > 0.
+
+    Returns
+    -------
+    tuple[Tensor, ...]
+        State for `shampoo_apply`: inverse_root_S, inverse_root_S_tilde.
+    """
+    inverse_root_S = definite_power(S + lam * identity_like(S), -0.25)
+    inverse_root_S_tilde = definite_power(S_tilde + lam * identity_like(S_tilde), -0.25)
+    return inverse_root_S, inverse_root_S_tilde
+
+
+def shampoo_apply(G: Tensor, state: tuple[Tensor, ...]) -> Tensor:
+    r"""Fast part of Shampoo (Gupta et al. 2018).
+
+    .. math::
+
+        \Delta W = \left(\lambda \mathbb{I} + \tilde{S}\right)^{- \frac{1}{4}} G \left(\lambda \mathbb{I} +
+        S\right)^{- \frac{1}{4}}
+
+    FLOPs: 2·m²·n + 2·m·n², per member of the batch.
+
+    Parameters
+    ----------
+    G : Tensor
+        `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
+    state : tuple[Tensor, ...]
+        What `shampoo_factorise` returned.
+
+    Returns
+    -------
+    Tensor
+        ΔW for learning rate 1.
+    """
+    inverse_root_S, inverse_root_S_tilde = state
+    return inverse_root_S_tilde @ (G @ inverse_root_S)
+
+
+def shampoo_undamped_factorise(S: Tensor, S_tilde: Tensor) -> tuple[Tensor, ...]:
+    r"""Slow part of limit λ → 0 of Shampoo.
+
+    .. math::
+
+        \Delta W = \left(\tilde{S}^{+}\right)^{\frac{1}{4}} G \left(S^{+}\right)^{\frac{1}{4}}
+
+    FLOPs: 11·m³ + 11·n³, per member of the batch.
+
+    Parameters
+    ----------
+    S : Tensor
+        `[..., m, m]`. Running sum of Gᵀ G.
+    S_tilde : Tensor
+        `[..., n, n]`. Running sum of G Gᵀ.
+
+    Returns
+    -------
+    tuple[Tensor, ...]
+        State for `shampoo_undamped_apply`: inverse_root_S, inverse_root_S_tilde.
+    """
+    inverse_root_S = semidefinite_power(S, -0.25)
+    inverse_root_S_tilde = semidefinite_power(S_tilde, -0.25)
+    return inverse_root_S, inverse_root_S_tilde
+
+
+def shampoo_undamped_apply(G: Tensor, state: tuple[Tensor, ...]) -> Tensor:
+    r"""Fast part of limit λ → 0 of Shampoo.
+
+    .. math::
+
+        \Delta W = \left(\tilde{S}^{+}\right)^{\frac{1}{4}} G \left(S^{+}\right)^{\frac{1}{4}}
+
+    FLOPs: 2·m²·n + 2·m·n², per member of the batch.
+
+    Parameters
+    ----------
+    G : Tensor
+        `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
+    state : tuple[Tensor, ...]
+        What `shampoo_undamped_factorise` returned.
+
+    Returns
+    -------
+    Tensor
+        ΔW for learning rate 1.
+    """
+    inverse_root_S, inverse_root_S_tilde = state
+    return inverse_root_S_tilde @ (G @ inverse_root_S)
+
+
+def muon_factorise() -> tuple[Tensor, ...]:
+    r"""Slow part of Muon without momentum (Jordan et al. 2024).
+
+    .. math::
+
+        \Delta W = \operatorname{polar}\left(G\right)
+
+    FLOPs: 0, per member of the batch.
+
+    Returns
+    -------
+    tuple[Tensor, ...]
+        The empty state.
+    """
+    return ()
+
+
+def muon_apply(G: Tensor, state: tuple[Tensor, ...]) -> Tensor:
+    r"""Fast part of Muon without momentum (Jordan et al. 2024).
+
+    .. math::
+
+        \Delta W = \operatorname{polar}\left(G\right)
+
+    FLOPs: 20·m·n², per member of the batch.
+
+    Parameters
+    ----------
+    G : Tensor
+        `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
+    state : tuple[Tensor, ...]
+        What `muon_factorise` returned.
+
+    Returns
+    -------
+    Tensor
+        ΔW for learning rate 1.
+    """
+    return polar(G)
+
+
+def fisher_muon_factorise(Lambda_tilde: Tensor, Lambda: Tensor, lam: float) -> tuple[Tensor, ...]:
+    r"""Slow part of Muon in the metric of the factors: whiten, orthogonalise, unwhiten.
+
+    .. math::
+
+        \Delta W = \left(\lambda \mathbb{I} + \tilde{\Lambda}\right)^{- \frac{1}{2}}
+        \operatorname{polar}\left(\left(\lambda \mathbb{I} + \tilde{\Lambda}\right)^{- \frac{1}{2}} G
+        \left(\lambda \mathbb{I} + \Lambda\right)^{- \frac{1}{2}}\right) \left(\lambda \mathbb{I} +
+        \Lambda\right)^{- \frac{1}{2}}
+
+    FLOPs: 11·m³ + 11·n³, per member of the batch.
+
+    Parameters
+    ----------
+    Lambda_tilde : Tensor
+        `[..., n, n]`. Covariance ⟨e eᵀ⟩ of the errors under the model.
+    Lambda : Tensor
+        `[..., m, m]`. Covariance ⟨x xᵀ⟩ of the inputs of the layer.
+    lam : float
+        Damping λ > 0.
+
+    Returns
+    -------
+    tuple[Tensor, ...]
+        State for `fisher_muon_apply`: inverse_root_Lambda, inverse_root_Lambda_tilde.
+    """
+    inverse_root_Lambda = definite_power(Lambda + lam * identity_like(Lambda), -0.5)
+    inverse_root_Lambda_tilde = definite_power(Lambda_tilde + lam * identity_like(Lambda_tilde), -0.5)
+    return inverse_root_Lambda, inverse_root_Lambda_tilde
+
+
+def fisher_muon_apply(G: Tensor, state: tuple[Tensor, ...]) -> Tensor:
+    r"""Fast part of Muon in the metric of the factors: whiten, orthogonalise, unwhiten.
+
+    .. math::
+
+        \Delta W = \left(\lambda \mathbb{I} + \tilde{\Lambda}\right)^{- \frac{1}{2}}
+        \operatorname{polar}\left(\left(\lambda \mathbb{I} + \tilde{\Lambda}\right)^{- \frac{1}{2}} G
+        \left(\lambda \mathbb{I} + \Lambda\right)^{- \frac{1}{2}}\right) \left(\lambda \mathbb{I} +
+        \Lambda\right)^{- \frac{1}{2}}
+
+    FLOPs: 4·m²·n + 24·m·n², per member of the batch.
+
+    Parameters
+    ----------
+    G : Tensor
+        `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
+    state : tuple[Tensor, ...]
+        What `fisher_muon_factorise` returned.
+
+    Returns
+    -------
+    Tensor
+        ΔW for learning rate 1.
+    """
+    inverse_root_Lambda, inverse_root_Lambda_tilde = state
+    step = polar(inverse_root_Lambda_tilde @ (G @ inverse_root_Lambda)) @ inverse_root_Lambda
+    return inverse_root_Lambda_tilde @ step
+
+
+def fisher_muon_undamped_factorise(Lambda_tilde: Tensor, Lambda: Tensor) -> tuple[Tensor, ...]:
+    r"""Slow part of limit λ → 0 of Muon in the metric of the factors: whiten, orthogonalise, unwhiten.
+
+    .. math::
+
+        \Delta W = \left(\tilde{\Lambda}^{+}\right)^{\frac{1}{2}}
+        \operatorname{polar}\left(\left(\tilde{\Lambda}^{+}\right)^{\frac{1}{2}} G
+        \left(\Lambda^{+}\right)^{\frac{1}{2}}\right) \left(\Lambda^{+}\right)^{\frac{1}{2}}
+
+    FLOPs: 11·m³ + 11·n³, per member of the batch.
+
+    Parameters
+    ----------
+    Lambda_tilde : Tensor
+        `[..., n, n]`. Covariance ⟨e eᵀ⟩ of the errors under the model.
+    Lambda : Tensor
+        `[..., m, m]`. Covariance ⟨x xᵀ⟩ of the inputs of the layer.
+
+    Returns
+    -------
+    tuple[Tensor, ...]
+        State for `fisher_muon_undamped_apply`: inverse_root_Lambda, inverse_root_Lambda_tilde.
+    """
+    inverse_root_Lambda = semidefinite_power(Lambda, -0.5)
+    inverse_root_Lambda_tilde = semidefinite_power(Lambda_tilde, -0.5)
+    return inverse_root_Lambda, inverse_root_Lambda_tilde
+
+
+def fisher_muon_undamped_apply(G: Tensor, state: tuple[Tensor, ...]) -> Tensor:
+    r"""Fast part of limit λ → 0 of Muon in the metric of the factors: whiten, orthogonalise, unwhiten.
+
+    .. math::
+
+        \Delta W = \left(\tilde{\Lambda}^{+}\right)^{\frac{1}{2}}
+        \operatorname{polar}\left(\left(\tilde{\Lambda}^{+}\right)^{\frac{1}{2}} G
+        \left(\Lambda^{+}\right)^{\frac{1}{2}}\right) \left(\Lambda^{+}\right)^{\frac{1}{2}}
+
+    FLOPs: 4·m²·n + 24·m·n², per member of the batch.
+
+    Parameters
+    ----------
+    G : Tensor
+        `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
+    state : tuple[Tensor, ...]
+        What `fisher_muon_undamped_factorise` returned.
+
+    Returns
+    -------
+    Tensor
+        ΔW for learning rate 1.
+    """
+    inverse_root_Lambda, inverse_root_Lambda_tilde = state
+    step = polar(inverse_root_Lambda_tilde @ (G @ inverse_root_Lambda)) @ inverse_root_Lambda
+    return inverse_root_Lambda_tilde @ step
+
+
+def running_factorise(K: Tensor, K_tilde: Tensor) -> tuple[Tensor, ...]:
+    r"""Slow part of natural gradient with running inverses of the factors (Eq. 10).
+
+    .. math::
+
+        \Delta W = \frac{1}{L} \tilde{K} G K
+
+    FLOPs: 0, per member of the batch.
+
+    Parameters
+    ----------
+    K : Tensor
+        `[..., m, m]`. Inverse of the covariance of the inputs.
+    K_tilde : Tensor
+        `[..., n, n]`. Inverse of the covariance of the errors.
+
+    Returns
+    -------
+    tuple[Tensor, ...]
+        State for `running_apply`: K, K_tilde.
+    """
+    return K, K_tilde
+
+
+def running_apply(G: Tensor, state: tuple[Tensor, ...], L: int) -> Tensor:
+    r"""Fast part of natural gradient with running inverses of the factors (Eq. 10).
+
+    .. math::
+
+        \Delta W = \frac{1}{L} \tilde{K} G K
+
+    FLOPs: 2·m²·n + 2·m·n², per member of the batch.
+
+    Parameters
+    ----------
+    G : Tensor
+        `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
+    state : tuple[Tensor, ...]
+        What `running_factorise` returned.
+    L : int
+        Number of preconditioned layers.
+
+    Returns
+    -------
+    Tensor
+        ΔW for learning rate 1.
+    """
+    K, K_tilde = state
+    return K_tilde @ (G @ K) / L
+
+
+def brought_inverse(P: Tensor, V: Tensor) -> Tensor:
+    r"""Inverse of the factor of one layer, brought to another.
+
+    .. math::
+
+        V P V^{T}
+
+    FLOPs: 2·k²·n + 2·k·n², per member of the batch.
+
+    Parameters
+    ----------
+    P : Tensor
+        `[..., k, k]`. Pseudo-inverse of the factor of the other layer.
+    V : Tensor
+        `[..., n, k]`. Weights between the layers.
+
+    Returns
+    -------
+    Tensor
+        The new matrix.
+    """
+    return V @ (P @ V.mT)
+
+
+def exact_factorise(
+    weights: Sequence[Tensor], Lambda_tilde: Sequence[Tensor], Lambda: Sequence[Tensor]
+) -> tuple[tuple[tuple[Tensor, Tensor], ...], ...]:
+    r"""Slow part of the exact natural gradient of a linear network with layers of any widths.
+
+    .. math::
+
+        \Delta W_i = \sum_{\alpha \le i \le \beta} \frac{1}{\beta - \alpha + 1}
+        \left(P_{\alpha,i} - P_{\alpha',i}\right) G_i \left(Q_{\beta,i} - Q_{\beta',i}\right)
+
+    Here α runs over the first layers of levels (α = 1, and where the minimum of n_i, …, n_L rises), α' being
+    the one before it; β over the last layers of levels (β = L, and where the minimum of n_0, …, n_{i-1} is
+    about to fall), β' being the one after it. :math:`P = V \tilde\Lambda^{+} V^\top` and :math:`Q =
+    U^\top \Lambda^{+} U` with V and U the weights between the layers. Exact for weights of full rank; with
+    all hidden layers wide it is Eq. 10 with Moore–Penrose inverses.
+
+    Parameters
+    ----------
+    weights : sequence of Tensor
+        From first to last layer, `[..., n_i, n_{i-1}]`, or `[..., n_i, n_{i-1} + 1]` with the bias in the
+        last column. A layer with a bias cannot follow one without.
+    Lambda_tilde : sequence of Tensor
+        `[..., n_i, n_i]`. Covariances of the errors under the model.
+    Lambda : sequence of Tensor
+        Covariances of the inputs, as wide as the weights.
+
+    Returns
+    -------
+    tuple
+        For each layer, pairs of matrices left and right of its gradient.
+
+    Raises
+    ------
+    ValueError
+        If the lists differ in length, or the widths of successive layers do not fit.
+    """
+    check_chain(weights, Lambda_tilde, Lambda)
+    layers = range(len(weights))
+    error_inverses = [semidefinite_power(factor, -1) for factor in Lambda_tilde]
+    input_inverses = [semidefinite_power(factor, -1) for factor in Lambda]
+    narrowest_after = list(accumulate((W.shape[-2] for W in reversed(weights)), min))[::-1]
+    narrowest_before = list(accumulate((W.shape[-1] for W in weights), min))
+    alphas = [i for i in layers if i == 0 or narrowest_after[i] > narrowest_after[i - 1]]
+    betas = [i for i in layers if i == layers[-1] or narrowest_before[i] > narrowest_before[i + 1]]
+    state = []
+    for i in layers:
+        lefts, above = {}, 0
+        for alpha, following in zip(alphas, [*alphas[1:], len(weights)]):
+            if alpha <= i:
+                a = min(i, following - 1)
+                inverse = brought_inverse(error_inverses[a], error_map(weights, a, i))
+                lefts[alpha], above = inverse - above, inverse
+        rights, below = {}, 0
+        for beta, preceding in reversed(list(zip(betas, [-1, *betas]))):
+            if beta >= i:
+                b = max(i, preceding + 1)
+                inverse = brought_inverse(input_inverses[b], input_map(weights, i, b).mT)
+                rights[beta], below = inverse - below, inverse
+        state.append(tuple(
+            (left, sum(right / (beta - alpha + 1) for beta, right in rights.items()))
+            for alpha, left in lefts.items()
+        ))
+    return tuple(state)
+
+
+def exact_apply(G: Sequence[Tensor], state: tuple[tuple[tuple[Tensor, Tensor], ...], ...]) -> list[Tensor]:
+    r"""Exact natural gradient of a linear network with layers of any widths: ΔW_i for learning rate 1.
+
+    Parameters
+    ----------
+    G : sequence of Tensor
+        Negative gradients ⟨e xᵀ⟩, shaped like the weights.
+    state : tuple
+        What `exact_factorise` returned.
+
+    Returns
+    -------
+    list of Tensor
+        ΔW_i, shaped like `G`.
+    """
+    return [sum(left @ gradient @ right for left, right in pairs) for gradient, pairs in zip(G, state, strict=True)]
+
+
+def error_map(weights: Sequence[Tensor], a: int, i: int) -> Tensor:
+    """V = W_i ⋯ W_{a+1} without biases: how errors of layer `i` reach layer `a`, e_a = Vᵀ e_i."""
+    V = identity_like(weights[i].mT)
+    for j in range(i, a, -1):
+        V = V @ weights[j][..., : weights[j - 1].shape[-2]]
+    return V
+
+
+def input_map(weights: Sequence[Tensor], i: int, b: int) -> Tensor:
+    """U = W_{b-1} ⋯ W_i in homogeneous coordinates: how the input of layer `i` reaches layer `b`."""
+    U = identity_like(weights[i])
+    for j in range(i, b):
+        W = weights[j]
+        if weights[j + 1].shape[-1] > W.shape[-2]:
+            one = torch.zeros_like(W[..., :1, :])
+            one[..., -1] = 1
+            W = torch.cat([W, one], dim=-2)
+        U = W @ U
+    return U
+
+
+def check_chain(weights: Sequence[Tensor], Lambda_tilde: Sequence[Tensor], Lambda: Sequence[Tensor]) -> None:
+    """Raise ValueError unless the lists describe one chain of layers."""
+    if not len(weights) == len(Lambda_tilde) == len(Lambda) > 0:
+        raise ValueError(
+            f"one Λ̃ and one Λ per layer, but got {len(weights)} weights, {len(Lambda_tilde)} Λ̃ and {len(Lambda)} Λ"
+        )
+    biases = [after.shape[-1] - before.shape[-2] for before, after in zip(weights, weights[1:])]
+    for i, bias in enumerate(biases):
+        if bias not in (0, 1):
+            raise ValueError(
+                f"layer {i + 2} takes {weights[i + 1].shape[-1]} inputs, but layer {i + 1} has {weights[i].shape[-2]} "
+                "outputs: the exact rule needs one chain of layers"
+            )
+    for i, (before, after) in enumerate(zip(biases, biases[1:])):
+        if after > before:
+            raise ValueError(f"layer {i + 3} has a bias and layer {i + 2} has none: give all layers one, or none")
+
+
+def woodbury_update(K: Tensor, X: Tensor, eta: float, gamma: float) -> Tensor:
+    r"""Inverse of γ K⁻¹ + η XᵀX (Woodbury 1950; for one row Sherman & Morrison 1950).
+
+    .. math::
+
+        \left(\eta X^{T} X + \gamma K^{-1}\right)^{-1}
+
+    FLOPs: k³ + 4·k²·m + 6·k·m², per member of the batch.
+
+    Parameters
+    ----------
+    K : Tensor
+        `[..., m, m]`. Inverse of the covariance of the inputs.
+    X : Tensor
+        `[..., k, m]`. New examples in rows.
+    eta : float
+        Weight η of each new example; (1 − γ)/k for a running mean.
+    gamma : float
+        Weight γ of the past.
+
+    Returns
+    -------
+    Tensor
+        The new matrix.
+
+    Raises
+    ------
+    torch.linalg.LinAlgError
+        If a damped factor is not positive definite.
+    """
+    product = K @ X.mT
+    product_scaled = X @ product / gamma
+    inverse_K = torch.cholesky_inverse(cholesky(product_scaled + identity_like(product_scaled) / eta))
+    return K / gamma - product @ (inverse_K @ (X @ K)) / gamma ** 2
 
 
 def predicted_change(alpha: float, trace: float) -> float:
@@ -240,9 +1337,9 @@ def levenberg_marquardt(lam: float, rho: float) -> float:
         The new λ.
     """
     if rho < 1 / 4:
-        return 3 / 2 * lam
+        return 3 * lam / 2
     if rho > 3 / 4:
-        return 2 / 3 * lam
+        return 2 * lam / 3
     return lam
 
 
@@ -286,14 +1383,43 @@ class Rule(NamedTuple):
     """A learning rule, and the one it becomes without damping."""
 
     name: str
-    factorise: Callable[..., tuple[Tensor, ...]]
-    apply: Callable[..., Tensor]
+    factorise: Callable[..., tuple]
+    apply: Callable[..., Tensor | list[Tensor]]
     undamped: Rule | None = None
 
 
 RULES: dict[str, Rule] = {
     "sgd": Rule("sgd", sgd_factorise, sgd_apply),
-    "kronecker": Rule("kronecker", kronecker_factorise, kronecker_apply,
+    "natural": Rule("natural", natural_factorise, natural_apply),
+    "kronecker": Rule(
+        "kronecker", kronecker_factorise, kronecker_apply,
         Rule("kronecker_undamped", kronecker_undamped_factorise, kronecker_undamped_apply),
     ),
+    "pi_damped": Rule(
+        "pi_damped", pi_damped_factorise, pi_damped_apply,
+        Rule("pi_damped_undamped", pi_damped_undamped_factorise, pi_damped_undamped_apply),
+    ),
+    "kfac": Rule(
+        "kfac", kfac_factorise, kfac_apply,
+        Rule("kfac_undamped", kfac_undamped_factorise, kfac_undamped_apply),
+    ),
+    "whitening": Rule(
+        "whitening", whitening_factorise, whitening_apply,
+        Rule("whitening_undamped", whitening_undamped_factorise, whitening_undamped_apply),
+    ),
+    "foof": Rule(
+        "foof", foof_factorise, foof_apply,
+        Rule("foof_undamped", foof_undamped_factorise, foof_undamped_apply),
+    ),
+    "muon": Rule("muon", muon_factorise, muon_apply),
+    "fisher_muon": Rule(
+        "fisher_muon", fisher_muon_factorise, fisher_muon_apply,
+        Rule("fisher_muon_undamped", fisher_muon_undamped_factorise, fisher_muon_undamped_apply),
+    ),
 }
+"""Rules for one layer, in terms of `Lambda_tilde`, `Lambda`, `lam` and `L`."""
+
+NETWORK_RULES: dict[str, Rule] = {
+    "exact": Rule("exact", exact_factorise, exact_apply),
+}
+"""Rules for all layers at once, in terms of lists of `weights`, `Lambda_tilde` and `Lambda`."""

@@ -1,7 +1,7 @@
 """Command line: `python -m ngdsym COMMAND`.
 
-A command is a function of the parsed arguments that returns an exit code; `COMMANDS` maps its name to the function
-that declares its arguments.
+A command is a function of the parsed arguments that returns an exit code; `COMMANDS` maps its name to the
+function that declares its arguments.
 """
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Control of step and damping: minimisers of quadratic models, derived.
 
-Along an update the loss is modelled by its slope and by the Fisher matrix F in place of the Hessian. The slope is that
-of the *negative* gradient g, so that gᵀd > 0 for a direction d of descent.
+Along an update the loss is modelled by its slope and by the Fisher matrix F in place of the Hessian. The
+slope is that of the *negative* gradient g, so that gᵀd > 0 for a direction d of descent.
 """
 from __future__ import annotations
 

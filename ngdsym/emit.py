@@ -14,11 +14,11 @@ from ngdsym.lower import Node
 from ngdsym.symbols import MEANING
 
 if TYPE_CHECKING:
-    from ngdsym.rule import Rule
+    from ngdsym.rule import Rule, Update
 
 WIDTH = 110
-INLINE = 84
-"""Longest expression that is written inside another one instead of getting a name."""
+INLINE = 80
+"""Longest operands that are written in place instead of getting a name."""
 
 PRIMITIVES = Path(__file__).with_name("primitives.py")
 HEAD = """from __future__ import annotations
@@ -32,7 +32,7 @@ def emit_rule(rule: Rule, prefix: str = "") -> str:
     """Source of `{prefix}factorise` and `{prefix}apply`."""
     value = rule.program[1]
     kept = carried(value)
-    title = (rule.title or rule.name) + (f" (Eq. {rule.equation})" if rule.equation else "")
+    title = (rule.title or rule.name) + (f" ({rule.source})" if rule.source else "")
     slow_flops, fast_flops = rule.flops()
     formula = rf"\Delta W = {latex(rule.expression)}"
     shapes = {symbol.name: symbol.shape for symbol in rule.expression.atoms(MatrixSymbol)}
@@ -43,8 +43,8 @@ def emit_rule(rule: Rule, prefix: str = "") -> str:
     slow.result = f"State for `{prefix}apply`: {', '.join(names)}." if names else "The empty state."
     slow.lines.append(f"return {pack(names)}")
 
-    fast = Function(f"{prefix}apply", "Tensor", f"{title[0].upper()}{title[1:]}: ΔW for learning rate 1.", formula,
-                    fast_flops, result=f"ΔW, shaped like `{rule.gradient.name}`.")
+    fast = Function(f"{prefix}apply", "Tensor", f"Fast part of {title}.", formula,
+                    fast_flops, result="ΔW for learning rate 1.")
     fast.inputs([rule.program[0].input(rule.gradient)], shapes)
     fast.parameters["state"] = "tuple[Tensor, ...]", f"What `{prefix}factorise` returned."
     if kept:
@@ -53,6 +53,17 @@ def emit_rule(rule: Rule, prefix: str = "") -> str:
     fast.inputs([value], shapes)
     fast.lines.append(f"return {fast.expression(value)}")
     return f"{slow.source()}\n\n\n{fast.source()}\n"
+
+
+def emit_update(update: Update, name: str = "update") -> str:
+    """Source of the function `name`."""
+    value = update.program[1]
+    shapes = {symbol.name: symbol.shape for symbol in update.expression.atoms(MatrixSymbol)}
+    function = Function(name, "Tensor", f"{update.title[0].upper()}{update.title[1:]}.",
+                        latex(update.expression), update.flops(), result="The new matrix.")
+    function.inputs([value], shapes)
+    function.lines.append(f"return {function.expression(value)}")
+    return function.source() + "\n"
 
 
 def emit_module(functions: list[str], head: str, tail: str = "") -> str:
@@ -112,18 +123,14 @@ class Function:
         return self.names.get(root) or self.text(root)
 
     def text(self, node: Node) -> str:
-        """Right-hand side for `node`; operands used once are written in place unless that gets too long."""
-        operands = []
-        for arg in node.args:
-            if arg in self.names or self.uses[arg] > 1:
-                operands.append(self.assign(arg))
-                continue
-            text = self.text(arg)
-            if len(text) > INLINE:
-                self.uses[arg] = 2
-                text = self.assign(arg)
-            operands.append(text)
-        return ast.unparse(ast.parse(node.template.format(*(f"({text})" for text in operands)), mode="eval"))
+        """Right-hand side for `node`; operands used once are written in place unless the line gets too long."""
+        inline = {arg: self.text(arg) for arg in node.args if arg not in self.names and self.uses[arg] == 1}
+        while sum(map(len, inline.values())) > INLINE:
+            longest = max(inline, key=lambda arg: len(inline[arg]))
+            self.assign(longest)
+            del inline[longest]
+        operands = [f"({inline[arg]})" if arg in inline else self.assign(arg) for arg in node.args]
+        return ast.unparse(ast.parse(node.template.format(*operands), mode="eval"))
 
     def source(self) -> str:
         raises = "If a damped factor is not positive definite." if any("cholesky(" in x for x in self.lines) else ""
@@ -149,7 +156,7 @@ def function_source(
     return head + "\n" + textwrap.indent("\n".join([f'r"""{about[0]}', *about[1:], *doc, '"""', *lines]), "    ")
 
 
-# --- the graph --------------------------------------------------------------------------------------------------------
+# --- the graph ------------------------------------------------------------------------------------
 
 def live_nodes(roots: list[Node], stop: Container[Node] = ()) -> list[Node]:
     """Nodes that `roots` are computed from, operands first, without those below a node in `stop`."""
@@ -183,7 +190,7 @@ def carried(value: Node) -> list[Node]:
     return list(found)
 
 
-# --- text -------------------------------------------------------------------------------------------------------------
+# --- text -----------------------------------------------------------------------------------------
 
 def pack(names: list[str]) -> str:
     """Tuple of names as written on either side of an assignment."""

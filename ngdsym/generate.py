@@ -5,12 +5,15 @@ import difflib
 import os
 import tempfile
 from pathlib import Path
-from typing import Iterable
+
+from sympy import MatrixSymbol
 
 from ngdsym.control import FORMULAS
-from ngdsym.emit import emit_module, emit_rule
+from ngdsym.emit import emit_module, emit_rule, emit_update
+from ngdsym.exact import emit_exact
 from ngdsym.rule import Rule
-from ngdsym.zoo import ZOO
+from ngdsym.symbols import PD, G, Lambda, Lambda_tilde, m, n
+from ngdsym.zoo import UPDATES, ZOO
 
 TARGET = Path(__file__).parents[1] / "ngdnum" / "rules.py"
 
@@ -24,7 +27,8 @@ by name, only the quantities that it uses. Leading axes are a batch; dtype and d
 """
 from __future__ import annotations
 
-from typing import Callable, NamedTuple
+from itertools import accumulate
+from typing import Callable, NamedTuple, Sequence
 
 import torch
 from torch import Tensor'''
@@ -34,28 +38,42 @@ class Rule(NamedTuple):
     """A learning rule, and the one it becomes without damping."""
 
     name: str
-    factorise: Callable[..., tuple[Tensor, ...]]
-    apply: Callable[..., Tensor]
+    factorise: Callable[..., tuple]
+    apply: Callable[..., Tensor | list[Tensor]]
     undamped: Rule | None = None
 
 
 RULES: dict[str, Rule] = {
-%s}'''
+%s}
+"""Rules for one layer, in terms of `Lambda_tilde`, `Lambda`, `lam` and `L`."""
+
+NETWORK_RULES: dict[str, Rule] = {
+    "exact": Rule("exact", exact_factorise, exact_apply),
+}
+"""Rules for all layers at once, in terms of lists of `weights`, `Lambda_tilde` and `Lambda`."""'''
+QUANTITIES = {G, Lambda_tilde, Lambda, PD("Lambda_tilde", n, n), PD("Lambda", m, m)}
 
 
-def source(rules: Iterable[Rule] = ZOO) -> str:
+def source() -> str:
     """Text of the generated module."""
     functions, entries = [], []
-    for rule in rules:
-        functions.append(emit_rule(rule, f"{rule.name}_"))
-        entry = f'"{rule.name}", {rule.name}_factorise, {rule.name}_apply'
-        if rule.undamped:
-            bare = rule.undamped.name
-            functions.append(emit_rule(rule.undamped, f"{bare}_"))
-            entry += f',\n        Rule("{bare}", {bare}_factorise, {bare}_apply),\n    '
-        entries.append(f'    "{rule.name}": Rule({entry}),\n')
+    for rule in ZOO:
+        variants = [rule, rule.undamped] if rule.undamped else [rule]
+        functions += [emit_rule(variant, f"{variant.name}_") for variant in variants]
+        if rule.expression.atoms(MatrixSymbol) <= QUANTITIES:
+            entries.append(entry(variants))
+    functions.append(emit_exact())
+    functions += [emit_update(update, f"{update.name}_update") for update in UPDATES]
     functions += [formula.emit() for formula in FORMULAS]
     return emit_module(functions, HEAD, REGISTRY % "".join(entries))
+
+
+def entry(variants: list[Rule]) -> str:
+    """Line of the registry for a rule and its undamped limit."""
+    texts = [f'"{rule.name}", {rule.name}_factorise, {rule.name}_apply' for rule in variants]
+    if len(texts) == 1:
+        return f'    "{variants[0].name}": Rule({texts[0]}),\n'
+    return f'    "{variants[0].name}": Rule(\n        {texts[0]},\n        Rule({texts[1]}),\n    ),\n'
 
 
 def write(path: Path = TARGET) -> None:

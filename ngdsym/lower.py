@@ -1,10 +1,11 @@
 """From a SymPy matrix expression to a straight-line program in two binding times.
 
-Every node of the program is a line of torch. A node that depends on the gradient is *fast* and runs at every step; all
-others are *slow* and run when the factors are refreshed, so that their cost counts 1/`reuse`. The lowering follows
-the assumptions in the types of the symbols: an inverse of a positive definite matrix is a Cholesky factor and two
-triangular solves, or a cached inverse where that is cheaper; a real power of a symmetric matrix is an
-eigendecomposition; an inverse of a matrix that may be singular is refused. Products are associated by cost.
+Every node of the program is a line of torch. A node that depends on the gradient is *fast* and runs at every
+step; all others are *slow* and run when the factors are refreshed, so that their cost counts 1/`reuse`. The
+lowering follows the assumptions in the types of the symbols: an inverse of a positive definite matrix is a
+Cholesky factor and two triangular solves, or a cached inverse where that is cheaper; a real power of a
+symmetric matrix is an eigendecomposition; an inverse of a matrix that may be singular is refused. Products
+are associated by cost.
 """
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from sympy import Add, Expr, Identity, Integer, MatAdd, MatMul, MatPow, MatrixSy
 from sympy import Trace, Transpose, sympify
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
+from ngdsym.rewrite import rewrite
 from ngdsym.symbols import Pinv, Polar, k, positive
 
 SOLVE_WEIGHT = Rational(3, 2)
@@ -42,7 +44,7 @@ class Program:
 
     Parameters
     ----------
-    gradient : MatrixSymbol
+    gradient : MatrixSymbol or None
         The quantity that changes at every step.
     reuse : int
         How often the slow part is used before it is computed anew.
@@ -50,7 +52,7 @@ class Program:
         For each size that a scalar may mention, an input with that many columns.
     """
 
-    def __init__(self, gradient: MatrixSymbol, reuse: int, sized: dict[Symbol, MatrixSymbol]):
+    def __init__(self, gradient: MatrixSymbol | None, reuse: int, sized: dict[Symbol, MatrixSymbol]):
         self.gradient, self.reuse, self.sized = gradient, reuse, sized
         self.nodes: dict[tuple, Node] = {}
         self.inputs: dict[str, Node] = {}
@@ -68,7 +70,7 @@ class Program:
             self.inputs[symbol.name] = Node(symbol.name, (), frozenset(), fast, S.Zero, symbol.name)
         return self.inputs[symbol.name]
 
-    # --- matrices -------------------------------------------------------------------------------------------------
+    # --- matrices ---------------------------------------------------------------------------------
 
     def lower(self, matrix: MatrixExpr) -> Node:
         """Node that holds `matrix`.
@@ -76,8 +78,8 @@ class Program:
         Raises
         ------
         ValueError
-            For an inverse or negative power of a matrix that may be singular, or a fractional power of one that is
-            not known to be symmetric and positive.
+            For an inverse or negative power of a matrix that may be singular, or a fractional power of one
+            that is not known to be symmetric and positive.
         """
         if isinstance(matrix, MatrixSymbol):
             return self.input(matrix)
@@ -122,18 +124,22 @@ class Program:
 
     def scaled(self, scale: Expr, node: Node, size: Expr) -> Node:
         """`scale · node`, dividing by the denominator."""
+        label = f"{node.label}_scaled"
         if scale == 1:
             return node
+        if scale == -1:
+            return self.node("-{0}", node, flops=size, label=label)
+        if scale.has(Trace):
+            text, args, scalars = self.scalar(scale)
+            factor = self.node(text, *args, scalars=scalars, label="scale")
+            return self.node("{0} * {1}", factor, node, flops=size, label=label)
         numerator, denominator = (scale, S.One) if scale.is_Number else scale.as_numer_denom()
-        label = f"{node.label}_scaled"
-        if numerator == -1:
-            node = self.node("-{0}", node, flops=size, label=label)
-        elif numerator != 1:
-            text, traces, scalars = self.scalar(numerator)
-            node = self.node(f"({text}) * {{{len(traces)}}}", *traces, node, flops=size, scalars=scalars, label=label)
+        if numerator != 1:
+            text, args, scalars = self.scalar(numerator)
+            node = self.node(f"({text}) * {{{len(args)}}}", *args, node, flops=size, scalars=scalars, label=label)
         if denominator != 1:
-            text, traces, scalars = self.scalar(denominator)
-            node = self.node(f"{{{len(traces)}}} / ({text})", *traces, node, flops=size, scalars=scalars, label=label)
+            text, args, scalars = self.scalar(denominator)
+            node = self.node(f"{{{len(args)}}} / ({text})", *args, node, flops=size, scalars=scalars, label=label)
         return node
 
     def inverse(self, matrix: MatPow) -> Node:
@@ -175,14 +181,14 @@ class Program:
         return self.node(f"{function}({{{len(traces)}}}, {text})", *traces, self.lower(base), scalars=scalars,
                          flops=11 * base.shape[0]**3, label=f"{kind}_{letter(base)}")
 
-    # --- products -------------------------------------------------------------------------------------------------
+    # --- products ---------------------------------------------------------------------------------
 
     def product(self, matrix: MatMul) -> Node:
         """Cheapest association of a product, an inverse next to a factor being a solve with that factor or a cached
         matrix, whichever costs less."""
         scale, factors = matrix.as_coeff_matrices()
         sizes = [factors[0].shape[0]] + [factor.shape[1] for factor in factors]
-        fast = [factor.has(self.gradient) for factor in factors]
+        fast = [self.gradient is not None and factor.has(self.gradient) for factor in factors]
         solvable = [isinstance(f, MatPow) and f.exp == -1 and positive(f.base) == "pd" for f in factors]
 
         def weigh(flops: Expr, is_fast: bool) -> Expr:
@@ -226,7 +232,7 @@ class Program:
 
         return self.scaled(scale, build(0, len(factors) - 1), sizes[0] * sizes[-1])
 
-    # --- scalars --------------------------------------------------------------------------------------------------
+    # --- scalars ----------------------------------------------------------------------------------
 
     def scalar(self, scalar: Expr) -> tuple[str, list[Node], set[str]]:
         """Python text of a scalar, the nodes its placeholders stand for, and the names of its parameters."""
@@ -265,16 +271,11 @@ class Program:
         return text(scalar), nodes, names
 
 
-def compile_expression(expression: MatrixExpr, gradient: MatrixSymbol, reuse: int = 1) -> tuple[Program, Node]:
+def compile_expression(expression: MatrixExpr, gradient: MatrixSymbol | None, reuse: int = 1) -> tuple[Program, Node]:
     """Rewrite and lower `expression`; return the program and the node of its value."""
     matrices = sorted(expression.atoms(MatrixSymbol) - {gradient}, key=lambda symbol: symbol.name)
     program = Program(gradient, reuse, {matrix.shape[1]: matrix for matrix in matrices})
     return program, program.lower(rewrite(expression))
-
-
-def rewrite(expression: MatrixExpr) -> MatrixExpr:
-    """Push inverses and transposes to the factors, and flatten sums and products."""
-    return expression.doit()
 
 
 def require_definite(base: MatrixExpr, exponent: Expr = S.NegativeOne) -> None:
@@ -300,8 +301,9 @@ def split_scale(matrix: MatrixExpr) -> tuple[Expr, MatrixExpr]:
 
 
 def letter(matrix: MatrixExpr) -> str:
-    """Name for what is computed from `matrix`: that of its first symbol."""
-    names = sorted({symbol.name for symbol in matrix.atoms(MatrixSymbol)}, key=lambda name: (len(name), name))
+    """Name for what is computed from `matrix`: that of its shortest symbol, traces aside."""
+    matrix = matrix.replace(lambda part: isinstance(part, Trace), lambda part: S.One)
+    names = sorted((symbol.name for symbol in matrix.atoms(MatrixSymbol)), key=lambda name: (len(name), name))
     return names[0] if names else "identity"
 
 

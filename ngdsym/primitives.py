@@ -37,8 +37,8 @@ def definite_power(A: Tensor, exponent: float) -> Tensor:
 def semidefinite_power(A: Tensor, exponent: float) -> Tensor:
     """A to a real power on the range of a semidefinite `A`: exponent -1 is the Moore–Penrose inverse.
 
-    Eigenvalues up to 10 n eps times the largest count as zero: 2.4e-5 in float32 and 4.4e-14 in float64 for n = 20,
-    an order above what rounding leaves of a zero eigenvalue of a Gram matrix.
+    Eigenvalues up to 10 n eps times the largest count as zero: 2.4e-5 in float32 and 4.4e-14 in float64 for n
+    = 20, an order above what rounding leaves of a zero eigenvalue of a Gram matrix.
     """
     values, vectors = torch.linalg.eigh(A)
     zero = values <= 10 * A.shape[-1] * torch.finfo(A.dtype).eps * values[..., -1:].abs()
@@ -47,12 +47,12 @@ def semidefinite_power(A: Tensor, exponent: float) -> Tensor:
 
 
 def pseudo_inverse(A: Tensor) -> Tensor:
-    """Moore–Penrose inverse; singular values up to 10 max(rows, columns) eps times the largest count as zero."""
+    """Moore–Penrose inverse; singular values up to 10 max(n, m) eps times the largest count as zero."""
     return torch.linalg.pinv(A, rtol=10 * max(A.shape[-2:]) * torch.finfo(A.dtype).eps)
 
 
 def polar(A: Tensor) -> Tensor:
-    """U Vᵀ of the singular value decomposition, over singular values above 10 max(rows, columns) eps times the largest."""
+    """U Vᵀ of A = U S Vᵀ, over singular values above 10 max(n, m) eps times the largest."""
     U, values, Vt = torch.linalg.svd(A, full_matrices=False)
     kept = values > 10 * max(A.shape[-2:]) * torch.finfo(A.dtype).eps * values[..., :1]
     return (U * kept.unsqueeze(-2)) @ Vt

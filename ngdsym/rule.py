@@ -7,9 +7,9 @@ from functools import cached_property
 from sympy import Expr, MatrixSymbol, Poly, S, latex
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
-from ngdsym.emit import HEAD, emit_module, emit_rule, live_nodes
+from ngdsym.emit import HEAD, emit_module, emit_rule, emit_update, live_nodes
 from ngdsym.lower import Node, Program, compile_expression
-from ngdsym.symbols import G, check_shapes, lam
+from ngdsym.symbols import G, check_shapes, lam, size
 from ngdsym.undamp import undamp
 
 
@@ -23,7 +23,7 @@ class Rule:
         A Python identifier; the emitted functions are `name_factorise` and `name_apply`.
     expression : MatrixExpr
         In `G` = ⟨e xᵀ⟩ `n×m`, `Lambda_tilde` `n×n`, `Lambda` `m×m`, `lam`, `L`, or symbols of your own.
-    title, equation : str
+    title, source : str
         What the rule is called and where it comes from; both go into the docstrings.
     gradient : MatrixSymbol
         The quantity that changes at every step; all others are factorised once and reused.
@@ -47,7 +47,7 @@ class Rule:
     name: str
     expression: MatrixExpr
     title: str = ""
-    equation: str = ""
+    source: str = ""
     gradient: MatrixSymbol = field(default=G, repr=False)
     reuse: int = field(default=1, repr=False)
 
@@ -59,8 +59,8 @@ class Rule:
         check_shapes(self.expression)
         if not self.expression.has(self.gradient):
             raise ValueError(f"the rule {self.expression} does not contain its gradient {self.gradient}")
-        if self.expression.shape != self.gradient.shape and self.gradient == G:
-            raise ValueError(f"the rule is {self.expression.shape}, but the weights it updates are {G.shape}")
+        if self.expression.shape != G.shape:
+            raise ValueError(f"the rule is {size(self.expression)}, but the weights that it updates are {size(G)}")
 
     @cached_property
     def program(self) -> tuple[Program, Node]:
@@ -95,6 +95,41 @@ class Rule:
 
     def _repr_latex_(self) -> str:
         return rf"$\displaystyle \Delta W = {latex(self.expression)}$"
+
+
+@dataclass(frozen=True)
+class Update:
+    """A matrix recomputed from others at every step, in one function.
+
+    Parameters
+    ----------
+    name : str
+        The emitted function is `name_update`.
+    expression : MatrixExpr
+        The new value.
+    title : str
+        For the docstring.
+    """
+
+    name: str
+    expression: MatrixExpr
+    title: str
+
+    def __post_init__(self) -> None:
+        check_shapes(self.expression)
+
+    @cached_property
+    def program(self) -> tuple[Program, Node]:
+        """The expression lowered to a program, and the node of its value."""
+        return compile_expression(self.expression, None)
+
+    def flops(self) -> Expr:
+        """Leading FLOPs in the sizes of the matrices."""
+        return leading(sum((node.flops for node in live_nodes([self.program[1]])), S.Zero))
+
+    def emit(self) -> str:
+        """Torch source of a module with plain `update`."""
+        return emit_module([emit_update(self)], HEAD)
 
 
 def leading(flops: Expr) -> Expr:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
-from sympy import Expr, Piecewise, Symbol, Tuple, latex, pycode
+from sympy import Expr, Piecewise, Rel, Symbol, Tuple, fraction, latex, pycode
 
 from ngdsym.emit import function_source, wrap
 from ngdsym.lower import parameter
@@ -53,5 +53,8 @@ def python(value: Expr | Tuple) -> str:
     """Python text of a scalar or a tuple of them."""
     if isinstance(value, Tuple):
         return ", ".join(map(python, value))
+    if isinstance(value, Rel):
+        return f"{python(value.lhs)} {value.rel_op} {python(value.rhs)}"
     symbols = {symbol: Symbol(parameter(symbol)) for symbol in value.free_symbols}
-    return ast.unparse(ast.parse(pycode(value.xreplace(symbols)), mode="eval"))
+    numerator, denominator = fraction(value.xreplace(symbols))
+    return ast.unparse(ast.parse(f"({pycode(numerator)}) / ({pycode(denominator)})".removesuffix(" / (1)"), mode="eval"))

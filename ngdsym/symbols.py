@@ -1,9 +1,9 @@
 """The letters of a rule, with what is assumed of them in their types.
 
-SymPy's own assumptions on matrices are not sound enough to choose a solver by: sizes of products with inverses go
-unchecked and `ask(Q.positive_definite(W*S*W.T))` answers True whatever the rank of `W`. Here a symmetric positive
-semidefinite matrix is a `PSD` symbol, a positive definite one a `PD` symbol, and `positive` claims no more than
-follows from those types.
+SymPy's own assumptions on matrices are not sound enough to choose a solver by: sizes of products with
+inverses go unchecked and `ask(Q.positive_definite(W*S*W.T))` answers True whatever the rank of `W`. Here a
+symmetric positive semidefinite matrix is a `PSD` symbol, a positive definite one a `PD` symbol, and
+`positive` claims no more than follows from those types.
 
 Examples
 --------
@@ -82,6 +82,21 @@ class Polar(MatrixExpr):
         return rf"\operatorname{{polar}}\left({printer._print(self.arg)}\right)"
 
 
+class Unvec(MatrixExpr):
+    """The matrix whose stacked columns are `K vec(X)`: what a preconditioner of all parameters does to a gradient."""
+
+    def __new__(cls, operator: MatrixExpr, matrix: MatrixExpr) -> Unvec:
+        return super().__new__(cls, operator, matrix)
+
+    @property
+    def shape(self) -> tuple[Expr, Expr]:
+        return self.args[1].shape
+
+    def _latex(self, printer) -> str:
+        operator, matrix = map(printer._print, self.args)
+        return rf"\operatorname{{vec}}^{{-1}}\left({operator} \operatorname{{vec}} {matrix}\right)"
+
+
 G = MatrixSymbol("G", n, m)
 Lambda_tilde = PSD("Lambda_tilde", n, n)
 Lambda = PSD("Lambda", m, m)
@@ -92,14 +107,28 @@ MEANING = {
     "Lambda": "Covariance ⟨x xᵀ⟩ of the inputs of the layer.",
     "lam": "Damping λ > 0.",
     "L": "Number of preconditioned layers.",
+    "A": "Weights from the layer's output to that of the network, W_L ⋯ W_{i+1}.",
+    "B": "Weights from the input of the network to that of the layer, W_{i-1} ⋯ W_1.",
+    "D": "Residuals ⟨(y − f) xᵀ⟩ of the network.",
+    "Sigma": "Covariance ⟨x xᵀ⟩ of the input of the network.",
+    "S_tilde": "Running sum of G Gᵀ.",
+    "S": "Running sum of Gᵀ G.",
+    "K_tilde": "Inverse of the covariance of the errors.",
+    "K": "Inverse of the covariance of the inputs.",
+    "P": "Pseudo-inverse of the factor of the other layer.",
+    "V": "Weights between the layers.",
+    "X": "New examples in rows.",
+    "gamma": "Weight γ of the past.",
+    "eta": "Weight η of each new example; (1 − γ)/k for a running mean.",
 }
 
 
 def positive(matrix: MatrixExpr) -> str | None:
     """Return `'pd'`, `'psd'` or None: sound, not complete.
 
-    Sums and positive multiples of positive matrices, powers of definite and non-negative powers of semidefinite
-    ones, `Aᵀ A` and `Aᵀ P A`; the last two are only ever called semidefinite, since `A` may lack rank.
+    Sums and positive multiples of positive matrices, powers of definite and non-negative powers of
+    semidefinite ones, `Aᵀ A` and `Aᵀ P A`; the last two are only ever called semidefinite, since `A` may lack
+    rank.
     """
     if isinstance(matrix, (PD, Identity)):
         return "pd"
@@ -155,5 +184,10 @@ def check_shapes(matrix: Basic) -> None:
             raise ValueError(f"{matrix} needs a square matrix, but got {_sized(inner)}: use Pinv for its inverse")
 
 
+def size(matrix: MatrixExpr) -> str:
+    """Rows × columns, as read in print."""
+    return f"{matrix.shape[0]}×{matrix.shape[1]}"
+
+
 def _sized(matrix: MatrixExpr) -> str:
-    return f"{matrix} ({matrix.shape[0]}×{matrix.shape[1]})"
+    return f"{matrix} ({size(matrix)})"

@@ -11,8 +11,8 @@ from ngdsym.symbols import Pinv, lam, positive
 def undamp(matrix: MatrixExpr) -> MatrixExpr:
     """Set λ to its limit 0, where `(A + λI)^{-p}` with `A` semidefinite becomes `(A⁺)^p`.
 
-    On the range of `A`, and only there, that is the limit; a gradient under the model has its columns in the range of
-    Λ̃ and its rows in the range of Λ.
+    On the range of `A`, and only there, that is the limit; a gradient under the model has its columns in the
+    range of Λ̃ and its rows in the range of Λ.
 
     Examples
     --------
