@@ -3,8 +3,8 @@
 Layout: activations x and errors e are `[M, n]`, one row per example. A bias is the last column of the layer's
 weight matrix and a 1 appended to x (homogeneous coordinates).
 
-A forward pass fills a `Record`; the record hangs on the graph of the model's output and vanishes with it. Passes
-under `torch.no_grad` are not recorded.
+A forward pass fills a `Record`; the record hangs on the graph of the model's output and vanishes with it.
+Passes under `torch.no_grad` are not recorded.
 """
 
 from __future__ import annotations
@@ -16,6 +16,21 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
+
+
+class _Probing:
+    """Whether a backward pass of our own is under way, which no capture must take for one of the loss."""
+
+    depth = 0
+
+    def __enter__(self) -> None:
+        self.depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        self.depth -= 1
+
+
+_PROBING = _Probing()
 
 
 class Layer(NamedTuple):
@@ -53,14 +68,15 @@ class Record:
         """
         batched = len(directions) > 1
         layers = list(self.edges)
-        errors = torch.autograd.grad(
-            (self.output,),
-            [self.edges[k] for k in layers],
-            (directions if batched else directions[0],),
-            retain_graph=True,
-            allow_unused=True,
-            is_grads_batched=batched,
-        )
+        with _PROBING:
+            errors = torch.autograd.grad(
+                (self.output,),
+                [self.edges[k] for k in layers],
+                (directions if batched else directions[0],),
+                retain_graph=True,
+                allow_unused=True,
+                is_grads_batched=batched,
+            )
         return {k: e.flatten(0, -2) for k, e in zip(layers, errors) if e is not None}
 
 
@@ -70,7 +86,8 @@ def trainable_layers(model: nn.Module) -> list[Layer]:
     Raises
     ------
     ValueError
-        If there is no supported layer, if a parameter outside them is trainable, or if layers share parameters.
+        If there is no supported layer, if a parameter outside them is trainable, or if layers share
+        parameters.
     """
     names: dict[nn.Parameter, list[str]] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
@@ -82,7 +99,7 @@ def trainable_layers(model: nn.Module) -> list[Layer]:
         if isinstance(module, nn.Linear) and module.weight in names
     ]
     if not layers:
-        raise ValueError("the model has no trainable nn.Linear layer: there is nothing for NGD to precondition")
+        raise ValueError("the model has no trainable nn.Linear layer: nothing for NGD to precondition")
     shared = [aliases for aliases in names.values() if len(aliases) > 1]
     if shared:
         raise ValueError(f"shared parameters are not supported: {'; '.join(' = '.join(a) for a in shared)}")
@@ -97,15 +114,18 @@ def trainable_layers(model: nn.Module) -> list[Layer]:
 
 
 class Capture:
-    """Hooks that record every forward pass of `model` and call `on_backward(record, output)` in its backward pass.
+    """Hooks that record every forward pass of `model` and report it in the backward pass.
 
-    `on_backward` runs once per forward pass, when the gradient of the loss arrives at the model's output, before
-    it goes on to the layers. The hooks hold only weak references to this object and are removed with it; copies
-    of the model carry dead hooks.
+    `on_backward(record, output)` runs once per forward pass, when the gradient of the loss arrives at the
+    model's output, before it goes on to the layers. The hooks hold only weak references to this object and
+    are removed with it; copies of the model carry dead hooks.
     """
 
     def __init__(
-        self, model: nn.Module, layers: list[Layer], on_backward: Callable[[Record, Tensor], None] | None = None
+        self,
+        model: nn.Module,
+        layers: list[Layer],
+        on_backward: Callable[[Record, Tensor], None] | None = None,
     ) -> None:
         self.layers = layers
         self.record: Record | None = None
@@ -126,13 +146,13 @@ class Capture:
         (x,) = inputs
         if x.ndim != 2:
             raise ValueError(
-                f"layer {layer.name!r} got an input of shape {tuple(x.shape)}; NGD needs [M, {x.shape[-1]}], one row "
-                "per example: flatten the other axes first"
+                f"layer {layer.name!r} got an input of shape {tuple(x.shape)}; NGD needs [M, {x.shape[-1]}], "
+                "one row per example: flatten the other axes first"
             )
         if not len(x):
             raise ValueError(f"empty batch: layer {layer.name!r} got an input of shape {tuple(x.shape)}")
         if k in record.edges:
-            raise ValueError(f"layer {layer.name!r} is used twice in one forward pass, which is not supported")
+            raise ValueError(f"layer {layer.name!r} is used twice in one forward pass: not supported")
         record.inputs[k] = x.detach()
         record.edges[k] = get_gradient_edge(output)
 
@@ -141,8 +161,8 @@ class Capture:
         if record is None or not record.edges:
             return
         if not isinstance(output, Tensor) or output.ndim != 2:
-            what = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else f"type {type(output).__name__}"
-            raise ValueError(f"the model's output must be a tensor [M, n_L], one row per example; it has {what}")
+            got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            raise ValueError(f"the model's output must be a tensor [M, n_L], one row per example; got {got}")
         record.output = get_gradient_edge(output)
         if self._on_backward() is None:
             return
@@ -151,7 +171,7 @@ class Capture:
 
         def arrived(_: Tensor) -> None:
             on_backward = capture() and capture()._on_backward()
-            if on_backward and not record.used:
+            if on_backward and not record.used and not _PROBING.depth:
                 record.used = True
                 on_backward(record, values)
 
@@ -159,7 +179,7 @@ class Capture:
 
 
 class _Hook:
-    """A method of a `Capture`, called as long as it lives; a copy of the hook (with a copied model) does nothing."""
+    """A method of a `Capture`, called as long as it lives; a copy (with a copied model) does nothing."""
 
     def __init__(self, capture: Capture | None = None, method: Callable | None = None, *first: int) -> None:
         self.capture = weakref.ref(capture) if capture else lambda: None

@@ -35,8 +35,8 @@ class Fixed:
 class LevenbergMarquardt:
     """The paper's rule (Eq. 21): λ grows by 3/2 if ρ < 1/4 and shrinks by 2/3 if ρ > 3/4.
 
-    ρ is the actual change of the loss over the predicted one. λ stays above `floor`: at the smallest achievable
-    loss ρ ≈ 1, and λ would vanish. λ = 0 (the undamped rule) stays 0.
+    ρ is the actual change of the loss over the predicted one. λ stays above `floor`: at the smallest
+    achievable loss ρ ≈ 1, and λ would vanish. λ = 0 (the undamped rule) stays 0.
 
     Examples
     --------

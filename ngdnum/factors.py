@@ -2,13 +2,13 @@
 
     Λ̃ = ⟨e eᵀ⟩ over the model's own targets,   Λ = ⟨x xᵀ⟩
 
-e = ∂ log q(y | f)/∂(output of the layer) of one example, y drawn from the model and never from the training set;
-x its input, with a 1 appended if the layer has a bias. With K samples per example
+e = ∂ log q(y | f)/∂(output of the layer) of one example, y drawn from the model and never from the training
+set; x its input, with a 1 appended if the layer has a bias. With K samples per example
 
     Λ̃ = (1/KM) Σ_k Σ_m e_km e_kmᵀ,
 
-whose expectation depends neither on K nor on M. Without sampling, Λ̃ = (1/M) Σ_m Σ_r e_mr e_mrᵀ with the errors
-of the R directions of `Likelihood.fisher_root`: its value for K → ∞.
+whose expectation depends neither on K nor on M. Without sampling, Λ̃ = (1/M) Σ_m Σ_r e_mr e_mrᵀ with the
+errors of the R directions of `Likelihood.fisher_root`: its value for K → ∞.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Average:
         self.mean: dict[str, dict[int, Tensor]] = {}
 
     def add(self, count: int, factors: dict[str, dict[int, Tensor]]) -> None:
-        """Include `factors`, `{quantity: {layer: matrix}}`, of `count` examples; their memory is taken over."""
+        """Include `factors`, `{quantity: {layer: matrix}}`, of `count` examples."""
         self.count += count
         for quantity, matrices in factors.items():
             mean = self.mean.setdefault(quantity, {})
@@ -146,9 +146,13 @@ def check_samples(samples: int | None, likelihood: Likelihood) -> None:
 
 
 def _directions(
-    likelihood: Likelihood, output: Tensor, samples: int | None, generator: Generator | None, layers: list[Layer]
+    likelihood: Likelihood,
+    output: Tensor,
+    samples: int | None,
+    generator: Generator | None,
+    layers: list[Layer],
 ) -> Iterator[Tensor]:
-    """Vectors `[R, M, n_L]` to back-propagate, in chunks that bound the memory of the batched backward pass."""
+    """Vectors `[R, M, n_L]` to back-propagate, in chunks that bound the memory this takes."""
     width = max(layer.weight.shape[0] for layer in layers)
     chunk = max(1, _CHUNK // (len(output) * width))
     if samples is None:

@@ -1,11 +1,12 @@
 """Likelihoods q(y | f) of a target y given the model's output f.
 
-One object serves three purposes: it is the training loss −⟨log q⟩ (without the additive constant), it draws the
-targets from which the Fisher is estimated, and it knows a square root of the Fisher of the outputs, from which
-the Kronecker factors are computed exactly.
+One object serves three purposes: it is the training loss −⟨log q⟩ (without the additive constant), it draws
+the targets from which the Fisher is estimated, and it knows a square root of the Fisher of the outputs, from
+which the Kronecker factors are computed exactly.
 
-Layout everywhere: outputs are `[M, n]`, one row per example; scores ∂ log q/∂f are `[M, n]`; a square root of the
-output Fisher is `[R, M, n]`, R directions s_r per example with Σ_r s_r s_rᵀ = ⟨(∂ log q/∂f)(∂ log q/∂f)ᵀ⟩.
+Layout everywhere: outputs are `[M, n]`, one row per example; scores ∂ log q/∂f are `[M, n]`; a square root of
+the output Fisher is `[R, M, n]`, R directions s_r per example with Σ_r s_r s_rᵀ = ⟨(∂ log q/∂f)(∂ log
+q/∂f)ᵀ⟩.
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ def score(likelihood: Likelihood, output: Tensor, target: Tensor) -> Tensor:
         return torch.autograd.grad(log_density.sum(), output)[0]
 
 
-def sampled_score(likelihood: Likelihood, output: Tensor, samples: int, generator: Generator | None) -> Tensor:
+def sampled_score(
+    likelihood: Likelihood, output: Tensor, samples: int, generator: Generator | None
+) -> Tensor:
     """Scores of `samples` targets per example drawn from the model, `[K, M, n]`."""
     own = getattr(likelihood, "score", None)
     scores = []
@@ -81,16 +84,16 @@ def check_likelihood(likelihood: object) -> None:
         callable(getattr(likelihood, name, None)) for name in ("log_density", "sample")
     ):
         raise TypeError(
-            f"unknown likelihood {likelihood!r}: use Gaussian(), Categorical(), Bernoulli(), or an object with the "
-            "methods log_density(output, target) and sample(output, generator)"
+            f"unknown likelihood {likelihood!r}: use Gaussian(), Categorical(), Bernoulli(), or an object with "
+            "the methods log_density(output, target) and sample(output, generator)"
         )
 
 
 class Gaussian(Likelihood):
     r"""y = f + ξ, ξ ~ N(0, Σ̃): the likelihood of the paper (Eq. 6).
 
-    The loss is ½ (y−f)ᵀΣ̃⁻¹(y−f), summed over outputs and averaged over the batch, without constant. With Σ̃ = I
-    that is n/2 times `torch.nn.MSELoss`, which averages over the n outputs as well.
+    The loss is ½ (y−f)ᵀΣ̃⁻¹(y−f), summed over outputs and averaged over the batch, without constant. With Σ̃
+    = I that is n/2 times `torch.nn.MSELoss`, which averages over the n outputs as well.
 
     Parameters
     ----------
@@ -111,9 +114,8 @@ class Gaussian(Likelihood):
     """
 
     def __init__(self, covariance: float | Tensor = 1.0) -> None:
-        covariance = torch.as_tensor(covariance)
-        if not covariance.is_floating_point():
-            covariance = covariance.to(torch.get_default_dtype())
+        if not isinstance(covariance, Tensor):
+            covariance = torch.tensor(covariance, dtype=torch.float64)
         if covariance.ndim > 2 or (covariance.ndim == 2 and covariance.shape[0] != covariance.shape[1]):
             raise ValueError(
                 "covariance must be a number, n variances or an n × n matrix; it has shape "
@@ -137,8 +139,8 @@ class Gaussian(Likelihood):
         self.covariance = covariance
 
     def __repr__(self) -> str:
-        described = f"{self.covariance.item():g}" if self.covariance.ndim == 0 else tuple(self.covariance.shape)
-        return f"Gaussian(covariance={described})"
+        scalar = self.covariance.ndim == 0
+        return f"Gaussian(covariance={self.covariance.item() if scalar else list(self.covariance.shape)})"
 
     def log_density(self, output: Tensor, target: Tensor) -> Tensor:
         """−½ (y−f)ᵀΣ̃⁻¹(y−f) of each example, `[M]`."""
@@ -217,7 +219,8 @@ class Categorical(Likelihood):
             )
         if len(target) and not 0 <= int(target.min()) <= int(target.max()) < output.shape[-1]:
             raise ValueError(
-                f"class numbers must lie in 0 … {output.shape[-1] - 1}; got {int(target.min())} … {int(target.max())}"
+                f"class numbers must lie in 0 … {output.shape[-1] - 1}; got {int(target.min())} … "
+                f"{int(target.max())}"
             )
         return target.long()
 
@@ -258,7 +261,8 @@ class Bernoulli(Likelihood):
 def _check_shapes(output: Tensor, target: Tensor) -> None:
     if output.shape != target.shape:
         raise ValueError(
-            f"output and target must have the same shape [M, n]; got {tuple(output.shape)} and {tuple(target.shape)}"
+            f"output and target must have the same shape [M, n]; got {tuple(output.shape)} and "
+            f"{tuple(target.shape)}"
         )
 
 

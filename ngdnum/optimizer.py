@@ -22,10 +22,10 @@ from .stack import Stack, stacks
 class NGD(torch.optim.Optimizer):
     r"""Natural gradient descent: W_i ← W_i + α ΔW_i with ΔW_i = rule(G_i, Λ̃_i, Λ_{i-1}).
 
-    G_i = ⟨e_i x_{i-1}ᵀ⟩ is the negative gradient of the loss, Λ̃_i = ⟨e_i e_iᵀ⟩ and Λ_{i-1} = ⟨x_{i-1}x_{i-1}ᵀ⟩
-    are the Kronecker factors of the Fisher (Eq. 14, 15). The errors behind Λ̃ belong to targets drawn from the
-    model, which are back-propagated during the ordinary `loss.backward()`. The plain constructor takes the step of
-    the paper: (20) with α = 1, where the rule contains the 1/L.
+    G_i = ⟨e_i x_{i-1}ᵀ⟩ is the negative gradient of the loss, Λ̃_i = ⟨e_i e_iᵀ⟩ and Λ_{i-1} =
+    ⟨x_{i-1}x_{i-1}ᵀ⟩ are the Kronecker factors of the Fisher (Eq. 14, 15). The errors behind Λ̃ belong to
+    targets drawn from the model, which are back-propagated during the ordinary `loss.backward()`. The plain
+    constructor takes the step of the paper: (20) with α = 1, where the rule contains the 1/L.
 
     The training loss must be the mean over the batch of −log q, as `likelihood(model(x), y)` computes it.
     If you compute it yourself, keep that scale: with Σ̃ = I, n/2 times `nn.MSELoss`.
@@ -33,8 +33,8 @@ class NGD(torch.optim.Optimizer):
     Parameters
     ----------
     model : nn.Module
-        Its trainable parameters must all belong to `nn.Linear` layers, with or without bias, each used once per
-        forward pass on `[M, m]`; its output is `[M, n_L]`. Freeze others with `requires_grad_(False)`.
+        Its trainable parameters must all belong to `nn.Linear` layers, with or without bias, each used once
+        per forward pass on `[M, m]`; its output is `[M, n_L]`. Freeze others with `requires_grad_(False)`.
     likelihood : Likelihood
         q(y | f): `Gaussian()`, `Categorical()`, `Bernoulli()`, or any object with `log_density` and `sample`.
     lr : float, default 1.0
@@ -165,7 +165,7 @@ class NGD(torch.optim.Optimizer):
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Refused: the parameters are those of the model's layers, found at construction."""
         if self._ready:
-            raise ValueError("NGD takes its parameters from the model: build a new NGD after changing the model")
+            raise ValueError("NGD takes its parameters from the model: build a new NGD for a changed model")
         super().add_param_group(param_group)
 
     def state_dict(self) -> dict[str, Any]:
@@ -200,7 +200,7 @@ class NGD(torch.optim.Optimizer):
         used = {k for k, layer in enumerate(self.layers) if all(p.grad is not None for p in layer.parameters)}
         used = used.intersection(*self._average.mean.values())
         if not self._average.count or not used:
-            raise RuntimeError("nothing to step from: call backward() on a loss of the model's output before step()")
+            raise RuntimeError("nothing to step from: call backward() on a loss of the model's output first")
         return [stack for stack in (s.only(used) for s in self._stacks) if stack.members]
 
     def _directions(self, active: list[Stack], gradients: list[Tensor], lam: float) -> list[Tensor]:
@@ -217,8 +217,8 @@ class NGD(torch.optim.Optimizer):
             except torch.linalg.LinAlgError as error:
                 names = ", ".join(layer.name for layer in stack.members.values())
                 raise torch.linalg.LinAlgError(
-                    f"a factor of layers {names} could not be factorised at damping {lam:g}, so no weight was "
-                    f"changed: raise the damping, or use damping=0.0 for pseudo-inverses ({error})"
+                    f"a factor of layers {names} could not be factorised at damping {lam:g}, so no weight "
+                    f"was changed: raise the damping, or use damping=0.0 for pseudo-inverses ({error})"
                 ) from error
             directions.append(rule.apply(G, state, {**quantities, "lam": lam, "L": depth}))
         return directions
@@ -234,13 +234,13 @@ class NGD(torch.optim.Optimizer):
         finally:
             self._evaluating = False
         if not isinstance(loss, (int, float)) and not (isinstance(loss, Tensor) and loss.numel() == 1):
-            raise TypeError(f"the closure must return the loss, one number; it returned {type(loss).__name__}")
+            raise TypeError(f"the closure must return the loss, one number, not {type(loss).__name__}")
         return loss
 
 
 _FORWARD_ONLY = (
-    "the closure of NGD.step must only compute the loss: it runs without gradients, before and after the update. "
-    "Call zero_grad() and backward() before step(closure), not inside the closure"
+    "the closure of NGD.step must only compute the loss: it runs without gradients, before and after the "
+    "update. Call zero_grad() and backward() before step(closure), not inside the closure"
 )
 
 
@@ -250,7 +250,7 @@ def _write(stacks: list[Stack], weights: list[Tensor]) -> None:
 
 
 def _ratio(change: float, predicted: float) -> float:
-    """ρ of (21): how much of the predicted change came true; −∞ if the loss overflowed, 1 at a stationary point."""
+    """ρ of (21), actual over predicted change; −∞ if the loss overflowed, 1 at a stationary point."""
     if not math.isfinite(change):
         return -math.inf
     return change / predicted if predicted else 1.0

@@ -27,6 +27,7 @@ from torch import Tensor
 from .rules import RULES, Rule
 
 QUANTITIES = ("Lambda_tilde", "Lambda", "lam", "L")
+Quantities = dict[str, Tensor | float | int]
 
 
 class BoundRule:
@@ -55,16 +56,17 @@ class BoundRule:
             raise ValueError(f"rule {self.name!r} has no undamped form: use damping > 0")
         return self.undamped or self
 
-    def factorise(self, quantities: dict[str, Tensor | float | int]) -> tuple[Tensor, ...]:
+    def factorise(self, quantities: Quantities) -> tuple[Tensor, ...]:
         """The slow part."""
         return self._factorise(**{name: quantities[name] for name in self._slow})
 
-    def apply(self, G: Tensor, state: tuple[Tensor, ...], quantities: dict[str, Tensor | float | int]) -> Tensor:
+    def apply(self, G: Tensor, state: tuple[Tensor, ...], quantities: Quantities) -> Tensor:
         """ΔW for α = 1, of the shape of G."""
         update = self._apply(G, state, **{name: quantities[name] for name in self._fast})
         if update.shape != G.shape:
             raise ValueError(
-                f"rule {self.name!r} returned an update of shape {tuple(update.shape)} for G of shape {tuple(G.shape)}"
+                f"rule {self.name!r} returned an update of shape {tuple(update.shape)} for G of shape "
+                f"{tuple(G.shape)}"
             )
         return update
 
@@ -100,7 +102,7 @@ def resolve(rule: str | Rule | ModuleType) -> BoundRule:
         if rule not in RULES:
             raise ValueError(f"unknown rule {rule!r}: choose from {', '.join(sorted(RULES))}")
         return BoundRule(RULES[rule])
-    raise TypeError(f"a rule is a name, an ngdnum.rules.Rule, a module or source text; got {type(rule).__name__}")
+    raise TypeError(f"a rule is a name, a Rule, a module or source text, not {type(rule).__name__}")
 
 
 def _execute(source: str) -> dict:
@@ -117,7 +119,7 @@ def _execute(source: str) -> dict:
 def _from_namespace(name: str, namespace: dict) -> Rule:
     functions = [namespace.get(part) for part in ("factorise", "apply")]
     if not all(callable(function) for function in functions):
-        raise ValueError(f"the rule in {name} must define the functions factorise(...) and apply(G, state, ...)")
+        raise ValueError(f"the rule in {name} must define factorise(...) and apply(G, state, ...)")
     return Rule(name, *functions, undamped=None)
 
 

@@ -32,9 +32,8 @@ class Stack:
 
     def gradient(self) -> Tensor:
         """G = −∂L/∂W `[B, n, m]`."""
-        return torch.stack(
-            [_homogeneous(*(parameter.grad for parameter in layer.parameters)) for layer in self.members.values()]
-        ).neg_()
+        gradients = [[parameter.grad for parameter in layer.parameters] for layer in self.members.values()]
+        return torch.stack([_homogeneous(*gradient) for gradient in gradients]).neg_()
 
     def write(self, weight: Tensor) -> None:
         """Set the layers' parameters to `weight` `[B, n, m]`."""
