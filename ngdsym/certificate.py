@@ -123,14 +123,14 @@ class Certificate:
         return "\n".join(lines)
 
     def _repr_latex_(self) -> str:
-        spell = _Typesetter(self.data.get("latex", {}))
+        spell = Typesetter(self.data.get("latex", {}))
         rows = [rf"({k})\quad & {spell.sum(p)} = 0"
                 for k, p in enumerate(self.data["assumptions"]) if k in self.used]
         for claim, proof in zip(self.data["claims"], self.data["cofactors"]):
             rows.append(f"& {spell.sum(claim)} =" + ("" if proof else " 0"))
             rows += [rf"& \quad {_latex_sign(c)} {spell.word(left)}\,({k}){_TOP if t else ''}\,{spell.word(right)}"
                      for c, left, k, t, right in proof]
-        return "$\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}$"
+        return "$$\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}$$"
 
 
 _TOP = r"^{\top}"
@@ -151,7 +151,7 @@ def _latex_sign(c: str) -> str:
     return ("-" if Fraction(c) < 0 else "+") + (str(size) if size.denominator == 1 and size != 1 else text)
 
 
-class _Typesetter:
+class Typesetter:
     """LaTeX of words and sums; `special` overrides how a letter looks."""
 
     def __init__(self, special: Mapping[str, str]) -> None:

@@ -79,7 +79,7 @@ class Counterexample:
         rows = [rf"\mathtt{{{name}}} &= {_latex(value)}" for name, value in self.matrices.items()]
         rows += [rf"\mathtt{{{_text(claim)}}} &= {_latex(self.value(claim))} \neq 0"
                  for claim in self.statement["claims"] if not _vanishes(self.value(claim))]
-        return "$\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}$"
+        return "$$\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}$$"
 
 
 def _multiply(A: Rows, B: Rows) -> Rows:

@@ -12,6 +12,8 @@ from ngdsym.shorten import shorten
 from ngdsym.translate import translate
 from ngdsym.words import Equation, Letters, Polynomial, declare
 
+MAX_LENGTH, MAX_RULES = 16, 400
+
 VACUITY_STEPS = 50
 """Rules sought beyond a proof, in case the assumptions that gave it contradict each other."""
 
@@ -40,7 +42,7 @@ class VacuousHypotheses(ValueError):
 def prove(assumptions: Statement | Sequence[Statement], claim: Statement | Sequence[Statement], *,
           types: Mapping[str, Iterable[object]] | None = None, symmetric: Iterable[str] = (),
           inverses: Mapping[str, str] | None = None, pinvs: Mapping[str, str] | None = None,
-          max_length: int = 16, max_rules: int = 400) -> Certificate:
+          max_length: int = MAX_LENGTH, max_rules: int = MAX_RULES) -> Certificate:
     """Prove that `claim` follows from `assumptions` for matrices of every size.
 
     The certificate writes claim = Σ c · left · assumption · right, with every product well typed.  Assumptions also
@@ -96,7 +98,8 @@ class Problem:
         return {"letters": table, "assumptions": [e.listing() for e in self.assumptions],
                 "claims": [e.listing() for e in self.claims]}
 
-    def prove(self, max_length: int, max_rules: int) -> Certificate:
+    def prove(self, max_length: int = MAX_LENGTH, max_rules: int = MAX_RULES) -> Certificate:
+        """As the function `prove`."""
         generators, origin = [], []
         for k, equation in enumerate(self.assumptions):
             for transposed, p in enumerate((equation.difference, equation.difference.T)):

@@ -137,7 +137,7 @@ class _Attempt:
         (code,) = self.letters[name].terms
         for p in bound:
             others = [w for w in p.terms if w != code]
-            if code in p.terms and others and all(w[0] == w[-1] == code and len(w) > 1 for w in others):
+            if code in p.terms and others and all(len(w) > 1 and w[0] == w[-1] == code for w in others):
                 self._assign(name, value)
                 value = value - self.evaluate(p) * (1 / QQ(p.terms[code].numerator, p.terms[code].denominator))
                 self._forget(name)

@@ -30,7 +30,7 @@ def shorten(claim: Terms, generators: Sequence[Terms], proof: Cofactors) -> Cofa
 
     Repeated while it helps: a shorter proof touches fewer words, so more of their neighbourhood is searched.
     """
-    while len(shorter := _optimum(claim, generators, proof)) < len(proof):
+    while len(proof) > 1 and len(shorter := _optimum(claim, generators, proof)) < len(proof):
         proof = shorter
     return proof
 
@@ -40,8 +40,6 @@ def _optimum(claim: Terms, generators: Sequence[Terms], proof: Cofactors) -> Cof
     words: dict[str, int] = {word: i for i, word in enumerate(claim)}
     entries = [(words.setdefault(left + word + right, len(words)), j, float(c))
                for j, (left, k, right) in enumerate(candidates) for word, c in generators[k].items()]
-    if not entries:
-        return proof
     rows, cols, values = zip(*entries)
     matrix = coo_array((values, (rows, cols)), shape=(len(words), len(candidates)))
     target = np.zeros(len(words))

@@ -1,14 +1,16 @@
 """SymPy matrix expressions as typed words.
 
 `MatrixSymbol`s become letters, their symbolic dimensions the vertices of the quiver.  `Inverse(X)` and `Pinv(X)` become
-letters too, each with the relations that define it, so nothing about them is built into the search.
+letters too, each with the relations that define it, so nothing about them is built into the search; only the inverse of
+a transpose is written as the transpose of the inverse, as SymPy itself does when it transposes one.
 """
 
 from __future__ import annotations
 
 from fractions import Fraction
 
-from sympy import Basic, Eq, Identity, Inverse, MatAdd, MatMul, MatPow, MatrixSymbol, Rational, Transpose, ZeroMatrix, latex
+from sympy import (Basic, Eq, Identity, Inverse, MatAdd, MatMul, MatPow, MatrixSymbol, Rational, Transpose, ZeroMatrix,
+                   false, latex, true)
 from sympy.assumptions import AppliedPredicate, Q
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
@@ -34,6 +36,9 @@ class Translator:
 
     def equation(self, statement: Basic) -> Equation:
         """`Eq(left, right)`, or an expression that is meant to vanish."""
+        if statement in (true, false):
+            raise ValueError(f"SymPy evaluated a statement to {statement} on construction, so nothing of it is left to "
+                             "read; write Eq(left, right, evaluate=False)")
         left, right = statement.args if isinstance(statement, Eq) else (statement, ZeroMatrix(*statement.shape))
         for side in (left, right):
             check_shapes(side)
@@ -50,6 +55,8 @@ class Translator:
                 return Polynomial(self.letters, _kind(expr), {})
             case Transpose():
                 return self.polynomial(expr.arg).T
+            case Inverse() | Pinv() if isinstance(expr.arg, Transpose):
+                return self.polynomial(expr.func(expr.arg.arg)).T
             case Inverse():
                 return self._derived(expr, expr.arg, "⁻¹")
             case Pinv():

@@ -15,6 +15,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
+from ngdsym.certificate import Typesetter
+
 Type = tuple[str, str]
 
 _TOKEN = re.compile(r"\s*(?:(\d+(?:/\d+)?)|([^\W\d][\w\u0300-\u036f⁺⁻]*)|([-+*()']))")
@@ -93,12 +95,12 @@ class Letters:
             self.latex |= {name: latex} if symmetric else {name: latex, name + "'": rf"{{{latex}}}^{{\top}}"}
         if positive is not None:
             self.positive[name] = positive
-        letter = self[name]
+        letter, typeset = self[name], Typesetter(self.latex).letter(name)
         if inverse is not None:
-            other = self(inverse, col, row, symmetric=symmetric)
+            other = self(inverse, col, row, symmetric=symmetric, latex=rf"{{{typeset}}}^{{-1}}")
             self.relations += [Equation(letter * other, self.one), Equation(other * letter, self.one)]
         if pinv is not None:
-            other = self(pinv, col, row, symmetric=symmetric)
+            other = self(pinv, col, row, symmetric=symmetric, latex=rf"{{{typeset}}}^{{+}}")
             self.relations += penrose(letter, other)
         return letter
 
@@ -204,6 +206,10 @@ class Polynomial:
         kind = self.type and (self.type[1], self.type[0])
         return Polynomial(self.letters, kind, {self.letters.transpose(w): c for w, c in self.terms.items()})
 
+    def listing(self) -> list[list]:
+        """`[[coefficient, [letter, …]], …]`, ready for JSON."""
+        return [[str(c), list(self.letters.spell(word))] for word, c in self.terms.items()]
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Polynomial):
             return NotImplemented
@@ -239,10 +245,8 @@ class Equation:
         return self.left - self.right
 
     def listing(self) -> list[list]:
-        """`[[coefficient, [letter, …]], …]` of left − right with nothing cancelled, ready for JSON."""
-        spell = self.left.letters.spell
-        return [[str(sign * c), list(spell(word))]
-                for sign, side in ((1, self.left), (-1, self.right)) for word, c in side.terms.items()]
+        """`left − right` as `Polynomial.listing` writes it, with nothing cancelled."""
+        return self.left.listing() + (-self.right).listing()
 
     def __str__(self) -> str:
         return f"{self.left} = {self.right}"

@@ -1,0 +1,112 @@
+"""The checker refuses every forgery, and trusts nothing but the standard library."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import inspect
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ngdsym import certificate as module
+from ngdsym import prove
+from ngdsym.certificate import Certificate, examine
+
+
+@pytest.fixture
+def proof() -> Certificate:
+    return prove(["A X A = A", "X A X = X", "X' A' = A X", "A' X' = X A"], ["A' A X = A'", "X X' A' = X"],
+                 types={"A": ("m", "n"), "X": ("n", "m")})
+
+
+def forgeries() -> dict[str, Callable[[dict], object]]:
+    return {
+        "coefficient": lambda d: d["cofactors"][0][0].__setitem__(0, "7"),
+        "sign": lambda d: d["cofactors"][0][0].__setitem__(0, str(-int(d["cofactors"][0][0][0]))),
+        "dropped term": lambda d: d["cofactors"][1].pop(),
+        "doubled term": lambda d: d["cofactors"][1].append(d["cofactors"][1][0]),
+        "dropped proof": lambda d: d["cofactors"].pop(),
+        "no claims": lambda d: d.update(claims=[], cofactors=[]),
+        "empty claim": lambda d: d.update(claims=[[]], cofactors=[[]]),
+        "other claim": lambda d: d["claims"][0][0].__setitem__(0, "2"),
+        "other assumption": lambda d: d["cofactors"][0][0].__setitem__(2, 1),
+        "assumption out of range": lambda d: d["cofactors"][0][0].__setitem__(2, 99),
+        "negative assumption": lambda d: d["cofactors"][0][0].__setitem__(2, d["cofactors"][0][0][2] - 4),
+        "boolean assumption": lambda d: d["cofactors"][0][0].__setitem__(2, True),
+        "transposed": lambda d: d["cofactors"][0][0].__setitem__(3, 1 - d["cofactors"][0][0][3]),
+        "undeclared letter": lambda d: d["cofactors"][0][0].__setitem__(1, ["Q"]),
+        "ill-typed left": lambda d: d["cofactors"][0][0].__setitem__(1, ["A", "A"]),
+        "ill-typed right": lambda d: d["cofactors"][0][0].__setitem__(4, ["X", "X"]),
+        "type of a letter": lambda d: d["letters"]["X"].__setitem__(0, "m"),
+        "letter posing as symmetric": lambda d: d["letters"]["A"].__setitem__(2, "A"),
+        "letter transposed to another": lambda d: d["letters"]["A"].__setitem__(2, "X"),
+        "removed letter": lambda d: d["letters"].pop("X"),
+        "coefficient no number": lambda d: d["cofactors"][0][0].__setitem__(0, "x"),
+        "division by zero": lambda d: d["cofactors"][0][0].__setitem__(0, "1/0"),
+        "missing part": lambda d: d.pop("assumptions"),
+        "no list": lambda d: d.update(cofactors=None),
+    }
+
+
+@pytest.mark.parametrize("name", forgeries())
+def test_forgery_is_refused(proof: Certificate, name: str) -> None:
+    data = copy.deepcopy(proof.data)
+    forgeries()[name](data)
+    assert proof.check()
+    assert not Certificate(data).check()
+    assert Certificate(data).refusal()
+
+
+def test_every_single_coefficient_matters(proof: Certificate) -> None:
+    for claim, terms in enumerate(proof.data["cofactors"]):
+        for term in range(len(terms)):
+            changed, dropped = copy.deepcopy(proof.data), copy.deepcopy(proof.data)
+            changed["cofactors"][claim][term][0] = "1/3"
+            del dropped["cofactors"][claim][term]
+            assert not Certificate(changed).check() and not Certificate(dropped).check()
+
+
+def test_products_through_the_wrong_size_are_refused() -> None:
+    """Without types, A R = 1 and C D = 1 would "prove" A R = C D."""
+    letters = {"A": ["m", "n", "A'"], "A'": ["n", "m", "A"], "R": ["n", "m", "R'"], "R'": ["m", "n", "R"],
+               "C": ["p", "n", "C'"], "C'": ["n", "p", "C"], "D": ["n", "p", "D'"], "D'": ["p", "n", "D"]}
+    data = {"letters": letters, "assumptions": [[["1", ["A", "R"]], ["-1", []]], [["1", ["C", "D"]], ["-1", []]]],
+            "claims": [[["1", ["A", "R"]], ["-1", ["C", "D"]]]],
+            "cofactors": [[["1", [], 0, 0, []], ["-1", [], 1, 0, []]]]}
+    assert "different type" in Certificate(data).refusal()
+    for name in "CD":
+        letters[name] = [v.replace("p", "m") for v in letters[name]]
+        letters[name + "'"] = [v.replace("p", "m") for v in letters[name + "'"]]
+    assert Certificate(data).check()
+
+
+def test_identity_is_square() -> None:
+    letters = {"A": ["m", "n", "A'"], "A'": ["n", "m", "A"]}
+    data = {"letters": letters, "assumptions": [[["1", ["A"]], ["-1", []]]],
+            "claims": [[["1", ["A"]], ["-1", []]]], "cofactors": [[["1", [], 0, 0, []]]]}
+    assert "rectangular" in Certificate(data).refusal()
+
+
+def test_json_round_trip(proof: Certificate) -> None:
+    again = Certificate.from_json(proof.to_json())
+    assert again == proof and again.check() and again.to_json() == proof.to_json()
+    assert set(json.loads(proof.to_json())) == {"letters", "assumptions", "claims", "cofactors", "latex"}
+    assert again.statement == {key: proof.data[key] for key in ("letters", "assumptions", "claims")}
+
+
+def test_display_names_the_assumptions_used(proof: Certificate) -> None:
+    assert "A' A X - A' =" in str(proof)
+    assert all(f"({k})" in str(proof) for k in proof.used)
+    assert r"A^{\top}" in proof._repr_latex_() and proof._repr_latex_().count("$") == 4
+
+
+def test_checker_is_short_and_stands_alone() -> None:
+    source = ast.parse(Path(module.__file__).read_text())
+    imported = {name for node in ast.walk(source) if isinstance(node, (ast.Import, ast.ImportFrom))
+                for name in ([node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names])}
+    assert {name.partition(".")[0] for name in imported} <= sys.stdlib_module_names
+    assert len(inspect.getsource(examine).splitlines()) <= 50
