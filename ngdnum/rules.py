@@ -2,8 +2,8 @@
 """Learning rules, each in two binding times.
 
 `{name}_factorise` computes what depends on the covariances and the damping, and is called when they change;
-`{name}_apply` turns the negative gradient of a layer into its update, and is called at every step. A function takes,
-by name, only the quantities that it uses. Leading axes are a batch; dtype and device follow the inputs.
+`{name}_apply` turns the negative gradient of a layer into its update, and is called at every step. A function
+takes, by name, only the quantities it uses. Leading axes are a batch; dtype and device follow the inputs.
 """
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def natural_factorise(Lambda_tilde: Tensor, Lambda: Tensor) -> tuple[Tensor, ...
     Raises
     ------
     torch.linalg.LinAlgError
-        If a damped factor is not positive definite.
+        If a matrix to be inverted is not positive definite.
     """
     chol_Lambda = cholesky(Lambda)
     chol_Lambda_tilde = cholesky(Lambda_tilde)
@@ -190,7 +190,7 @@ def kronecker_factorise(Lambda_tilde: Tensor, Lambda: Tensor, lam: float) -> tup
     Raises
     ------
     torch.linalg.LinAlgError
-        If a damped factor is not positive definite.
+        If a matrix to be inverted is not positive definite.
     """
     chol_Lambda = cholesky(Lambda + lam ** 0.5 * identity_like(Lambda))
     chol_Lambda_tilde = cholesky(Lambda_tilde + lam ** 0.5 * identity_like(Lambda_tilde))
@@ -308,7 +308,7 @@ def pi_damped_factorise(Lambda_tilde: Tensor, Lambda: Tensor, lam: float) -> tup
     Raises
     ------
     torch.linalg.LinAlgError
-        If a damped factor is not positive definite.
+        If a matrix to be inverted is not positive definite.
     """
     n = Lambda_tilde.shape[-1]
     trace_Lambda = trace(Lambda)
@@ -435,7 +435,7 @@ def kfac_factorise(Lambda_tilde: Tensor, Lambda: Tensor, lam: float) -> tuple[Te
     Raises
     ------
     torch.linalg.LinAlgError
-        If a damped factor is not positive definite.
+        If a matrix to be inverted is not positive definite.
     """
     n = Lambda_tilde.shape[-1]
     trace_Lambda = trace(Lambda)
@@ -658,7 +658,7 @@ def foof_factorise(Lambda: Tensor, lam: float) -> tuple[Tensor, ...]:
     Raises
     ------
     torch.linalg.LinAlgError
-        If a damped factor is not positive definite.
+        If a matrix to be inverted is not positive definite.
     """
     chol_Lambda = cholesky(Lambda + lam * identity_like(Lambda))
     return chol_Lambda,
@@ -763,7 +763,7 @@ def pseudo_backprop_factorise(A: Tensor, B: Tensor, Sigma: Tensor) -> tuple[Tens
     Raises
     ------
     torch.linalg.LinAlgError
-        If a damped factor is not positive definite.
+        If a matrix to be inverted is not positive definite.
     """
     product = torch.cholesky_solve(pseudo_inverse(B), cholesky(Sigma))
     pinv_A = pseudo_inverse(A)
@@ -1061,7 +1061,7 @@ def fisher_muon_undamped_apply(G: Tensor, state: tuple[Tensor, ...]) -> Tensor:
 
 
 def running_factorise(K: Tensor, K_tilde: Tensor) -> tuple[Tensor, ...]:
-    r"""Slow part of natural gradient with running inverses of the factors (Eq. 10).
+    r"""Slow part of natural gradient with running inverses (Eq. 10).
 
     .. math::
 
@@ -1085,7 +1085,7 @@ def running_factorise(K: Tensor, K_tilde: Tensor) -> tuple[Tensor, ...]:
 
 
 def running_apply(G: Tensor, state: tuple[Tensor, ...], L: int) -> Tensor:
-    r"""Fast part of natural gradient with running inverses of the factors (Eq. 10).
+    r"""Fast part of natural gradient with running inverses (Eq. 10).
 
     .. math::
 
@@ -1215,7 +1215,10 @@ def exact_apply(G: Sequence[Tensor], state: tuple[tuple[tuple[Tensor, Tensor], .
     list of Tensor
         ΔW_i, shaped like `G`.
     """
-    return [sum(left @ gradient @ right for left, right in pairs) for gradient, pairs in zip(G, state, strict=True)]
+    return [
+        sum(left @ gradient @ right for left, right in pairs) for gradient, pairs in zip(G, state,
+        strict=True)
+    ]
 
 
 def error_map(weights: Sequence[Tensor], a: int, i: int) -> Tensor:
@@ -1243,18 +1246,19 @@ def check_chain(weights: Sequence[Tensor], Lambda_tilde: Sequence[Tensor], Lambd
     """Raise ValueError unless the lists describe one chain of layers."""
     if not len(weights) == len(Lambda_tilde) == len(Lambda) > 0:
         raise ValueError(
-            f"one Λ̃ and one Λ per layer, but got {len(weights)} weights, {len(Lambda_tilde)} Λ̃ and {len(Lambda)} Λ"
+            f"each layer needs one Λ̃ and one Λ, but there are {len(weights)} weights, "
+            f"{len(Lambda_tilde)} Λ̃ and {len(Lambda)} Λ"
         )
     biases = [after.shape[-1] - before.shape[-2] for before, after in zip(weights, weights[1:])]
     for i, bias in enumerate(biases):
         if bias not in (0, 1):
             raise ValueError(
-                f"layer {i + 2} takes {weights[i + 1].shape[-1]} inputs, but layer {i + 1} has {weights[i].shape[-2]} "
-                "outputs: the exact rule needs one chain of layers"
+                f"layer {i + 2} takes {weights[i + 1].shape[-1]} inputs, but layer {i + 1} has "
+                f"{weights[i].shape[-2]} outputs: the exact rule needs one chain of layers"
             )
     for i, (before, after) in enumerate(zip(biases, biases[1:])):
         if after > before:
-            raise ValueError(f"layer {i + 3} has a bias and layer {i + 2} has none: give all layers one, or none")
+            raise ValueError(f"layer {i + 3} has a bias, layer {i + 2} has none: give every layer one")
 
 
 def woodbury_update(K: Tensor, X: Tensor, eta: float, gamma: float) -> Tensor:
@@ -1285,7 +1289,7 @@ def woodbury_update(K: Tensor, X: Tensor, eta: float, gamma: float) -> Tensor:
     Raises
     ------
     torch.linalg.LinAlgError
-        If a damped factor is not positive definite.
+        If a matrix to be inverted is not positive definite.
     """
     product = K @ X.mT
     product_scaled = X @ product / gamma
@@ -1344,7 +1348,7 @@ def levenberg_marquardt(lam: float, rho: float) -> float:
 
 
 def step_and_momentum(gd: float, gv: float, dFd: float, dFv: float, vFv: float) -> tuple[float, float]:
-    r"""Step α and momentum μ for which α d + μ v minimises the quadratic model; μ = 0 where v is parallel to d.
+    r"""Step α and momentum μ that minimise the quadratic at α d + μ v; μ = 0 where v is parallel to d.
 
     .. math::
 

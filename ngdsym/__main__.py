@@ -25,15 +25,15 @@ def emit(arguments: argparse.Namespace) -> int:
 
 
 def emit_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 with a diff if the file differs")
-    parser.add_argument("--output", type=Path, default=generate.TARGET, metavar="PATH", help="instead of %(default)s")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 with a diff on drift")
+    parser.add_argument("--output", type=Path, default=generate.TARGET, metavar="PATH", help="%(default)s")
 
 
 COMMANDS = {emit: emit_arguments}
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m ngdsym", description="Rules and statements as SymPy, checked and compiled.")
+    parser = argparse.ArgumentParser(prog="python -m ngdsym", description="Formulas, proved and compiled.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command, declare in COMMANDS.items():
         sub = commands.add_parser(command.__name__, help=command.__doc__, description=command.__doc__)

@@ -5,7 +5,8 @@ slope is that of the *negative* gradient g, so that gᵀd > 0 for a direction d 
 """
 from __future__ import annotations
 
-from sympy import Expr, Float, Matrix, Piecewise, Rational, Symbol, Tuple, collect, diff, expand, solve, symbols
+from sympy import Expr, Float, Matrix, Piecewise, Rational, Symbol, Tuple
+from sympy import collect, diff, expand, solve, symbols
 
 from ngdsym.scalars import Formula
 from ngdsym.symbols import lam
@@ -34,7 +35,7 @@ def minimiser() -> Tuple:
     Examples
     --------
     >>> minimiser()[0]
-    (-dFv*gv + gd*vFv)/(-dFv**2 + dFd*vFv)
+    (-dFv*gv + gd*vFv)/(dFd*vFv - dFv**2)
     """
     slope, curvature, steps = Matrix([gd, gv]), Matrix([[dFd, dFv], [dFv, vFv]]), Matrix([alpha, mu])
     model = (-slope.T * steps + steps.T * curvature * steps / 2)[0]
@@ -52,7 +53,7 @@ predicted_change = Formula(
 
 levenberg_marquardt = Formula(
     "levenberg_marquardt",
-    Piecewise((Rational(3, 2) * lam, rho < Rational(1, 4)), (Rational(2, 3) * lam, rho > Rational(3, 4)), (lam, True)),
+    Piecewise((3 * lam / 2, rho < Rational(1, 4)), (2 * lam / 3, rho > Rational(3, 4)), (lam, True)),
     {lam: "Damping λ of the last step.", rho: "Actual over predicted change of the loss."},
     "Damping of the next step (Eq. 21)",
     "The new λ.",
@@ -68,7 +69,7 @@ step_and_momentum = Formula(
         dFv: "dᵀFv.",
         vFv: "vᵀFv.",
     },
-    "Step α and momentum μ for which α d + μ v minimises the quadratic model; μ = 0 where v is parallel to d",
+    "Step α and momentum μ that minimise the quadratic at α d + μ v; μ = 0 where v is parallel to d",
     "α and μ.",
     {
         gd: r"\left(g^\top d\right)",

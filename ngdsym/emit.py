@@ -123,7 +123,7 @@ class Function:
         return self.names.get(root) or self.text(root)
 
     def text(self, node: Node) -> str:
-        """Right-hand side for `node`; operands used once are written in place unless the line gets too long."""
+        """Right-hand side for `node`; operands used once are written in place unless that gets too long."""
         inline = {arg: self.text(arg) for arg in node.args if arg not in self.names and self.uses[arg] == 1}
         while sum(map(len, inline.values())) > INLINE:
             longest = max(inline, key=lambda arg: len(inline[arg]))
@@ -133,13 +133,21 @@ class Function:
         return ast.unparse(ast.parse(node.template.format(*operands), mode="eval"))
 
     def source(self) -> str:
-        raises = "If a damped factor is not positive definite." if any("cholesky(" in x for x in self.lines) else ""
         about = [self.summary, *wrap(self.formula), f"FLOPs: {plain(self.flops)}, per member of the batch."]
-        return function_source(self.name, self.parameters, self.returns, about, self.result, raises, self.lines)
+        solves = any("cholesky(" in line for line in self.lines)
+        raises = "If a matrix to be inverted is not positive definite." if solves else ""
+        return function_source(
+            self.name, self.parameters, self.returns, about, self.result, raises, self.lines
+        )
 
 
 def function_source(
-    name: str, parameters: dict[str, tuple[str, str]], returns: str, about: list[str], result: str, raises: str,
+    name: str,
+    parameters: dict[str, tuple[str, str]],
+    returns: str,
+    about: list[str],
+    result: str,
+    raises: str,
     lines: list[str],
 ) -> str:
     """Function with a NumPy-style docstring; `parameters` maps a name to its type and meaning."""
@@ -147,13 +155,15 @@ def function_source(
     head = f"def {name}({inputs}) -> {returns}:"
     if len(head) > WIDTH:
         head = f"def {name}(\n    {inputs}\n) -> {returns}:"
+    documented = [(f"{name} : {kind}", f"    {meaning}") for name, (kind, meaning) in parameters.items()]
     sections = {
-        "Parameters": [line for name, (kind, text) in parameters.items() for line in (f"{name} : {kind}", f"    {text}")],
+        "Parameters": [line for pair in documented for line in pair],
         "Returns": [returns, f"    {result}"],
         "Raises": ["torch.linalg.LinAlgError", f"    {raises}"] if raises else [],
     }
     doc = [line for title, body in sections.items() if body for line in ("", title, "-" * len(title), *body)]
-    return head + "\n" + textwrap.indent("\n".join([f'r"""{about[0]}', *about[1:], *doc, '"""', *lines]), "    ")
+    body = "\n".join([f'r"""{about[0]}', *about[1:], *doc, '"""', *lines])
+    return f"{head}\n{textwrap.indent(body, '    ')}"
 
 
 # --- the graph ------------------------------------------------------------------------------------
@@ -215,4 +225,5 @@ def plain(polynomial: Expr) -> str:
 
 def called(tree: ast.AST) -> set[str]:
     """Names of the functions called in `tree`."""
-    return {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return {function.id for function in calls if isinstance(function, ast.Name)}

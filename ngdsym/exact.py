@@ -103,7 +103,10 @@ def exact_apply(G: Sequence[Tensor], state: tuple[tuple[tuple[Tensor, Tensor], .
     list of Tensor
         ΔW_i, shaped like `G`.
     """
-    return [sum(left @ gradient @ right for left, right in pairs) for gradient, pairs in zip(G, state, strict=True)]
+    return [
+        sum(left @ gradient @ right for left, right in pairs) for gradient, pairs in zip(G, state,
+        strict=True)
+    ]
 
 
 def error_map(weights: Sequence[Tensor], a: int, i: int) -> Tensor:
@@ -131,18 +134,19 @@ def check_chain(weights: Sequence[Tensor], Lambda_tilde: Sequence[Tensor], Lambd
     """Raise ValueError unless the lists describe one chain of layers."""
     if not len(weights) == len(Lambda_tilde) == len(Lambda) > 0:
         raise ValueError(
-            f"one Λ̃ and one Λ per layer, but got {len(weights)} weights, {len(Lambda_tilde)} Λ̃ and {len(Lambda)} Λ"
+            f"each layer needs one Λ̃ and one Λ, but there are {len(weights)} weights, "
+            f"{len(Lambda_tilde)} Λ̃ and {len(Lambda)} Λ"
         )
     biases = [after.shape[-1] - before.shape[-2] for before, after in zip(weights, weights[1:])]
     for i, bias in enumerate(biases):
         if bias not in (0, 1):
             raise ValueError(
-                f"layer {i + 2} takes {weights[i + 1].shape[-1]} inputs, but layer {i + 1} has {weights[i].shape[-2]} "
-                "outputs: the exact rule needs one chain of layers"
+                f"layer {i + 2} takes {weights[i + 1].shape[-1]} inputs, but layer {i + 1} has "
+                f"{weights[i].shape[-2]} outputs: the exact rule needs one chain of layers"
             )
     for i, (before, after) in enumerate(zip(biases, biases[1:])):
         if after > before:
-            raise ValueError(f"layer {i + 3} has a bias and layer {i + 2} has none: give all layers one, or none")
+            raise ValueError(f"layer {i + 3} has a bias, layer {i + 2} has none: give every layer one")
 '''
 
 

@@ -22,8 +22,8 @@ HEAD = '''\
 """Learning rules, each in two binding times.
 
 `{name}_factorise` computes what depends on the covariances and the damping, and is called when they change;
-`{name}_apply` turns the negative gradient of a layer into its update, and is called at every step. A function takes,
-by name, only the quantities that it uses. Leading axes are a batch; dtype and device follow the inputs.
+`{name}_apply` turns the negative gradient of a layer into its update, and is called at every step. A function
+takes, by name, only the quantities it uses. Leading axes are a batch; dtype and device follow the inputs.
 """
 from __future__ import annotations
 

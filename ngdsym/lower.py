@@ -12,20 +12,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from sympy import Add, Expr, Identity, Integer, MatAdd, MatMul, MatPow, MatrixSymbol, Mul, Pow, Rational, S, Symbol
-from sympy import Trace, Transpose, sympify
+from sympy import Add, Expr, Identity, Integer, MatAdd, MatMul, MatPow, MatrixSymbol, Mul, Pow, Rational, S
+from sympy import Symbol, Trace, Transpose, sympify
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
 from ngdsym.rewrite import rewrite
 from ngdsym.symbols import Pinv, Polar, k, positive
 
 SOLVE_WEIGHT = Rational(3, 2)
-"""Time of a FLOP in a triangular solve, in units of one in a matrix product (1.1 at width 784, 5 at width 20)."""
+"""Time of a FLOP in a triangular solve over one in a product (about 1.1 at width 784, 5 at width 20)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """One operation: `template` with `{0}`, `{1}` … for `args`; a leaf is an input and its template the input's name."""
+    """One operation: `template` with `{0}` … for `args`; an input has no `args`, and its name as template."""
 
     template: str
     args: tuple[Node, ...]
@@ -95,10 +95,11 @@ class Program:
         if isinstance(matrix, Pinv):
             return self.pseudo_power(matrix.arg, S.NegativeOne)
         if isinstance(matrix, Polar):
-            rows, columns = matrix.shape
-            arg = self.lower(matrix.arg)
-            return self.node("polar({0})", arg, flops=20 * rows * columns * min_size(rows, columns), label="polar_factor")
-        raise TypeError(f"cannot lower {type(matrix).__name__}: {matrix}; use sums, products, powers, Pinv and Polar")
+            flops = 20 * matrix.shape[0] * matrix.shape[1] * min_size(*matrix.shape)
+            return self.node("polar({0})", self.lower(matrix.arg), flops=flops, label="polar_factor")
+        raise TypeError(
+            f"cannot lower {type(matrix).__name__} {matrix}: use sums, products, powers, Pinv and Polar"
+        )
 
     def sum(self, matrix: MatAdd) -> Node:
         """Sum of matrices; multiples of the identity come last, shaped like what they are added to."""
@@ -118,8 +119,9 @@ class Program:
                 total = self.scaled(scale, node, size)
                 continue
             sign, scale = ("-", -scale) if _negative(scale) else ("+", scale)
-            total = self.node(f"{{0}} {sign} {{1}}", total, self.scaled(scale, node, cost), flops=cost,
-                              label=f"damped_{total.label}" if isinstance(term, Identity) else f"{total.label}_sum")
+            label = f"damped_{total.label}" if isinstance(term, Identity) else f"{total.label}_sum"
+            node = self.scaled(scale, node, cost)
+            total = self.node(f"{{0}} {sign} {{1}}", total, node, flops=cost, label=label)
         return total
 
     def scaled(self, scale: Expr, node: Node, size: Expr) -> Node:
@@ -134,12 +136,11 @@ class Program:
             factor = self.node(text, *args, scalars=scalars, label="scale")
             return self.node("{0} * {1}", factor, node, flops=size, label=label)
         numerator, denominator = (scale, S.One) if scale.is_Number else scale.as_numer_denom()
-        if numerator != 1:
-            text, args, scalars = self.scalar(numerator)
-            node = self.node(f"({text}) * {{{len(args)}}}", *args, node, flops=size, scalars=scalars, label=label)
-        if denominator != 1:
-            text, args, scalars = self.scalar(denominator)
-            node = self.node(f"{{{len(args)}}} / ({text})", *args, node, flops=size, scalars=scalars, label=label)
+        for part, template in ((numerator, "({0}) * {{{1}}}"), (denominator, "{{{1}}} / ({0})")):
+            if part != 1:
+                text, args, scalars = self.scalar(part)
+                template = template.format(text, len(args))
+                node = self.node(template, *args, node, flops=size, scalars=scalars, label=label)
         return node
 
     def inverse(self, matrix: MatPow) -> Node:
@@ -150,7 +151,8 @@ class Program:
 
     def cholesky(self, base: MatrixExpr) -> Node:
         require_definite(base)
-        return self.node("cholesky({0})", self.lower(base), flops=base.shape[0]**3 / 3, label=f"chol_{letter(base)}")
+        flops = base.shape[0]**3 / 3
+        return self.node("cholesky({0})", self.lower(base), flops=flops, label=f"chol_{letter(base)}")
 
     def power(self, base: MatrixExpr, exponent: Expr) -> Node:
         """Power of a symmetric positive matrix by eigh; a positive integer power is a product."""
@@ -161,8 +163,8 @@ class Program:
         kind = positive(base)
         if kind is None:
             raise ValueError(
-                f"({base})**({exponent}) needs a symmetric positive semidefinite matrix, and {base} is not known to be "
-                "one: declare it with PSD or PD, or write it as A.T*A"
+                f"({base})**({exponent}) needs a symmetric positive semidefinite matrix, and {base} is not "
+                "known to be one: declare it with PSD or PD, or write it as A.T*A"
             )
         if exponent.is_negative:
             require_definite(base, exponent)
@@ -171,9 +173,8 @@ class Program:
     def pseudo_power(self, base: MatrixExpr, exponent: Expr) -> Node:
         if positive(base):
             return self.spectral("semidefinite_power", base, exponent)
-        rows, columns = base.shape
-        return self.node("pseudo_inverse({0})", self.lower(base), flops=22 * rows * columns * min_size(rows, columns),
-                         label=f"pinv_{letter(base)}")
+        flops = 22 * base.shape[0] * base.shape[1] * min_size(*base.shape)
+        return self.node("pseudo_inverse({0})", self.lower(base), flops=flops, label=f"pinv_{letter(base)}")
 
     def spectral(self, function: str, base: MatrixExpr, exponent: Expr) -> Node:
         text, traces, scalars = self.scalar(exponent)
@@ -184,8 +185,7 @@ class Program:
     # --- products ---------------------------------------------------------------------------------
 
     def product(self, matrix: MatMul) -> Node:
-        """Cheapest association of a product, an inverse next to a factor being a solve with that factor or a cached
-        matrix, whichever costs less."""
+        """Cheapest association of a product, an inverse in it being a solve or a cached matrix."""
         scale, factors = matrix.as_coeff_matrices()
         sizes = [factors[0].shape[0]] + [factor.shape[1] for factor in factors]
         fast = [self.gradient is not None and factor.has(self.gradient) for factor in factors]
@@ -228,7 +228,8 @@ class Program:
                 template = "solve_right({0}, {1})"
             else:
                 args, template = (build(i, split), build(split + 1, j)), "{0} @ {1}"
-            return self.node(template, *args, flops=flops, label="step" if any(a.fast for a in args) else "product")
+            label = "step" if any(arg.fast for arg in args) else "product"
+            return self.node(template, *args, flops=flops, label=label)
 
         return self.scaled(scale, build(0, len(factors) - 1), sizes[0] * sizes[-1])
 
@@ -255,8 +256,8 @@ class Program:
                 names.add(parameter(e))
                 return parameter(e)
             if isinstance(e, Trace):
-                arg = self.lower(e.arg)
-                return place(self.node("trace({0})", arg, flops=e.arg.shape[0], label=f"trace_{letter(e.arg)}"))
+                flops, label = e.arg.shape[0], f"trace_{letter(e.arg)}"
+                return place(self.node("trace({0})", self.lower(e.arg), flops=flops, label=label))
             if isinstance(e, Add):
                 return " + ".join(f"({text(term)})" for term in e.args)
             numerator, denominator = e.as_numer_denom()
@@ -266,12 +267,14 @@ class Program:
                 return " * ".join(f"({text(factor)})" for factor in e.args)
             if isinstance(e, Pow):
                 return f"({text(e.base)}) ** ({text(e.exp)})"
-            raise TypeError(f"cannot lower the scalar {e}: use numbers, symbols, sums, products, powers and Trace")
+            raise TypeError(f"cannot lower the scalar {e}: use numbers, symbols, +, *, ** and Trace")
 
         return text(scalar), nodes, names
 
 
-def compile_expression(expression: MatrixExpr, gradient: MatrixSymbol | None, reuse: int = 1) -> tuple[Program, Node]:
+def compile_expression(
+    expression: MatrixExpr, gradient: MatrixSymbol | None, reuse: int = 1
+) -> tuple[Program, Node]:
     """Rewrite and lower `expression`; return the program and the node of its value."""
     matrices = sorted(expression.atoms(MatrixSymbol) - {gradient}, key=lambda symbol: symbol.name)
     program = Program(gradient, reuse, {matrix.shape[1]: matrix for matrix in matrices})
@@ -288,7 +291,7 @@ def require_definite(base: MatrixExpr, exponent: Expr = S.NegativeOne) -> None:
         )
     if kind is None:
         raise ValueError(
-            f"{base} is not known to be invertible: declare it with PD, or take the pseudo-inverse Pinv({base})"
+            f"{base} is not known to be invertible: declare it with PD, or use Pinv({base})"
         )
 
 

@@ -35,7 +35,7 @@ def rewrite(matrix: MatrixExpr) -> MatrixExpr:
 
 
 def unstack(operator: MatrixExpr, matrix: MatrixExpr) -> MatrixExpr:
-    """(B ⊗ A) vec X = vec(A X Bᵀ), columns stacked; inverses and products of Kronecker products go through."""
+    """(B ⊗ A) vec X = vec(A X Bᵀ), columns stacked, and so for inverses, sums and products of these."""
     if isinstance(operator, MatMul):
         scale, factors = operator.as_coeff_matrices()
         for factor in reversed(factors):
@@ -50,11 +50,11 @@ def unstack(operator: MatrixExpr, matrix: MatrixExpr) -> MatrixExpr:
     if isinstance(product, KroneckerProduct) and len(product.args) == 2 and (power == -1 or power == 1):
         right, left = product.args
         return (left**power * matrix * (right**power).T).doit()
-    raise ValueError(f"{operator} is not made of Kronecker products of two matrices, so it has no cheap product with vec")
+    raise ValueError(f"{operator} is not made of Kronecker products of two matrices")
 
 
 def woodbury(base: MatrixExpr) -> MatrixExpr | None:
-    """(a K⁻¹ + b Xᵀ X)⁻¹ = K/a − (K/a) Xᵀ (I/b + X (K/a) Xᵀ)⁻¹ X (K/a), for `K` positive definite; else None."""
+    """(a K⁻¹ + b Xᵀ X)⁻¹ = K/a − (K/a) Xᵀ (I/b + X (K/a) Xᵀ)⁻¹ X (K/a) for definite `K`; else None."""
     if not isinstance(base, MatAdd) or len(base.args) != 2:
         return None
     for known, update in (base.args, base.args[::-1]):

@@ -15,7 +15,7 @@ from ngdsym.undamp import undamp
 
 @dataclass(frozen=True)
 class Rule:
-    """The update of one layer for learning rate 1, as an expression in the gradient and slowly changing quantities.
+    """The update of one layer for learning rate 1, as an expression in its gradient and slower quantities.
 
     Parameters
     ----------
@@ -39,9 +39,10 @@ class Rule:
     --------
     >>> from sympy import Identity, Rational
     >>> from ngdsym.symbols import G, Lambda, Lambda_tilde, lam, m, n
-    >>> mine = Rule("mine", (Lambda_tilde + lam*Identity(n))**Rational(-1, 2) * G * (Lambda + lam*Identity(m)).I)
-    >>> print(mine.emit().split("def apply")[1].splitlines()[-2].strip())
-    chol_Lambda, inverse_root_Lambda_tilde = state
+    >>> root = (Lambda_tilde + lam*Identity(n))**Rational(-1, 2)
+    >>> mine = Rule("mine", root * G * (Lambda + lam*Identity(m)).I)
+    >>> print(mine.emit().splitlines()[-1].strip())
+    return solve_right(inverse_root_Lambda_tilde @ G, chol_Lambda)
     """
 
     name: str
@@ -53,14 +54,14 @@ class Rule:
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
-            raise ValueError(f"a rule's name becomes part of function names, and {self.name!r} is not an identifier")
+            raise ValueError(f"a rule's name is part of function names; {self.name!r} is not an identifier")
         if self.reuse < 1:
             raise ValueError(f"a factorisation is used at least once, but reuse is {self.reuse}")
         check_shapes(self.expression)
         if not self.expression.has(self.gradient):
             raise ValueError(f"the rule {self.expression} does not contain its gradient {self.gradient}")
         if self.expression.shape != G.shape:
-            raise ValueError(f"the rule is {size(self.expression)}, but the weights that it updates are {size(G)}")
+            raise ValueError(f"the rule is {size(self.expression)}, but the weights it updates are {size(G)}")
 
     @cached_property
     def program(self) -> tuple[Program, Node]:
@@ -69,11 +70,12 @@ class Rule:
 
     @cached_property
     def undamped(self) -> Rule | None:
-        """The limit λ → 0 of a damped rule; inverses of semidefinite factors become Moore–Penrose inverses."""
+        """The limit λ → 0 of a damped rule; inverses that may not exist become Moore–Penrose inverses."""
         if lam not in self.expression.free_symbols:
             return None
         title = f"limit λ → 0 of {self.title or self.name}"
-        return Rule(f"{self.name}_undamped", undamp(self.expression), title, gradient=self.gradient, reuse=self.reuse)
+        name, limit = f"{self.name}_undamped", undamp(self.expression)
+        return Rule(name, limit, title, gradient=self.gradient, reuse=self.reuse)
 
     def flops(self) -> tuple[Expr, Expr]:
         """Leading FLOPs of `factorise` and `apply`, polynomials in the sizes.

@@ -4,7 +4,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
-from sympy import Expr, Piecewise, Rel, Symbol, Tuple, fraction, latex, pycode
+from sympy import Expr, Piecewise, Rel, S, Symbol, Tuple, fraction, latex, pycode
 
 from ngdsym.emit import function_source, wrap
 from ngdsym.lower import parameter
@@ -40,13 +40,14 @@ class Formula:
         pieces = self.value.args if isinstance(self.value, Piecewise) else ((self.value, True),)
         lines = []
         for value, condition in pieces:
-            answer = f"return {python(value)}"
-            lines += [answer] if condition == True else [f"if {python(condition)}:", f"    {answer}"]  # noqa: E712
-        return function_source(
-            self.name, {parameter(s): ("float", meaning) for s, meaning in self.parameters.items()},
-            "tuple[float, float]" if isinstance(pieces[-1][0], Tuple) else "float",
-            [f"{self.title}.", *wrap(latex(self.value, symbol_names=self.letters))[:-1]], self.result, "", lines,
-        )
+            if condition in (True, S.true):
+                lines.append(f"return {python(value)}")
+            else:
+                lines += [f"if {python(condition)}:", f"    return {python(value)}"]
+        returns = "tuple[float, float]" if isinstance(pieces[-1][0], Tuple) else "float"
+        about = [f"{self.title}.", *wrap(latex(self.value, symbol_names=self.letters))[:-1]]
+        documented = {parameter(symbol): ("float", meaning) for symbol, meaning in self.parameters.items()}
+        return function_source(self.name, documented, returns, about, self.result, "", lines)
 
 
 def python(value: Expr | Tuple) -> str:
@@ -57,4 +58,5 @@ def python(value: Expr | Tuple) -> str:
         return f"{python(value.lhs)} {value.rel_op} {python(value.rhs)}"
     symbols = {symbol: Symbol(parameter(symbol)) for symbol in value.free_symbols}
     numerator, denominator = fraction(value.xreplace(symbols))
-    return ast.unparse(ast.parse(f"({pycode(numerator)}) / ({pycode(denominator)})".removesuffix(" / (1)"), mode="eval"))
+    text = f"({pycode(numerator)}) / ({pycode(denominator)})".removesuffix(" / (1)")
+    return ast.unparse(ast.parse(text, mode="eval"))

@@ -8,14 +8,15 @@ symmetric positive semidefinite matrix is a `PSD` symbol, a positive definite on
 Examples
 --------
 >>> from sympy import Identity, latex, sqrt
->>> latex(Lambda_tilde + sqrt(lam) * Identity(n))
-'\\sqrt{\\lambda} \\mathbb{I} + \\tilde{\\Lambda}'
+>>> print(latex(Lambda_tilde + sqrt(lam) * Identity(n)))
+\\sqrt{\\lambda} \\mathbb{I} + \\tilde{\\Lambda}
 >>> positive(Lambda), positive(Lambda + lam * Identity(m)), positive(G)
 ('psd', 'pd', None)
 """
 from __future__ import annotations
 
-from sympy import Basic, Expr, Identity, MatAdd, MatMul, MatPow, MatrixSymbol, Symbol, Trace, Transpose, latex, symbols
+from sympy import Basic, Expr, Identity, MatAdd, MatMul, MatPow, MatrixSymbol, Symbol, Trace, Transpose
+from sympy import latex, symbols
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
 n, m, k = symbols("n m k", integer=True, positive=True)
@@ -83,7 +84,7 @@ class Polar(MatrixExpr):
 
 
 class Unvec(MatrixExpr):
-    """The matrix whose stacked columns are `K vec(X)`: what a preconditioner of all parameters does to a gradient."""
+    """The matrix whose stacked columns are `K vec(X)`: a preconditioner of all parameters on a gradient."""
 
     def __new__(cls, operator: MatrixExpr, matrix: MatrixExpr) -> Unvec:
         return super().__new__(cls, operator, matrix)
@@ -169,7 +170,7 @@ def check_shapes(matrix: Basic) -> None:
     if isinstance(matrix, MatAdd):
         for term in matrix.args[1:]:
             if term.shape != matrix.args[0].shape:
-                raise ValueError(f"cannot add {_sized(matrix.args[0])} and {_sized(term)}: their sizes differ")
+                raise ValueError(f"cannot add {_sized(matrix.args[0])} and {_sized(term)}: sizes differ")
     elif isinstance(matrix, MatMul):
         factors = matrix.as_coeff_matrices()[1]
         for left, right in zip(factors, factors[1:]):
@@ -181,7 +182,7 @@ def check_shapes(matrix: Basic) -> None:
     elif isinstance(matrix, (MatPow, Trace)):
         inner = matrix.args[0]
         if inner.shape[0] != inner.shape[1]:
-            raise ValueError(f"{matrix} needs a square matrix, but got {_sized(inner)}: use Pinv for its inverse")
+            raise ValueError(f"{matrix} needs a square matrix, not {_sized(inner)}: use Pinv for its inverse")
 
 
 def size(matrix: MatrixExpr) -> str:

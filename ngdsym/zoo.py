@@ -60,7 +60,7 @@ fisher_muon = Rule(
 )
 
 K_tilde, K = PD("K_tilde", n, n), PD("K", m, m)
-running = Rule("running", K_tilde * G * K / L, "natural gradient with running inverses of the factors", "Eq. 10")
+running = Rule("running", K_tilde * G * K / L, "natural gradient with running inverses", "Eq. 10")
 
 # --- not a rule: how running inverses follow their factors ----------------------------------------
 
@@ -71,6 +71,7 @@ woodbury = Update(
 )
 
 ZOO = (
-    sgd, natural, kronecker, pi_damped, kfac, whitening, foof, pseudo_backprop, shampoo, muon, fisher_muon, running,
+    sgd, natural, kronecker, pi_damped, kfac, whitening, foof, pseudo_backprop, shampoo, muon, fisher_muon,
+    running,
 )
 UPDATES = (woodbury,)

@@ -1,0 +1,354 @@
+"""Emitted rules against float64 references: random, batched, ill-conditioned, single precision, refusals."""
+from __future__ import annotations
+
+import inspect
+
+import pytest
+import scipy.linalg
+import torch
+from torch import Tensor
+
+from ngdnum import rules
+from ngdnum.rules import NETWORK_RULES, RULES
+
+N, M, BATCH, LAYERS, DAMPING = 5, 7, 3, 4, 0.3
+inv = torch.linalg.inv
+
+
+def eye(size: int) -> Tensor:
+    return torch.eye(size, dtype=torch.float64)
+
+
+def gaussian(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def covariance(size: int, seed: int, rank: int | None = None) -> Tensor:
+    factor = gaussian(BATCH, size, rank or 2 * size, seed=seed)
+    return factor @ factor.mT / factor.shape[-1]
+
+
+def power(A: Tensor, exponent: float) -> Tensor:
+    return torch.stack([torch.from_numpy(scipy.linalg.fractional_matrix_power(a.numpy(), exponent)) for a in A])
+
+
+def polar(A: Tensor) -> Tensor:
+    return torch.stack([torch.from_numpy(scipy.linalg.polar(a.numpy())[0]) for a in A])
+
+
+def error(found: Tensor, expected: Tensor) -> float:
+    return float(torch.linalg.matrix_norm(found - expected).max() / torch.linalg.matrix_norm(expected).max())
+
+
+def call(function, quantities: dict, *first):
+    names = list(inspect.signature(function).parameters)[len(first):]
+    return function(*first, **{name: quantities[name] for name in names})
+
+
+def update(name: str, quantities: dict, gradient: Tensor) -> Tensor:
+    factorise, apply = getattr(rules, f"{name}_factorise"), getattr(rules, f"{name}_apply")
+    return call(apply, quantities, gradient, call(factorise, quantities))
+
+
+@pytest.fixture
+def given() -> dict:
+    """Quantities of three layers at once, and the gradient of a rule by its parameter."""
+    return {
+        "Lambda_tilde": covariance(N, 1), "Lambda": covariance(M, 2), "lam": DAMPING, "L": LAYERS,
+        "S_tilde": covariance(N, 3), "S": covariance(M, 4), "K_tilde": covariance(N, 5), "K": covariance(M, 6),
+        "A": gaussian(BATCH, 3, N, seed=7), "B": gaussian(BATCH, M, 4, seed=8), "Sigma": covariance(4, 9),
+        "G": gaussian(BATCH, N, M, seed=10), "D": gaussian(BATCH, 3, 4, seed=11),
+    }
+
+
+def expected(name: str, q: dict) -> Tensor:
+    """The textbook formula, by explicit inverses and SciPy."""
+    E, X, G, root = q["Lambda_tilde"], q["Lambda"], q["G"], DAMPING**0.5
+    trace = lambda A: A.diagonal(dim1=-2, dim2=-1).mean(-1)[:, None, None]  # noqa: E731
+    pi = (trace(X) / trace(E)) ** 0.5
+    balanced = inv(E + root / pi * eye(N)) @ G @ inv(X + root * pi * eye(M))
+    W, V = power(E + DAMPING * eye(N), -0.5), power(X + DAMPING * eye(M), -0.5)
+    shampoo = power(q["S_tilde"] + DAMPING * eye(N), -0.25) @ G @ power(q["S"] + DAMPING * eye(M), -0.25)
+    pinv = torch.linalg.pinv
+    return {
+        "sgd": G,
+        "natural": inv(E) @ G @ inv(X) / LAYERS,
+        "kronecker": inv(E + root * eye(N)) @ G @ inv(X + root * eye(M)) / LAYERS,
+        "kronecker_undamped": inv(E) @ G @ inv(X) / LAYERS,
+        "pi_damped": balanced / LAYERS,
+        "pi_damped_undamped": inv(E) @ G @ inv(X) / LAYERS,
+        "kfac": balanced,
+        "kfac_undamped": inv(E) @ G @ inv(X),
+        "whitening": W @ G @ V,
+        "whitening_undamped": power(E, -0.5) @ G @ power(X, -0.5),
+        "foof": G @ inv(X + DAMPING * eye(M)),
+        "foof_undamped": G @ inv(X),
+        "pseudo_backprop": pinv(q["A"]) @ q["D"] @ inv(q["Sigma"]) @ pinv(q["B"]) / LAYERS,
+        "shampoo": shampoo,
+        "shampoo_undamped": power(q["S_tilde"], -0.25) @ G @ power(q["S"], -0.25),
+        "muon": polar(G),
+        "fisher_muon": W @ polar(W @ G @ V) @ V,
+        "fisher_muon_undamped": power(E, -0.5) @ polar(power(E, -0.5) @ G @ power(X, -0.5)) @ power(X, -0.5),
+        "running": q["K_tilde"] @ G @ q["K"] / LAYERS,
+    }[name]
+
+
+EMITTED = sorted(name.removesuffix("_apply") for name in vars(rules) if name.endswith("_apply") and name != "exact_apply")
+
+
+@pytest.mark.parametrize("name", EMITTED)
+def test_batched_rule_matches_reference(name, given):
+    gradient = given["D" if name == "pseudo_backprop" else "G"]
+    assert error(update(name, given, gradient), expected(name, given)) < 1e-12
+
+
+@pytest.mark.parametrize("name", EMITTED)
+def test_batch_is_the_layers_one_by_one(name, given):
+    key = "D" if name == "pseudo_backprop" else "G"
+    together = update(name, given, given[key])
+    for b in range(BATCH):
+        one = {k: v[b] if isinstance(v, Tensor) else v for k, v in given.items()}
+        assert error(update(name, one, one[key]), together[b]) < 1e-12
+
+
+@pytest.mark.parametrize("name", EMITTED)
+def test_single_precision_stays_single_under_any_default(name, given):
+    single = {k: v.float() if isinstance(v, Tensor) else v for k, v in given.items()}
+    key = "D" if name == "pseudo_backprop" else "G"
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = update(name, single, single[key])
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert found.dtype == torch.float32
+    assert error(found.double(), expected(name, given)) < 2e-3
+
+
+@pytest.mark.parametrize("name", [name for name in EMITTED if name != "pseudo_backprop"])
+def test_a_wrong_reference_is_noticed(name, given):
+    """The comparison above can fail: any other rule is at least 1 % away."""
+    found = update(name, given, given["G"])
+    others = {other: error(found, expected(other, given)) for other in EMITTED if other != "pseudo_backprop"}
+    same = [other for other, distance in others.items() if distance < 1e-2]
+    assert name in same
+    assert set(same) <= {name, *EQUAL.get(name, ())}
+
+
+WITHOUT_DAMPING = {"natural", "kronecker_undamped", "pi_damped_undamped"}
+EQUAL = dict.fromkeys(WITHOUT_DAMPING, WITHOUT_DAMPING)
+
+
+# --- ill-conditioned ------------------------------------------------------------------------------
+
+def conditioned(size: int, condition: float, seed: int) -> Tensor:
+    Q = torch.linalg.qr(gaussian(BATCH, size, size, seed=seed)).Q
+    return (Q * torch.logspace(0, -torch.log10(torch.tensor(condition)), size, dtype=torch.float64)) @ Q.mT
+
+
+def test_ill_conditioned_solve_is_backward_stable():
+    """Condition 1e8: A ΔW = R holds to 1e-12 of ‖A‖‖ΔW‖, the sense in which a solve can be exact.
+
+    The forward error is the condition number times that; it is checked against the bound.
+    """
+    E, X, G = conditioned(20, 1e8, 1), conditioned(30, 1e8, 2), gaussian(BATCH, 20, 30)
+    step = rules.natural_apply(G, rules.natural_factorise(E, X), 1)
+    norm = lambda A: torch.linalg.matrix_norm(A, 2)  # noqa: E731
+    right = torch.linalg.solve(X, G, left=False)
+    assert (norm(E @ step - right) / (norm(E) * norm(step))).max() < 1e-12
+    single_sided = rules.foof_apply(G, rules.foof_factorise(X, 0.0))
+    assert (norm(single_sided @ X - G) / (norm(single_sided) * norm(X))).max() < 1e-12
+    assert error(single_sided, G @ inv_extended(X)) < 1e8 * 1e-14
+
+
+def inv_extended(A: Tensor) -> Tensor:
+    """Inverse in 50 digits."""
+    import mpmath
+
+    with mpmath.workdps(50):
+        inverses = [(mpmath.matrix(a.tolist()) ** -1).tolist() for a in A]
+    return torch.tensor([[[float(x) for x in row] for row in rows] for rows in inverses], dtype=torch.float64)
+
+
+def test_damped_solve_at_condition_1e8_agrees_with_extended_precision():
+    """At condition 1e8 and √λ = 1e-2 the damped factors have condition 1e2, and 1e-12 holds for ΔW itself."""
+    E, X, G = conditioned(20, 1e8, 1), conditioned(30, 1e8, 2), gaussian(BATCH, 20, 30)
+    found = rules.kronecker_apply(G, rules.kronecker_factorise(E, X, 1e-4), 1)
+    reference = inv_extended(E + 1e-2 * eye(20)) @ G @ inv_extended(X + 1e-2 * eye(30))
+    assert error(found, reference) < 1e-12
+
+
+@pytest.mark.parametrize("name", ["whitening", "shampoo", "fisher_muon"])
+def test_damped_roots_at_condition_1e8(name):
+    q = {"Lambda_tilde": conditioned(N, 1e8, 1), "Lambda": conditioned(M, 1e8, 2), "lam": DAMPING, "L": 1,
+         "S_tilde": conditioned(N, 1e8, 3), "S": conditioned(M, 1e8, 4), "G": gaussian(BATCH, N, M),
+         "K": eye(M), "K_tilde": eye(N), "A": eye(N), "B": eye(M), "D": gaussian(N, M), "Sigma": eye(M)}
+    assert error(update(name, q, q["G"]), expected(name, q)) < 1e-12
+
+
+# --- singular -------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_undamped_rule_ignores_null_directions(dtype):
+    """Gram matrices of rank 3 as rounding leaves them: the inverse acts on their range only."""
+    errors, inputs = gaussian(3, 40, seed=1), gaussian(3, 60, seed=2)
+    Lambda_tilde, Lambda = (errors.mT @ errors / 3).to(dtype), (inputs.mT @ inputs / 3).to(dtype)
+    state = rules.kronecker_undamped_factorise(Lambda_tilde, Lambda)
+    G = (errors.mT @ inputs / 3).to(dtype)
+    step = rules.kronecker_undamped_apply(G, state, 1).double()
+    reference = torch.linalg.pinv(errors.mT @ errors / 3) @ G.double() @ torch.linalg.pinv(inputs.mT @ inputs / 3)
+    assert error(step, reference) < (1e-4 if dtype == torch.float32 else 1e-11)
+    assert torch.linalg.matrix_rank(state[0]) == 3
+
+
+def test_zero_factors_give_a_zero_step():
+    state = rules.kronecker_undamped_factorise(torch.zeros(N, N), torch.zeros(M, M))
+    assert torch.equal(rules.kronecker_undamped_apply(torch.ones(N, M), state, 1), torch.zeros(N, M))
+
+
+def test_singular_factor_is_refused_where_it_must_be_definite():
+    with pytest.raises(torch.linalg.LinAlgError):
+        rules.natural_factorise(-eye(N), eye(M))
+
+
+def test_polar_of_a_rank_deficient_matrix_is_a_partial_isometry():
+    Q = rules.muon_apply(gaussian(6, 2) @ gaussian(2, 5, seed=1), ())
+    values = torch.linalg.svdvals(Q)
+    assert torch.allclose(values, torch.tensor([1, 1, 0, 0, 0], dtype=torch.float64), atol=1e-12)
+
+
+# --- running inverses -----------------------------------------------------------------------------
+
+@pytest.mark.parametrize("rows", [1, 4])
+def test_woodbury_follows_the_forgetting_covariance(rows):
+    """500 updates stay an inverse; one row is Sherman–Morrison's formula."""
+    Lambda, K = eye(M), eye(M)
+    gamma = 0.9
+    for step in range(500):
+        X = gaussian(rows, M, seed=step)
+        Lambda = gamma * Lambda + (1 - gamma) / rows * X.mT @ X
+        if rows == 1:
+            x = X[0]
+            Kx = K @ x
+            sherman = (K - torch.outer(Kx, Kx) / (gamma / (1 - gamma) + x @ Kx)) / gamma
+        K = rules.woodbury_update(K, X, eta=(1 - gamma) / rows, gamma=gamma)
+        if rows == 1:
+            assert error(K, sherman) < 1e-12
+    assert error(K @ Lambda, eye(M)) < 1e-10
+
+
+# --- control --------------------------------------------------------------------------------------
+
+def test_predicted_change_is_minimal_at_one():
+    assert rules.predicted_change(1.0, 4.0) == -2.0
+    assert rules.predicted_change(0.0, 4.0) == rules.predicted_change(2.0, 4.0) == 0.0
+
+
+def test_damping_schedule():
+    assert rules.levenberg_marquardt(0.6, 0.1) == pytest.approx(0.9)
+    assert rules.levenberg_marquardt(0.6, 0.9) == pytest.approx(0.4)
+    assert [rules.levenberg_marquardt(0.6, rho) for rho in (0.25, 0.5, 0.75)] == [0.6] * 3
+
+
+def test_step_and_momentum_minimise_the_quadratic():
+    J, g, d, v = gaussian(30, 12), gaussian(12, seed=1), gaussian(12, seed=2), gaussian(12, seed=3)
+    F = J.mT @ J
+    basis = torch.stack([d, v], 1)
+    best = torch.linalg.solve(basis.mT @ F @ basis, basis.mT @ g)
+    found = rules.step_and_momentum(*map(float, (g @ d, g @ v, d @ F @ d, d @ F @ v, v @ F @ v)))
+    assert torch.allclose(torch.tensor(found, dtype=torch.float64), best, rtol=1e-12)
+
+
+@pytest.mark.parametrize("multiple", [0.0, 3.0])
+def test_momentum_is_zero_along_the_direction_itself(multiple):
+    gd, dFd = 2.0, 5.0
+    assert rules.step_and_momentum(gd, multiple * gd, dFd, multiple * dFd, multiple**2 * dFd) == (gd / dFd, 0)
+
+
+# --- the exact rule -------------------------------------------------------------------------------
+
+SIZES = [(4, 3, 2), (4, 2, 4), (2, 3, 2), (5, 3, 2, 3, 5), (2, 4, 2, 5, 3), (3, 5, 2, 4, 3, 6), (8, 5, 4, 2, 3, 6, 7)]
+BIASES = {"none": lambda i: 0, "all": lambda i: 1, "first": lambda i: int(i == 0)}
+
+
+def change_of_outputs(sizes, bias, steps):
+    """First-order change of all outputs under each update of `steps`, and under the dense F⁺ g."""
+    layers = range(len(sizes) - 1)
+    weights = [gaussian(sizes[i + 1], sizes[i] + bias(i), seed=i) / sizes[i]**0.5 for i in layers]
+    count = 4 * sizes[0] + 10
+    x, y = gaussian(count, sizes[0], seed=20), gaussian(count, sizes[-1], seed=21)
+    noise = covariance(sizes[-1], 22)[0]
+
+    def outputs(*weights):
+        h = x
+        for i, W in enumerate(weights):
+            h = torch.cat([h, torch.ones(count, 1, dtype=h.dtype)], 1) if bias(i) else h
+            inputs.append(h)
+            h = h @ W.mT
+        return h
+
+    inputs: list[Tensor] = []
+    residual = y - outputs(*weights)
+    inputs = inputs[:len(weights)]
+    A = [eye(sizes[-1])]
+    for i in reversed(layers[1:]):
+        A.insert(0, A[0] @ weights[i][:, :sizes[i]])
+    Lambda_tilde = [a.mT @ inv(noise) @ a for a in A]
+    Lambda = [h.mT @ h / count for h in inputs]
+    G = [a.mT @ inv(noise) @ residual.mT @ h / count for a, h in zip(A, inputs)]
+    jacobian = torch.autograd.functional.jacobian(lambda *W: outputs(*W).reshape(-1), tuple(weights))
+    J = torch.cat([j.reshape(j.shape[0], -1) for j in jacobian], 1)
+    F = J.mT @ torch.kron(eye(count), inv(noise).contiguous()) @ J / count
+    flat = lambda matrices: torch.cat([a.reshape(-1) for a in matrices])  # noqa: E731
+    dense = J @ torch.linalg.pinv(F, rtol=1e-11, hermitian=True) @ flat(G)
+    return dense, [J @ flat(step(weights, Lambda_tilde, Lambda, G)) for step in steps]
+
+
+def exact(weights, Lambda_tilde, Lambda, G):
+    rule = NETWORK_RULES["exact"]
+    return rule.apply(G, rule.factorise(weights, Lambda_tilde, Lambda))
+
+
+def paper(weights, Lambda_tilde, Lambda, G):
+    rule = RULES["kronecker"].undamped
+    return [rule.apply(g, rule.factorise(E, X), len(G)) for g, E, X in zip(G, Lambda_tilde, Lambda)]
+
+
+@pytest.mark.parametrize("bias", BIASES.values(), ids=BIASES)
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+def test_exact_rule_is_the_dense_natural_gradient(sizes, bias):
+    """The change of every output equals that of F⁺ g, with F from autodiff; Eq. 10 equals it in wide nets only."""
+    dense, (found, simple) = change_of_outputs(sizes, bias, [exact, paper])
+    assert error(found[:, None], dense[:, None]) < 1e-10
+    assert (error(simple[:, None], dense[:, None]) < 1e-10) == (sizes == (2, 3, 2))
+
+
+def test_exact_rule_has_as_many_terms_as_widths_have_levels():
+    sizes = (8, 5, 4, 2, 3, 6, 7)
+    weights = [gaussian(sizes[i + 1], sizes[i]) for i in range(6)]
+    state = rules.exact_factorise(weights, [eye(s) for s in sizes[1:]], [eye(s) for s in sizes[:-1]])
+    assert [len(pairs) for pairs in state] == [1, 1, 1, 2, 3, 4]
+
+
+def test_exact_rule_keeps_batch_axes():
+    sizes = (4, 2, 3)
+    weights = [gaussian(BATCH, sizes[i + 1], sizes[i], seed=i) for i in range(2)]
+    Lambda_tilde, Lambda = [covariance(s, s) for s in sizes[1:]], [covariance(s, s) for s in sizes[:-1]]
+    together = exact(weights, Lambda_tilde, Lambda, weights)
+    for b in range(BATCH):
+        for one, all_ in zip(exact(*([a[b] for a in q] for q in (weights, Lambda_tilde, Lambda, weights))), together):
+            assert error(one, all_[b]) < 1e-12
+
+
+@pytest.mark.parametrize(
+    "shapes, message",
+    [
+        ([(3, 4), (2, 5)], "layer 2 takes 5 inputs"),
+        ([(3, 4), (2, 3), (2, 3)], "layer 3 has a bias, layer 2 has none"),
+    ],
+)
+def test_exact_rule_refuses_what_is_no_chain(shapes, message):
+    weights = [gaussian(*shape) for shape in shapes]
+    with pytest.raises(ValueError, match=message):
+        rules.exact_factorise(weights, [eye(a) for a, _ in shapes], [eye(b) for _, b in shapes])
+    with pytest.raises(ValueError, match="each layer needs"):
+        rules.exact_factorise(weights, [], [])
