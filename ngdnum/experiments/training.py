@@ -95,21 +95,27 @@ class Run:
         self._batches = batches(problem.train, int(settings["batch_size"]), generator)
 
     def step(self) -> None:
-        """One batch, one update.  Sets `diverged` instead when the loss is not finite any more."""
+        """One batch, one update.  Sets `diverged` when the loss or a factorisation is no longer finite."""
         start = time.perf_counter()
         x, y = next(self._batches)
-        self.optimizer.zero_grad()
-        loss = self.method.loss(self.model(x), y)
-        if math.isfinite(loss.item()):
-            loss.backward()
-            if self.method.reevaluates:
-                self.optimizer.step(lambda: self.method.loss(self.model(x), y))
-            else:
-                self.optimizer.step()
-        else:
+        try:
+            self._update(x, y)
+        except torch.linalg.LinAlgError:
             self.diverged = True
         self.samples += len(x)
         self.seconds += time.perf_counter() - start
+
+    def _update(self, x: Tensor, y: Tensor) -> None:
+        self.optimizer.zero_grad()
+        loss = self.method.loss(self.model(x), y)
+        if not math.isfinite(loss.item()):
+            self.diverged = True
+            return
+        loss.backward()
+        if self.method.reevaluates:
+            self.optimizer.step(lambda: self.method.loss(self.model(x), y))
+        else:
+            self.optimizer.step()
 
     def advance(self, budget: Budget, share: float) -> None:
         """Train until `share` of the budget is spent, or the run diverges."""
