@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -137,7 +137,8 @@ class Capture:
         self.remove = weakref.finalize(self, _remove, handles)
 
     def _begin(self, module: nn.Module, inputs: tuple) -> None:
-        self.record = Record() if torch.is_grad_enabled() else None
+        recording = torch.is_grad_enabled() and not torch._C._are_functorch_transforms_active()
+        self.record = Record() if recording else None
 
     def _layer(self, k: int, module: nn.Linear, inputs: tuple[Tensor], output: Tensor) -> None:
         layer, record = self.layers[k], self.record
@@ -156,26 +157,41 @@ class Capture:
         record.inputs[k] = x.detach()
         record.edges[k] = get_gradient_edge(output)
 
-    def _end(self, module: nn.Module, inputs: tuple, output: Tensor) -> None:
+    def _end(self, module: nn.Module, inputs: tuple, output: Tensor) -> Tensor | None:
         record = self.record
         if record is None or not record.edges:
-            return
+            return None
         if not isinstance(output, Tensor) or output.ndim != 2:
             got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
             raise ValueError(f"the model's output must be a tensor [M, n_L], one row per example; got {got}")
-        record.output = get_gradient_edge(output)
         if self._on_backward() is None:
-            return
+            record.output = get_gradient_edge(output)
+            return None
         self.record = None
-        values, capture = output.detach(), weakref.ref(self)
+        return _Tap.apply(output, weakref.ref(self), record)
 
-        def arrived(_: Tensor) -> None:
-            on_backward = capture() and capture()._on_backward()
-            if on_backward and not record.used and not _PROBING.depth:
-                record.used = True
-                on_backward(record, values)
 
-        output.register_hook(arrived)
+class _Tap(torch.autograd.Function):
+    """The identity; its backward pass tells the capture that the gradient has arrived at the model's output.
+
+    A node of the graph in front of the output, instead of a hook on it: a hook that refers to the graph below
+    it would keep that graph alive for ever.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, output: Tensor, capture: weakref.ref, record: Record) -> Tensor:
+        ctx.capture, ctx.record, ctx.values = capture, record, output.detach()
+        return output.view_as(output)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        capture, record = ctx.capture(), ctx.record
+        on_backward = capture and capture._on_backward()
+        if on_backward and not record.used and not _PROBING.depth:
+            record.used = True
+            record.output = GradientEdge(*ctx.next_functions[0])
+            on_backward(record, ctx.values)
+        return gradient, None, None
 
 
 class _Hook:
@@ -185,10 +201,9 @@ class _Hook:
         self.capture = weakref.ref(capture) if capture else lambda: None
         self.method, self.first = method, first
 
-    def __call__(self, *args: object) -> None:
+    def __call__(self, *args: object) -> Tensor | None:
         capture = self.capture()
-        if capture is not None:
-            self.method(capture, *self.first, *args)
+        return None if capture is None else self.method(capture, *self.first, *args)
 
     def __reduce__(self) -> tuple:
         return _Hook, ()
