@@ -88,6 +88,7 @@ class NGD(torch.optim.Optimizer):
         self.likelihood, self.samples = likelihood, samples
         self.rule = resolve(rule)
         self.damping = damping if hasattr(damping, "next") else LevenbergMarquardt(damping)
+        self.rule.at(self.damping.lam)
         self.layers = trainable_layers(model)
         self.steps = 0
         self._ready = False
@@ -130,7 +131,9 @@ class NGD(torch.optim.Optimizer):
         """
         group = self.param_groups[0]
         active = self._active()
-        before = self._evaluate(closure) if closure is not None else None
+        before = None if closure is None else self._evaluate(closure)
+        if before is not None and not math.isfinite(before):
+            raise ValueError(f"the loss before the step is {float(before)}: check the batch and the weights")
 
         gradients = [stack.gradient() for stack in active]
         directions = self._directions(active, gradients, group["damping"])

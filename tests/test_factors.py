@@ -14,7 +14,9 @@ from ngdnum import NGD, Bernoulli, Categorical, Gaussian, Likelihood, kronecker_
 torch.set_num_threads(1)
 
 
-def network(sizes: list[int], bias: bool = True, activation: type[nn.Module] = nn.Tanh, seed: int = 0) -> nn.Module:
+def network(
+    sizes: list[int], bias: bool = True, activation: type[nn.Module] = nn.Tanh, seed: int = 0
+) -> nn.Sequential:
     torch.manual_seed(seed)
     layers = [nn.Linear(*pair, bias=bias) for pair in zip(sizes, sizes[1:])]
     net = nn.Sequential(*[m for layer in layers for m in (layer, activation())][:-1]).double()
@@ -34,7 +36,7 @@ def output_jacobians(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
 
 
 def reference(model: nn.Sequential, likelihood: Likelihood, x: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-    """Factors from the Hessian of the loss in f and the Jacobian of f in the layer's output, example by example."""
+    """Factors from the Hessian of the loss in f and the Jacobian of f in the layer's output."""
     factors = {}
     for k, layer in enumerate(model):
         if not isinstance(layer, nn.Linear):
