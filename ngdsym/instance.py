@@ -19,6 +19,8 @@ from sympy.matrices.expressions.matexpr import MatrixExpr
 from ngdsym import fields
 from ngdsym.symbols import PD, PSD, Pinv
 
+Matrix = np.ndarray
+Draw = Callable[[], object]
 Recipes = Mapping[Expr, Expr]
 
 
@@ -42,12 +44,19 @@ class Instance:
     False
     """
 
-    def __init__(self, sizes: Mapping[Expr, int], draw: Callable[[], object], recipes: Recipes | None = None) -> None:
+    def __init__(self, sizes: Mapping[Expr, int], draw: Draw, recipes: Recipes | None = None) -> None:
         self.sizes = dict(sizes)
         self.draw = draw
         self.recipes = dict(recipes or {})
         self.values: dict[Expr, object] = {}
         self.exact = not isinstance(draw(), float)
+
+    def assign(self, values: Mapping[Expr, object]) -> None:
+        """Set letters to matrices or numbers; their dimensions follow."""
+        self.values.update(values)
+        for letter, value in values.items():
+            if isinstance(letter, MatrixSymbol):
+                self.sizes.update(zip(letter.shape, value.shape))
 
     def __call__(self, expression: Expr) -> object:
         """Value of a scalar or matrix expression."""
@@ -120,13 +129,14 @@ class Instance:
 
     def _power(self, base: object, exponent: int = -1) -> object:
         if not np.ndim(base):
-            return base**exponent if exponent >= 0 or not self.exact else 1 / reduce(lambda a, b: a * b, [base] * -exponent)
+            power = reduce(lambda a, b: a * b, [base] * abs(exponent))
+            return power if exponent > 0 else 1 / power
         if exponent < 0:
             base = fields.inverse(base) if self.exact else np.linalg.inv(base)
         return reduce(lambda a, b: a @ b, [base] * abs(exponent))
 
 
-def floats(seed: int) -> Callable[[], float]:
+def floats(seed: int) -> Draw:
     """Source of independent standard normal numbers."""
     generator = np.random.default_rng(seed)
     return lambda: float(generator.standard_normal())

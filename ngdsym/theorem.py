@@ -18,18 +18,24 @@ from functools import cached_property
 from pathlib import Path
 from typing import Callable, Mapping
 
-from sympy import Basic, Eq, Expr, latex
+from sympy import Basic, Eq, Expr, MatrixSymbol, latex
 from sympy.core.relational import Relational
 
 from ngdsym import fields
 from ngdsym.certificate import Certificate
-from ngdsym.instance import Instance, floats
+from ngdsym.instance import Draw, Instance, floats
 from ngdsym.prover import Problem, prove
 from ngdsym.translate import translate
 
 CERTIFICATES = Path(__file__).parent / "certificates"
 CHECKS = ("symbolic", "certificate", "numeric")
 DEPTHS = range(1, 17)
+COUNTEREXAMPLE = "One instance that breaks an identity is no identity; its exact matrices are the symbolic check."
+
+
+def eq(left: Expr, right: Expr) -> Eq:
+    """The equation left = right, kept as it is written: SymPy would compare, sort or drop it."""
+    return Eq(left, right, evaluate=False)
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,7 @@ class Theorem:
     given : the remaining hypotheses and where the letters come from, in words.
     recipes : how to make instances of letters that are not independent: `{R: Pinv(A)}`. Letters defined by an
         assumption `Eq(letter, expression)` need none. The instance is the witness that the hypotheses can hold.
+    values : in place of recipes, a function from a source of numbers to values of letters (and of dimensions).
     sizes : dimensions of the exact instance (2 when not listed); the numeric instance is `scale` times as large.
     points : evaluate exactly at a random rational point instead of with indeterminates.
     symbolic, numeric : checks of its own: claim → bool, claim → largest relative error.
@@ -75,6 +82,7 @@ class Theorem:
     assumes: tuple[Basic, ...] = ()
     given: str = ""
     recipes: Mapping[Expr, Expr] = field(default_factory=dict)
+    values: Callable[[Draw], Mapping[Expr, object]] | None = None
     sizes: Mapping[Expr, int] = field(default_factory=dict)
     scale: int = 3
     points: bool = False
@@ -115,13 +123,14 @@ class Theorem:
 
     def instance(self, seed: int | None = None) -> Instance:
         """An exact instance, or with a seed a float64 one; ValueError unless it satisfies the assumptions."""
-        if seed is None:
-            draw = fields.rationals() if self.points else fields.rational_functions(64)
-            made = Instance(self.sizes, draw, self.definitions())
+        if seed is not None:
+            draw, scale = floats(seed), self.scale
         else:
-            dimensions = {n for letter in self.letters for n in letter.shape}
-            sizes = {n: self.scale * self.sizes.get(n, 2) for n in dimensions}
-            made = Instance(sizes, floats(seed), self.definitions())
+            draw, scale = fields.rationals() if self.points else fields.rational_functions(64), 1
+        dimensions = {n for letter in self.letters for n in letter.shape} | set(self.sizes)
+        made = Instance({n: scale * self.sizes.get(n, 2) for n in dimensions}, draw, self.definitions())
+        if self.values is not None:
+            made.assign(self.values(draw))
         for equation in self.assumes:
             if not made.holds(_equation(equation)):
                 raise ValueError(f"{self.name}: the instance does not satisfy {equation}; correct its recipes")
@@ -130,7 +139,6 @@ class Theorem:
     @cached_property
     def letters(self) -> tuple[Expr, ...]:
         """The matrices of the statement."""
-        from sympy import MatrixSymbol
         found = {letter for relation in (*self.assumes, *self.claims) for letter in relation.atoms(MatrixSymbol)}
         return tuple(sorted(found, key=str))
 
@@ -191,4 +199,4 @@ def _expands(certificate: Certificate, assumes: tuple[Basic, ...], proved: tuple
 
 def _equation(assumption: Basic) -> Eq:
     """An assumption as an equation: `Q.symmetric(X)` is `X = Xᵀ`."""
-    return assumption if isinstance(assumption, Eq) else Eq(assumption.arg, assumption.arg.T, evaluate=False)
+    return assumption if isinstance(assumption, Eq) else eq(assumption.arg, assumption.arg.T)

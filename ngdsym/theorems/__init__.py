@@ -7,7 +7,8 @@ from typing import Iterable
 
 from ngdsym.theorem import Theorem
 
-SECTIONS = ("flow",)
+SECTIONS = ("moore_penrose", "generalized_inverse", "fisher", "simple_inverse", "flow", "pseudo_inverse_flow", "exact_flow",
+            "exact_rule")
 
 
 class UnknownTheorem(KeyError):
