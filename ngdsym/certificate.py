@@ -1,8 +1,8 @@
 """Certificates of identities between matrices of unknown size, and their independent checker.
 
-A certificate writes each claim as Σ c · left · assumption · right, with rational c and words left, right, where the
-assumption may be transposed.  Re-expanding that sum is the whole check; it needs no trust in the search that found it.
-"""
+A certificate writes each claim as Σ c · left · assumption · right, with rational c and words left, right,
+where the assumption may be transposed. Re-expanding that sum is the whole check; it needs no trust in the
+search that found it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Refused(Exception):
 def examine(data: Mapping) -> None:
     """Raise `Refused` unless every claim of `data` is the sum of its cofactors, all of them well typed.
 
-    `data["letters"]` maps a letter to `[rows, columns, transpose]`; `data["assumptions"]` and `data["claims"]` are
-    lists of polynomials `[[coefficient, [letter, …]], …]`, each meaning "= 0"; `data["cofactors"]` holds for each
-    claim its terms `[coefficient, left, assumption number, transposed, right]`.
+    `data["letters"]` maps a letter to `[rows, columns, transpose]`; `data["assumptions"]` and `data["claims"]`
+    are lists of polynomials `[[coefficient, [letter, …]], …]`, each meaning "= 0"; `data["cofactors"]` holds for
+    each claim its terms `[coefficient, left, assumption number, transposed, right]`.
     """
     letters = data["letters"]
 
@@ -64,7 +64,7 @@ def examine(data: Mapping) -> None:
             for a, w in generator:
                 word = (*left, *w, *right)
                 rest[word] = rest.get(word, 0) - Fraction(c) * a
-        need(not any(rest.values()), f"the cofactors do not add up; left over: {[w for w in rest if rest[w]]}")
+        need(not any(rest.values()), f"the cofactors leave over {[w for w in rest if rest[w]]}")
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Certificate:
                 for k, p in enumerate(self.data["assumptions"]) if k in self.used]
         for claim, proof in zip(self.data["claims"], self.data["cofactors"]):
             rows.append(f"& {spell.sum(claim)} =" + ("" if proof else " 0"))
-            rows += [rf"& \quad {_latex_sign(c)} {spell.word(left)}\,({k}){_TOP if t else ''}\,{spell.word(right)}"
+            rows += [rf"& \quad {_latex_sign(c)} {spell.word(left)}\,({k}){_TOP * bool(t)}\,{spell.word(right)}"
                      for c, left, k, t, right in proof]
         return "$$\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}$$"
 

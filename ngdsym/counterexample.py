@@ -1,4 +1,5 @@
-"""Counterexamples: exact matrices that satisfy the assumptions of a statement and violate a claim, and their check."""
+"""Counterexamples: exact matrices that satisfy the assumptions of a statement and violate a claim, and their
+check."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ class Counterexample:
     positive: dict[str, str]
 
     def check(self) -> bool:
-        """Whether every assumption holds and some claim fails, by exact evaluation. Shares nothing with the search."""
+        """Whether every assumption holds and some claim fails: exact, and sharing nothing with the search."""
         return self.keeps_assumptions() and not self.keeps_claims()
 
     def keeps_assumptions(self) -> bool:

@@ -36,8 +36,8 @@ class Step:
 class Derivation:
     """A chain of equalities, `Derivation(start).to(next, why=…, by=…).to(…)`.
 
-    A derivation never changes: `to` returns a longer one, so a reader can branch off at any line, and `replay` runs the
-    chain again under other facts.
+    A derivation never changes: `to` returns a longer one, so a reader can branch off at any line, and `replay` runs
+    the chain again under other facts.
 
     Parameters
     ----------
@@ -126,8 +126,8 @@ class Derivation:
             numbers = [assumptions.index(a) for a in data["assumptions"]]
             proof += [[c, left, numbers[k], t, right] for c, left, k, t, right in data["cofactors"][0]]
         claim = self.steps[0].equation.left.listing() + (-self.steps[-1].equation.right).listing()
-        return Certificate({"letters": letters, "assumptions": assumptions, "claims": [claim], "cofactors": [proof],
-                            "latex": special})
+        return Certificate({"letters": letters, "assumptions": assumptions, "claims": [claim],
+                            "cofactors": [proof], "latex": special})
 
     def _refusal(self, assumptions: list[Statement], claim: Statement, error: ProofNotFound) -> StepRefused:
         number = len(self.steps) + 1

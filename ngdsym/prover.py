@@ -45,13 +45,14 @@ def prove(assumptions: Statement | Sequence[Statement], claim: Statement | Seque
           max_length: int = MAX_LENGTH, max_rules: int = MAX_RULES) -> Certificate:
     """Prove that `claim` follows from `assumptions` for matrices of every size.
 
-    The certificate writes claim = Σ c · left · assumption · right, with every product well typed.  Assumptions also
-    serve transposed, and the relations that define inverses and pseudo-inverses are assumptions.
+    The certificate writes claim = Σ c · left · assumption · right, with every product well typed. Assumptions
+    also serve transposed, and the relations that define inverses and pseudo-inverses are assumptions.
 
     Parameters
     ----------
-    assumptions, claim : equations as text (`"A Y A' P A = A"`; without `=`, the polynomial vanishes), as `Equation`s
-        or `Polynomial`s over one `Letters`, or as SymPy `Eq`s or matrix expressions. A list of claims is a conjunction.
+    assumptions, claim : equations as text (`"A Y A' P A = A"`; without `=`, the polynomial vanishes), as
+        `Equation`s or `Polynomial`s over one `Letters`, or as SymPy `Eq`s or matrix expressions. A list of claims
+        is a conjunction.
     types : for text, `{"A B": ("rows", "columns"), …}`.
     symmetric : for text, the letters that are their own transposes.
     inverses, pinvs : for text, letter → name of its inverse, or of its Moore–Penrose inverse.
@@ -93,8 +94,7 @@ class Problem:
     def data(self) -> dict:
         """The statement as a certificate records it."""
         letters = self.letters
-        spell = {name: letters[name].T for name in letters.names}
-        table = {name: [*letters.types[name], letters.spell(next(iter(t.terms)))[0]] for name, t in spell.items()}
+        table = {name: [*letters.types[name], *letters.spell(*letters[name].T.terms)] for name in letters.names}
         return {"letters": table, "assumptions": [e.listing() for e in self.assumptions],
                 "claims": [e.listing() for e in self.claims]}
 
@@ -127,18 +127,19 @@ class Problem:
 
     def _listing(self, cofactors: Cofactors, origin: list[tuple[int, int]]) -> list[list]:
         spell = self.letters.spell
-        ordered = sorted(cofactors.items(), key=lambda item: (item[0][1], order(item[0][0]), order(item[0][2])))
-        return [[str(c), list(spell(left)), origin[k][0], origin[k][1], list(spell(right))]
-                for (left, k, right), c in ordered]
+        ordered = sorted(cofactors, key=lambda term: (term[1], order(term[0]), order(term[2])))
+        return [[str(cofactors[left, k, right]), list(spell(left)), *origin[k], list(spell(right))]
+                for left, k, right in ordered]
 
     def _not_found(self, search: Search, claim: Equation, rest: dict) -> ProofNotFound:
         remainder = Polynomial(self.letters, claim.type, rest)
-        reason = (f"the limits were reached ({len(search.rules)} rules made); raise max_length or max_rules, or try "
-                  "refute on the same arguments" if search.truncated else
-                  "the assumptions were exhausted: the claim is no algebraic consequence of them and their transposes; try refute on the "
-                  "same arguments to see matrices that break it, or add the missing hypothesis")
-        return ProofNotFound(f"no proof of {claim} was found. With the assumptions it becomes {remainder} = 0, and "
-                             f"{reason}.", remainder)
+        reason = (f"the limits were reached ({len(search.rules)} rules made); raise max_length or max_rules, or "
+                  "try refute on the same arguments" if search.truncated else
+                  "the assumptions were exhausted: the claim is no algebraic consequence of them and their "
+                  "transposes; try refute on the same arguments to see matrices that break it, or add the missing "
+                  "hypothesis")
+        return ProofNotFound(f"no proof of {claim} was found. With the assumptions it becomes {remainder} = 0, "
+                             f"and {reason}.", remainder)
 
     def _vacuous(self, contradiction: Contradiction, origin: list[tuple[int, int]]) -> VacuousHypotheses:
         proof = self._listing(contradiction.cofactors, origin)
@@ -149,8 +150,8 @@ class Problem:
         name = next(name for name, (rows, _) in self.letters.types.items() if rows == kind[0])
         proof = [[*term[:4], [*term[4], name]] for term in proof]
         data = {**self.data(), "claims": [[["1", [name]]]], "cofactors": [proof]}
-        return VacuousHypotheses(f"the assumptions contradict each other: {equations} together imply 1 = 0, so they "
-                                 "hold for no matrices and would prove anything", Certificate(data))
+        return VacuousHypotheses(f"the assumptions contradict each other: {equations} together imply 1 = 0, so "
+                                 "they hold for no matrices and would prove anything", Certificate(data))
 
 
 def read(assumptions: Statement | Sequence[Statement], claim: Statement | Sequence[Statement], *,

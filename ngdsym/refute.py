@@ -1,10 +1,10 @@
 """`refute`: small exact rational matrices that keep the assumptions and break the claim.
 
-The matrices of one attempt are chosen letter by letter.  A letter given by an equation (X = expression, an inverse, a
-Moore–Penrose inverse) is computed; any other is drawn from structured families, or, once assumptions bind it to letters
-already chosen, from the exact solutions of those that are linear in it.  Quadratic ones of the kind X M X = X are met by
-replacing a solution X by X M X; a candidate that misses an assumption is dropped.
-"""
+The matrices of one attempt are chosen letter by letter. A letter given by an equation (X = expression, an
+inverse, a Moore–Penrose inverse) is computed; any other is drawn from structured families, or, once
+assumptions bind it to letters already chosen, from the exact solutions of those that are linear in it.
+Quadratic ones of the kind X M X = X are met by replacing a solution X by X M X; a candidate that misses an
+assumption is dropped."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ def instances(problem: Problem, seed: int, attempts: int) -> Iterator[Counterexa
         values = _Attempt(problem, sizes, rng).values
         if values is not None:
             matrices = {name: [[Fraction(int(x.numerator), int(x.denominator)) for x in row]
-                               for row in _rows(values[name])] for name in problem.letters.names if name in values}
+                               for row in _rows(values[name])]
+                        for name in problem.letters.names if name in values}
             found = Counterexample(problem.data(), sizes, matrices, problem.letters.positive)
             if found.keeps_assumptions():
                 yield found
@@ -209,7 +210,7 @@ class _Attempt:
         kind = self.letters.positive.get(name)
         if kind:
             S = self._integers(rows, rows)
-            return S * S.transpose() + (_eye(rows, rows) if kind == "pd" else DomainMatrix.zeros((rows, rows), QQ))
+            return S * S.transpose() + _eye(rows, rows) * QQ(int(kind == "pd"))
         family = self.rng.choice(["integers"] * 4 + ["low rank", "identity", "nilpotent", "projector", "zero"])
         A = self._integers(rows, cols)
         if family == "low rank":
@@ -217,8 +218,8 @@ class _Attempt:
         elif family == "identity":
             A = _eye(rows, cols)
         elif family == "nilpotent":
-            A = DomainMatrix([[x if j > i else QQ(0) for j, x in enumerate(row)] for i, row in enumerate(_rows(A))],
-                             (rows, cols), QQ)
+            A = DomainMatrix([[x if j > i else QQ(0) for j, x in enumerate(row)]
+                              for i, row in enumerate(_rows(A))], (rows, cols), QQ)
         elif family == "projector" and rows == cols:
             u = self._integers(rows, 1)
             A = u * pinv(u)
@@ -258,7 +259,7 @@ class _Attempt:
 
 
 def _formulas(problem: Problem) -> dict[str, list[tuple[set[str], str, Polynomial]]]:
-    """For each letter that assumptions determine: (letters needed, "value" | "inverse" | "pinv", of which polynomial)."""
+    """For each letter that assumptions determine: (letters needed, "value" | "inverse" | "pinv", polynomial)."""
     letters, formulas = problem.letters, {}
     facts = [p for e in problem.assumptions for p in (e.difference, e.difference.T)]
     facts = [p.terms for p in facts] + [(-p).terms for p in facts]

@@ -1,17 +1,18 @@
 """Search for certificates: a noncommutative Buchberger procedure that remembers where every rule came from.
 
-Rules are monic polynomials whose largest word (length first, then declaration order) rewrites to the rest.  An
-*obstruction* is a word on which two rules overlap; the difference of the two rewritings, reduced, is a new rule.
-Words are strings with one character per letter, so overlaps and occurrences are plain string operations, and because
-rules meet in shared letters only, every product formed is well typed.  Each rule stores one step of its history; the
-steps form a directed acyclic graph that `Search.expand` multiplies out into cofactors of the assumptions.
+Rules are monic polynomials whose largest word (length first, then declaration order) rewrites to the rest. An
+*obstruction* is a word on which two rules overlap; the difference of the two rewritings, reduced, is a new
+rule. Words are strings with one character per letter, so overlaps and occurrences are plain string
+operations, and because rules meet in shared letters only, every product formed is well typed. Each rule
+stores one step of its history; the steps form a directed acyclic graph that `Search.expand` multiplies out
+into cofactors of the assumptions.
 
-The completion follows Mora (1994) and, for operator statements, Chenavier, Hofstadler, Raab, Regensburger, *Compatible
-rewriting of noncommutative polynomials for proving operator identities* (ISSAC 2020) and the packages OperatorGB,
-operator_gb and f4ncgb of Hofstadler and co-authors.  From them: obstructions are taken by increasing length, rules are
-kept interreduced, and an obstruction whose word contains a third rule's leading word strictly inside is skipped (the
-noncommutative chain criterion: both shorter obstructions with the third rule are treated anyway).
-"""
+The completion follows Mora (1994) and, for operator statements, Chenavier, Hofstadler, Raab, Regensburger,
+*Compatible rewriting of noncommutative polynomials for proving operator identities* (ISSAC 2020) and the
+packages OperatorGB, operator_gb and f4ncgb of Hofstadler and co-authors. From them: obstructions are taken by
+increasing length, rules are kept interreduced, and an obstruction whose word contains a third rule's leading
+word strictly inside is skipped (the noncommutative chain criterion: both shorter obstructions with the third
+rule are treated anyway)."""
 
 from __future__ import annotations
 
@@ -65,7 +66,7 @@ class Search:
         self.max_length, self.max_rules = max_length, max_rules
         self.truncated = False
         self._obstructions: list[tuple[int, int, int, int]] = []
-        for k, terms in sorted(enumerate(assumptions), key=lambda item: (max(map(len, item[1]), default=0), item[0])):
+        for k, terms in sorted(enumerate(assumptions), key=lambda item: max(map(len, item[1]), default=0)):
             self._adjoin(terms, [(Fraction(1), "", -1 - k, "")])
 
     def reduce(self, terms: Terms) -> tuple[Terms, list[Step]]:
@@ -155,7 +156,8 @@ class Search:
 
     def _chained(self, word: str, i: int, j: int) -> bool:
         inside = word[1:-1]
-        return any(rule.alive and k not in (i, j) and rule.lead in inside for k, rule in enumerate(self.rules))
+        return any(rule.alive and k not in (i, j) and rule.lead in inside
+                   for k, rule in enumerate(self.rules))
 
 
 def _add(terms: Terms, other: Terms, c: Fraction, left: str, right: str) -> None:

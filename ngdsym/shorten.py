@@ -1,10 +1,9 @@
 """Shorter certificates by linear programming.
 
-Among all ways to write a claim as Σ c · left · assumption · right with words no longer than those of a known proof, the
-one with the least Σ |c| tends to have few terms and coefficients ±1; it is a linear program.  The optimum is a vertex, so
-its coefficients are recovered exactly from its support.  Following Hofstadler and Verron, *Short proofs of ideal
-membership*, J. Symb. Comput. 125 (2024).
-"""
+Among all ways to write a claim as Σ c · left · assumption · right with words no longer than those of a known
+proof, the one with the least Σ |c| tends to have few terms and coefficients ±1; it is a linear program. The
+optimum is a vertex, so its coefficients are recovered exactly from its support. Following Hofstadler and
+Verron, *Short proofs of ideal membership*, J. Symb. Comput. 125 (2024)."""
 
 from __future__ import annotations
 
@@ -64,8 +63,7 @@ def _candidates(claim: Terms, generators: Sequence[Terms], proof: Cofactors) -> 
     fresh = list(reached)
     while fresh and len(found) < MAX_CANDIDATES:
         more = dict.fromkeys(product for word in fresh for product in _products(word, generators)
-                             if len(product[0]) + max(map(len, generators[product[1]])) + len(product[2]) <= longest
-                             and product not in found)
+                             if product not in found and _length(product, generators) <= longest)
         more = sorted(more, key=lambda product: len(product[0]) + len(product[2]))[:MAX_CANDIDATES - len(found)]
         found |= dict.fromkeys(more)
         words = dict.fromkeys(left + word + right for left, k, right in more for word in generators[k])
@@ -96,7 +94,13 @@ def _products(word: str, generators: Sequence[Terms]) -> Iterator[tuple[str, int
                 at = word.find(inner, at + 1)
 
 
-def _exact(claim: Terms, generators: Sequence[Terms], support: list[tuple[str, int, str]]) -> Cofactors | None:
+def _length(product: tuple[str, int, str], generators: Sequence[Terms]) -> int:
+    left, k, right = product
+    return len(left) + max(map(len, generators[k])) + len(right)
+
+
+def _exact(claim: Terms, generators: Sequence[Terms],
+           support: list[tuple[str, int, str]]) -> Cofactors | None:
     """The unique rational combination of `support` that gives `claim`; None if there is none."""
     words: dict[str, int] = {word: i for i, word in enumerate(claim)}
     columns = []

@@ -1,8 +1,8 @@
 """Textbook facts about matrices, and falsehoods that look like them: the prover's public test set.
 
-Each entry is `(assumptions, claim, letters)`, the arguments of `prove` and `refute`.  Sources: Penrose, *A generalized
-inverse for matrices* (1955); Greville, *Note on the generalized inverse of a matrix product* (1966); Ben-Israel and
-Greville, *Generalized Inverses* (2003).
+Each entry is `(assumptions, claim, letters)`, the arguments of `prove` and `refute`. Sources: Penrose, *A
+generalized inverse for matrices* (1955); Greville, *Note on the generalized inverse of a matrix product*
+(1966); Ben-Israel and Greville, *Generalized Inverses* (2003).
 
 Examples
 --------
@@ -64,7 +64,8 @@ FACTS: dict[str, Entry] = {
         ["J X J' = J Y J'", "J X J' H = J K"],
         dict(types={"J": ("N", "p"), "H": ("N", "N"), "F X Y": ("p", "p"), "K": ("p", "N")},
              symmetric={"H", "F"}, inverses={"H": "h"})),
-    "layer projector fixes its range": (PROJECTOR + ["E Y E = E"], ["A Y A' P A = A", "A Y A' P = A K"], METRIC),
+    "layer projector fixes its range": (
+        PROJECTOR + ["E Y E = E"], ["A Y A' P A = A", "A Y A' P = A K"], METRIC),
     "layer projector is idempotent and self-adjoint": (
         PROJECTOR + ["E Y E = E"], ["A Y A' P A Y A' P = A Y A' P", "P A Y A' P = P A Y' A' P"], METRIC),
     "layer projectors are nested": (
@@ -80,6 +81,6 @@ FALSEHOODS: dict[str, Entry] = {
                                       dict(types={"A": ("m", "n"), "X Y": ("n", "m")})),
     "Penrose without symmetry": (["A X A = A", "X A X = X", "A Y A = A", "Y A Y = Y"], "X = Y",
                                  dict(types={"A": ("m", "n"), "X Y": ("n", "m")})),
-    "projector in the wrong metric": (["E = A' A", "E Y E = E", "A K A = A", "K' A' P = P A K"], "A Y A' P = A K",
-                                      METRIC),
+    "projector in the wrong metric": (
+        ["E = A' A", "E Y E = E", "A K A = A", "K' A' P = P A K"], "A Y A' P = A K", METRIC),
 }

@@ -1,16 +1,16 @@
 """SymPy matrix expressions as typed words.
 
-`MatrixSymbol`s become letters, their symbolic dimensions the vertices of the quiver.  `Inverse(X)` and `Pinv(X)` become
-letters too, each with the relations that define it, so nothing about them is built into the search; only the inverse of
-a transpose is written as the transpose of the inverse, as SymPy itself does when it transposes one.
-"""
+`MatrixSymbol`s become letters, their symbolic dimensions the vertices of the quiver. `Inverse(X)` and
+`Pinv(X)` become letters too, each with the relations that define it, so nothing about them is built into the
+search; only the inverse of a transpose is written as the transpose of the inverse, as SymPy itself does when
+it transposes one."""
 
 from __future__ import annotations
 
 from fractions import Fraction
 
-from sympy import (Basic, Eq, Identity, Inverse, MatAdd, MatMul, MatPow, MatrixSymbol, Rational, Transpose, ZeroMatrix,
-                   false, latex, true)
+from sympy import (Basic, Eq, Identity, Inverse, MatAdd, MatMul, MatPow, MatrixSymbol, Rational, Transpose,
+                   ZeroMatrix, false, latex, true)
 from sympy.assumptions import AppliedPredicate, Q
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
@@ -37,8 +37,8 @@ class Translator:
     def equation(self, statement: Basic) -> Equation:
         """`Eq(left, right)`, or an expression that is meant to vanish."""
         if statement in (true, false):
-            raise ValueError(f"SymPy evaluated a statement to {statement} on construction, so nothing of it is left to "
-                             "read; write Eq(left, right, evaluate=False)")
+            raise ValueError(f"SymPy evaluated a statement to {statement} on construction, so nothing of it is left "
+                             "to read; write Eq(left, right, evaluate=False)")
         left, right = statement.args if isinstance(statement, Eq) else (statement, ZeroMatrix(*statement.shape))
         for side in (left, right):
             check_shapes(side)
@@ -78,12 +78,12 @@ class Translator:
                 for factor in factors:
                     result = result * self.polynomial(factor)
                 return result
-        raise TypeError(f"{expr} ({type(expr).__name__}) is no sum or product of matrices, transposes and inverses")
+        raise TypeError(f"{expr} ({type(expr).__name__}) is no sum or product of matrices, transposes, inverses")
 
     def _letter(self, name: str, expr: MatrixExpr, symmetric: bool) -> Polynomial:
         if name not in self.letters:
-            return self.letters(name, *_kind(expr), symmetric=symmetric, latex=latex(expr),
-                                positive="pd" if isinstance(expr, PD) else "psd" if isinstance(expr, PSD) else None)
+            positive = "pd" if isinstance(expr, PD) else "psd" if isinstance(expr, PSD) else None
+            return self.letters(name, *_kind(expr), symmetric=symmetric, positive=positive, latex=latex(expr))
         if self.letters.types[name] != _kind(expr):
             raise ValueError(f"{name} is used with two sizes, {self.letters.types[name]} and {_kind(expr)}")
         return self.letters[name]
@@ -102,7 +102,7 @@ class Translator:
 
 
 def translate(assumptions: list[Basic], claims: list[Basic]) -> tuple[Letters, list[Equation], list[Equation]]:
-    """Letters, assumptions and claims of a statement; `Q.symmetric(X)` among the assumptions types the letter X."""
+    """Letters, assumptions and claims of a statement; an assumption `Q.symmetric(X)` types the letter X."""
     facts = [a for a in assumptions if isinstance(a, AppliedPredicate)]
     for fact in facts:
         if fact.function != Q.symmetric:

@@ -1,12 +1,13 @@
 """Typed noncommutative polynomials: what an identity between matrices of unknown size is made of.
 
-A *letter* stands for a matrix; its type `(rows, columns)` is an arrow between two vertices of a quiver, one vertex per
-dimension.  A *word* is a composable product of letters, a polynomial a rational combination of words of one type.
-Each letter owns its transpose `A'` (itself when symmetric), so transposition is a map on words, never an extra rule.
+A *letter* stands for a matrix; its type `(rows, columns)` is an arrow between two vertices of a quiver, one
+vertex per dimension. A *word* is a composable product of letters, a polynomial a rational combination of
+words of one type. Each letter owns its transpose `A'` (itself when symmetric), so transposition is a map on
+words, never an extra rule.
 
-Reference: C. G. Raab, G. Regensburger, J. Hossein Poor, *Formal proofs of operator identities by a single formal
-computation*, J. Pure Appl. Algebra 225 (2021), for why one computation with typed words proves all sizes at once.
-"""
+Reference: C. G. Raab, G. Regensburger, J. Hossein Poor, *Formal proofs of operator identities by a single
+formal computation*, J. Pure Appl. Algebra 225 (2021), for why one computation with typed words proves all
+sizes at once."""
 
 from __future__ import annotations
 
@@ -33,8 +34,8 @@ class UndeclaredLetter(ValueError):
 class Letters:
     """The declared letters of one statement.
 
-    Calling it declares a letter and returns it as a `Polynomial`; properties become `relations`, which every proof
-    over these letters may use.
+    Calling it declares a letter and returns it as a `Polynomial`; properties become `relations`, which every
+    proof over these letters may use.
 
     Examples
     --------
@@ -83,7 +84,7 @@ class Letters:
         if symmetric and row != col:
             raise TypeMismatch(f"{name} is {row}×{col}: only a square letter can be symmetric")
         if not name or name.endswith("'"):
-            raise ValueError(f"{name!r} cannot name a letter: the prime is for the transpose, which comes by itself")
+            raise ValueError(f"{name!r} cannot name a letter: the prime marks the transpose, which comes by itself")
         self._add(name, (row, col))
         if symmetric:
             self._transpose[ord(self._codes[name])] = self._codes[name]
@@ -150,8 +151,8 @@ class Letters:
 class Polynomial:
     """A rational combination of words of one type; supports `+`, `-`, `*`, `.T` and comparison.
 
-    `terms` maps an encoded word (one character per letter) to its coefficient; `type` is None for a multiple of an
-    identity whose size is not known yet.
+    `terms` maps an encoded word (one character per letter) to its coefficient; `type` is None for a multiple of
+    an identity whose size is not known yet.
     """
 
     def __init__(self, letters: Letters, kind: Type | None, terms: Mapping[str, Fraction]) -> None:
@@ -178,7 +179,8 @@ class Polynomial:
     def __mul__(self, other: object) -> Polynomial:
         other = self._coerce(other)
         if self.type and other.type and self.type[1] != other.type[0]:
-            raise TypeMismatch(f"cannot multiply {self} ({_shape(self.type)}) by {other} ({_shape(other.type)})")
+            raise TypeMismatch(f"cannot multiply {self} ({_shape(self.type)}) by {other} "
+                               f"({_shape(other.type)})")
         terms: dict[str, Fraction] = {}
         for left, a in self.terms.items():
             for right, b in other.terms.items():
@@ -257,12 +259,13 @@ def penrose(A: Polynomial, X: Polynomial) -> list[Equation]:
 
     A X A = A, X A X = X, (A X)ᵀ = A X, (X A)ᵀ = X A (Penrose 1955).
     """
-    return [Equation(A * X * A, A), Equation(X * A * X, X), Equation((A * X).T, A * X), Equation((X * A).T, X * A)]
+    return [Equation(A * X * A, A), Equation(X * A * X, X),
+            Equation((A * X).T, A * X), Equation((X * A).T, X * A)]
 
 
 def declare(types: Mapping[str, Iterable[object]], symmetric: Iterable[str] = (),
             inverses: Mapping[str, str] | None = None, pinvs: Mapping[str, str] | None = None) -> Letters:
-    """Letters from a table `{"A B": ("rows", "cols"), …}`; the inverse and pseudo-inverse letters declare themselves."""
+    """Letters from a table `{"A B": ("rows", "cols"), …}`; letters of inverses declare themselves."""
     letters, symmetric = Letters(), set(symmetric)
     inverses, pinvs = dict(inverses or {}), dict(pinvs or {})
     derived = set(inverses.values()) | set(pinvs.values())
@@ -271,7 +274,8 @@ def declare(types: Mapping[str, Iterable[object]], symmetric: Iterable[str] = ()
         raise UndeclaredLetter(f"{unknown} is given a property but no type; add it to types")
     for name, kind in kinds.items():
         if name not in derived:
-            letters(name, *kind, symmetric=name in symmetric, inverse=inverses.get(name), pinv=pinvs.get(name))
+            letters(name, *kind, symmetric=name in symmetric, inverse=inverses.get(name),
+                    pinv=pinvs.get(name))
     return letters
 
 
@@ -280,7 +284,8 @@ def _common_type(a: Polynomial, b: Polynomial) -> Type | None:
         raise TypeMismatch(f"cannot add or equate {a} ({_shape(a.type)}) and {b} ({_shape(b.type)})")
     kind = a.type or b.type
     if kind and kind[0] != kind[1] and ("" in a.terms or "" in b.terms):
-        raise TypeMismatch(f"an identity cannot be added to or equated with a {_shape(kind)} matrix: {a}, {b}")
+        raise TypeMismatch(f"an identity cannot be added to or equated with a {_shape(kind)} matrix: "
+                           f"{a}, {b}")
     return kind
 
 
@@ -338,7 +343,8 @@ class _Parser:
         elif _TOKEN.fullmatch(token) and _TOKEN.fullmatch(token)[2]:
             result = self.letters[token]
         else:
-            raise ValueError(f"expected a letter, a number or ( in {self.text!r}, found {token or 'the end'!r}")
+            raise ValueError(f"expected a letter, a number or ( in {self.text!r}, "
+                             f"found {token or 'the end'!r}")
         while self.peek() == "'":
             self.tokens.pop(0)
             result = result.T

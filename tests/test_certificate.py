@@ -74,7 +74,8 @@ def test_products_through_the_wrong_size_are_refused() -> None:
     """Without types, A R = 1 and C D = 1 would "prove" A R = C D."""
     letters = {"A": ["m", "n", "A'"], "A'": ["n", "m", "A"], "R": ["n", "m", "R'"], "R'": ["m", "n", "R"],
                "C": ["p", "n", "C'"], "C'": ["n", "p", "C"], "D": ["n", "p", "D'"], "D'": ["p", "n", "D"]}
-    data = {"letters": letters, "assumptions": [[["1", ["A", "R"]], ["-1", []]], [["1", ["C", "D"]], ["-1", []]]],
+    data = {"letters": letters,
+            "assumptions": [[["1", ["A", "R"]], ["-1", []]], [["1", ["C", "D"]], ["-1", []]]],
             "claims": [[["1", ["A", "R"]], ["-1", ["C", "D"]]]],
             "cofactors": [[["1", [], 0, 0, []], ["-1", [], 1, 0, []]]]}
     assert "different type" in Certificate(data).refusal()

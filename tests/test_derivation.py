@@ -58,7 +58,7 @@ def test_sympy_chain_and_latex() -> None:
     assert derivation.certificate().check()
     text = derivation._repr_latex_()
     assert text.startswith("$$\\begin{aligned}") and "&= " in text and r"\text{push through at 100 \%}" in text
-    gram = Derivation(Pinv(A.T * A) * A.T).to(Pinv(A) * Pinv(A).T * A.T).to(Pinv(A), why="second Penrose equation")
+    gram = Derivation(Pinv(A.T * A) * A.T).to(Pinv(A) * Pinv(A).T * A.T).to(Pinv(A), why="Penrose's second")
     assert gram.certificate().check()
 
 
