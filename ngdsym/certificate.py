@@ -20,9 +20,10 @@ class Refused(Exception):
 def examine(data: Mapping) -> None:
     """Raise `Refused` unless every claim of `data` is the sum of its cofactors, all of them well typed.
 
-    `data["letters"]` maps a letter to `[rows, columns, transpose]`; `data["assumptions"]` and `data["claims"]`
-    are lists of polynomials `[[coefficient, [letter, …]], …]`, each meaning "= 0"; `data["cofactors"]` holds for
-    each claim its terms `[coefficient, left, assumption number, transposed, right]`.
+    `data["letters"]` maps a letter to `[rows, columns, transpose]`; `data["assumptions"]` and
+    `data["claims"]` are lists of polynomials `[[coefficient, [letter, …]], …]`, each meaning "= 0";
+    `data["cofactors"]` holds for each claim its terms
+    `[coefficient, left, assumption number, transposed, right]`.
     """
     letters = data["letters"]
 
@@ -41,7 +42,7 @@ def examine(data: Mapping) -> None:
         types = {kind(word, ()) for _, word in polynomial if word}
         need(len(types) == 1, f"terms of different type, or no letters: {polynomial}")
         rows, cols = types.pop()
-        need(rows == cols or all(word for _, word in polynomial), f"identity in a rectangular sum: {polynomial}")
+        need(rows == cols or all(word for _, word in polynomial), f"1 in a rectangular sum: {polynomial}")
         return (rows, cols), [(Fraction(c), tuple(word)) for c, word in polynomial]
 
     for x, (rows, cols, t) in letters.items():
@@ -128,7 +129,8 @@ class Certificate:
                 for k, p in enumerate(self.data["assumptions"]) if k in self.used]
         for claim, proof in zip(self.data["claims"], self.data["cofactors"]):
             rows.append(f"& {spell.sum(claim)} =" + ("" if proof else " 0"))
-            rows += [rf"& \quad {_latex_sign(c)} {spell.word(left)}\,({k}){_TOP * bool(t)}\,{spell.word(right)}"
+            rows += [rf"& \quad {_latex_sign(c)} {spell.word(left)}\,({k}){_TOP * bool(t)}\,"
+                     rf"{spell.word(right)}"
                      for c, left, k, t, right in proof]
         return "$$\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}$$"
 

@@ -17,7 +17,7 @@ Expression = str | Basic
 
 
 class StepRefused(ValueError):
-    """A step that does not follow. `counterexample` holds matrices that break it, or None if none was found."""
+    """A step that does not follow. `counterexample` holds matrices that break it, None if none was found."""
 
     counterexample = None
 
@@ -36,8 +36,8 @@ class Step:
 class Derivation:
     """A chain of equalities, `Derivation(start).to(next, why=…, by=…).to(…)`.
 
-    A derivation never changes: `to` returns a longer one, so a reader can branch off at any line, and `replay` runs
-    the chain again under other facts.
+    A derivation never changes: `to` returns a longer one, so a reader can branch off at any line, and
+    `replay` runs the chain again under other facts.
 
     Parameters
     ----------
@@ -65,7 +65,8 @@ class Derivation:
     [1]
     """
 
-    def __init__(self, start: Expression, given: Statement | Sequence[Statement] = (), **letters: object) -> None:
+    def __init__(self, start: Expression, given: Statement | Sequence[Statement] = (),
+                 **letters: object) -> None:
         self.start = start
         self.given = _tuple(given)
         self.letters = letters
@@ -76,7 +77,8 @@ class Derivation:
         """The last expression of the chain."""
         return self.steps[-1].expression if self.steps else self.start
 
-    def to(self, expression: Expression, why: str = "", by: Statement | Sequence[Statement] = ()) -> Derivation:
+    def to(self, expression: Expression, why: str = "",
+           by: Statement | Sequence[Statement] = ()) -> Derivation:
         """The derivation with one step more.
 
         Parameters
@@ -120,7 +122,7 @@ class Derivation:
             data = step.certificate.data
             for name, kind in data["letters"].items():
                 if letters.setdefault(name, kind) != kind:
-                    raise ValueError(f"the steps disagree about the letter {name}: {letters[name]} and {kind}")
+                    raise ValueError(f"the steps disagree about {name}: {letters[name]} and {kind}")
             special |= data["latex"]
             assumptions += [a for a in data["assumptions"] if a not in assumptions]
             numbers = [assumptions.index(a) for a in data["assumptions"]]

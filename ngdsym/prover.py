@@ -51,8 +51,8 @@ def prove(assumptions: Statement | Sequence[Statement], claim: Statement | Seque
     Parameters
     ----------
     assumptions, claim : equations as text (`"A Y A' P A = A"`; without `=`, the polynomial vanishes), as
-        `Equation`s or `Polynomial`s over one `Letters`, or as SymPy `Eq`s or matrix expressions. A list of claims
-        is a conjunction.
+        `Equation`s or `Polynomial`s over one `Letters`, or as SymPy `Eq`s or matrix expressions. A list of
+        claims is a conjunction.
     types : for text, `{"A B": ("rows", "columns"), …}`.
     symmetric : for text, the letters that are their own transposes.
     inverses, pinvs : for text, letter → name of its inverse, or of its Moore–Penrose inverse.
@@ -94,7 +94,8 @@ class Problem:
     def data(self) -> dict:
         """The statement as a certificate records it."""
         letters = self.letters
-        table = {name: [*letters.types[name], *letters.spell(*letters[name].T.terms)] for name in letters.names}
+        table = {name: [*letters.types[name], *letters.spell(*letters[name].T.terms)]
+                 for name in letters.names}
         return {"letters": table, "assumptions": [e.listing() for e in self.assumptions],
                 "claims": [e.listing() for e in self.claims]}
 
@@ -133,13 +134,13 @@ class Problem:
 
     def _not_found(self, search: Search, claim: Equation, rest: dict) -> ProofNotFound:
         remainder = Polynomial(self.letters, claim.type, rest)
-        reason = (f"the limits were reached ({len(search.rules)} rules made); raise max_length or max_rules, or "
-                  "try refute on the same arguments" if search.truncated else
+        reason = (f"the limits were reached ({len(search.rules)} rules made); raise max_length or max_rules, "
+                  "or try refute on the same arguments" if search.truncated else
                   "the assumptions were exhausted: the claim is no algebraic consequence of them and their "
-                  "transposes; try refute on the same arguments to see matrices that break it, or add the missing "
-                  "hypothesis")
-        return ProofNotFound(f"no proof of {claim} was found. With the assumptions it becomes {remainder} = 0, "
-                             f"and {reason}.", remainder)
+                  "transposes; try refute on the same arguments to see matrices that break it, or add the "
+                  "missing hypothesis")
+        return ProofNotFound(f"no proof of {claim} was found. With the assumptions it becomes "
+                             f"{remainder} = 0, and {reason}.", remainder)
 
     def _vacuous(self, contradiction: Contradiction, origin: list[tuple[int, int]]) -> VacuousHypotheses:
         proof = self._listing(contradiction.cofactors, origin)
@@ -150,8 +151,8 @@ class Problem:
         name = next(name for name, (rows, _) in self.letters.types.items() if rows == kind[0])
         proof = [[*term[:4], [*term[4], name]] for term in proof]
         data = {**self.data(), "claims": [[["1", [name]]]], "cofactors": [proof]}
-        return VacuousHypotheses(f"the assumptions contradict each other: {equations} together imply 1 = 0, so "
-                                 "they hold for no matrices and would prove anything", Certificate(data))
+        return VacuousHypotheses(f"the assumptions contradict each other: {equations} together imply 1 = 0, "
+                                 "so they hold for no matrices and would prove anything", Certificate(data))
 
 
 def read(assumptions: Statement | Sequence[Statement], claim: Statement | Sequence[Statement], *,
@@ -161,9 +162,10 @@ def read(assumptions: Statement | Sequence[Statement], claim: Statement | Sequen
     given = _listed(assumptions), _listed(claim)
     if not given[1]:
         raise ValueError("there is no claim")
-    kinds = {str if isinstance(s, str) else Basic if isinstance(s, Basic) else Polynomial for s in sum(given, [])}
+    kinds = {str if isinstance(s, str) else Basic if isinstance(s, Basic) else Polynomial
+             for s in sum(given, [])}
     if len(kinds) > 1:
-        raise TypeError("state everything as text, or everything as SymPy expressions, or all over one Letters")
+        raise TypeError("state everything as text, or all as SymPy expressions, or all over one Letters")
     if kinds == {str}:
         if types is None:
             raise TypeError("equations in text need types={'A': ('rows', 'columns'), …}")

@@ -32,7 +32,7 @@ def refute(assumptions: Statement | Sequence[Statement], claim: Statement | Sequ
            seed: int = 0, attempts: int = 300) -> Counterexample:
     """Find exact matrices that satisfy `assumptions` and violate `claim`; arguments as for `prove`.
 
-    A list of claims is broken when one of them is. Sizes grow from 1 to 3; dimensions that are numbers are kept.
+    A list of claims is broken when one of them is. Sizes grow from 1 to 3; dimensions that are numbers stay.
     The same seed gives the same matrices.
 
     Raises
@@ -57,8 +57,8 @@ def refute(assumptions: Statement | Sequence[Statement], claim: Statement | Sequ
     for found in instances(problem, seed, attempts):
         if not found.keeps_claims():
             return found
-    raise CounterexampleNotFound(f"no counterexample in {attempts} attempts with matrices up to 3×3; this proves "
-                                 "nothing: try prove, another seed or more attempts")
+    raise CounterexampleNotFound(f"no counterexample in {attempts} attempts with matrices up to 3×3; this "
+                                 "proves nothing: try prove, another seed or more attempts")
 
 
 def instances(problem: Problem, seed: int, attempts: int) -> Iterator[Counterexample]:
@@ -140,13 +140,14 @@ class _Attempt:
             others = [w for w in p.terms if w != code]
             if code in p.terms and others and all(len(w) > 1 and w[0] == w[-1] == code for w in others):
                 self._assign(name, value)
-                value = value - self.evaluate(p) * (1 / QQ(p.terms[code].numerator, p.terms[code].denominator))
+                c = p.terms[code]
+                value = value - self.evaluate(p) * QQ(c.denominator, c.numerator)
                 self._forget(name)
                 return value
         return None
 
     def _solutions(self, name: str, linear: list[Polynomial]) -> Iterator[DomainMatrix]:
-        """Points of the affine space of X with p(X) = 0 for all `linear` p: of least norm, then random ones."""
+        """Points of the affine space of X with p(X) = 0 for all `linear` p, one of them of least norm."""
         basis = self._basis(name)
 
         def residual(value: DomainMatrix) -> list:
@@ -200,18 +201,19 @@ class _Attempt:
         """Basis of the matrices `name` can be: all, or the symmetric ones."""
         rows, cols = self._shape(name)
         symmetric = name + "'" not in self.letters
-        return [DomainMatrix([[QQ(int((r, c) in ((i, j), (j, i) if symmetric else (i, j)))) for c in range(cols)]
-                              for r in range(rows)], (rows, cols), QQ)
+        return [DomainMatrix([[QQ(int((r, c) == (i, j) or symmetric and (c, r) == (i, j)))
+                               for c in range(cols)] for r in range(rows)], (rows, cols), QQ)
                 for i in range(rows) for j in range(cols) if not symmetric or i <= j]
 
     def _draw(self, name: str) -> DomainMatrix:
-        """A matrix of a random structured family: small integers, low rank, identity, nilpotent, projector, zero."""
+        """A matrix of a random family: integers, low rank, identity, nilpotent, projector or zero."""
         rows, cols = self._shape(name)
         kind = self.letters.positive.get(name)
         if kind:
             S = self._integers(rows, rows)
             return S * S.transpose() + _eye(rows, rows) * QQ(int(kind == "pd"))
-        family = self.rng.choice(["integers"] * 4 + ["low rank", "identity", "nilpotent", "projector", "zero"])
+        families = ["integers"] * 4 + ["low rank", "identity", "nilpotent", "projector", "zero"]
+        family = self.rng.choice(families)
         A = self._integers(rows, cols)
         if family == "low rank":
             A = self._integers(rows, 1) * self._integers(1, cols)
@@ -259,7 +261,7 @@ class _Attempt:
 
 
 def _formulas(problem: Problem) -> dict[str, list[tuple[set[str], str, Polynomial]]]:
-    """For each letter that assumptions determine: (letters needed, "value" | "inverse" | "pinv", polynomial)."""
+    """For each letter the assumptions determine: (letters needed, "value", "inverse" or "pinv", of what)."""
     letters, formulas = problem.letters, {}
     facts = [p for e in problem.assumptions for p in (e.difference, e.difference.T)]
     facts = [p.terms for p in facts] + [(-p).terms for p in facts]

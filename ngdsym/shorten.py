@@ -64,7 +64,8 @@ def _candidates(claim: Terms, generators: Sequence[Terms], proof: Cofactors) -> 
     while fresh and len(found) < MAX_CANDIDATES:
         more = dict.fromkeys(product for word in fresh for product in _products(word, generators)
                              if product not in found and _length(product, generators) <= longest)
-        more = sorted(more, key=lambda product: len(product[0]) + len(product[2]))[:MAX_CANDIDATES - len(found)]
+        more = sorted(more, key=lambda product: len(product[0]) + len(product[2]))
+        more = more[:MAX_CANDIDATES - len(found)]
         found |= dict.fromkeys(more)
         words = dict.fromkeys(left + word + right for left, k, right in more for word in generators[k])
         fresh = [word for word in words if word not in reached]

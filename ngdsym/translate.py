@@ -37,9 +37,10 @@ class Translator:
     def equation(self, statement: Basic) -> Equation:
         """`Eq(left, right)`, or an expression that is meant to vanish."""
         if statement in (true, false):
-            raise ValueError(f"SymPy evaluated a statement to {statement} on construction, so nothing of it is left "
+            raise ValueError(f"SymPy evaluated a statement to {statement} on construction, so nothing is left "
                              "to read; write Eq(left, right, evaluate=False)")
-        left, right = statement.args if isinstance(statement, Eq) else (statement, ZeroMatrix(*statement.shape))
+        equated = isinstance(statement, Eq)
+        left, right = statement.args if equated else (statement, ZeroMatrix(*statement.shape))
         for side in (left, right):
             check_shapes(side)
         return Equation(self.polynomial(left), self.polynomial(right))
@@ -73,12 +74,12 @@ class Translator:
             case MatMul():
                 c, factors = expr.as_coeff_matrices()
                 if not isinstance(c, Rational):
-                    raise TypeError(f"the coefficient {c} of {expr} is not a rational number: name it as a matrix")
+                    raise TypeError(f"the coefficient {c} of {expr} is not rational: make it a matrix")
                 result = Fraction(int(c.p), int(c.q)) * self.letters.one
                 for factor in factors:
                     result = result * self.polynomial(factor)
                 return result
-        raise TypeError(f"{expr} ({type(expr).__name__}) is no sum or product of matrices, transposes, inverses")
+        raise TypeError(f"{expr} ({type(expr).__name__}) is not built from matrices, transposes and inverses")
 
     def _letter(self, name: str, expr: MatrixExpr, symmetric: bool) -> Polynomial:
         if name not in self.letters:
@@ -101,7 +102,8 @@ class Translator:
         return letter
 
 
-def translate(assumptions: list[Basic], claims: list[Basic]) -> tuple[Letters, list[Equation], list[Equation]]:
+def translate(assumptions: list[Basic],
+              claims: list[Basic]) -> tuple[Letters, list[Equation], list[Equation]]:
     """Letters, assumptions and claims of a statement; an assumption `Q.symmetric(X)` types the letter X."""
     facts = [a for a in assumptions if isinstance(a, AppliedPredicate)]
     for fact in facts:

@@ -65,8 +65,8 @@ class Letters:
         Parameters
         ----------
         symmetric : the letter is its own transpose.
-        positive : `"pd"` or `"psd"`, symmetric and positive (semi)definite; proofs use the symmetry alone, but a
-            counterexample has to respect it.
+        positive : `"pd"` or `"psd"`, symmetric and positive (semi)definite; proofs use the symmetry alone,
+            but a counterexample has to respect it.
         inverse : name of a further letter X with A X = 1 and X A = 1.
         pinv : name of a further letter X with the four Penrose equations A X A = A, X A X = X, (A X)ᵀ = A X,
             (X A)ᵀ = X A.
@@ -84,7 +84,7 @@ class Letters:
         if symmetric and row != col:
             raise TypeMismatch(f"{name} is {row}×{col}: only a square letter can be symmetric")
         if not name or name.endswith("'"):
-            raise ValueError(f"{name!r} cannot name a letter: the prime marks the transpose, which comes by itself")
+            raise ValueError(f"{name!r} cannot name a letter: the prime marks its transpose")
         self._add(name, (row, col))
         if symmetric:
             self._transpose[ord(self._codes[name])] = self._codes[name]
@@ -126,7 +126,7 @@ class Letters:
         return Polynomial(self, None, {"": Fraction(1)})
 
     def parse(self, text: str) -> Polynomial:
-        """Read a polynomial: juxtaposition multiplies, `'` transposes, numbers are multiples of the identity."""
+        """Read a polynomial: juxtaposition multiplies, `'` transposes, numbers multiply the identity."""
         return _Parser(self, text).polynomial()
 
     def equation(self, text: str) -> Equation:
@@ -151,8 +151,8 @@ class Letters:
 class Polynomial:
     """A rational combination of words of one type; supports `+`, `-`, `*`, `.T` and comparison.
 
-    `terms` maps an encoded word (one character per letter) to its coefficient; `type` is None for a multiple of
-    an identity whose size is not known yet.
+    `terms` maps an encoded word (one character per letter) to its coefficient; `type` is None for a multiple
+    of an identity whose size is not known yet.
     """
 
     def __init__(self, letters: Letters, kind: Type | None, terms: Mapping[str, Fraction]) -> None:

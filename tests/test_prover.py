@@ -1,4 +1,4 @@
-"""The prover on textbook facts: what is true is certified, what is false is not, what is nonsense is refused."""
+"""The prover on textbook facts: the true is certified, the false is not, nonsense is refused."""
 
 from __future__ import annotations
 
