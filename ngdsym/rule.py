@@ -8,9 +8,10 @@ from sympy import Expr, MatrixSymbol, Poly, S, latex
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
 from ngdsym.emit import HEAD, emit_module, emit_rule, emit_update, live_nodes
+from ngdsym.limits import undamp
 from ngdsym.lower import Node, Program, compile_expression
+from ngdsym.properties import Properties, properties
 from ngdsym.symbols import G, check_shapes, lam, size
-from ngdsym.undamp import undamp
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,10 @@ class Rule:
         for node in live_nodes([self.program[1]]):
             slow, fast = (slow, fast + node.flops) if node.fast else (slow + node.flops, fast)
         return leading(slow), leading(fast)
+
+    def properties(self) -> Properties:
+        """What the rule is exact for, how it transforms and scales, and what it costs."""
+        return properties(self)
 
     def emit(self) -> str:
         """Torch source of a module with plain `factorise` and `apply`."""

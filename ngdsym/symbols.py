@@ -19,7 +19,7 @@ from sympy import Basic, Expr, Identity, MatAdd, MatMul, MatPow, MatrixSymbol, S
 from sympy import latex, symbols
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
-n, m, k = symbols("n m k", integer=True, positive=True)
+n, m, k, n_0, n_L = symbols("n m k n_0 n_L", integer=True, positive=True)
 L = Symbol("L", integer=True, positive=True)
 lam = Symbol("lambda", positive=True)
 gamma = Symbol("gamma", positive=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 from sympy import Identity, MatrixSymbol, Rational, Symbol, Trace, sqrt
 
 from ngdsym.rule import Rule, Update
-from ngdsym.symbols import PD, PSD, G, L, Lambda, Lambda_tilde, Pinv, Polar, gamma, k, lam, m, n
+from ngdsym.symbols import PD, PSD, G, L, Lambda, Lambda_tilde, Pinv, Polar, gamma, k, lam, m, n, n_0, n_L
 
 I_n, I_m = Identity(n), Identity(m)
 half, quarter = Rational(1, 2), Rational(1, 4)
@@ -30,7 +30,6 @@ pi_damped = Rule(
     "natural gradient with damping shared between the factors", "Eq. 20; Martens & Grosse 2015",
 )
 
-n_0, n_L = Symbol("n_0", integer=True, positive=True), Symbol("n_L", integer=True, positive=True)
 A, B = MatrixSymbol("A", n_L, n), MatrixSymbol("B", m, n_0)
 D, Sigma = MatrixSymbol("D", n_L, n_0), PD("Sigma", n_0, n_0)
 pseudo_backprop = Rule(

@@ -1,0 +1,295 @@
+"""What a rule does, decided from its formula: a positive answer is derived, a negative one has a counterexample."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Iterable
+
+import numpy as np
+from sympy import Basic, Identity, MatMul, MatrixSymbol
+from sympy.matrices.expressions.matexpr import MatrixExpr
+
+from ngdsym.covariance import NotCovariant, c, check_covariant, degree, r, t
+from ngdsym.evaluate import LinearInstance
+from ngdsym.limits import overdamp, undamp
+from ngdsym.symbols import PD, G, L, Pinv, lam, m, n, n_0, n_L
+from ngdsym.table import Table
+
+if TYPE_CHECKING:
+    from ngdsym.rule import Rule
+
+DAMPING = 0.1
+SQUARE, WIDE, BOTTLENECK = (3, 3, 3, 3), (2, 4, 5, 2), (4, 2, 4)
+DISTINCT = 1e-6
+"""Relative distance from which two updates in float64 differ for sure."""
+
+
+@dataclass(frozen=True)
+class Counterexample:
+    """A network on which a claim fails.
+
+    Parameters
+    ----------
+    claim : str
+        What does not hold.
+    network : LinearInstance
+        Its weights and covariances.
+    found, expected : ndarray
+        What the rule gives, and what the claim demands.
+    """
+
+    claim: str
+    network: LinearInstance
+    found: np.ndarray
+    expected: np.ndarray
+
+    @property
+    def distance(self) -> float:
+        """Relative distance of `found` from `expected`."""
+        return float(np.linalg.norm(self.found - self.expected) / np.linalg.norm(self.found))
+
+    def __str__(self) -> str:
+        return f"sizes {self.network.sizes}: off by {self.distance:.2g}"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """An answer with its grounds; `answer` is None where neither proof nor counterexample was found."""
+
+    question: str
+    answer: bool | str | Basic | None
+    why: str
+    counterexample: Counterexample | None = None
+
+    @property
+    def shown(self) -> str | Basic:
+        """The answer as a cell of a table."""
+        if isinstance(self.answer, (str, Basic)):
+            return self.answer
+        return {True: "yes", False: "no", None: "undecided"}[self.answer]
+
+
+@dataclass(frozen=True)
+class Properties:
+    """Answers about one rule.
+
+    Parameters
+    ----------
+    exact_wide : Finding
+        Is it the natural gradient of a linear network with wide hidden layers? For damped rules as λ → 0.
+    exact_any : Finding
+        Is it so for layers of any widths?
+    general_linear, orthogonal, scalar : Finding
+        Does ΔW become T ΔW R⁻¹ when the weights become T W R⁻¹?
+    loss_degree : Finding
+        By which power of γ is the update multiplied when the loss is multiplied by γ?
+    overdamped : Finding
+        What the update tends to for λ → ∞.
+    factorise_flops, apply_flops : Finding
+        Leading cost.
+    """
+
+    name: str
+    exact_wide: Finding
+    exact_any: Finding
+    general_linear: Finding
+    orthogonal: Finding
+    scalar: Finding
+    loss_degree: Finding
+    overdamped: Finding
+    factorise_flops: Finding
+    apply_flops: Finding
+
+    @property
+    def findings(self) -> list[Finding]:
+        return [value for value in vars(self).values() if isinstance(value, Finding)]
+
+    @property
+    def table(self) -> Table:
+        rows = [[f.question, f.shown, f.why, str(f.counterexample or "")] for f in self.findings]
+        return Table(["", self.name, "because", "counterexample"], rows)
+
+    def __str__(self) -> str:
+        return str(self.table)
+
+    def _repr_html_(self) -> str:
+        return self.table._repr_html_()
+
+
+def properties(rule: Rule) -> Properties:
+    """Decide every property of `rule`.
+
+    Raises
+    ------
+    ValueError
+        If the rule has matrices whose meaning is not known here.
+    """
+    check_known(rule.expression)
+    factorise, apply = rule.flops()
+    return Properties(
+        rule.name, exact_wide(rule.expression), exact_any(rule.expression),
+        covariant(rule.expression, "general linear"), covariant(rule.expression, "orthogonal"),
+        covariant(rule.expression, "scalar"), loss_degree(rule.expression), overdamped(rule.expression),
+        Finding("FLOPs of factorise", factorise, "count of operations"),
+        Finding("FLOPs of apply", apply, "count of operations"),
+    )
+
+
+def compare(rules: Iterable[Rule]) -> Table:
+    """The answers about many rules, a rule in each row."""
+    found = [properties(rule) for rule in rules]
+    return Table(
+        ["rule", *(finding.question for finding in found[0].findings)],
+        [[each.name, *(finding.shown for finding in each.findings)] for each in found],
+    )
+
+
+# --- exactness ------------------------------------------------------------------------------------
+
+def exact_wide(expression: MatrixExpr) -> Finding:
+    """Natural gradient of a wide linear network, by substituting Λ̃ = AᵀPA, Λ = BΣBᵀ, G = AᵀPZΣBᵀ (Eqs. 13–15)."""
+    question = "natural gradient of wide linear nets (λ → 0)"
+    expression = undamp(expression)
+    change = end_to_end(expression)
+    where = "all hidden widths ≥ max(n_0, n_L)" if expression.has(Pinv) else "invertible factors"
+    Z = MatrixSymbol("Z", *change.shape)
+    if change == Z / L:
+        return Finding(question, True, f"A ΔW B = Z/L in every layer, for {where}")
+    if change == Z:
+        return Finding(question, "L times", f"A ΔW B = Z in every layer, for {where}")
+    return refuted(question, "A ΔW B is not a multiple of Z",
+                   [not_natural(expression, WIDE if expression.has(Pinv) else SQUARE, seed) for seed in range(3)])
+
+
+def exact_any(expression: MatrixExpr) -> Finding:
+    """Natural gradient whatever the widths: looked for among bottlenecks."""
+    tried = [not_natural(undamp(expression), BOTTLENECK, seed) for seed in range(3)]
+    return refuted("natural gradient of any linear net (λ → 0)", "fails behind a bottleneck", tried)
+
+
+def not_natural(expression: MatrixExpr, sizes: tuple[int, ...], seed: int) -> Counterexample:
+    """Change of the map against the nearest multiple of its natural change."""
+    network = LinearInstance.random(sizes, seed)
+    layers = range(1, len(sizes))
+    found = network.change([network.update(expression, i, DAMPING) for i in layers])
+    natural = network.natural_change()
+    multiple = np.vdot(natural, found) / np.vdot(natural, natural)
+    return Counterexample("the update is a multiple of the natural gradient", network, found, multiple * natural)
+
+
+def end_to_end(expression: MatrixExpr) -> MatrixExpr:
+    """A ΔW B of an undamped rule in a linear network, simplified.
+
+    Examples
+    --------
+    >>> from ngdsym.symbols import Lambda, Lambda_tilde
+    >>> end_to_end(Pinv(Lambda_tilde) * G * Pinv(Lambda) / L)
+    1/L*Z
+    """
+    outputs, inputs = (n_L, n_0) if expression.has(Pinv) else (n, m)
+    A, B = MatrixSymbol("A", outputs, n), MatrixSymbol("B", m, inputs)
+    P, Sigma, Z = PD("P", outputs, outputs), PD("Sigma", inputs, inputs), MatrixSymbol("Z", outputs, inputs)
+    D = Z * Sigma
+    gradient, Lambda_tilde, Lambda = A.T * P * D * B.T, A.T * P * A, B * Sigma * B.T
+    meaning = {
+        "G": gradient, "Lambda_tilde": Lambda_tilde, "Lambda": Lambda, "D": D,
+        "K_tilde": Lambda_tilde.I, "K": Lambda.I, "S_tilde": gradient * gradient.T, "S": gradient.T * gradient,
+    }
+    letters = {s: meaning[s.name] for s in expression.atoms(MatrixSymbol) if s.name in meaning}
+    words = {
+        (A, Pinv(Lambda_tilde), A.T): P.I, (B.T, Pinv(Lambda), B): Sigma.I,
+        (A, Pinv(A)): Identity(outputs), (Pinv(B), B): Identity(inputs),
+    }
+    scale, factors = (A * expression.xreplace(letters) * B).doit().as_coeff_matrices()
+    return scale * MatMul(*replace_words(factors, words)).doit()
+
+
+def replace_words(factors: list[MatrixExpr], words: dict[tuple, MatrixExpr]) -> list[MatrixExpr]:
+    """Factors of a product with each of `words` replaced by its value: the identities of full-rank A and B."""
+    for start in range(len(factors)):
+        for word, value in words.items():
+            if tuple(factors[start:start + len(word)]) == word:
+                return replace_words([*factors[:start], value, *factors[start + len(word):]], words)
+    return factors
+
+
+# --- covariance and scale -------------------------------------------------------------------------
+
+def covariant(expression: MatrixExpr, group: str) -> Finding:
+    """Does W → T W R⁻¹ carry ΔW along, for T and R in `group`?"""
+    question = f"{group} changes of basis"
+    try:
+        if group == "scalar":
+            exponents = degree(expression)
+            if exponents.coeff(t) != 1 or exponents.coeff(r) != -1:
+                power = exponents.subs(c, 0)
+                raise NotCovariant(f"T = τ, R = ρ multiply it by τ^({power.coeff(t)}) ρ^({power.coeff(r)})")
+        else:
+            check_covariant(expression, orthogonal=group == "orthogonal")
+        return Finding(question, True, "types of the factors")
+    except NotCovariant as reason:
+        return refuted(question, str(reason), [not_covariant(expression, group, seed) for seed in range(3)])
+
+
+def not_covariant(expression: MatrixExpr, group: str, seed: int) -> Counterexample:
+    """Update of a middle layer after a change of basis against the changed update."""
+    sizes = WIDE if expression.has(Pinv) else SQUARE
+    network = LinearInstance.random(sizes, seed)
+    draw = np.random.default_rng(seed + 100)
+    bases = [np.eye(size) for size in sizes]
+    for layer in (1, 2):
+        base = draw.standard_normal((sizes[layer], sizes[layer]))
+        if group == "scalar":
+            base = np.exp(draw.standard_normal()) * np.eye(sizes[layer])
+        bases[layer] = np.linalg.qr(base)[0] if group == "orthogonal" else base
+    expected = bases[2] @ network.update(expression, 2, DAMPING) @ np.linalg.inv(bases[1])
+    found = network.transformed(bases).update(expression, 2, DAMPING)
+    return Counterexample(f"ΔW follows {group} changes of basis", network, found, expected)
+
+
+def loss_degree(expression: MatrixExpr) -> Finding:
+    """Power of γ in the update when the loss is multiplied by γ; 0 means it does not matter."""
+    question = "degree in the scale of the loss"
+    try:
+        return Finding(question, degree(expression).coeff(c), "degrees of the factors")
+    except NotCovariant as reason:
+        return refuted(question, str(reason), [not_homogeneous(expression, seed) for seed in range(3)])
+
+
+def not_homogeneous(expression: MatrixExpr, seed: int) -> Counterexample:
+    """Update at four times the loss against what the step from one to two times predicts."""
+    network = LinearInstance.random(SQUARE, seed)
+    one, two, four = (network.scaled(factor).update(expression, 2, DAMPING) for factor in (1, 2, 4))
+    expected = two * np.linalg.norm(two) / np.linalg.norm(one)
+    return Counterexample("ΔW is homogeneous in the loss", network, four, expected)
+
+
+def overdamped(expression: MatrixExpr) -> Finding:
+    """Leading term for λ → ∞."""
+    question = "λ → ∞"
+    if not expression.has(lam):
+        return Finding(question, "not damped", "λ does not occur")
+    try:
+        scale, matrix = overdamp(expression)
+    except ValueError as reason:
+        return Finding(question, None, str(reason))
+    small = "steepest descent" if matrix == G else f"no steepest descent: the direction tends to {matrix}"
+    return Finding(question, scale * matrix, small)
+
+
+# --- shared ---------------------------------------------------------------------------------------
+
+def refuted(question: str, why: str, tried: Iterable[Counterexample]) -> Finding:
+    """Negative finding with the clearest counterexample; undecided if there is none."""
+    best = max(tried, key=lambda example: example.distance)
+    if best.distance > DISTINCT:
+        return Finding(question, False, why, best)
+    return Finding(question, None, f"no proof ({why}), and no counterexample")
+
+
+def check_known(expression: MatrixExpr) -> None:
+    known = LinearInstance.random(BOTTLENECK).letters(1)
+    unknown = sorted(s.name for s in expression.atoms(MatrixSymbol) if s.name not in known)
+    if unknown:
+        raise ValueError(
+            f"what {', '.join(unknown)} means is not known, so the rule cannot be judged; known are {', '.join(known)}"
+        )

@@ -1,0 +1,38 @@
+"""A small table that reads well in a terminal and in a notebook."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+
+from sympy import Basic, latex, sstr
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text, or of SymPy expressions, which a notebook shows as formulas.
+
+    Examples
+    --------
+    >>> print(Table(["rule", "exact"], [["sgd", "no"], ["natural", "yes"]]))
+    rule     exact
+    -------  -----
+    sgd      no
+    natural  yes
+    """
+
+    header: list[str]
+    rows: list[list[str | Basic]]
+
+    def __str__(self) -> str:
+        rows = [self.header, *([cell if isinstance(cell, str) else sstr(cell) for cell in row] for row in self.rows)]
+        widths = [max(map(len, column)) for column in zip(*rows)]
+        rows.insert(1, ["-" * width for width in widths])
+        return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+    def _repr_html_(self) -> str:
+        def line(cells: list[str | Basic], tag: str) -> str:
+            texts = (escape(cell) if isinstance(cell, str) else f"${escape(latex(cell))}$" for cell in cells)
+            return "<tr>" + "".join(f"<{tag}>{text}</{tag}>" for text in texts) + "</tr>"
+
+        body = "\n".join(line(row, "td") for row in self.rows)
+        return f"<table>\n<thead>{line(self.header, 'th')}</thead>\n<tbody>\n{body}\n</tbody>\n</table>"
