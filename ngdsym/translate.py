@@ -37,8 +37,8 @@ class Translator:
     def equation(self, statement: Basic) -> Equation:
         """`Eq(left, right)`, or an expression that is meant to vanish."""
         if statement in (true, false):
-            raise ValueError(f"SymPy evaluated a statement to {statement} on construction, so nothing is left "
-                             "to read; write Eq(left, right, evaluate=False)")
+            raise ValueError(f"SymPy evaluated a statement to {statement} on construction, nothing is left to "
+                             "read; write Eq(left, right, evaluate=False)")
         equated = isinstance(statement, Eq)
         left, right = statement.args if equated else (statement, ZeroMatrix(*statement.shape))
         for side in (left, right):

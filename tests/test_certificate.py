@@ -61,6 +61,16 @@ def test_forgery_is_refused(proof: Certificate, name: str) -> None:
     assert Certificate(data).refusal()
 
 
+@pytest.mark.parametrize("left, right", [([], ["X"]), (["X"], []), ([], [])])
+def test_cofactors_of_the_wrong_type_are_refused_even_where_they_cancel(proof: Certificate, left: list,
+                                                                        right: list) -> None:
+    data = copy.deepcopy(proof.data)
+    data["cofactors"][0] += [[c, left, 0, 0, right] for c in ("1", "-1")]
+    assert "ill-typed cofactor" in Certificate(data).refusal()
+    data["cofactors"][0][-2:] = [[c, ["X"], 0, 0, ["X"]] for c in ("1", "-1")]
+    assert Certificate(data).check()
+
+
 def test_every_single_coefficient_matters(proof: Certificate) -> None:
     for claim, terms in enumerate(proof.data["cofactors"]):
         for term in range(len(terms)):
