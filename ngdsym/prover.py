@@ -51,8 +51,8 @@ def prove(assumptions: Statement | Sequence[Statement], claim: Statement | Seque
     Parameters
     ----------
     assumptions, claim : equations as text (`"A Y A' P A = A"`; without `=`, the polynomial vanishes), as
-        objects `Equation` or `Polynomial` over one `Letters`, or as SymPy `Eq` or matrix expressions. A list of
-        claims is a conjunction.
+        objects `Equation` or `Polynomial` over one `Letters`, or as SymPy `Eq` or matrix expressions.
+        A list of claims is a conjunction.
     types : for text, `{"A B": ("rows", "columns"), …}`.
     symmetric : for text, the letters that are their own transposes.
     inverses, pinvs : for text, letter → name of its inverse, or of its Moore–Penrose inverse.
