@@ -22,7 +22,7 @@ class Curve:
 
     `samples` counts the training examples seen (repeats included), `seconds` the time spent on training alone,
     `test_error` is the mean squared error per output.  `tuning` lists every setting tried with its validation
-    error (None: diverged) and the share of the budget it was trained for.
+    error (None: diverged) and the share of the tuning budget it was trained for.
     """
 
     method: str
@@ -69,6 +69,7 @@ class Curve:
 class Result:
     """One run of an experiment: what was run, on what, where, and the curves that came out.
 
+    `budget` limits each method; tuning trains its best settings for `tuning_share` of it.
     `complete` is False while the run goes on, and stays False when it was interrupted.
     """
 

@@ -41,6 +41,7 @@ FIG1D = Experiment(
     "Figure 1D: autoencoder of handwritten digits",
     digits_problem,
     (sgd((0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02)),
-     ngd((1e-2, 1e-1, 1.0, 10.0), batch_sizes=(200, 1_000))),
+     ngd((1e-3, 1e-2, 1e-1, 1.0), batch_sizes=(200, 1_000))),
     Budget(seconds=30.0),
+    tuning_share=1 / 3,
 )

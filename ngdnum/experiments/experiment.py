@@ -31,13 +31,17 @@ class Interrupted(KeyboardInterrupt):
 
 @dataclass(frozen=True)
 class Experiment:
-    """A problem as a function of seed and data folder, the methods to compare, and the budget of each."""
+    """A problem as a function of seed and data folder, the methods to compare, and the budget of each.
+
+    `tuning_share` is the share of that budget for which tuning trains the best settings of a grid.
+    """
 
     name: str
     title: str
     problem: Callable[[int, Path | None], Problem]
     methods: tuple[Method, ...]
     budget: Budget
+    tuning_share: float = 1.0
 
 
 def run_experiment(
@@ -56,7 +60,8 @@ def run_experiment(
     command = f"python -m ngdnum run {experiment.name} --seed {seed}"
     command += "" if data is None else " --data DIR"
     command += "" if budget is None else f" --budget {budget:g}"
-    result = Result(experiment.name, experiment.title, seed, command, asdict(limit))
+    result = Result(experiment.name, experiment.title, seed, command,
+                    {**asdict(limit), "tuning_share": experiment.tuning_share})
     save = _Saver(result, output)
     with _one_thread(), _progress_bars(progress) as bars:
         result.environment = environment()
@@ -82,7 +87,8 @@ def _tuned_runs(
     runs = []
     for method in experiment.methods:
         bar = bars.add_task(f"tuning {method.name}", total=tuning_cost(len(method.grid)), note="")
-        settings, trials = tune(problem, method, budget, seed, lambda share: bars.advance(bar, share))
+        horizon = budget.part(experiment.tuning_share)
+        settings, trials = tune(problem, method, horizon, seed, lambda share: bars.advance(bar, share))
         bars.update(bar, note=", ".join(f"{key} {value:g}" for key, value in settings.items()))
         result.curves.append(Curve(method.name, settings, tuning=trials))
         runs.append(Run(problem, method, settings, seed))

@@ -50,6 +50,10 @@ class Budget:
     samples: int | None = None
     seconds: float | None = None
 
+    def part(self, share: float) -> Budget:
+        """`share` of this budget."""
+        return Budget(self.samples and round(self.samples * share), self.seconds and self.seconds * share)
+
     def spent(self, run: Run) -> float:
         """Share of the budget that `run` has used."""
         by_samples = run.samples / self.samples if self.samples else 0.0

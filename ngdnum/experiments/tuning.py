@@ -18,7 +18,7 @@ def tune(
     seed: int,
     advanced: Callable[[float], None] = lambda share: None,
 ) -> tuple[Settings, list[dict[str, object]]]:
-    """The settings of `method.grid` with the least validation error at the end of the budget, and all trials.
+    """The settings of `method.grid` with the least validation error at the end of this budget, and all trials.
 
     All settings train for a quarter of the budget, the better half of them up to half of it, the better half of
     those to its end.  The test examples are never looked at.
