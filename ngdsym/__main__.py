@@ -6,6 +6,7 @@ function that declares its arguments.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -29,7 +30,51 @@ def emit_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, default=generate.TARGET, metavar="PATH", help="%(default)s")
 
 
-COMMANDS = {emit: emit_arguments}
+def verify(arguments: argparse.Namespace) -> int:
+    """Check theorems in up to three independent ways; exit 1 if any check fails."""
+    from rich.console import Console
+
+    from ngdsym.theorems import UnknownTheorem
+    from ngdsym.verify import verify as check
+
+    try:
+        report = check(arguments.names, search=arguments.search, write=arguments.write)
+    except (UnknownTheorem, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    if arguments.json:
+        print(json.dumps(report.as_dict(), ensure_ascii=False))
+    else:
+        Console().print(report)
+    return 0 if report.passed else 1
+
+
+def verify_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="*", metavar="NAME", help="of theorems; all when none is given")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--search", action="store_true", help="find the certificates anew instead of reading them")
+    parser.add_argument("--write", action="store_true", help="with --search: keep the certificates that were found")
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """Print a theorem: statement, hypotheses, checks, certificate."""
+    from ngdsym.theorems import UnknownTheorem, theorems
+    from ngdsym.verify import describe
+
+    try:
+        chosen = theorems(arguments.names)
+    except UnknownTheorem as error:
+        print(error, file=sys.stderr)
+        return 2
+    print("\n\n".join(map(describe, chosen.values())))
+    return 0
+
+
+def show_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="+", metavar="NAME", help="of theorems")
+
+
+COMMANDS = {verify: verify_arguments, show: show_arguments, emit: emit_arguments}
 
 
 def main(argv: list[str] | None = None) -> int:

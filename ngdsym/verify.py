@@ -12,9 +12,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
+from sympy import Basic
+from sympy.core.relational import Relational
 
 from ngdsym.prover import ProofNotFound
-from ngdsym.theorem import CERTIFICATES, CHECKS, Outcome, Theorem
+from ngdsym.theorem import CERTIFICATES, CHECKS, DEPTHS, Outcome, Theorem
 from ngdsym.theorems import theorems
 
 
@@ -97,6 +99,37 @@ def verify(names: Iterable[str] | None = None, search: bool = False, write: bool
             _renew(theorem, write)
         outcomes[theorem.name] = {check: theorem.check(check) for check in theorem.checks if check in set(checks)}
     return Report(outcomes, statements, time.perf_counter() - started)
+
+
+def describe(theorem: Theorem) -> str:
+    """A theorem in plain text: statement, hypotheses, the outcome of its checks, and its certificate."""
+    lines = [theorem.name, "=" * len(theorem.name), theorem.title]
+    if theorem.equations:
+        lines.append("Eq. " + ", ".join(theorem.equations))
+    lines += ["", "Statement", *(f"  {_relation(claim)}" for claim in theorem.claims), "", "Hypotheses"]
+    proof = theorem.certificates.get("")
+    unused = {k for k in range(len(theorem.assumes)) if proof and k not in proof.used}
+    lines += [f"  {theorem.given}"] if theorem.given else []
+    lines += [f"  ({k}) {_relation(a)}{' (the certificate does not need it)' * (k in unused)}"
+              for k, a in enumerate(theorem.assumes)]
+    lines += ["", "Checks"]
+    for check in CHECKS:
+        if check in theorem.missing:
+            lines.append(f"  {check}: none. {theorem.missing[check]}")
+        else:
+            outcome = theorem.check(check)
+            details = "".join(f", {key} {value}" for key, value in outcome.details.items())
+            lines.append(f"  {check}: {'passed' if outcome.passed else 'FAILED'} in {outcome.seconds:.3f} s{details}")
+    if proof:
+        lines += ["", "Certificate: each claim as a sum of hypotheses (k), multiplied left and right, (k)' transposed",
+                  *(f"  {line}" for line in str(proof).splitlines())]
+        if theorem.instances:
+            lines.append(f"  A schema: base and step above, and one certificate each for L = {', '.join(map(str, DEPTHS))}.")
+    return "\n".join(lines)
+
+
+def _relation(relation: Basic) -> str:
+    return f"{relation.lhs} {relation.rel_op} {relation.rhs}" if isinstance(relation, Relational) else str(relation)
 
 
 def _renew(theorem: Theorem, write: bool) -> None:

@@ -102,7 +102,7 @@ def staircase(L: int) -> tuple[tuple[Expr, ...], tuple[Expr, ...]]:
 
 
 COMPLEMENT = (Identity(o) - PROJECT[a]) * MatrixSymbol("U_1", o, r)
-RANK_ONE = COMPLEMENT * Pinv(COMPLEMENT)
+RANK_ONE = (Identity(o) - PROJECT[a]) * COMPLEMENT * Pinv(COMPLEMENT)
 STAIRCASE = Theorem(
     name="staircase",
     title="For any weights, also rank-deficient: Σ_i P_i^a Z P_i^b − Σ_i P_i^a Z P_{i+1}^b fixes every A_j X B_j",
@@ -113,7 +113,7 @@ STAIRCASE = Theorem(
     claims=(eq(A * X * B + q * A * X * B * s - p * A * X * B * s, A * X * B), eq(p * h + q * h * s - p * h * s, h)),
     wrong=(eq(A * X * B + q * A * X * B * s + p * A * X * B * s, A * X * B), eq(p * h + q * h * s, h),
            eq(p * h - q * h * s + p * h * s, h)),
-    recipes={p: PROJECT[a], q: PROJECT[a] + (Identity(o) - PROJECT[a]) * RANK_ONE, s: PROJECT[b],
+    recipes={p: PROJECT[a], q: PROJECT[a] + RANK_ONE * (Identity(o) - PROJECT[a]), s: PROJECT[b],
              h: q * MatrixSymbol("h_0", o, d) * s, A: p * MatrixSymbol("A_0", o, k)},
     sizes={**SIZES, o: 3},
     points=True,

@@ -1,0 +1,103 @@
+"""Every theorem passes all its checks, and each check refuses every wrong variant of its theorem."""
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from ngdsym.certificate import Certificate
+from ngdsym.theorem import Theorem, eq
+from ngdsym.theorems import UnknownTheorem, theorems
+from ngdsym.verify import verify
+
+ALL = theorems()
+CASES = [pytest.param(t, check, id=f"{name}-{check}") for name, t in ALL.items() for check in t.checks]
+CERTIFIED = [pytest.param(t, id=name) for name, t in ALL.items() if "certificate" in t.checks]
+
+
+@pytest.mark.parametrize("theorem, check", CASES)
+def test_passes(theorem: Theorem, check: str) -> None:
+    outcome = theorem.check(check)
+    assert outcome.passed, outcome
+
+
+@pytest.mark.parametrize("theorem, check", CASES)
+def test_wrong_variants_are_refused(theorem: Theorem, check: str) -> None:
+    assert len(theorem.wrong) >= 2
+    for claim in theorem.wrong:
+        assert not theorem.check(check, claim).passed, f"{check} accepts {claim}"
+
+
+@pytest.mark.parametrize("theorem", CERTIFIED)
+def test_forged_certificates_are_refused(theorem: Theorem) -> None:
+    data = next(c for c in theorem.certificates.values() if c.cofactors).data
+    proof = next(k for k, cofactors in enumerate(data["cofactors"]) if cofactors)
+    assert Certificate(data).check()
+    changed, dropped, untyped = (copy.deepcopy(data) for _ in range(3))
+    changed["cofactors"][proof][0][0] = "7/3"
+    del dropped["cofactors"][proof][0]
+    untyped["letters"] = {x: ["a", "b", t] for x, (_, _, t) in data["letters"].items()}
+    for forged in (changed, dropped, untyped):
+        assert not Certificate(forged).check()
+
+
+def test_breadth() -> None:
+    assert len(ALL) >= 40 and len(CERTIFIED) >= 30
+
+
+def test_every_missing_check_has_a_reason() -> None:
+    for theorem in ALL.values():
+        assert set(theorem.checks) | set(theorem.missing) == {"symbolic", "certificate", "numeric"}
+        assert all(len(reason) > 20 for reason in theorem.missing.values())
+
+
+def test_certificates_check_within_a_second() -> None:
+    assert verify(checks=["certificate"]).seconds < 1
+
+
+def test_an_instance_that_breaks_its_hypotheses_is_an_error() -> None:
+    flow = ALL["layer-flow"]
+    broken = replace(flow, recipes={})
+    with pytest.raises(ValueError, match="does not satisfy"):
+        broken.instance()
+
+
+def test_unknown_name_lists_near_ones() -> None:
+    with pytest.raises(UnknownTheorem, match="layer-flow"):
+        theorems(["layer-flwo"])
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", "ngdsym", *arguments], capture_output=True, text=True)
+
+
+def test_json_is_one_object() -> None:
+    done = command("verify", "--json", "layer-flow", "trace-criterion")
+    assert done.returncode == 0, done.stderr
+    flow, trace = json.loads(done.stdout)["statements"]
+    assert flow["passed"] and flow["equations"] == ["10", "17", "18"]
+    assert flow["checks"]["certificate"]["cofactors"] > 0 and flow["checks"]["numeric"]["max_error"] < 1e-9
+    assert set(trace["checks"]) == {"symbolic", "numeric"} and "certificate" in trace["missing"]
+
+
+def test_unknown_name_on_the_command_line() -> None:
+    done = command("verify", "layer-flwo")
+    assert done.returncode == 2 and "layer-flow" in done.stderr and not done.stdout
+
+
+def test_show_prints_statement_and_certificate() -> None:
+    done = command("show", "layer-flow")
+    assert done.returncode == 0
+    assert "Wstar" in done.stdout and "Certificate" in done.stdout and "S*B = I" in done.stdout
+
+
+def test_a_failing_check_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    flow = ALL["layer-flow"]
+    false = replace(flow, claims=flow.wrong[:1])
+    monkeypatch.setattr("ngdsym.verify.theorems", lambda names: {"layer-flow": false})
+    report = verify(["layer-flow"])
+    assert not report.passed and not any(o.passed for o in report.outcomes["layer-flow"].values())
