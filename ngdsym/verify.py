@@ -11,7 +11,7 @@ from typing import Iterable
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
-from rich.table import Table
+from rich.table import Column, Table
 from sympy import Basic
 from sympy.core.relational import Relational
 
@@ -50,7 +50,7 @@ class Report:
 
     def table(self) -> Table:
         """One row per theorem, one column per check."""
-        table = Table("theorem", "Eq.", *CHECKS, title=f"{len(self.outcomes)} theorems, {self.seconds:.1f} s")
+        table = Table(Column("theorem", no_wrap=True), "Eq.", *CHECKS, title=f"{len(self.outcomes)} theorems, {self.seconds:.1f} s")
         for name, outcomes in self.outcomes.items():
             cells = [_cell(outcomes[check]) if check in outcomes else "[dim]–[/]" for check in CHECKS]
             table.add_row(escape(name), ", ".join(self.statements[name].equations), *cells)
