@@ -129,7 +129,7 @@ def describe(theorem: Theorem) -> str:
 
 
 def _relation(relation: Basic) -> str:
-    return f"{relation.lhs} {relation.rel_op} {relation.rhs}" if isinstance(relation, Relational) else str(relation)
+    return f"{relation.lhs} {relation.rel_op.replace('==', '=')} {relation.rhs}" if isinstance(relation, Relational) else str(relation)
 
 
 def _renew(theorem: Theorem, write: bool) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from ngdsym.certificate import Certificate
-from ngdsym.theorem import Theorem, eq
+from ngdsym.theorem import Theorem
 from ngdsym.theorems import UnknownTheorem, theorems
 from ngdsym.verify import verify
 
@@ -98,6 +98,6 @@ def test_show_prints_statement_and_certificate() -> None:
 def test_a_failing_check_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     flow = ALL["layer-flow"]
     false = replace(flow, claims=flow.wrong[:1])
-    monkeypatch.setattr("ngdsym.verify.theorems", lambda names: {"layer-flow": false})
+    monkeypatch.setattr(sys.modules["ngdsym.verify"], "theorems", lambda names: {"layer-flow": false})
     report = verify(["layer-flow"])
     assert not report.passed and not any(o.passed for o in report.outcomes["layer-flow"].values())

@@ -6,10 +6,10 @@ from typing import Mapping
 from sympy import Expr, Identity, MatAdd, MatrixSymbol, Symbol
 
 from ngdsym.instance import Draw
-from ngdsym.symbols import PD, Pinv
+from ngdsym.symbols import Pinv
 from ngdsym.theorem import Theorem, eq
 from ngdsym.theorems.dense import Net
-from ngdsym.theorems.notation import P, Sigma, Sigma_tilde, Z, d, invertible, n, o, size
+from ngdsym.theorems.notation import P, Sigma, Z, d, o, size
 
 a, b = MatrixSymbol("P_a", o, o), MatrixSymbol("P_b", d, d)
 k, l, r = size("k"), size("l"), Symbol("r", integer=True, positive=True)

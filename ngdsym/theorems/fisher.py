@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Mapping
 
-from sympy import Eq, Expr, Identity, KroneckerProduct, Le, MatrixSymbol, Symbol, ZeroMatrix
+from sympy import Expr, Identity, KroneckerProduct, Le, MatrixSymbol, Symbol, ZeroMatrix
 
 from ngdsym.instance import Draw
 from ngdsym.symbols import PSD, Pinv

@@ -10,10 +10,10 @@ from sympy.core.relational import Relational
 
 from ngdsym.fields import rational_functions
 from ngdsym.instance import Draw, Instance
-from ngdsym.symbols import PD, PSD, Pinv
+from ngdsym.symbols import PSD, Pinv
 from ngdsym.theorem import eq, Theorem
 from ngdsym.theorems.dense import Net
-from ngdsym.theorems.notation import A, B, C, E, FACTORS, G, GRADIENT, I_d, I_o, P, R, S, Sigma, Sigma_tilde, W
+from ngdsym.theorems.notation import A, B, C, E, FACTORS, G, GRADIENT, P, R, S, Sigma, Sigma_tilde, W
 from ngdsym.theorems.notation import WIDE_LAYER, Wstar, Z, d, invertible, m, n, o
 
 RESIDUAL = eq(Z, Wstar - W)

@@ -4,7 +4,7 @@ Nothing here knows of layers: J is any Jacobian of the map, H = Σ ⊗ Σ̃⁻¹
 """
 from __future__ import annotations
 
-from sympy import Eq, MatrixSymbol, Ne, symbols
+from sympy import MatrixSymbol, Ne, symbols
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
 from ngdsym.symbols import PD, PSD, Pinv

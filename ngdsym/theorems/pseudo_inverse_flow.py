@@ -9,7 +9,7 @@ from ngdsym.instance import Draw
 from ngdsym.symbols import Pinv
 from ngdsym.theorem import COUNTEREXAMPLE, Theorem, eq
 from ngdsym.theorems.dense import Net
-from ngdsym.theorems.notation import A, B, C, E, FACTORS, G, GRADIENT, I_d, I_o, P, R, S, Sigma, Sigma_tilde, W, W_i
+from ngdsym.theorems.notation import A, B, C, E, FACTORS, G, GRADIENT, I_d, I_o, P, R, S, Sigma, Sigma_tilde, W
 from ngdsym.theorems.notation import WIDE_LAYER, Wstar, Z, d, invertible, m, n, o
 
 K, T = MatrixSymbol("K", n, o), MatrixSymbol("T", d, m)
