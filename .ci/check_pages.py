@@ -25,6 +25,7 @@ from urllib.parse import unquote, urlsplit
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-extensions",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--remote-debugging-pipe",
+    "--disable-features=OptimizationHints,OptimizationGuideModelDownloading,MediaRouter",
     "--host-resolver-rules=MAP * ~NOTFOUND", "--allow-file-access-from-files",
 ]
 OWN_HOSTS = ("accounts.google.com", "clients2.google.com", "update.googleapis.com")   # asked by Chromium itself
