@@ -1,8 +1,9 @@
 """SymPy matrices of rational functions as exact numbers, and back.
 
-Exact matrices are numpy object arrays of `RationalFunction` (quotients of python-flint polynomials in lowest terms)
-or of `flint.fmpq` (at a rational point), so `@`, `.T`, `np.kron` and `np.block` serve both. Two of them are equal
-iff the difference of the cross-multiplied numerators is the zero polynomial: every comparison is a proof.
+Exact matrices are numpy object arrays of `RationalFunction` (quotients of python-flint polynomials in
+lowest terms) or of `flint.fmpq` (at a rational point), so `@`, `.T`, `np.kron` and `np.block` serve both.
+Two of them are equal iff the difference of the cross-multiplied numerators is the zero polynomial: every
+comparison is a proof.
 """
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ from sympy import Add, Expr, Integer, Matrix, MatrixBase, Mul, Rational, Symbol,
 from ngdsym.fields import RationalFunction
 
 Exact = np.ndarray  # object array of RationalFunction or flint.fmpq
+Coefficients = dict[tuple[int, ...], RationalFunction]
 
 
 class Field:
@@ -71,13 +73,14 @@ class Field:
         if expression.is_Rational:
             value = self._constant(flint.fmpq(int(expression.p), int(expression.q)))
         elif expression.is_Add or expression.is_Mul:
-            value = reduce(add if expression.is_Add else mul, [self._evaluate(a, known) for a in expression.args])
+            operation = add if expression.is_Add else mul
+            value = reduce(operation, [self._evaluate(part, known) for part in expression.args])
         elif expression.is_Pow and expression.exp.is_Integer:
             power = reduce(mul, [self._evaluate(expression.base, known)] * abs(int(expression.exp)))
             value = power if expression.exp > 0 else 1 / power
         else:
             names = ", ".join(map(str, self.symbols)) or "no symbols"
-            raise TypeError(f"{expression} is not a rational function, with rational coefficients, of {names}")
+            raise TypeError(f"{expression} is not a rational function over ℚ of {names}")
         known[expression] = value
         return value
 
@@ -91,21 +94,20 @@ class Field:
     def _expression(self, value: object) -> Expr:
         if isinstance(value, flint.fmpq):
             return Rational(int(value.p), int(value.q))
-        return Mul(self._factored(value.num), self._factored(value.den) ** -1)
-
-    def _factored(self, polynomial: flint.fmpq_mpoly) -> Expr:
-        if polynomial.is_zero():
+        if value.num == 0:
             return Integer(0)
-        constant, factors = polynomial.factor()
-        content = Rational(int(constant.p), int(constant.q))
-        return Mul(content, *[self._expanded(factor) ** multiplicity for factor, multiplicity in factors])
+        constant, factors = value.num.factor()
+        divisor, divisors = value.den.factor()
+        content = Rational(int((constant / divisor).p), int((constant / divisor).q))
+        powers = [*factors, *((f, -k) for f, k in divisors)]
+        return Mul(content, *[self._expanded(f) ** k for f, k in powers])
 
     def _expanded(self, polynomial: flint.fmpq_mpoly) -> Expr:
         return Add(*[Mul(Rational(int(c.p), int(c.q)), *[s ** k for s, k in zip(self.symbols, powers) if k])
                      for powers, c in polynomial.to_dict().items()])
 
-    def coefficients(self, value: RationalFunction, letters: Iterable[Symbol]) -> dict[tuple[int, ...], RationalFunction]:
-        """Coefficients of a polynomial in `letters`: powers of the letters → rational function of the others."""
+    def coefficients(self, value: RationalFunction, letters: Iterable[Symbol]) -> Coefficients:
+        """Coefficients of a polynomial in `letters`: powers → function of the other symbols."""
         places = [self.symbols.index(s) for s in letters]
         split: dict[tuple[int, ...], dict] = {}
         for powers, c in value.num.to_dict().items():
@@ -162,7 +164,7 @@ def inverse(matrix: Exact) -> Exact:
     """
     n, columns = matrix.shape
     if n != columns:
-        raise ValueError(f"only a square matrix has an inverse, this one is {n} × {columns}; use pseudo_inverse")
+        raise ValueError(f"only a square matrix has an inverse, got {n} × {columns}; use pseudo_inverse")
     if all(isinstance(value, flint.fmpq) for value in matrix.flat):
         return object_array(flint.fmpq_mat(n, n, list(matrix.flat)).inv().entries(), (n, n))
     if n == 1:
@@ -177,7 +179,8 @@ def determinant(matrix: Exact) -> object:
     """Determinant by expansion along the first row (meant for the small sizes of symbolic proofs)."""
     if len(matrix) == 1:
         return matrix[0, 0]
-    return sum((-1) ** j * matrix[0, j] * determinant(np.delete(matrix[1:], j, 1)) for j in range(len(matrix)))
+    minors = [determinant(np.delete(matrix[1:], j, 1)) for j in range(len(matrix))]
+    return sum((-1) ** j * matrix[0, j] * minor for j, minor in enumerate(minors))
 
 
 def pseudo_inverse(*factors: Exact) -> Exact:
@@ -186,8 +189,8 @@ def pseudo_inverse(*factors: Exact) -> Exact:
     Parameters
     ----------
     factors
-        Of full column rank, then square and invertible, then of full row rank, in this order. Each factor's own
-        inverse is `(MᵀM)⁻¹Mᵀ`, `M⁻¹` or `Mᵀ(MMᵀ)⁻¹` by its shape.
+        Of full column rank, then square and invertible, then of full row rank, in this order. Each
+        factor's own inverse is `(MᵀM)⁻¹Mᵀ`, `M⁻¹` or `Mᵀ(MMᵀ)⁻¹` by its shape.
 
     Raises
     ------
@@ -226,16 +229,21 @@ def rank(matrix: Exact) -> int:
 def sandwiches_cancel(terms: Iterable[tuple[Exact, Exact]]) -> bool:
     """Decide exactly whether `Σ L Z R = 0` for every matrix Z.
 
-    Terms with the same L, then with the same R, are merged; what is left is zero iff `Σ Rᵀ ⊗ L` is. Its entries
-    are first evaluated at a point, where one that is not zero is a cheap disproof.
+    Terms with the same L, then with the same R, are merged; what is left is zero iff `Σ Rᵀ ⊗ L` is. Its
+    entries are first evaluated at a point, where one that is not zero is a cheap disproof.
     """
     merged = [(L, R) for R, L in _merged((R, L) for L, R in _merged(terms))]
-    return _kronecker_sum_is_zero([(_there(L), _there(R)) for L, R in merged]) and _kronecker_sum_is_zero(merged)
+    at_point = [(_there(L), _there(R)) for L, R in merged]
+    return _kronecker_sum_is_zero(at_point) and _kronecker_sum_is_zero(merged)
 
 
 def _kronecker_sum_is_zero(terms: list[tuple[Exact, Exact]]) -> bool:
     if not terms:
         return True
+    if all(isinstance(entry, flint.fmpq) for term in terms for M in term for entry in M.flat):
+        lefts = np.array([L.flat for L, _ in terms], dtype=object).T
+        rights = flint.fmpq_mat(len(terms), terms[0][1].size, [entry for _, R in terms for entry in R.flat])
+        return all((flint.fmpq_mat(1, len(terms), list(row)) * rights).rank() == 0 for row in lefts)
     entries = np.ndindex(*terms[0][0].shape, *terms[0][1].shape)
     return all(sum(L[a, b] * R[c, d] for L, R in terms) == 0 for a, b, c, d in entries)
 

@@ -100,7 +100,8 @@ class Formulas:
 
     def G(self, i: int) -> Exact:
         """`G_i = ⟨e_i x_{i-1}ᵀ⟩ = A_iᵀ Σ̃⁻¹ (⟨y xᵀ⟩ − W Σ) B_iᵀ`, the negative gradient (Eq. 13)."""
-        return self.A(i).T @ self.precision @ (self.cross_covariance - self.W @ self.input_covariance) @ self.B(i).T
+        error = self.cross_covariance - self.W @ self.input_covariance
+        return self.A(i).T @ self.precision @ error @ self.B(i).T
 
     def forward_covariance(self, i: int, j: int) -> Exact:
         """`⟨x_{i-1} x_{j-1}ᵀ⟩ = B_i Σ B_jᵀ` (Eq. 15)."""
@@ -138,7 +139,7 @@ class Formulas:
         return min(k for k in range(i) if self.sizes[k] == self.rank_B(i))
 
     def forward_pseudo_inverse(self, i: int, j: int) -> Exact:
-        """Moore–Penrose inverse of `⟨x_{i-1} x_{j-1}ᵀ⟩`, by full-rank factorisation at the narrowest layers."""
+        """`⟨x_{i-1} x_{j-1}ᵀ⟩⁺` (Moore–Penrose), by full-rank factorisation at the narrowest layers."""
         p, q = self._neck_B(i), self._neck_B(j)
         left, right = self.product(i - 1, p), self.product(j - 1, q).T
         if p == q:
@@ -148,7 +149,7 @@ class Formulas:
         return pseudo_inverse(self.forward_covariance(i, q + 1), right)
 
     def backward_pseudo_inverse(self, i: int, j: int) -> Exact:
-        """Moore–Penrose inverse of `⟨e_i e_jᵀ⟩`, by full-rank factorisation at the narrowest layers."""
+        """`⟨e_i e_jᵀ⟩⁺` (Moore–Penrose), by full-rank factorisation at the narrowest layers."""
         p, q = self._neck_A(i), self._neck_A(j)
         left, right = self.product(p, i).T, self.product(q, j)
         if p == q:
@@ -189,7 +190,8 @@ class Formulas:
         ends = [b for b in range(self.L, i - 1, -1) if self.rank_B(b) > self.rank_B(b + 1)]
         lefts = _differences([self._seen_left(i, a) for a in starts])
         rights = _differences([self._seen_right(i, b) for b in ends])
-        return [Share(flint.fmpq(1, b - a + 1), E, D) for a, E in zip(starts, lefts) for b, D in zip(ends, rights)]
+        return [Share(flint.fmpq(1, b - a + 1), E, D)
+                for a, E in zip(starts, lefts) for b, D in zip(ends, rights)]
 
     def _seen_left(self, i: int, start: int) -> Exact:
         """`V Λ̃_k⁺ Vᵀ`, V = W_i ⋯ W_{k+1}, k the last layer up to i that sees no more than layer `start`."""

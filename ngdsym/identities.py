@@ -1,8 +1,9 @@
 """The paper's statements on deep linear networks, each decided exactly at explicit sizes.
 
-Every function returns whether its identity holds for the given network, for all data and generic weights: for a
-`LinearNetwork` by proof in the field of rational functions, for a `RationalPoint` by exact arithmetic at that point.
-Flows are compared as linear maps of the residual Z, sums of terms `L Z R`, so that no product with Z is expanded.
+Every function returns whether its identity holds for the given network, for all data and generic weights:
+for a `LinearNetwork` by proof in the field of rational functions, for a `RationalPoint` by exact
+arithmetic at that point. Flows are compared as linear maps of the residual Z, sums of terms `L Z R`, so
+that no product with Z is expanded.
 """
 from __future__ import annotations
 
@@ -53,7 +54,8 @@ def model_covariances(net: LinearNetwork) -> bool:
 def fisher_blocks(net: LinearNetwork) -> bool:
     """Covariance of the score = blocks `⟨x_{i-1}x_{j-1}ᵀ⟩ ⊗ ⟨e_i e_jᵀ⟩` (Eq. 22)."""
     f = net.formulas
-    blocks = [[np.kron(f.forward_covariance(i, j), f.backward_covariance(i, j)) for j in f.layers] for i in f.layers]
+    blocks = [[np.kron(f.forward_covariance(i, j), f.backward_covariance(i, j)) for j in f.layers]
+              for i in f.layers]
     return identical(net.score_covariance, np.block(blocks))
 
 
@@ -66,8 +68,12 @@ def fisher_pullback(net: LinearNetwork) -> bool:
 # Generalized inverses
 
 def paper_inverse(net: Network) -> bool:
-    """`F F^g F = F` for the paper's inverse (Eq. 23). True iff no hidden layer is narrower than input or output."""
-    return _fixes_tangents(net.formulas, _paper_projection(net.formulas))
+    """`F F^g F = F` for the paper's inverse (Eq. 23). True iff the network is wide.
+
+    A random rational point is tried first: where it fails, no symbols are needed.
+    """
+    nets = [net] if isinstance(net, RationalPoint) else [RationalPoint(net.sizes), net]
+    return all(_fixes_tangents(n.formulas, _paper_projection(n.formulas)) for n in nets)
 
 
 def exact_inverse(net: Network) -> bool:
@@ -76,7 +82,7 @@ def exact_inverse(net: Network) -> bool:
 
 
 def row_times_gradient(net: Network) -> bool:
-    """Row i of the paper's inverse times the gradient is minus the update of Eq. 10. True in wide networks."""
+    """Row i of the paper's inverse times the gradient is minus Eq. 10's update. True in wide networks."""
     f = net.formulas
     return all(sandwiches_cancel([*(_scaled(_contribution(f, i, j), 1, f.L ** 2) for j in f.layers),
                                   _scaled(_contribution(f, i, i), -1, f.L)]) for i in f.layers)
@@ -96,7 +102,8 @@ def trace_criterion(net: Network) -> bool:
     for i in f.layers:
         for j in f.layers:
             D, E = f.paper_block(i, j)
-            trace = trace + np.sum(D * f.forward_covariance(j, i).T) * np.sum(E * f.backward_covariance(j, i).T)
+            forward, backward = f.forward_covariance(j, i), f.backward_covariance(j, i)
+            trace = trace + np.sum(D * forward.T) * np.sum(E * backward.T)
     ranks = sum(f.rank_A(min(i, j)) * f.rank_B(max(i, j)) for i in f.layers for j in f.layers)
     return trace == ranks and (ranks == f.L ** 2 * f.fisher_rank) == f.is_wide
 
@@ -113,7 +120,8 @@ def inverse_weights(net: Network) -> bool:
     f = net.formulas
     if len(set(f.sizes)) > 1:
         raise ValueError(f"Eq. 16 needs square weights, got sizes {f.sizes}")
-    return all(sandwiches_cancel([_contribution(f, i, i), (-inverse(f.A(i)), inverse(f.B(i)))]) for i in f.layers)
+    return all(sandwiches_cancel([_contribution(f, i, i), (-inverse(f.A(i)), inverse(f.B(i)))])
+               for i in f.layers)
 
 
 def flow_wide(net: Network) -> bool:
@@ -125,20 +133,19 @@ def flow_pseudo_inverse(net: Network) -> bool:
     """Eq. 10 with pseudo-inverses moves the map by `−W + (1/L) Σ P_i^a W* P_i^b` (Eq. 19)."""
     f = net.formulas
     kept = all(identical(f.P_a(i) @ f.W, f.W) and identical(f.W @ f.P_b(i), f.W) for i in f.layers)
-    projected = [_scaled((f.P_a(i), f.P_b(i)), 1, f.L) for i in f.layers]
-    return kept and sandwiches_cancel(_paper_rule(f) + _minus(projected))
+    return kept and sandwiches_cancel(_paper_rule(f) + _minus(_projected(f)))
 
 
 def paper_flow_exact(net: Network) -> bool:
     """Eq. 19 is the flow of the natural gradient. True iff the network is wide."""
     f = net.formulas
-    return sandwiches_cancel([_scaled((f.P_a(i), f.P_b(i)), 1, f.L) for i in f.layers] + _minus(_exact_flow(f)))
+    return sandwiches_cancel(_projected(f) + _minus(_exact_flow(f)))
 
 
 def exact_flow(net: Network) -> bool:
     """`P_a Z + Z P_b − P_a Z P_b` is the H-orthogonal projection of Z on range(J).
 
-    It lies in the range (each term is some `A_i X B_i`), it solves the normal equations
+    It lies in the range (`P_a` maps into range(A_1), `P_b` into row(B_L)) and solves the normal equations
     `A_iᵀ Σ̃⁻¹ (Z − dW) Σ B_iᵀ = 0`.
     """
     f = net.formulas
@@ -191,7 +198,13 @@ def _paper_rule(f: Formulas) -> Terms:
 def _exact_rule(f: Formulas) -> Terms:
     """Change of the map under the update in equal shares, `J X Jᵀ H`."""
     return [(share.weight * (f.A(i) @ share.E @ f.A(i).T @ f.precision),
-             f.input_covariance @ f.B(i).T @ share.D @ f.B(i)) for i in f.layers for share in f.exact_shares(i)]
+             f.input_covariance @ f.B(i).T @ share.D @ f.B(i))
+            for i in f.layers for share in f.exact_shares(i)]
+
+
+def _projected(f: Formulas) -> Terms:
+    """`(1/L) Σ P_i^a Z P_i^b`."""
+    return [_scaled((f.P_a(i), f.P_b(i)), 1, f.L) for i in f.layers]
 
 
 def _moved(f: Formulas, i: int, update: tuple[Exact, Exact]) -> tuple[Exact, Exact]:

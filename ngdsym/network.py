@@ -19,8 +19,9 @@ KINDS = ("paper", "exact")
 class LinearNetwork:
     """`y = W_L ⋯ W_1 x + ε`, ε Gaussian with covariance Σ̃, with explicit matrices of plain symbols.
 
-    Numbers may be substituted (`.subs`) for the symbols in every matrix a method returns. Layers are counted
-    1 … L. Inverses and flows are those of generic weights: at weights of lower rank denominators vanish.
+    Numbers may be substituted for the symbols in every matrix a method returns, by `.subs` or, a hundred
+    times faster where entries are long, by `.xreplace` with SymPy numbers. Layers are counted 1 … L.
+    Inverses and flows are those of generic weights: at weights of lower rank denominators vanish.
 
     Parameters
     ----------
@@ -60,7 +61,8 @@ class LinearNetwork:
         if len(self.sizes) < 2 or any(type(n) is not int or n < 1 for n in self.sizes):
             raise ValueError(f"sizes must be at least two positive integers (n_0, …, n_L), got {sizes!r}")
         n_0, n_L = self.sizes[0], self.sizes[-1]
-        self.weights = [self._matrix(f"W_{i}", n, m) for i, (m, n) in enumerate(zip(self.sizes, self.sizes[1:]), 1)]
+        shapes = list(zip(self.sizes[1:], self.sizes))
+        self.weights = [self._matrix(f"W_{i}", *shape) for i, shape in enumerate(shapes, 1)]
         self.input_covariance = self._symmetric("Sigma", n_0)
         self.output_covariance = self._symmetric("Sigmatilde", n_L)
         self.cross_covariance = self._matrix("C", n_L, n_0)
@@ -94,7 +96,7 @@ class LinearNetwork:
     def field(self) -> Field:
         """Rational functions of all symbols of the network."""
         covariances = [s for S in (self.input_covariance, self.output_covariance) for s in dict.fromkeys(S)]
-        return Field([*self.parameters, *covariances, *self.cross_covariance, *self.x, *self.y, *self.noise])
+        return Field([*self.cross_covariance, *self.parameters, *covariances, *self.x, *self.y, *self.noise])
 
     @cached_property
     def formulas(self) -> Formulas:
@@ -147,7 +149,7 @@ class LinearNetwork:
 
     @cached_property
     def score_covariance(self) -> Exact:
-        """Covariance of the score under the model, from `E[ε εᵀ] = Σ̃`, `E[x xᵀ] = Σ`, x and ε independent."""
+        """Covariance of the score, from `E[ε εᵀ] = Σ̃`, `E[x xᵀ] = Σ` and x, ε independent."""
         M = [self.bilinear(s, self.noise, self.x) for s in self.score_of_noise.flat]
         moments = [self.formulas.output_covariance @ m @ self.formulas.input_covariance for m in M]
         return np.array([[np.sum(m * moment) for moment in moments] for m in M], dtype=object)
@@ -157,7 +159,7 @@ class LinearNetwork:
         return self.field.to_Matrix(self.score_covariance)
 
     def loss_gradient(self, i: int) -> Matrix:
-        """`∂L/∂W_i = −⟨∂ log q/∂W_i⟩`, `n_i × n_{i-1}`, the expectation taken with the data's ⟨y xᵀ⟩ and Σ."""
+        """`∂L/∂W_i = −⟨∂ log q/∂W_i⟩`, `n_i × n_{i-1}`, averaged with ⟨y xᵀ⟩ and Σ of the data."""
         return self.field.to_Matrix(self.exact_loss_gradient(i))
 
     def exact_loss_gradient(self, i: int) -> Exact:
@@ -202,7 +204,7 @@ class LinearNetwork:
         return self.field.to_Matrix(self.formulas.W)
 
     def jacobian(self) -> Matrix:
-        """J, the derivative of vec W (columns stacked) by the parameters, `n_L n_0 × P`, by differentiation."""
+        """J, `n_L n_0 × P`: vec W (columns stacked) differentiated by the parameters."""
         return self.end_to_end().T.reshape(self.sizes[0] * self.sizes[-1], 1).jacobian(self.parameters)
 
     def metric(self) -> Matrix:
@@ -237,8 +239,8 @@ class LinearNetwork:
         kind
             "paper": blocks `L⁻² ⟨x_{j-1}x_{i-1}ᵀ⟩⁺ ⊗ ⟨e_j e_iᵀ⟩⁺` (Eq. 23), a generalized inverse of F iff no
             hidden layer is narrower than input or output.
-            "exact": block-diagonal, `Σ 1/(β − α + 1) Dᵀ ⊗ E`, a generalized inverse for all sizes: a component
-            of the map that the layers α … β can move is moved by each of them in equal parts.
+            "exact": block-diagonal, `Σ 1/(β − α + 1) Dᵀ ⊗ E`, a generalized inverse for all sizes: a
+            component of the map that the layers α … β can move is moved by each of them in equal parts.
 
         Raises
         ------
@@ -250,15 +252,25 @@ class LinearNetwork:
         if kind == "paper":
             return Matrix.vstack(*[Matrix.hstack(*[kron(*map(to_Matrix, f.paper_block(i, j))) / self.L ** 2
                                                    for j in layers]) for i in layers])
-        blocks = [sum(((kron(to_Matrix(s.D.T), to_Matrix(s.E)) * _rational(s.weight)) for s in f.exact_shares(i)),
-                      zeros(len(self.weights[i - 1]))) for i in layers]
-        return diag(*blocks)
+        terms = [[_rational(s.weight) * kron(to_Matrix(s.D.T), to_Matrix(s.E)) for s in f.exact_shares(i)]
+                 for i in layers]
+        return diag(*[sum(parts[1:], parts[0]) for parts in terms])
 
-    def is_generalized_inverse(self, X: MatrixBase) -> bool:
-        """Decide exactly whether `F X F = F`.
+    def is_generalized_inverse(self, X: MatrixBase, proof: bool = False) -> bool:
+        """Decide `F X F = F` in exact arithmetic.
 
-        A random rational point decides first: what fails there is no inverse. What passes is then proved: as
-        `F = Jᵀ H J` with H definite, `F X F = F` iff `J X Jᵀ H J = J`, an identity of rational functions.
+        As `F = Jᵀ H J` with H definite, `F X F = F` iff `J X Jᵀ H J = J`. This is evaluated at two random
+        points of integers from 1 … 2⁶⁴. "False" is certain. "True" is wrong with probability at most `(d
+        / 2⁶⁴)²`, d the total degree of the identity with denominators cleared (Schwartz–Zippel);
+        `proof=True` removes the doubt.
+
+        Parameters
+        ----------
+        X
+            `P × P`, rational functions of the symbols of the network.
+        proof
+            Whether to prove what passed as an identity of rational functions: fast up to about (3, 3, 3),
+            out of reach for large X. The inverses of this class are proved faster by `ngdsym.identities`.
 
         Raises
         ------
@@ -266,16 +278,24 @@ class LinearNetwork:
             If X is not `P × P`.
         TypeError
             If X contains anything but rational functions of the symbols of the network.
+
+        Examples
+        --------
+        >>> net = LinearNetwork((2, 1, 2))
+        >>> net.is_generalized_inverse(net.generalized_inverse("paper"))
+        False
+        >>> net.is_generalized_inverse(net.generalized_inverse("exact"), proof=True)
+        True
         """
         P = len(self.parameters)
         if X.shape != (P, P):
             raise ValueError(f"a generalized inverse of F is {P} × {P}, got {X.shape[0]} × {X.shape[1]}")
-        f = self.formulas
-        values = random_values(self, seed=0)
-        J, H, X_there = (self.field.exact(m, values) for m in (self.jacobian(), self.metric(), X))
-        if not identical(J @ X_there @ J.T @ H @ J, J):
-            return False
-        return identical(f.J @ self.field.exact(X) @ f.J.T @ f.H @ f.J, f.J)
+        points: list[dict] = [random_values(self, seed) for seed in range(2)]
+        for values in [*points, {}] if proof else points:
+            J, H, Y = (self.field.exact(M, values) for M in (self.jacobian(), self.metric(), X))
+            if not identical(J @ Y @ J.T @ H @ J, J):
+                return False
+        return True
 
     def natural_gradient(self, kind: str) -> list[Matrix]:
         """`[dW_1/dt, …, dW_L/dt]`, minus a generalized inverse times the gradient of the loss.
@@ -283,8 +303,9 @@ class LinearNetwork:
         Parameters
         ----------
         kind
-            "paper": `(1/L) Λ̃_i⁺ G_i Λ_{i-1}⁺` (Eq. 10). "exact": minus `generalized_inverse("exact")` times the
-            gradient, which is the same in wide networks and the natural gradient also in narrow ones.
+            "paper": `(1/L) Λ̃_i⁺ G_i Λ_{i-1}⁺` (Eq. 10). "exact": minus `generalized_inverse("exact")`
+            times the gradient, which is the same in wide networks and the natural gradient also in narrow
+            ones.
 
         Raises
         ------
@@ -310,8 +331,8 @@ class LinearNetwork:
         ----------
         kind
             "paper": `−W + (1/L) Σ_i P_i^a W* P_i^b` (Eq. 19), which is `W* − W` (Eq. 18) in wide networks.
-            "exact": `P_a Z + Z P_b − P_a Z P_b` with `Z = W* − W` and the projectors on range and row space of
-            W, which is Z if no hidden layer is narrower than both input and output.
+            "exact": `P_a Z + Z P_b − P_a Z P_b` with `Z = W* − W` and the projectors on range and row
+            space of W, which is Z if no hidden layer is narrower than both input and output.
 
         Raises
         ------

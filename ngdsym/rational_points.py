@@ -1,8 +1,8 @@
 """Networks at random rational points: exact arithmetic where symbols would grow too large.
 
-By the lemma of Schwartz and Zippel a nonzero polynomial of total degree d vanishes at a point drawn uniformly from
-`S^n` with probability at most `d / |S|`. A failed identity at one point is a disproof; one that holds at a point is
-wrong with at most the probability of `failure_bound`.
+By the lemma of Schwartz and Zippel a nonzero polynomial of total degree d vanishes at a point drawn
+uniformly from `S^n` with probability at most `d / |S|`. A failed identity at one point is a disproof; one
+that holds at a point is wrong with at most the probability of `failure_bound`.
 """
 from __future__ import annotations
 
@@ -64,5 +64,5 @@ class RationalPoint:
 
 
 def failure_bound(degree: int) -> flint.fmpq:
-    """Largest probability that a false identity whose cleared form has total degree `degree` holds at a point."""
+    """Bound `degree / 2⁶⁴` on the chance that a false identity, cleared to this degree, holds at a point."""
     return flint.fmpq(degree, SAMPLES)
