@@ -1,16 +1,16 @@
 """How a rule transforms when layers change coordinates, by type inference.
 
-Under W → T W R⁻¹ every matrix M of a rule becomes l M r, and the pair (l, r) is its type. Types of products meet in
-the middle, an inverse swaps and inverts, a pseudo-inverse and a polar factor pass orthogonal pairs only, functions
-pass similarities. A square root of M' = C M Cᵀ is C M^½ Q with an orthogonal Q: it has two types, and the Q of one
-root may cancel against that of its neighbour across a polar factor.
+Under W → T W R⁻¹ every matrix M of a rule becomes l M r, and the pair (l, r) is its type. Types of products
+meet in the middle, an inverse swaps and inverts, a pseudo-inverse and a polar factor pass orthogonal pairs
+only, functions pass similarities. A square root of M' = C M Cᵀ is C M^½ Q with an orthogonal Q: it has two
+types, and the Q of one root may cancel against that of its neighbour across a polar factor.
 """
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from sympy import Add, Expr, Identity, MatAdd, MatMul, MatPow, MatrixSymbol, Mul, Pow, Rational, S, Symbol, Trace
-from sympy import Transpose, symbols
+from sympy import Add, Expr, Identity, MatAdd, MatMul, MatPow, MatrixSymbol, Mul, Pow, Rational, S, Symbol
+from sympy import Trace, Transpose, symbols
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
 from ngdsym.symbols import Pinv, Polar, positive
@@ -43,7 +43,8 @@ class Letter:
         return self
 
     def __str__(self) -> str:
-        return self.name + {(0, 0): "", (1, 0): "⁻¹", (0, 1): "ᵀ", (1, 1): "⁻ᵀ"}[self.inverted, self.transposed]
+        signs = {(0, 0): "", (1, 0): "⁻¹", (0, 1): "ᵀ", (1, 1): "⁻ᵀ"}
+        return self.name + signs[self.inverted, self.transposed]
 
 
 ONE = Letter("1", orthogonal=True)
@@ -110,7 +111,9 @@ def pairs(matrix: MatrixExpr, known: dict[str, Pair]) -> frozenset[Pair] | None:
         rigid = frozenset((l, r) for l, r in inner if l.orthogonal and r.orthogonal)
         if not rigid:
             what = "a pseudo-inverse" if isinstance(matrix, Pinv) else "a polar factor"
-            raise NotCovariant(f"{what} follows orthogonal changes of basis only, not {describe(matrix.args[0], inner)}")
+            raise NotCovariant(
+                f"{what} follows orthogonal changes of basis only, not {describe(matrix.args[0], inner)}"
+            )
         return rigid if isinstance(matrix, Polar) else frozenset((r.inverse(), l.inverse()) for l, r in rigid)
     raise NotCovariant(f"no type for {type(matrix).__name__} {matrix}")
 
@@ -183,8 +186,15 @@ DEGREES = {
 """Under W → τ W ρ⁻¹ and loss → γ·loss each matrix is multiplied by τ^t ρ^r γ^c; here are the exponents."""
 
 
-def degree(expression: Expr) -> Expr:
-    """Exponents with which an expression scales, linear in t, r and c.
+def degree(expression: Expr, *scales: Symbol) -> Expr:
+    """Exponents, linear in `scales`, with which an expression is multiplied.
+
+    Parameters
+    ----------
+    expression : Expr
+        A matrix or scalar expression.
+    scales : Symbol
+        Those of t, r, c whose quantities τ, ρ, γ change.
 
     Raises
     ------
@@ -193,27 +203,31 @@ def degree(expression: Expr) -> Expr:
 
     Examples
     --------
-    >>> from ngdsym.symbols import G, Lambda, m
-    >>> degree(G * Pinv(Lambda))
+    >>> from sympy import Identity
+    >>> from ngdsym.symbols import G, Lambda, lam, m
+    >>> degree(G * Pinv(Lambda), t, r, c)
     c - r - t
+    >>> degree(G * (Lambda + lam * Identity(m)).I, c)
+    c
     """
     if isinstance(expression, MatrixSymbol):
         if expression.name not in DEGREES:
             raise NotCovariant(f"it is not known how {expression} changes")
-        return DEGREES[expression.name]
+        exponents = DEGREES[expression.name]
+        return sum((exponents.coeff(scale) * scale for scale in scales), S.Zero)
     if isinstance(expression, (Identity, Symbol, Polar)) or expression.is_number:
         return S.Zero
     if isinstance(expression, (Trace, Transpose)):
-        return degree(expression.arg)
+        return degree(expression.arg, *scales)
     if isinstance(expression, Pinv):
-        return -degree(expression.arg)
+        return -degree(expression.arg, *scales)
     if isinstance(expression, (MatPow, Pow)):
-        return (expression.exp * degree(expression.base)).expand()
+        return (expression.exp * degree(expression.base, *scales)).expand()
     if isinstance(expression, (MatMul, Mul)):
-        return Add(*map(degree, expression.args)).expand()
+        return Add(*(degree(factor, *scales) for factor in expression.args)).expand()
     if isinstance(expression, (MatAdd, Add)):
-        degrees = {term: degree(term) for term in expression.args}
-        if len(set(degrees.values())) > 1:
+        degrees = {degree(term, *scales) for term in expression.args}
+        if len(degrees) > 1:
             raise NotCovariant(f"the terms of {expression} scale differently")
-        return next(iter(degrees.values()))
+        return degrees.pop()
     raise NotCovariant(f"no degree for {type(expression).__name__} {expression}")

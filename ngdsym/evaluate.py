@@ -102,15 +102,16 @@ class LinearInstance:
         G = A.T @ self.P @ D @ B.T
         inverse = lambda factor: np.linalg.pinv(factor, rcond=RANK_TOLERANCE)  # noqa: E731
         return {
-            "G": G, "Lambda_tilde": Lambda_tilde, "Lambda": Lambda, "A": A, "B": B, "D": D, "Sigma": self.Sigma,
-            "S_tilde": G @ G.T, "S": G.T @ G, "K_tilde": inverse(Lambda_tilde), "K": inverse(Lambda),
+            "G": G, "Lambda_tilde": Lambda_tilde, "Lambda": Lambda, "A": A, "B": B, "D": D,
+            "Sigma": self.Sigma, "S_tilde": G @ G.T, "S": G.T @ G,
+            "K_tilde": inverse(Lambda_tilde), "K": inverse(Lambda),
         }
 
     def update(self, expression: MatrixExpr, i: int, damping: float) -> np.ndarray:
         """ΔW_i of a rule."""
         rows, columns = self.weights[i - 1].shape
-        scalars = {n: rows, m: columns, n_0: self.sizes[0], n_L: self.sizes[-1], lam: damping, L: len(self.weights)}
-        return evaluate(expression, self.letters(i), scalars)
+        sizes = {n: rows, m: columns, n_0: self.sizes[0], n_L: self.sizes[-1]}
+        return evaluate(expression, self.letters(i), {**sizes, lam: damping, L: len(self.weights)})
 
     def change(self, updates: list[np.ndarray]) -> np.ndarray:
         """First-order change Σ A_i ΔW_i B_i of the end-to-end map (Eq. 17)."""
@@ -118,11 +119,12 @@ class LinearInstance:
         return sum(self.map(i + 1, count) @ step @ self.map(1, i - 1) for i, step in enumerate(updates, 1))
 
     def natural_change(self) -> np.ndarray:
-        """Change under the true natural gradient: the Fisher-orthogonal projection of Z on what weights can do."""
+        """Change under the true natural gradient: Z projected, Fisher-orthogonally, on what weights can."""
         count = len(self.weights)
         P_root, S_root = np.linalg.cholesky(self.P).T, np.linalg.cholesky(self.Sigma)
         J = np.hstack([
-            np.kron((self.map(1, i - 1) @ S_root).T, P_root @ self.map(i + 1, count)) for i in range(1, count + 1)
+            np.kron((self.map(1, i - 1) @ S_root).T, P_root @ self.map(i + 1, count))
+            for i in range(1, count + 1)
         ])
         whitened = P_root @ self.Z @ S_root
         projected = J @ np.linalg.lstsq(J, whitened.flatten("F"), rcond=RANK_TOLERANCE)[0]

@@ -1,4 +1,7 @@
-"""What a rule does, decided from its formula: a positive answer is derived, a negative one has a counterexample."""
+"""What a rule does, decided from its formula.
+
+A positive answer is derived; a negative one has a counterexample, checked by the emitted code too.
+"""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -8,47 +11,18 @@ import numpy as np
 from sympy import Basic, Identity, MatMul, MatrixSymbol
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
+from ngdsym.claims import DISTINCT, Counterexample, following, homogeneous, natural
 from ngdsym.covariance import NotCovariant, c, check_covariant, degree, r, t
 from ngdsym.evaluate import LinearInstance
-from ngdsym.limits import overdamp, undamp
+from ngdsym.limits import overdamp
 from ngdsym.symbols import PD, G, L, Pinv, lam, m, n, n_0, n_L
 from ngdsym.table import Table
 
 if TYPE_CHECKING:
     from ngdsym.rule import Rule
 
-DAMPING = 0.1
 SQUARE, WIDE, BOTTLENECK = (3, 3, 3, 3), (2, 4, 5, 2), (4, 2, 4)
-DISTINCT = 1e-6
-"""Relative distance from which two updates in float64 differ for sure."""
-
-
-@dataclass(frozen=True)
-class Counterexample:
-    """A network on which a claim fails.
-
-    Parameters
-    ----------
-    claim : str
-        What does not hold.
-    network : LinearInstance
-        Its weights and covariances.
-    found, expected : ndarray
-        What the rule gives, and what the claim demands.
-    """
-
-    claim: str
-    network: LinearInstance
-    found: np.ndarray
-    expected: np.ndarray
-
-    @property
-    def distance(self) -> float:
-        """Relative distance of `found` from `expected`."""
-        return float(np.linalg.norm(self.found - self.expected) / np.linalg.norm(self.found))
-
-    def __str__(self) -> str:
-        return f"sizes {self.network.sizes}: off by {self.distance:.2g}"
+SEEDS = range(3)
 
 
 @dataclass(frozen=True)
@@ -126,9 +100,9 @@ def properties(rule: Rule) -> Properties:
     check_known(rule.expression)
     factorise, apply = rule.flops()
     return Properties(
-        rule.name, exact_wide(rule.expression), exact_any(rule.expression),
-        covariant(rule.expression, "general linear"), covariant(rule.expression, "orthogonal"),
-        covariant(rule.expression, "scalar"), loss_degree(rule.expression), overdamped(rule.expression),
+        rule.name, exact_wide(rule), exact_any(rule),
+        covariant(rule, "general linear"), covariant(rule, "orthogonal"), covariant(rule, "scalar"),
+        loss_degree(rule), overdamped(rule),
         Finding("FLOPs of factorise", factorise, "count of operations"),
         Finding("FLOPs of apply", apply, "count of operations"),
     )
@@ -145,35 +119,32 @@ def compare(rules: Iterable[Rule]) -> Table:
 
 # --- exactness ------------------------------------------------------------------------------------
 
-def exact_wide(expression: MatrixExpr) -> Finding:
-    """Natural gradient of a wide linear network, by substituting Λ̃ = AᵀPA, Λ = BΣBᵀ, G = AᵀPZΣBᵀ (Eqs. 13–15)."""
+def exact_wide(rule: Rule) -> Finding:
+    """Natural gradient of wide networks, by Λ̃ = AᵀPA, Λ = BΣBᵀ and G = AᵀPZΣBᵀ (Eqs. 13–15)."""
     question = "natural gradient of wide linear nets (λ → 0)"
-    expression = undamp(expression)
-    change = end_to_end(expression)
-    where = "all hidden widths ≥ max(n_0, n_L)" if expression.has(Pinv) else "invertible factors"
+    rule = rule.undamped or rule
+    change = end_to_end(rule.expression)
+    pseudo = rule.expression.has(Pinv)
+    where = "all hidden widths ≥ max(n_0, n_L)" if pseudo else "invertible factors"
     Z = MatrixSymbol("Z", *change.shape)
     if change == Z / L:
         return Finding(question, True, f"A ΔW B = Z/L in every layer, for {where}")
     if change == Z:
         return Finding(question, "L times", f"A ΔW B = Z in every layer, for {where}")
-    return refuted(question, "A ΔW B is not a multiple of Z",
-                   [not_natural(expression, WIDE if expression.has(Pinv) else SQUARE, seed) for seed in range(3)])
+    tried = [not_natural(rule, WIDE if pseudo else SQUARE, seed) for seed in SEEDS]
+    return refuted(question, "A ΔW B is not a multiple of Z", tried)
 
 
-def exact_any(expression: MatrixExpr) -> Finding:
-    """Natural gradient whatever the widths: looked for among bottlenecks."""
-    tried = [not_natural(undamp(expression), BOTTLENECK, seed) for seed in range(3)]
+def exact_any(rule: Rule) -> Finding:
+    """Natural gradient whatever the widths: refuted by a bottleneck, never proved for one layer."""
+    tried = [not_natural(rule.undamped or rule, BOTTLENECK, seed) for seed in SEEDS]
     return refuted("natural gradient of any linear net (λ → 0)", "fails behind a bottleneck", tried)
 
 
-def not_natural(expression: MatrixExpr, sizes: tuple[int, ...], seed: int) -> Counterexample:
+def not_natural(rule: Rule, sizes: tuple[int, ...], seed: int) -> Counterexample:
     """Change of the map against the nearest multiple of its natural change."""
-    network = LinearInstance.random(sizes, seed)
-    layers = range(1, len(sizes))
-    found = network.change([network.update(expression, i, DAMPING) for i in layers])
-    natural = network.natural_change()
-    multiple = np.vdot(natural, found) / np.vdot(natural, natural)
-    return Counterexample("the update is a multiple of the natural gradient", network, found, multiple * natural)
+    claim = "the update is a multiple of the natural gradient"
+    return Counterexample(claim, rule, LinearInstance.random(sizes, seed), natural)
 
 
 def end_to_end(expression: MatrixExpr) -> MatrixExpr:
@@ -214,26 +185,24 @@ def replace_words(factors: list[MatrixExpr], words: dict[tuple, MatrixExpr]) -> 
 
 # --- covariance and scale -------------------------------------------------------------------------
 
-def covariant(expression: MatrixExpr, group: str) -> Finding:
+def covariant(rule: Rule, group: str) -> Finding:
     """Does W → T W R⁻¹ carry ΔW along, for T and R in `group`?"""
     question = f"{group} changes of basis"
     try:
         if group == "scalar":
-            exponents = degree(expression)
-            if exponents.coeff(t) != 1 or exponents.coeff(r) != -1:
-                power = exponents.subs(c, 0)
+            power = degree(rule.expression, t, r)
+            if power != t - r:
                 raise NotCovariant(f"T = τ, R = ρ multiply it by τ^({power.coeff(t)}) ρ^({power.coeff(r)})")
         else:
-            check_covariant(expression, orthogonal=group == "orthogonal")
+            check_covariant(rule.expression, orthogonal=group == "orthogonal")
         return Finding(question, True, "types of the factors")
     except NotCovariant as reason:
-        return refuted(question, str(reason), [not_covariant(expression, group, seed) for seed in range(3)])
+        return refuted(question, str(reason), [not_covariant(rule, group, seed) for seed in SEEDS])
 
 
-def not_covariant(expression: MatrixExpr, group: str, seed: int) -> Counterexample:
+def not_covariant(rule: Rule, group: str, seed: int) -> Counterexample:
     """Update of a middle layer after a change of basis against the changed update."""
-    sizes = WIDE if expression.has(Pinv) else SQUARE
-    network = LinearInstance.random(sizes, seed)
+    sizes = WIDE if rule.expression.has(Pinv) else SQUARE
     draw = np.random.default_rng(seed + 100)
     bases = [np.eye(size) for size in sizes]
     for layer in (1, 2):
@@ -241,35 +210,29 @@ def not_covariant(expression: MatrixExpr, group: str, seed: int) -> Counterexamp
         if group == "scalar":
             base = np.exp(draw.standard_normal()) * np.eye(sizes[layer])
         bases[layer] = np.linalg.qr(base)[0] if group == "orthogonal" else base
-    expected = bases[2] @ network.update(expression, 2, DAMPING) @ np.linalg.inv(bases[1])
-    found = network.transformed(bases).update(expression, 2, DAMPING)
-    return Counterexample(f"ΔW follows {group} changes of basis", network, found, expected)
+    claim = f"ΔW follows {group} changes of basis"
+    return Counterexample(claim, rule, LinearInstance.random(sizes, seed), following(bases))
 
 
-def loss_degree(expression: MatrixExpr) -> Finding:
+def loss_degree(rule: Rule) -> Finding:
     """Power of γ in the update when the loss is multiplied by γ; 0 means it does not matter."""
     question = "degree in the scale of the loss"
     try:
-        return Finding(question, degree(expression).coeff(c), "degrees of the factors")
+        return Finding(question, degree(rule.expression, c).coeff(c), "degrees of the factors")
     except NotCovariant as reason:
-        return refuted(question, str(reason), [not_homogeneous(expression, seed) for seed in range(3)])
+        claim = "ΔW is homogeneous in the loss"
+        networks = [LinearInstance.random(SQUARE, seed) for seed in SEEDS]
+        tried = [Counterexample(claim, rule, network, homogeneous) for network in networks]
+        return refuted(question, str(reason), tried)
 
 
-def not_homogeneous(expression: MatrixExpr, seed: int) -> Counterexample:
-    """Update at four times the loss against what the step from one to two times predicts."""
-    network = LinearInstance.random(SQUARE, seed)
-    one, two, four = (network.scaled(factor).update(expression, 2, DAMPING) for factor in (1, 2, 4))
-    expected = two * np.linalg.norm(two) / np.linalg.norm(one)
-    return Counterexample("ΔW is homogeneous in the loss", network, four, expected)
-
-
-def overdamped(expression: MatrixExpr) -> Finding:
+def overdamped(rule: Rule) -> Finding:
     """Leading term for λ → ∞."""
     question = "λ → ∞"
-    if not expression.has(lam):
+    if not rule.expression.has(lam):
         return Finding(question, "not damped", "λ does not occur")
     try:
-        scale, matrix = overdamp(expression)
+        scale, matrix = overdamp(rule.expression)
     except ValueError as reason:
         return Finding(question, None, str(reason))
     small = "steepest descent" if matrix == G else f"no steepest descent: the direction tends to {matrix}"
@@ -291,5 +254,6 @@ def check_known(expression: MatrixExpr) -> None:
     unknown = sorted(s.name for s in expression.atoms(MatrixSymbol) if s.name not in known)
     if unknown:
         raise ValueError(
-            f"what {', '.join(unknown)} means is not known, so the rule cannot be judged; known are {', '.join(known)}"
+            f"what {', '.join(unknown)} means is not known, so the rule cannot be judged; "
+            f"known are {', '.join(known)}"
         )

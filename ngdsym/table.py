@@ -24,7 +24,8 @@ class Table:
     rows: list[list[str | Basic]]
 
     def __str__(self) -> str:
-        rows = [self.header, *([cell if isinstance(cell, str) else sstr(cell) for cell in row] for row in self.rows)]
+        texts = [[cell if isinstance(cell, str) else sstr(cell) for cell in row] for row in self.rows]
+        rows = [self.header, *texts]
         widths = [max(map(len, column)) for column in zip(*rows)]
         rows.insert(1, ["-" * width for width in widths])
         return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
