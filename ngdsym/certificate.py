@@ -115,6 +115,10 @@ class Certificate:
         """Read what `to_json` wrote. Nothing is trusted until `check`."""
         return cls(json.loads(text))
 
+    def __repr__(self) -> str:
+        claims = "; ".join(f"{_sum(claim)} = 0" for claim in self.data["claims"])
+        return f"<Certificate of {claims}: {self.cofactors} cofactors>"
+
     def __str__(self) -> str:
         lines = [f"({k}) {_sum(p)} = 0" for k, p in enumerate(self.data["assumptions"]) if k in self.used]
         for claim, proof in zip(self.data["claims"], self.data["cofactors"]):

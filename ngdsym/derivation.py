@@ -147,6 +147,9 @@ class Derivation:
         reasons = [step.why or ", ".join(map(str, step.by)) for step in self.steps]
         return "\n".join([str(self.start), *(f"{a:<{width}}{b}".rstrip() for a, b in zip(lines, reasons))])
 
+    def __repr__(self) -> str:
+        return f"<Derivation of {self.start} = {self.end} in {len(self.steps)} steps>"
+
     def _repr_latex_(self) -> str:
         rows = [f"& {self._latex(self.start)}"]
         for step in self.steps:

@@ -107,6 +107,9 @@ class Theorem:
         rows = [latex(claim).replace(" = ", " &= ", 1) for claim in self.claims]
         return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
 
+    def __repr__(self) -> str:
+        return f"<Theorem {self.name}: {self.title}>"
+
     def _repr_latex_(self) -> str:
         return f"${self.latex()}$"
 
