@@ -53,12 +53,20 @@ class Layer(NamedTuple):
 
 
 class Record:
-    """One forward pass: the input and the place in the graph of the output of each layer (by index)."""
+    """One forward pass: the input and the place in the graph of the output of each layer (by index).
+
+    `arguments` and `keywords` are those the model was called with; `chained` says that each layer was fed with the
+    output of the one before and the last one's output is the model's.
+    """
 
     def __init__(self) -> None:
         self.inputs: dict[int, Tensor] = {}
         self.edges: dict[int, GradientEdge] = {}
         self.output: GradientEdge | None = None
+        self.chained = True
+        self.arguments: tuple = ()
+        self.keywords: dict[str, Any] = {}
+        self.end: tuple[int, int] | None = None
         self.used = False
 
     def errors(self, directions: Tensor) -> dict[int, Tensor]:
@@ -116,8 +124,8 @@ def trainable_layers(model: nn.Module) -> list[Layer]:
 class Capture:
     """Hooks that record every forward pass of `model` and report it in the backward pass.
 
-    `on_backward(record, output)` runs once per forward pass, when the gradient of the loss arrives at the
-    model's output, before it goes on to the layers. The hooks hold only weak references to this object and
+    `on_backward(record, output, gradient)` runs once per forward pass, when the gradient of the loss arrives at
+    the model's output, before it goes on to the layers. The hooks hold only weak references to this object and
     are removed with it; copies of the model carry dead hooks.
     """
 
@@ -125,20 +133,22 @@ class Capture:
         self,
         model: nn.Module,
         layers: list[Layer],
-        on_backward: Callable[[Record, Tensor], None] | None = None,
+        on_backward: Callable[[Record, Tensor, Tensor], None] | None = None,
     ) -> None:
         self.layers = layers
         self.record: Record | None = None
         self._on_backward = weakref.WeakMethod(on_backward) if on_backward else lambda: None
-        handles = [model.register_forward_pre_hook(_Hook(self, Capture._begin))]
+        handles = [model.register_forward_pre_hook(_Hook(self, Capture._begin), with_kwargs=True)]
         for k, layer in enumerate(layers):
             handles.append(layer.module.register_forward_hook(_Hook(self, Capture._layer, k)))
         handles.append(model.register_forward_hook(_Hook(self, Capture._end)))
         self.remove = weakref.finalize(self, _remove, handles)
 
-    def _begin(self, module: nn.Module, inputs: tuple) -> None:
+    def _begin(self, module: nn.Module, arguments: tuple, keywords: dict[str, Any]) -> None:
         recording = torch.is_grad_enabled() and not torch._C._are_functorch_transforms_active()
         self.record = Record() if recording else None
+        if self.record is not None:
+            self.record.arguments, self.record.keywords = arguments, keywords
 
     def _layer(self, k: int, module: nn.Linear, inputs: tuple[Tensor], output: Tensor) -> None:
         layer, record = self.layers[k], self.record
@@ -154,6 +164,8 @@ class Capture:
             raise ValueError(f"empty batch: layer {layer.name!r} got an input of shape {tuple(x.shape)}")
         if k in record.edges:
             raise ValueError(f"layer {layer.name!r} is used twice in one forward pass: not supported")
+        record.chained &= not record.edges or record.end == _identity(x)
+        record.end = _identity(output)
         record.inputs[k] = x.detach()
         record.edges[k] = get_gradient_edge(output)
 
@@ -164,6 +176,7 @@ class Capture:
         if not isinstance(output, Tensor) or output.ndim != 2:
             got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
             raise ValueError(f"the model's output must be a tensor [M, n_L], one row per example; got {got}")
+        record.chained &= record.end == _identity(output)
         if self._on_backward() is None:
             record.output = get_gradient_edge(output)
             return None
@@ -190,7 +203,7 @@ class _Tap(torch.autograd.Function):
         if on_backward and not record.used and not _PROBING.depth:
             record.used = True
             record.output = GradientEdge(*ctx.next_functions[0])
-            on_backward(record, ctx.values)
+            on_backward(record, ctx.values, gradient)
         return gradient, None, None
 
 
@@ -207,6 +220,11 @@ class _Hook:
 
     def __reduce__(self) -> tuple:
         return _Hook, ()
+
+
+def _identity(tensor: Tensor) -> tuple[int, int]:
+    """Equal for two tensors of one forward pass that hold the same values in the same memory."""
+    return tensor.data_ptr(), tensor._version
 
 
 def _remove(handles: list) -> None:

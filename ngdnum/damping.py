@@ -17,7 +17,7 @@ class Fixed:
 
     Examples
     --------
-    >>> Fixed(0.1).next(0.1, rho=0.0)
+    >>> Fixed(0.1).next(0.1, rho=None)
     0.1
     """
 
@@ -26,17 +26,44 @@ class Fixed:
     def __post_init__(self) -> None:
         _check(self.lam)
 
-    def next(self, lam: float, rho: float) -> float:
+    def next(self, lam: float, rho: float | None) -> float:
         """λ of the next step."""
         return lam
+
+
+@dataclass(frozen=True)
+class Decay:
+    """λ_t = max(floor, λ_0 e^{−t/steps}): large while the factors rest on few examples, then small.
+
+    Examples
+    --------
+    >>> Decay(0.1, steps=30.0, floor=0.003).next(0.1, rho=None)
+    0.0967...
+    >>> Decay(0.1, steps=30.0, floor=0.003).next(0.003, rho=None)
+    0.003
+    """
+
+    lam: float
+    steps: float
+    floor: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check(self.lam)
+        _check(self.floor)
+        if isinstance(self.steps, bool) or not isinstance(self.steps, (int, float)) or not self.steps > 0:
+            raise ValueError(f"steps must be a number > 0; got {self.steps!r}")
+
+    def next(self, lam: float, rho: float | None) -> float:
+        """λ of the next step."""
+        return max(self.floor, lam * math.exp(-1 / self.steps))
 
 
 @dataclass(frozen=True)
 class LevenbergMarquardt:
     """The paper's rule (Eq. 21): λ grows by 3/2 if ρ < 1/4 and shrinks by 2/3 if ρ > 3/4.
 
-    ρ is the actual change of the loss over the predicted one. λ stays above `floor`: at the smallest
-    achievable loss ρ ≈ 1, and λ would vanish. λ = 0 (the undamped rule) stays 0.
+    ρ is the actual change of the loss over the predicted one, known after `step(closure)` only. λ stays above
+    `floor`: at the smallest achievable loss ρ ≈ 1, and λ would vanish. λ = 0 (the undamped rule) stays 0.
 
     Examples
     --------
@@ -53,9 +80,11 @@ class LevenbergMarquardt:
         _check(self.lam)
         _check(self.floor)
 
-    def next(self, lam: float, rho: float) -> float:
-        """λ of the next step, given ρ of this one."""
-        return max(levenberg_marquardt(lam, rho), self.floor) if lam else 0.0
+    def next(self, lam: float, rho: float | None) -> float:
+        """λ of the next step, given ρ of this one; without ρ, λ stays."""
+        if rho is None or not lam:
+            return lam
+        return max(levenberg_marquardt(lam, rho), self.floor)
 
 
 def _check(value: float) -> None:

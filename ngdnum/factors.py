@@ -14,10 +14,12 @@ errors of the R directions of `Likelihood.fisher_root`: its value for K → ∞.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor, nn
 
+from .batch import Matrices
 from .capture import Capture, Layer, Record, trainable_layers
 from .likelihood import Likelihood, check_likelihood, sampled_score
 
@@ -79,24 +81,58 @@ def kronecker_factors(
     return {layers[k].name: (lambda_tilde[k], lambda_[k]) for k in lambda_tilde}
 
 
-class Average:
-    """Mean of the factors over the passes since the last step, weighted by the number of their examples."""
+@dataclass(frozen=True)
+class Refresh:
+    """When factors and inverses are renewed, and how far back the factors reach.
 
-    def __init__(self) -> None:
-        self.clear()
+    Parameters
+    ----------
+    factors : int, default 1
+        Steps between two measurements of Λ and Λ̃. Only these steps back-propagate sampled targets.
+    inverses : int, default 1
+        Steps between two factorisations.
+    decay : float, default 0.0
+        Decay of the running mean of the factors, with bias correction: min(1 − 1/k, decay) at measurement k.
 
-    def clear(self) -> None:
-        """Forget everything."""
-        self.count = 0
-        self.mean: dict[str, dict[int, Tensor]] = {}
+    Both are also renewed at steps 1, 2, 4, 8, …, when the factors still rest on few examples.
 
-    def add(self, count: int, factors: dict[str, dict[int, Tensor]]) -> None:
-        """Include `factors`, `{quantity: {layer: matrix}}`, of `count` examples."""
-        self.count += count
-        for quantity, matrices in factors.items():
-            mean = self.mean.setdefault(quantity, {})
-            for k, matrix in matrices.items():
-                mean[k] = mean[k].lerp_(matrix, count / self.count) if k in mean else matrix
+    Examples
+    --------
+    >>> [step for step in range(50) if Refresh.due(step, every=20)]
+    [0, 1, 3, 7, 15, 20, 31, 40]
+    """
+
+    factors: int = 1
+    inverses: int = 1
+    decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("factors", "inverses"):
+            every = getattr(self, name)
+            if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+                raise ValueError(f"{name} must be a positive number of steps; got {every!r}")
+        if isinstance(self.decay, bool) or not isinstance(self.decay, (int, float)) or not 0 <= self.decay < 1:
+            raise ValueError(f"decay must be a number in [0, 1); got {self.decay!r}")
+
+    @staticmethod
+    def due(step: int, every: int) -> bool:
+        """Whether something is renewed in the step with this number, counted from 0."""
+        return step % every == 0 or (step + 1) & step == 0
+
+
+def running_mean(mean: Matrices, fresh: Matrices, k: int, decay: float) -> Matrices:
+    """The running mean after measurement k = 1, 2, … of factors; `mean` is left as it is."""
+    weight = 1 - min(1 - 1 / k, decay)
+    return {
+        quantity: {
+            **mean.get(quantity, {}),
+            **{
+                k: mean[quantity][k].lerp(matrix, weight) if k in mean.get(quantity, {}) else matrix
+                for k, matrix in matrices.items()
+            },
+        }
+        for quantity, matrices in fresh.items()
+    }
 
 
 def input_factors(record: Record, layers: list[Layer]) -> dict[int, Tensor]:

@@ -66,6 +66,17 @@ def score(likelihood: Likelihood, output: Tensor, target: Tensor) -> Tensor:
         return torch.autograd.grad(log_density.sum(), output)[0]
 
 
+def fisher_length(likelihood: Likelihood, output: Tensor, change: Tensor) -> Tensor:
+    """Σ over examples of cᵀF c, with c a row of `change` `[M, n]` and F the Fisher of that example's output.
+
+    Twice the Kullback–Leibler divergence that the change causes, to second order.
+    """
+    own = getattr(likelihood, "fisher_length", None)
+    if own:
+        return own(output, change)
+    return (likelihood.fisher_root(output) * change).sum(-1).square().sum()
+
+
 def sampled_score(
     likelihood: Likelihood, output: Tensor, samples: int, generator: Generator | None
 ) -> Tensor:
@@ -169,6 +180,11 @@ class Gaussian(Likelihood):
         columns = _times_transpose(eye, self._fitted(self._precision_root, output))
         return columns.unsqueeze(1).expand(n, len(output), n)
 
+    def fisher_length(self, output: Tensor, change: Tensor) -> Tensor:
+        """Σ cᵀΣ̃⁻¹c over the rows c of `change`."""
+        precision_root = self._fitted(self._precision_root, output)
+        return (change * precision_root if precision_root.ndim < 2 else change @ precision_root).square().sum()
+
     def _fitted(self, root: Tensor, output: Tensor) -> Tensor:
         if root.ndim and root.shape[-1] != output.shape[-1]:
             raise ValueError(
@@ -209,6 +225,11 @@ class Categorical(Likelihood):
         p = output.softmax(-1)
         eye = torch.eye(p.shape[-1], dtype=p.dtype, device=p.device)
         return p.mT.sqrt().unsqueeze(-1) * (eye.unsqueeze(1) - p)
+
+    def fisher_length(self, output: Tensor, change: Tensor) -> Tensor:
+        """Σ cᵀ(diag p − ppᵀ)c, the variance of c_y, over the rows c of `change`."""
+        p = output.softmax(-1)
+        return (p * (change - (p * change).sum(-1, keepdim=True)).square()).sum()
 
     @staticmethod
     def _classes(output: Tensor, target: Tensor) -> Tensor:
@@ -256,6 +277,10 @@ class Bernoulli(Likelihood):
     def fisher_root(self, output: Tensor) -> Tensor:
         """s_r = √(p_r(1−p_r)) onehot(r), `[n, M, n]`."""
         return (output.sigmoid() * (-output).sigmoid()).sqrt().diag_embed().transpose(0, 1)
+
+    def fisher_length(self, output: Tensor, change: Tensor) -> Tensor:
+        """Σ p(1−p) c² over all entries of `change`."""
+        return (output.sigmoid() * (-output).sigmoid() * change.square()).sum()
 
 
 def _check_shapes(output: Tensor, target: Tensor) -> None:

@@ -12,22 +12,24 @@ each of which takes, by name, the quantities it uses out of
     lam                           damping λ
     L                             number of preconditioned layers
 
-Layers of equal shape come stacked: leading axes are kept.
+Layers of equal shape come stacked: leading axes are kept. The rules in `ngdnum.rules.NETWORK_RULES` treat all
+layers at once, from lists of these quantities and of the `weights`, in the order of the forward pass.
 """
 
 from __future__ import annotations
 
 import inspect
 import linecache
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 
 from torch import Tensor
 
-from .rules import RULES, Rule
+from .rules import NETWORK_RULES, RULES, Rule
+from .stack import Stack
 
 QUANTITIES = ("Lambda_tilde", "Lambda", "lam", "L")
-Quantities = dict[str, Tensor | float | int]
+Quantities = dict[str, Tensor | list[Tensor] | float | int]
 
 
 class BoundRule:
@@ -39,10 +41,12 @@ class BoundRule:
         The quantities used by either function.
     undamped : BoundRule or None
         The rule for λ = 0 exactly, with Moore–Penrose inverses.
+    network : bool
+        Whether the rule treats all layers at once, from lists.
     """
 
     def __init__(self, rule: Rule) -> None:
-        self.name = rule.name
+        self.name, self.network = rule.name, rule in NETWORK_RULES.values()
         self._factorise, self._slow = rule.factorise, _quantities(rule.name, rule.factorise, 0)
         self._apply, self._fast = rule.apply, _quantities(rule.name, rule.apply, 2)
         self.needs = frozenset(self._slow + self._fast)
@@ -60,15 +64,28 @@ class BoundRule:
         """The slow part."""
         return self._factorise(**{name: quantities[name] for name in self._slow})
 
-    def apply(self, G: Tensor, state: tuple[Tensor, ...], quantities: Quantities) -> Tensor:
-        """ΔW for α = 1, of the shape of G."""
-        update = self._apply(G, state, **{name: quantities[name] for name in self._fast})
-        if update.shape != G.shape:
-            raise ValueError(
-                f"rule {self.name!r} returned an update of shape {tuple(update.shape)} for G of shape "
-                f"{tuple(G.shape)}"
-            )
-        return update
+    def apply(self, G: list[Tensor], state: tuple, quantities: Quantities) -> list[Tensor]:
+        """ΔW for α = 1, of the shapes of G: of one stack, or of all layers for a network's rule."""
+        fast = {name: quantities[name] for name in self._fast}
+        updates = self._apply(G, state, **fast) if self.network else [self._apply(*G, state, **fast)]
+        for update, g in zip(updates, G):
+            if update.shape != g.shape:
+                raise ValueError(
+                    f"rule {self.name!r} returned an update of shape {tuple(update.shape)} for G of shape "
+                    f"{tuple(g.shape)}"
+                )
+        return updates
+
+    def jobs(
+        self, stacks: list[Stack], gradients: list[Tensor], quantities: list[dict[str, Tensor]]
+    ) -> Iterator[tuple[list[Stack], list[Tensor], Quantities]]:
+        """What is treated together: each stack alone, or all with lists of their quantities."""
+        if not self.network:
+            for stack, G, values in zip(stacks, gradients, quantities):
+                yield [stack], [G], values
+            return
+        values = {name: [v[name] for v in quantities] for name in quantities[0]}
+        yield stacks, gradients, {**values, "weights": [stack.weight() for stack in stacks]}
 
 
 def resolve(rule: str | Rule | ModuleType) -> BoundRule:
@@ -99,9 +116,10 @@ def resolve(rule: str | Rule | ModuleType) -> BoundRule:
     if isinstance(rule, str) and "\n" in rule:
         return BoundRule(_from_namespace("source text", _execute(rule)))
     if isinstance(rule, str):
-        if rule not in RULES:
-            raise ValueError(f"unknown rule {rule!r}: choose from {', '.join(sorted(RULES))}")
-        return BoundRule(RULES[rule])
+        known = RULES | NETWORK_RULES
+        if rule not in known:
+            raise ValueError(f"unknown rule {rule!r}: choose from {', '.join(sorted(known))}")
+        return BoundRule(known[rule])
     raise TypeError(f"a rule is a name, a Rule, a module or source text, not {type(rule).__name__}")
 
 
@@ -126,7 +144,7 @@ def _from_namespace(name: str, namespace: dict) -> Rule:
 def _quantities(rule: str, function: Callable, positional: int) -> tuple[str, ...]:
     """Names of the quantities `function` takes after its first `positional` arguments."""
     names = tuple(inspect.signature(function).parameters)
-    unknown = [name for name in names[positional:] if name not in QUANTITIES]
+    unknown = [name for name in names[positional:] if name not in (*QUANTITIES, "weights")]
     if len(names) < positional or unknown:
         what = f"unknown {', '.join(unknown)}" if unknown else f"{len(names)} arguments"
         raise ValueError(

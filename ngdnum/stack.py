@@ -23,17 +23,17 @@ class Stack:
         return Stack({k: layer for k, layer in self.members.items() if k in indices})
 
     def gather(self, matrices: dict[int, Tensor]) -> Tensor:
-        """One matrix per member, `[B, ...]`, from a dictionary over layers."""
-        return torch.stack([matrices[k] for k in self.members])
+        """One matrix per member, `[B, ...]`, from a dictionary over layers; no copy of a single one."""
+        return _stack([matrices[k] for k in self.members])
 
     def weight(self) -> Tensor:
-        """W `[B, n, m]`, a copy."""
-        return torch.stack([_homogeneous(*layer.parameters) for layer in self.members.values()])
+        """W `[B, n, m]`; may share memory with the parameters."""
+        return _stack([_homogeneous(*layer.parameters) for layer in self.members.values()])
 
     def gradient(self) -> Tensor:
         """G = −∂L/∂W `[B, n, m]`."""
         gradients = [[parameter.grad for parameter in layer.parameters] for layer in self.members.values()]
-        return torch.stack([_homogeneous(*gradient) for gradient in gradients]).neg_()
+        return _stack([_homogeneous(*gradient) for gradient in gradients]).neg()
 
     def write(self, weight: Tensor) -> None:
         """Set the layers' parameters to `weight` `[B, n, m]`."""
@@ -43,6 +43,16 @@ class Stack:
             else:
                 layer.weight.copy_(w[:, :-1])
                 layer.bias.copy_(w[:, -1])
+
+    def named(self, matrices: Tensor) -> dict[str, Tensor]:
+        """`matrices` `[B, n, m]` as tensors shaped like the parameters, by their names in the model."""
+        named = {}
+        for layer, w in zip(self.members.values(), matrices):
+            prefix = f"{layer.name}." if layer.name else ""
+            named[f"{prefix}weight"] = w if layer.bias is None else w[:, :-1]
+            if layer.bias is not None:
+                named[f"{prefix}bias"] = w[:, -1]
+        return named
 
     def check_finite(self, what: str, matrices: Tensor, advice: str) -> None:
         """Raise ValueError, naming the layer, unless all `matrices` `[B, ...]` are finite."""
@@ -60,6 +70,10 @@ def stacks(layers: list[Layer]) -> list[Stack]:
         key = (*layer.shape, layer.bias is None, layer.weight.dtype, layer.weight.device)
         groups.setdefault(key, {})[k] = layer
     return [Stack(members) for members in groups.values()]
+
+
+def _stack(matrices: list[Tensor]) -> Tensor:
+    return torch.stack(matrices) if len(matrices) > 1 else matrices[0].unsqueeze(0)
 
 
 def _homogeneous(weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -29,6 +29,11 @@ pi_damped = Rule(
     "pi_damped", balanced / L,
     "natural gradient with damping shared between the factors", "Eq. 20; Martens & Grosse 2015",
 )
+pi_damped_cached = Rule(
+    "pi_damped_cached", balanced / L,
+    "natural gradient with damping shared between the factors, for inverses that serve many steps",
+    "Eq. 20; Martens & Grosse 2015", reuse=20,
+)
 
 A, B = MatrixSymbol("A", n_L, n), MatrixSymbol("B", m, n_0)
 D, Sigma = MatrixSymbol("D", n_L, n_0), PD("Sigma", n_0, n_0)
@@ -70,7 +75,7 @@ woodbury = Update(
 )
 
 ZOO = (
-    sgd, natural, kronecker, pi_damped, kfac, whitening, foof, pseudo_backprop, shampoo, muon, fisher_muon,
-    running,
+    sgd, natural, kronecker, pi_damped, pi_damped_cached, kfac, whitening, foof, pseudo_backprop, shampoo, muon,
+    fisher_muon, running,
 )
 UPDATES = (woodbury,)

@@ -158,7 +158,7 @@ def test_inputs_of_the_wrong_shape(shape: tuple[int, ...]) -> None:
     message = "empty batch" if 0 in shape else r"NGD needs \[M, 4\]"
     expect(ValueError, message, model, lambda: model(torch.zeros(shape, dtype=torch.float64)))
     expect(ValueError, message, model, lambda: kronecker_factors(model, Gaussian(), torch.zeros(shape).double()))
-    assert not opt._average.count
+    assert not opt._batch.count
 
 
 def test_a_layer_used_twice() -> None:
@@ -235,7 +235,7 @@ def test_rules_without_an_undamped_form_refuse_zero_damping() -> None:
 
 def test_a_factor_that_cannot_be_factorised() -> None:
     model, opt, _, _ = ready(damping=1e-3)
-    opt._average.mean["Lambda"][1].neg_()
+    opt._batch.factors["Lambda"][1].neg_()
     expect(torch.linalg.LinAlgError, "layers 2 .* raise the damping", model, opt.step)
 
 

@@ -111,7 +111,7 @@ def test_training_targets_and_loss_scale_do_not_enter_the_factors(samples: int |
     Gaussian()(model(x), y).backward()
     for quantity, position in (("Lambda_tilde", 0), ("Lambda", 1)):
         for k, name in enumerate(expected):
-            torch.testing.assert_close(opt._average.mean[quantity][k], expected[name][position])
+            torch.testing.assert_close(opt._batch.factors[quantity][k], expected[name][position])
 
 
 def test_fisher_of_a_linear_network_is_the_product_of_its_factors() -> None:
@@ -131,8 +131,8 @@ def test_passes_between_two_steps_are_averaged_by_their_size() -> None:
     for part in (slice(0, 2), slice(2, 9)):
         Gaussian()(model(x[part]), y[part]).backward()
     for k, (lambda_tilde, lambda_) in enumerate(kronecker_factors(model, Gaussian(), x).values()):
-        torch.testing.assert_close(opt._average.mean["Lambda_tilde"][k], lambda_tilde)
-        torch.testing.assert_close(opt._average.mean["Lambda"][k], lambda_)
+        torch.testing.assert_close(opt._batch.factors["Lambda_tilde"][k], lambda_tilde)
+        torch.testing.assert_close(opt._batch.factors["Lambda"][k], lambda_)
 
 
 def test_two_backward_passes_through_one_graph_count_once() -> None:
@@ -141,7 +141,7 @@ def test_two_backward_passes_through_one_graph_count_once() -> None:
     output = model(x)
     Gaussian()(output, y).backward(retain_graph=True)
     Gaussian()(output, y).backward()
-    assert opt._average.count == len(x)
+    assert opt._batch.count == len(x)
 
 
 def test_activations_in_place_do_not_disturb_the_errors() -> None:
@@ -180,5 +180,5 @@ def test_looking_at_factors_does_not_disturb_an_optimizer() -> None:
     state = opt.generator.get_state()
     for samples in (None, 1, 3):
         kronecker_factors(model, Gaussian(), x, samples)
-    assert not opt._average.count
+    assert not opt._batch.count
     assert state.equal(opt.generator.get_state())

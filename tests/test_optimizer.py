@@ -257,7 +257,7 @@ def test_copies_and_pickles_of_the_model_are_free_of_the_optimizer() -> None:
     model, opt, x, y = problem()
     for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         Gaussian()(twin(x), y).backward()
-        assert not opt._average.count
+        assert not opt._batch.count
         torch.testing.assert_close(twin(x), model(x))
 
 
@@ -267,18 +267,18 @@ def test_gradients_are_those_of_the_plain_model() -> None:
     for m in (model, twin):
         Gaussian()(m(x), y).backward()
     assert same([p.grad for p in model.parameters()], [p.grad for p in twin.parameters()])
-    assert opt._average.count == len(x)
+    assert opt._batch.count == len(x)
 
 
 def test_two_optimizers_on_one_model_do_not_disturb_each_other() -> None:
     model, opt, x, y = problem(seed=1)
     Gaussian()(model(x), y).backward()
-    alone = [m.clone() for m in opt._average.mean["Lambda_tilde"].values()]
+    alone = [m.clone() for m in opt._batch.factors["Lambda_tilde"].values()]
     del opt
     opts = [NGD(model, Gaussian(), seed=1, samples=k) for k in (1, 4)]
     Gaussian()(model(x), y).backward()
-    assert same(alone, list(opts[0]._average.mean["Lambda_tilde"].values()))
-    assert [opt._average.count for opt in opts] == [len(x)] * 2
+    assert same(alone, list(opts[0]._batch.factors["Lambda_tilde"].values()))
+    assert [opt._batch.count for opt in opts] == [len(x)] * 2
 
 
 def test_gradient_accumulation_is_one_large_batch() -> None:
@@ -296,7 +296,7 @@ def test_evaluation_leaves_no_trace() -> None:
     model, opt, x, _ = problem()
     with torch.no_grad():
         model(x)
-    assert opt._capture.record is None and not opt._average.count
+    assert opt._capture.record is None and not opt._batch.count
 
 
 @pytest.mark.parametrize("backward", [True, False])
@@ -352,7 +352,7 @@ def test_functional_transforms_of_the_model_go_unnoticed() -> None:
     jacobians = torch.func.vmap(torch.func.jacrev(lambda v: model(v[None])[0]))(x)
     assert jacobians.shape == (30, 3, 4)
     torch.func.functional_call(model, parameters, (x.clone().requires_grad_(),)).sum().backward()
-    assert not opt._average.count
+    assert not opt._batch.count
 
 
 def test_two_layer_network_learns() -> None:
