@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Iterable
 
 import numpy as np
-from sympy import Basic, Identity, MatMul, MatrixSymbol
+from sympy import Basic, Expr, Identity, MatMul, MatrixSymbol, Symbol
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
 from ngdsym.claims import DISTINCT, Counterexample, following, homogeneous, natural
 from ngdsym.covariance import NotCovariant, c, check_covariant, degree, r, t
 from ngdsym.evaluate import LinearInstance
 from ngdsym.limits import overdamp
+from ngdsym.lower import split_scale
 from ngdsym.symbols import PD, G, L, Pinv, lam, m, n, n_0, n_L
 from ngdsym.table import Table
 
@@ -123,14 +124,12 @@ def exact_wide(rule: Rule) -> Finding:
     """Natural gradient of wide networks, by Λ̃ = AᵀPA, Λ = BΣBᵀ and G = AᵀPZΣBᵀ (Eqs. 13–15)."""
     question = "natural gradient of wide linear nets (λ → 0)"
     rule = rule.undamped or rule
-    change = end_to_end(rule.expression)
+    scale, change = end_to_end(rule.expression)
     pseudo = rule.expression.has(Pinv)
-    where = "all hidden widths ≥ max(n_0, n_L)" if pseudo else "invertible factors"
-    Z = MatrixSymbol("Z", *change.shape)
-    if change == Z / L:
-        return Finding(question, True, f"A ΔW B = Z/L in every layer, for {where}")
-    if change == Z:
-        return Finding(question, "L times", f"A ΔW B = Z in every layer, for {where}")
+    if change == MatrixSymbol("Z", *change.shape):
+        where = "all hidden widths ≥ max(n_0, n_L)" if pseudo else "invertible factors"
+        why = f"A ΔW B = {scale * Symbol('Z')} in every layer, for {where}"
+        return Finding(question, True if scale * L == 1 else f"{scale * L} times", why)
     tried = [not_natural(rule, WIDE if pseudo else SQUARE, seed) for seed in SEEDS]
     return refuted(question, "A ΔW B is not a multiple of Z", tried)
 
@@ -147,35 +146,37 @@ def not_natural(rule: Rule, sizes: tuple[int, ...], seed: int) -> Counterexample
     return Counterexample(claim, rule, LinearInstance.random(sizes, seed), natural)
 
 
-def end_to_end(expression: MatrixExpr) -> MatrixExpr:
-    """A ΔW B of an undamped rule in a linear network, simplified.
+def end_to_end(expression: MatrixExpr) -> tuple[Expr, MatrixExpr]:
+    """A ΔW B of an undamped rule in a linear network, simplified, as a scalar and a matrix.
 
     Examples
     --------
     >>> from ngdsym.symbols import Lambda, Lambda_tilde
     >>> end_to_end(Pinv(Lambda_tilde) * G * Pinv(Lambda) / L)
-    1/L*Z
+    (1/L, Z)
     """
     outputs, inputs = (n_L, n_0) if expression.has(Pinv) else (n, m)
     A, B = MatrixSymbol("A", outputs, n), MatrixSymbol("B", m, inputs)
-    P, Sigma, Z = PD("P", outputs, outputs), PD("Sigma", inputs, inputs), MatrixSymbol("Z", outputs, inputs)
-    D = Z * Sigma
+    P, Sigma = PD("P", outputs, outputs), PD("Sigma", inputs, inputs)
+    D = MatrixSymbol("Z", outputs, inputs) * Sigma
     gradient, Lambda_tilde, Lambda = A.T * P * D * B.T, A.T * P * A, B * Sigma * B.T
     meaning = {
         "G": gradient, "Lambda_tilde": Lambda_tilde, "Lambda": Lambda, "D": D,
-        "K_tilde": Lambda_tilde.I, "K": Lambda.I, "S_tilde": gradient * gradient.T, "S": gradient.T * gradient,
+        "K_tilde": Lambda_tilde.I, "K": Lambda.I,
+        "S_tilde": gradient * gradient.T, "S": gradient.T * gradient,
     }
     letters = {s: meaning[s.name] for s in expression.atoms(MatrixSymbol) if s.name in meaning}
     words = {
         (A, Pinv(Lambda_tilde), A.T): P.I, (B.T, Pinv(Lambda), B): Sigma.I,
         (A, Pinv(A)): Identity(outputs), (Pinv(B), B): Identity(inputs),
     }
-    scale, factors = (A * expression.xreplace(letters) * B).doit().as_coeff_matrices()
-    return scale * MatMul(*replace_words(factors, words)).doit()
+    scale, product = split_scale((A * expression.xreplace(letters) * B).doit())
+    factors = product.args if isinstance(product, MatMul) else [product]
+    return scale, MatMul(*replace_words(list(factors), words)).doit()
 
 
 def replace_words(factors: list[MatrixExpr], words: dict[tuple, MatrixExpr]) -> list[MatrixExpr]:
-    """Factors of a product with each of `words` replaced by its value: the identities of full-rank A and B."""
+    """Factors of a product with each of `words` replaced: the identities of full-rank A and B."""
     for start in range(len(factors)):
         for word, value in words.items():
             if tuple(factors[start:start + len(word)]) == word:
