@@ -38,7 +38,7 @@ def verify(arguments: argparse.Namespace) -> int:
     from ngdsym.verify import verify as check
 
     try:
-        report = check(arguments.names, search=arguments.search, write=arguments.write)
+        report = check(arguments.names, search=arguments.search, write=arguments.write, progress=True)
     except (UnknownTheorem, ValueError) as error:
         print(error, file=sys.stderr)
         return 2

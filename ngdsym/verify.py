@@ -66,7 +66,7 @@ class Report:
 
 
 def verify(names: Iterable[str] | None = None, search: bool = False, write: bool = False,
-           checks: Iterable[str] = CHECKS) -> Report:
+           checks: Iterable[str] = CHECKS, progress: bool = False) -> Report:
     """Check theorems in up to three independent ways.
 
     Parameters
@@ -75,6 +75,7 @@ def verify(names: Iterable[str] | None = None, search: bool = False, write: bool
     search : find the certificates anew before they are checked, instead of reading the committed ones.
     write : replace the committed certificates by those found; needs `search`.
     checks : which of symbolic, certificate, numeric to run.
+    progress : show a progress bar on standard error.
 
     Raises
     ------
@@ -94,7 +95,8 @@ def verify(names: Iterable[str] | None = None, search: bool = False, write: bool
     statements = theorems(names)
     started = time.perf_counter()
     outcomes = {}
-    for theorem in track(statements.values(), "verify", console=Console(stderr=True), transient=True):
+    for theorem in track(statements.values(), "verify", console=Console(stderr=True), transient=True,
+                         disable=not progress):
         if search and "certificate" in theorem.checks:
             _renew(theorem, write)
         outcomes[theorem.name] = {check: theorem.check(check) for check in theorem.checks if check in set(checks)}
