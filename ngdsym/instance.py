@@ -6,6 +6,7 @@ and on object arrays of the exact numbers of `ngdsym.fields`.
 """
 from __future__ import annotations
 
+import math
 from functools import reduce
 from typing import Callable, Mapping
 
@@ -108,9 +109,11 @@ class Instance:
         return bool(getattr(self(claim.lhs), compare)(self(claim.rhs)))
 
     def size(self, dimension: Expr) -> int:
-        """The number a dimension symbol stands for."""
+        """The number a dimension, a symbol or a product of symbols, stands for."""
         if isinstance(dimension, Integer):
             return int(dimension)
+        if isinstance(dimension, Mul):
+            return math.prod(map(self.size, dimension.args))
         return self.sizes.get(dimension, 2)
 
     def _make(self, letter: Expr) -> object:

@@ -7,8 +7,8 @@ from typing import Iterable
 
 from ngdsym.theorem import Theorem
 
-SECTIONS = ("moore_penrose", "generalized_inverse", "fisher", "simple_inverse", "flow", "pseudo_inverse_flow", "exact_flow",
-            "exact_rule")
+SECTIONS = ("moore_penrose", "generalized_inverse", "fisher", "simple_inverse", "flow", "pseudo_inverse_flow",
+            "exact_flow", "exact_rule", "covariance", "damping", "running_inverses")
 
 
 class UnknownTheorem(KeyError):
