@@ -153,7 +153,7 @@ class NGD(torch.optim.Optimizer):
         >>> x = torch.randn(100, 3); y = x @ torch.randn(3, 2)
         >>> model, likelihood = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2)), Gaussian()
         >>> opt = NGD.fast(model, likelihood)
-        >>> for _ in range(40):
+        >>> for _ in range(50):
         ...     opt.zero_grad()
         ...     loss = likelihood(model(x), y)
         ...     loss.backward()

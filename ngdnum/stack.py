@@ -1,4 +1,7 @@
-"""Layers of equal shape, treated as one batch of matrices `[B, n, m]`."""
+"""Layers of equal shape, treated as one batch of matrices `[B, n, m]`.
+
+A layer without equals has no leading axis: its matrices are `[n, m]`, for which products are faster.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,10 @@ import torch
 from torch import Tensor
 
 from .capture import Layer
+
+
+class NotFinite(ValueError):
+    """A quantity of a layer is infinite or not a number."""
 
 
 class Stack:
@@ -23,8 +30,12 @@ class Stack:
         return Stack({k: layer for k, layer in self.members.items() if k in indices})
 
     def gather(self, matrices: dict[int, Tensor]) -> Tensor:
-        """One matrix per member, `[B, ...]`, from a dictionary over layers; no copy of a single one."""
+        """One matrix per member, `[B, ...]`, from a dictionary over layers; a single one is not copied."""
         return _stack([matrices[k] for k in self.members])
+
+    def split(self, matrices: Tensor) -> tuple[Tensor, ...]:
+        """The matrix of each member."""
+        return matrices.unbind() if len(self.members) > 1 else (matrices,)
 
     def weight(self) -> Tensor:
         """W `[B, n, m]`; may share memory with the parameters."""
@@ -37,7 +48,7 @@ class Stack:
 
     def write(self, weight: Tensor) -> None:
         """Set the layers' parameters to `weight` `[B, n, m]`."""
-        for layer, w in zip(self.members.values(), weight):
+        for layer, w in zip(self.members.values(), self.split(weight)):
             if layer.bias is None:
                 layer.weight.copy_(w)
             else:
@@ -47,7 +58,7 @@ class Stack:
     def named(self, matrices: Tensor) -> dict[str, Tensor]:
         """`matrices` `[B, n, m]` as tensors shaped like the parameters, by their names in the model."""
         named = {}
-        for layer, w in zip(self.members.values(), matrices):
+        for layer, w in zip(self.members.values(), self.split(matrices)):
             prefix = f"{layer.name}." if layer.name else ""
             named[f"{prefix}weight"] = w if layer.bias is None else w[:, :-1]
             if layer.bias is not None:
@@ -55,12 +66,12 @@ class Stack:
         return named
 
     def check_finite(self, what: str, matrices: Tensor, advice: str) -> None:
-        """Raise ValueError, naming the layer, unless all `matrices` `[B, ...]` are finite."""
+        """Raise NotFinite, naming the layer, unless all `matrices` `[B, ...]` are finite."""
         if torch.linalg.vector_norm(matrices, torch.inf).isfinite():
             return
-        finite = matrices.flatten(1).isfinite().all(1)
-        name = next(layer.name for layer, fine in zip(self.members.values(), finite) if not fine)
-        raise ValueError(f"{what} of layer {name!r} is not finite, so no weight was changed: {advice}")
+        rows = zip(self.members.values(), self.split(matrices))
+        name = next(layer.name for layer, matrix in rows if not matrix.isfinite().all())
+        raise NotFinite(f"{what} of layer {name!r} is not finite, so no weight was changed: {advice}")
 
 
 def stacks(layers: list[Layer]) -> list[Stack]:
@@ -73,7 +84,7 @@ def stacks(layers: list[Layer]) -> list[Stack]:
 
 
 def _stack(matrices: list[Tensor]) -> Tensor:
-    return torch.stack(matrices) if len(matrices) > 1 else matrices[0].unsqueeze(0)
+    return torch.stack(matrices) if len(matrices) > 1 else matrices[0]
 
 
 def _homogeneous(weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -1,7 +1,7 @@
 """Step control: from the directions ΔW of a rule to the change of the weights, W ← W + lr · u.
 
-A control is a frozen description. What it remembers from step to step (momentum, running means) is a dictionary
-kept by the optimizer, and is replaced only when the step is taken.
+A control is a frozen description. What it remembers from step to step, one tensor per layer, is kept by the
+optimizer, and replaced only when the step is taken.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor
 
 from .rules import predicted_change
 from .stack import Stack
 
-Memory = dict[str, Any]
+Memory = dict[int, Tensor]
 
 
 class Probe(NamedTuple):
@@ -64,8 +64,8 @@ class OutputNormalised:
         W \leftarrow W + \text{lr} \sqrt{\ell / q} \; u
 
     d is the direction of the rule, q the length of the change of the outputs along u on the first `rows`
-    examples, ℓ the running mean of the length of the residual; for a Gaussian with Σ̃ = I they are
-    ⟨‖J u‖²⟩ and ⟨‖y − f‖²⟩. The scale of d cancels, so damping and stale factors matter little.
+    examples, ℓ the length of the residual of the batch; for a Gaussian with Σ̃ = I they are ⟨‖J u‖²⟩ and
+    ⟨‖y − f‖²⟩. The scale of d cancels, so damping and stale factors matter little.
 
     Parameters
     ----------
@@ -73,40 +73,33 @@ class OutputNormalised:
         β.
     rows : int, default 64
         Examples on which q is measured, by one forward-mode derivative.
-    memory : float, default 0.9
-        Decay of the running mean of ℓ, with bias correction: min(1 − 1/k, memory) at step k.
     """
 
     momentum: float = 0.8
     rows: int = 64
-    memory: float = 0.9
 
     def __post_init__(self) -> None:
-        for name in ("momentum", "memory"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
-                raise ValueError(f"{name} must be a number in [0, 1); got {value!r}")
+        beta = self.momentum
+        if isinstance(beta, bool) or not isinstance(beta, (int, float)) or not 0 <= beta < 1:
+            raise ValueError(f"momentum must be a number in [0, 1); got {beta!r}")
         if isinstance(self.rows, bool) or not isinstance(self.rows, int) or self.rows < 1:
             raise ValueError(f"rows must be a positive integer; got {self.rows!r}")
 
     def move(self, stacks: list[Stack], directions: list[Tensor], memory: Memory, probe: Probe) -> Move:
-        """u √(ℓ/q), and the new v, ℓ and k."""
-        beta, past = self.momentum, memory.get("v", {})
+        """u √(ℓ/q), and the new v."""
+        beta, past = self.momentum, memory
         velocities, updates = {}, []
         for stack, d in zip(stacks, directions):
             v = (1 - beta) * d
             if past.keys() >= stack.members.keys():
                 v.add_(stack.gather(past), alpha=beta)
-            velocities.update(zip(stack.members, v))
+            velocities.update(zip(stack.members, stack.split(v)))
             updates.append(d.lerp(v, beta))
-        k = memory.get("k", 0) + 1
-        residual, mean = probe.residual(), memory.get("l", 0.0)
-        mean += (residual - mean) * (1 - min(1 - 1 / k, self.memory))
-        q = probe.change(updates)
+        residual, q = probe.residual(), probe.change(updates)
         if q > 0:
             for u in updates:
-                u.mul_(math.sqrt(mean / q))
-        return Move(updates, mean, {"v": {**past, **velocities}, "l": mean, "k": k})
+                u.mul_(math.sqrt(residual / q))
+        return Move(updates, residual, past | velocities)
 
 
 def predicted(lr: float, trace: float, curvature: float | None) -> float:

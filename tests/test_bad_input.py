@@ -10,6 +10,8 @@ from test_factors import batch, network
 from torch import Tensor, nn
 
 from ngdnum import NGD, Categorical, Gaussian, LevenbergMarquardt, Likelihood, kronecker_factors
+from ngdnum.capture import trainable_layers
+from ngdnum.stack import stacks
 
 torch.set_num_threads(1)
 
@@ -266,3 +268,14 @@ def test_user_likelihood_of_two_methods_trains() -> None:
     (-TwoMethods().log_density(model(x), y).mean()).backward()
     opt.step()
     assert isinstance(opt.likelihood, TwoMethods) and not isinstance(opt.likelihood, Likelihood)
+
+
+def test_large_numbers_are_finite() -> None:
+    """Their sum overflows, they do not."""
+    model = network([4, 5, 3])
+    stack = stacks(trainable_layers(model))[0]
+    matrices = torch.full((5, 5), torch.finfo(torch.float64).max, dtype=torch.float64)
+    stack.check_finite("it", matrices, "")
+    matrices[4, 4] = torch.inf
+    with pytest.raises(ValueError, match="it of layer '0'"):
+        stack.check_finite("it", matrices, "")

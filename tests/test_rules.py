@@ -77,6 +77,8 @@ def expected(name: str, q: dict) -> Tensor:
         "kronecker_undamped": inv(E) @ G @ inv(X) / LAYERS,
         "pi_damped": balanced / LAYERS,
         "pi_damped_undamped": inv(E) @ G @ inv(X) / LAYERS,
+        "pi_damped_cached": balanced / LAYERS,
+        "pi_damped_cached_undamped": inv(E) @ G @ inv(X) / LAYERS,
         "kfac": balanced,
         "kfac_undamped": inv(E) @ G @ inv(X),
         "whitening": W @ G @ V,
@@ -134,8 +136,9 @@ def test_a_wrong_reference_is_noticed(name, given):
     assert set(same) <= {name, *EQUAL.get(name, ())}
 
 
-WITHOUT_DAMPING = {"natural", "kronecker_undamped", "pi_damped_undamped"}
-EQUAL = dict.fromkeys(WITHOUT_DAMPING, WITHOUT_DAMPING)
+WITHOUT_DAMPING = {"natural", "kronecker_undamped", "pi_damped_undamped", "pi_damped_cached_undamped"}
+BALANCED = {"pi_damped", "pi_damped_cached"}
+EQUAL = dict.fromkeys(WITHOUT_DAMPING, WITHOUT_DAMPING) | dict.fromkeys(BALANCED, BALANCED)
 
 
 # --- ill-conditioned ------------------------------------------------------------------------------
