@@ -406,7 +406,8 @@ def pi_damped_undamped_apply(G: Tensor, state: tuple[Tensor, ...], L: int) -> Te
 
 
 def pi_damped_cached_factorise(Lambda_tilde: Tensor, Lambda: Tensor, lam: float) -> tuple[Tensor, ...]:
-    r"""Slow part of natural gradient with damping shared between the factors, for inverses that serve many steps (Eq. 20; Martens & Grosse 2015).
+    r"""Slow part of natural gradient with damping shared between the factors, for inverses that serve many
+    steps (Eq. 20; Martens & Grosse 2015).
 
     .. math::
 
@@ -444,12 +445,14 @@ def pi_damped_cached_factorise(Lambda_tilde: Tensor, Lambda: Tensor, lam: float)
     scale = lam ** 0.5 * n ** 0.5 * (trace_Lambda / trace_Lambda_tilde) ** 0.5 / m ** 0.5
     inverse_Lambda = torch.cholesky_inverse(cholesky(Lambda + scale * identity_like(Lambda)))
     scale_2 = lam ** 0.5 * m ** 0.5 / (n ** 0.5 * (trace_Lambda / trace_Lambda_tilde) ** 0.5)
-    inverse_Lambda_tilde = torch.cholesky_inverse(cholesky(Lambda_tilde + scale_2 * identity_like(Lambda_tilde)))
+    chol_Lambda_tilde = cholesky(Lambda_tilde + scale_2 * identity_like(Lambda_tilde))
+    inverse_Lambda_tilde = torch.cholesky_inverse(chol_Lambda_tilde)
     return inverse_Lambda, inverse_Lambda_tilde
 
 
 def pi_damped_cached_apply(G: Tensor, state: tuple[Tensor, ...], L: int) -> Tensor:
-    r"""Fast part of natural gradient with damping shared between the factors, for inverses that serve many steps (Eq. 20; Martens & Grosse 2015).
+    r"""Fast part of natural gradient with damping shared between the factors, for inverses that serve many
+    steps (Eq. 20; Martens & Grosse 2015).
 
     .. math::
 
@@ -480,7 +483,8 @@ def pi_damped_cached_apply(G: Tensor, state: tuple[Tensor, ...], L: int) -> Tens
 
 
 def pi_damped_cached_undamped_factorise(Lambda_tilde: Tensor, Lambda: Tensor) -> tuple[Tensor, ...]:
-    r"""Slow part of limit λ → 0 of natural gradient with damping shared between the factors, for inverses that serve many steps.
+    r"""Slow part of limit λ → 0 of natural gradient with damping shared between the factors, for inverses
+    that serve many steps.
 
     .. math::
 
@@ -506,7 +510,8 @@ def pi_damped_cached_undamped_factorise(Lambda_tilde: Tensor, Lambda: Tensor) ->
 
 
 def pi_damped_cached_undamped_apply(G: Tensor, state: tuple[Tensor, ...], L: int) -> Tensor:
-    r"""Fast part of limit λ → 0 of natural gradient with damping shared between the factors, for inverses that serve many steps.
+    r"""Fast part of limit λ → 0 of natural gradient with damping shared between the factors, for inverses
+    that serve many steps.
 
     .. math::
 
@@ -1524,32 +1529,46 @@ RULES: dict[str, Rule] = {
     "natural": Rule("natural", natural_factorise, natural_apply),
     "kronecker": Rule(
         "kronecker", kronecker_factorise, kronecker_apply,
-        Rule("kronecker_undamped", kronecker_undamped_factorise, kronecker_undamped_apply),
+        Rule(
+            "kronecker_undamped", kronecker_undamped_factorise, kronecker_undamped_apply,
+        ),
     ),
     "pi_damped": Rule(
         "pi_damped", pi_damped_factorise, pi_damped_apply,
-        Rule("pi_damped_undamped", pi_damped_undamped_factorise, pi_damped_undamped_apply),
+        Rule(
+            "pi_damped_undamped", pi_damped_undamped_factorise, pi_damped_undamped_apply,
+        ),
     ),
     "pi_damped_cached": Rule(
         "pi_damped_cached", pi_damped_cached_factorise, pi_damped_cached_apply,
-        Rule("pi_damped_cached_undamped", pi_damped_cached_undamped_factorise, pi_damped_cached_undamped_apply),
+        Rule(
+            "pi_damped_cached_undamped", pi_damped_cached_undamped_factorise, pi_damped_cached_undamped_apply,
+        ),
     ),
     "kfac": Rule(
         "kfac", kfac_factorise, kfac_apply,
-        Rule("kfac_undamped", kfac_undamped_factorise, kfac_undamped_apply),
+        Rule(
+            "kfac_undamped", kfac_undamped_factorise, kfac_undamped_apply,
+        ),
     ),
     "whitening": Rule(
         "whitening", whitening_factorise, whitening_apply,
-        Rule("whitening_undamped", whitening_undamped_factorise, whitening_undamped_apply),
+        Rule(
+            "whitening_undamped", whitening_undamped_factorise, whitening_undamped_apply,
+        ),
     ),
     "foof": Rule(
         "foof", foof_factorise, foof_apply,
-        Rule("foof_undamped", foof_undamped_factorise, foof_undamped_apply),
+        Rule(
+            "foof_undamped", foof_undamped_factorise, foof_undamped_apply,
+        ),
     ),
     "muon": Rule("muon", muon_factorise, muon_apply),
     "fisher_muon": Rule(
         "fisher_muon", fisher_muon_factorise, fisher_muon_apply,
-        Rule("fisher_muon_undamped", fisher_muon_undamped_factorise, fisher_muon_undamped_apply),
+        Rule(
+            "fisher_muon_undamped", fisher_muon_undamped_factorise, fisher_muon_undamped_apply,
+        ),
     ),
 }
 """Rules for one layer, in terms of `Lambda_tilde`, `Lambda`, `lam` and `L`."""

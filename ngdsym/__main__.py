@@ -16,7 +16,11 @@ from ngdsym import generate
 def emit(arguments: argparse.Namespace) -> int:
     """Write the rules as torch code, or report how the file differs from them."""
     if not arguments.check:
-        generate.write(arguments.output)
+        try:
+            generate.write(arguments.output)
+        except OSError as error:
+            print(f"cannot write {arguments.output}: {error.strerror or error}", file=sys.stderr)
+            return 2
         return 0
     difference = generate.drift(arguments.output)
     sys.stdout.write(difference)

@@ -5,12 +5,14 @@ import ast
 import textwrap
 from collections import Counter
 from dataclasses import dataclass, field
+from keyword import iskeyword
 from pathlib import Path
 from typing import TYPE_CHECKING, Container
 
-from sympy import Expr, MatrixSymbol, latex
+from sympy import Expr, MatrixSymbol, Symbol, latex
+from sympy.matrices.expressions.matexpr import MatrixExpr
 
-from ngdsym.lower import Node
+from ngdsym.lower import Node, parameter
 from ngdsym.symbols import MEANING
 
 if TYPE_CHECKING:
@@ -109,7 +111,7 @@ class Function:
     def assign(self, node: Node) -> str:
         """Name of `node`, computed in a line of its own if it has none yet."""
         if node not in self.names:
-            text, name, count = self.text(node), node.label, 1
+            text, name, count = self.text(node, WIDTH - len(f"    {node.label} = ")), node.label, 1
             while name in self.names.values():
                 count += 1
                 name = f"{node.label}_{count}"
@@ -122,10 +124,11 @@ class Function:
         self.uses = uses([root], self.names)
         return self.names.get(root) or self.text(root)
 
-    def text(self, node: Node) -> str:
+    def text(self, node: Node, room: int = WIDTH) -> str:
         """Right-hand side for `node`; operands used once are written in place unless that gets too long."""
+        room = min(INLINE, room - len(node.template))
         inline = {arg: self.text(arg) for arg in node.args if arg not in self.names and self.uses[arg] == 1}
-        while sum(map(len, inline.values())) > INLINE:
+        while sum(map(len, inline.values())) > room:
             longest = max(inline, key=lambda arg: len(inline[arg]))
             self.assign(longest)
             del inline[longest]
@@ -133,7 +136,8 @@ class Function:
         return ast.unparse(ast.parse(node.template.format(*operands), mode="eval"))
 
     def source(self) -> str:
-        about = [self.summary, *wrap(self.formula), f"FLOPs: {plain(self.flops)}, per member of the batch."]
+        summary = textwrap.wrap(self.summary, WIDTH - 8)
+        about = [*summary, *wrap(self.formula), f"FLOPs: {plain(self.flops)}, per member of the batch."]
         solves = any("cholesky(" in line for line in self.lines)
         raises = "If a matrix to be inverted is not positive definite." if solves else ""
         return function_source(
@@ -198,6 +202,18 @@ def carried(value: Node) -> list[Node]:
         if node.fast:
             found.update(dict.fromkeys(arg for arg in node.args if not arg.fast))
     return list(found)
+
+
+# --- names ----------------------------------------------------------------------------------------
+
+def check_names(expression: MatrixExpr) -> None:
+    """Raise ValueError unless every symbol can be a parameter of an emitted function."""
+    tree = ast.parse(PRIMITIVES.read_text())
+    taken = {"state", "torch", "Tensor"} | {f.name for f in tree.body if isinstance(f, ast.FunctionDef)}
+    symbols = expression.atoms(MatrixSymbol) | expression.atoms(Symbol)
+    for name in sorted(parameter(symbol) for symbol in symbols):
+        if not name.isidentifier() or iskeyword(name) or name in taken:
+            raise ValueError(f"{name!r} cannot be a parameter of Python code: give that symbol another name")
 
 
 # --- text -----------------------------------------------------------------------------------------

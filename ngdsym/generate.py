@@ -69,11 +69,13 @@ def source() -> str:
 
 
 def entry(variants: list[Rule]) -> str:
-    """Line of the registry for a rule and its undamped limit."""
-    texts = [f'"{rule.name}", {rule.name}_factorise, {rule.name}_apply' for rule in variants]
-    if len(texts) == 1:
-        return f'    "{variants[0].name}": Rule({texts[0]}),\n'
-    return f'    "{variants[0].name}": Rule(\n        {texts[0]},\n        Rule({texts[1]}),\n    ),\n'
+    """Lines of the registry for a rule and its undamped limit."""
+    names = [f'"{rule.name}", {rule.name}_factorise, {rule.name}_apply' for rule in variants]
+    if len(names) == 1:
+        return f'    "{variants[0].name}": Rule({names[0]}),\n'
+    damped, undamped = names
+    lines = [f'"{variants[0].name}": Rule(', f"    {damped},", "    Rule(", f"        {undamped},", "    ),", "),"]
+    return "".join(f"    {line}\n" for line in lines)
 
 
 def write(path: Path = TARGET) -> None:
@@ -81,8 +83,12 @@ def write(path: Path = TARGET) -> None:
     text = source()
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
         file.write(text)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
+    try:
+        os.chmod(file.name, 0o644)
+        os.replace(file.name, path)
+    except OSError:
+        os.unlink(file.name)
+        raise
 
 
 def drift(path: Path = TARGET) -> str:

@@ -7,7 +7,7 @@ from functools import cached_property
 from sympy import Expr, MatrixSymbol, Poly, S, latex
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
-from ngdsym.emit import HEAD, emit_module, emit_rule, emit_update, live_nodes
+from ngdsym.emit import HEAD, check_names, emit_module, emit_rule, emit_update, live_nodes
 from ngdsym.limits import undamp
 from ngdsym.lower import Node, Program, compile_expression
 from ngdsym.properties import Properties, properties
@@ -33,8 +33,10 @@ class Rule:
 
     Raises
     ------
+    TypeError
+        If the expression is not a matrix.
     ValueError
-        If sizes do not fit, the gradient is missing, or the name is not an identifier.
+        If sizes do not fit, the gradient is missing, or a name cannot be one in Python.
 
     Examples
     --------
@@ -58,7 +60,10 @@ class Rule:
             raise ValueError(f"a rule's name is part of function names; {self.name!r} is not an identifier")
         if self.reuse < 1:
             raise ValueError(f"a factorisation is used at least once, but reuse is {self.reuse}")
+        if not isinstance(self.expression, MatrixExpr):
+            raise TypeError(f"a rule is a matrix expression such as Lambda_tilde*G, not {self.expression!r}")
         check_shapes(self.expression)
+        check_names(self.expression)
         if not self.expression.has(self.gradient):
             raise ValueError(f"the rule {self.expression} does not contain its gradient {self.gradient}")
         if self.expression.shape != G.shape:
@@ -124,6 +129,7 @@ class Update:
 
     def __post_init__(self) -> None:
         check_shapes(self.expression)
+        check_names(self.expression)
 
     @cached_property
     def program(self) -> tuple[Program, Node]:

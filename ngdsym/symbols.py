@@ -28,6 +28,12 @@ gamma = Symbol("gamma", positive=True)
 class PSD(MatrixSymbol):
     """Symmetric positive semidefinite symbol; a name ending in `_tilde` prints with a tilde."""
 
+    def __new__(cls, name: str, rows: Expr, columns: Expr) -> PSD:
+        symbol = super().__new__(cls, name, rows, columns)
+        if symbol.shape[0] != symbol.shape[1]:
+            raise ValueError(f"a symmetric matrix is square, but {symbol} is {size(symbol)}")
+        return symbol
+
     def _eval_transpose(self) -> PSD:
         return self
 

@@ -1,0 +1,276 @@
+"""From a formula to torch code: what is written, what is refused, and a rule of one's own."""
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+from sympy import HadamardProduct, Identity, KroneckerProduct, MatrixSymbol, Rational, Symbol, Trace
+from sympy import sin, sqrt
+from torch import Tensor
+
+from ngdsym import Rule, generate
+from ngdsym.__main__ import main
+from ngdsym.rule import Update
+from ngdsym.symbols import PD, PSD, G, L, Lambda, Lambda_tilde, Pinv, Polar, Unvec, k, lam, m, n
+
+half = Rational(1, 2)
+E, X = PD("Lambda_tilde", n, n), PD("Lambda", m, m)
+H, Q = MatrixSymbol("H", n, m), MatrixSymbol("Q", n, n)
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, env=os.environ | environment
+    )
+
+
+@pytest.mark.parametrize("seed", ["0", "1", "2024"])
+def test_output_does_not_depend_on_hash_seeds(seed, tmp_path):
+    path = tmp_path / "rules.py"
+    done = python("-m", "ngdsym", "emit", "--output", str(path), PYTHONHASHSEED=seed)
+    assert done.returncode == 0, done.stderr
+    assert path.read_bytes() == generate.TARGET.read_bytes()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_check_passes_what_was_just_written(tmp_path, capsys):
+    path = tmp_path / "rules.py"
+    assert main(["emit", "--output", str(path)]) == 0
+    assert main(["emit", "--check", "--output", str(path)]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_check_shows_each_changed_byte_and_leaves_it(tmp_path, capsys):
+    path = tmp_path / "rules.py"
+    generate.write(path)
+    changed = path.read_text().replace("return 2 * lam / 3", "return 2 * lam / 4")
+    path.write_text(changed)
+    assert main(["emit", "--check", "--output", str(path)]) == 1
+    out, err = capsys.readouterr()
+    removed, added = ([line for line in out.splitlines()[2:] if line[0] == sign] for sign in "-+")
+    assert len(removed) == len(added) == 1 and "/ 4" in removed[0] and "/ 3" in added[0]
+    assert "run python -m ngdsym emit" in err
+    assert path.read_text() == changed
+
+
+def test_check_of_a_missing_file_fails_and_writes_nothing(tmp_path, capsys):
+    path = tmp_path / "rules.py"
+    assert main(["emit", "--check", "--output", str(path)]) == 1
+    assert "def kronecker_factorise" in capsys.readouterr().out
+    assert not path.exists()
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "rules.py"
+    path.write_text("old")
+
+    def full(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(generate.os, "replace", full)
+    with pytest.raises(OSError, match="disk full"):
+        generate.write(path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_missing_folder_is_an_answer_not_a_traceback(tmp_path, capsys):
+    assert main(["emit", "--output", str(tmp_path / "missing" / "rules.py")]) == 2
+    assert "missing" in capsys.readouterr().err
+
+
+def test_the_module_needs_neither_sympy_nor_ngdsym(tmp_path):
+    generate.write(tmp_path / "rules.py")
+    program = "import sys, rules; print(sorted({'sympy', 'ngdsym', 'ngdnum'} & set(sys.modules)))"
+    done = python("-c", program, PYTHONPATH=str(tmp_path))
+    assert done.stdout == "[]\n", done.stderr
+
+
+def test_every_function_is_typed_documented_and_fits_the_page():
+    text = generate.source()
+    assert max(map(len, text.splitlines())) <= 110
+    for function in ast.walk(ast.parse(text)):
+        if isinstance(function, ast.FunctionDef):
+            assert ast.get_docstring(function), function.name
+            assert function.returns is not None
+            assert all(argument.annotation for argument in function.args.args), function.name
+
+
+# --- a rule of one's own --------------------------------------------------------------------------
+
+def load(source: str) -> SimpleNamespace:
+    """The emitted module, which imports torch only."""
+    lines = [line for line in source.splitlines() if line.startswith(("import ", "from "))]
+    assert lines == ["from __future__ import annotations", "import torch", "from torch import Tensor"]
+    names: dict = {}
+    exec(source, names)
+    return SimpleNamespace(**names)
+
+
+def gaussian(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def covariance(size: int, seed: int, rank: int = 40) -> Tensor:
+    factor = gaussian(3, size, rank, seed=seed)
+    return factor @ factor.mT / rank
+
+
+def power(A: Tensor, exponent: float) -> Tensor:
+    values, vectors = torch.linalg.eigh(A)
+    return vectors @ torch.diag_embed(values**exponent) @ vectors.mT
+
+
+def error(found: Tensor, expected: Tensor) -> float:
+    return float(torch.linalg.matrix_norm(found - expected).max() / torch.linalg.matrix_norm(expected).max())
+
+
+N, M, DAMPING = 5, 7, 0.3
+e, x, g = covariance(N, 1), covariance(M, 2), gaussian(3, N, M)
+one_n, one_m = torch.eye(N, dtype=torch.float64), torch.eye(M, dtype=torch.float64)
+inv = torch.linalg.inv
+GIVEN = {"Lambda_tilde": e, "Lambda": x, "lam": DAMPING, "L": 4, "G": g, "beta": 0.25}
+beta = Symbol("beta", positive=True)
+I_n, I_m = Identity(n), Identity(m)
+
+OWN = {
+    "one-sided root": ((Lambda_tilde + lam * I_n)**-half * G, power(e + DAMPING * one_n, -0.5) @ g),
+    "cube root": (G * (Lambda + lam * I_m)**-Rational(1, 3), g @ power(x + DAMPING * one_m, -1 / 3)),
+    "free exponent": ((Lambda_tilde + lam * I_n)**-beta * G, power(e + DAMPING * one_n, -0.25) @ g),
+    "its own Gram": ((G * G.T + lam * I_n).I * G, inv(g @ g.mT + DAMPING * one_n) @ g),
+    "traces": (
+        G * (Lambda / Trace(Lambda) + lam * I_m).I,
+        g @ inv(x / x.diagonal(dim1=-2, dim2=-1).sum(-1)[:, None, None] + DAMPING * one_m),
+    ),
+    "difference": (G - lam * E.I * G * X.I / L, g - DAMPING * inv(e) @ g @ inv(x) / 4),
+    "squares": (Lambda_tilde**2 * G * Lambda**3, e @ e @ g @ x @ x @ x),
+    "pseudo-inverse": (G * Pinv(Lambda), g @ inv(x)),
+    "stacked": (Unvec(KroneckerProduct(X, E).I, G), inv(e) @ g @ inv(x)),
+    "product inverted": ((E * (Lambda_tilde + I_n)).I * G, inv(e + one_n) @ inv(e) @ g),
+}
+
+
+def run(source: str, given: dict) -> Tensor:
+    module = load(source)
+
+    def call(function, *first):
+        names = function.__code__.co_varnames[len(first):function.__code__.co_argcount]
+        return function(*first, **{name: given[name] for name in names})
+
+    return call(module.apply, given["G"], call(module.factorise))
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_a_rule_of_ones_own_matches_its_formula(name):
+    expression, expected = OWN[name]
+    assert error(run(Rule("mine", expression).emit(), GIVEN), expected) < 1e-12
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_the_code_of_a_wrong_formula_is_noticed(name):
+    """The same rule with a stray Λ̃, and with the gradient's sign turned."""
+    expression, expected = OWN[name]
+    for wrong in (Lambda_tilde * expression, -expression):
+        assert error(run(Rule("mine", wrong).emit(), GIVEN), expected) > 1e-2
+
+
+@pytest.mark.parametrize("reuse", [1, 2, 50])
+def test_reuse_changes_the_code_but_not_the_value(reuse):
+    expression = (Lambda_tilde + lam * I_n).I * G * (Lambda + lam * I_m).I
+    source = Rule("mine", expression, reuse=reuse).emit()
+    assert error(run(source, GIVEN), inv(e + DAMPING * one_n) @ g @ inv(x + DAMPING * one_m)) < 1e-12
+    fast = code(ast.parse(source).body[-1])
+    assert ("solve" in fast) == (reuse == 1)
+
+
+def code(function: ast.FunctionDef) -> str:
+    """The statements of a function, without its docstring."""
+    return "\n".join(map(ast.unparse, function.body[1:]))
+
+
+def test_nothing_is_computed_twice_and_nothing_slow_in_the_fast_part():
+    """A factor that occurs three times is decomposed once, in `factorise`."""
+    root = (Lambda_tilde + lam * I_n)**-half
+    source = Rule("mine", root * Polar(root * G) + root * G).emit()
+    slow, fast = map(code, ast.parse(source).body[-2:])
+    assert slow.count("definite_power(") == 1
+    assert fast.count("definite_power(") == 0
+
+
+def test_products_are_associated_by_cost():
+    """With few columns, U (Uᵀ G) takes fewer operations than (U Uᵀ) G; an n×n factor is applied as it is."""
+    U = MatrixSymbol("U", n, k)
+    assert "U @ (U_t @ G)" in code(ast.parse(Rule("mine", U * U.T * G).emit()).body[-1])
+    square = Rule("mine", Q * Q.T * G, reuse=9).emit()
+    assert code(ast.parse(square).body[-1]).endswith("product @ G") and "Q @ Q.mT" in square
+
+
+def test_docstring_is_the_formula():
+    source = Rule("mine", G * (Lambda + sqrt(lam) * I_m).I, "half of it", "Eq. 20").emit()
+    doc = ast.get_docstring(ast.parse(source).body[-1])
+    assert "half of it (Eq. 20)" in doc
+    assert r"\Delta W = G \left(\sqrt{\lambda} \mathbb{I} + \Lambda\right)^{-1}" in doc
+
+
+def test_an_update_of_low_rank_is_woodburys():
+    K, rows = PD("K", m, m), MatrixSymbol("X", k, m)
+    module = load(Update("follow", (K.I + rows.T * rows).I, "inverse of K⁻¹ + XᵀX").emit())
+    seen = gaussian(2, M, seed=9)
+    assert error(module.update(x, seen), inv(inv(x) + seen.mT @ seen)) < 1e-12
+
+
+# --- refusals -------------------------------------------------------------------------------------
+
+REFUSED = {
+    "semidefinite inverse": (
+        lambda: Lambda_tilde.I * G, ValueError,
+        r"Lambda_tilde is only semidefinite.*add damping, as in \(Lambda_tilde \+ lam\*Identity\(n\)\), "
+        r"or take the pseudo-inverse Pinv\(Lambda_tilde\)",
+    ),
+    "semidefinite root": (lambda: G * Lambda**-half, ValueError, r"only semidefinite.*\*\*\(-1/2\)"),
+    "difference": (lambda: (E - I_n).I * G, ValueError, "not known to be invertible: declare it with PD"),
+    "general inverse": (lambda: Q.I * G, ValueError, "Q is not known to be invertible: declare it with PD"),
+    "general root": (lambda: Q**half * G, ValueError, "symmetric positive semidefinite.*PSD or PD"),
+    "product": (lambda: Lambda * G, ValueError, r"cannot multiply Lambda \(m×m\) by G \(n×m\): m columns"),
+    "sum": (lambda: G + Lambda, ValueError, r"cannot add .*Lambda \(m×m\).*: sizes differ"),
+    "shape of the update": (lambda: G.T, ValueError, "the rule is m×n, but the weights it updates are n×m"),
+    "no gradient": (lambda: Lambda_tilde * H, ValueError, "does not contain its gradient G"),
+    "text": (lambda: "G", TypeError, r"matrix expression such as Lambda_tilde\*G, not 'G'"),
+    "scalar": (lambda: lam, TypeError, "a rule is a matrix expression"),
+    "entrywise product": (lambda: HadamardProduct(G, H), TypeError, "use sums, products, powers, Pinv"),
+    "function": (lambda: sin(lam) * G, TypeError, r"cannot lower the scalar sin\(lambda\)"),
+    "not square": (lambda: G * PSD("S", m, n) * G, ValueError, "symmetric matrix is square, but S is m×n"),
+    "keyword": (lambda: MatrixSymbol("class", n, n) * G, ValueError, "'class' cannot be a parameter"),
+    "taken name": (lambda: MatrixSymbol("state", n, n) * G, ValueError, "'state' cannot be a parameter"),
+    "no Kronecker product": (lambda: Unvec(PD("F", n * m, n * m).I, G), ValueError, "not made of Kronecker"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_computed_is_refused_with_the_remedy(name):
+    make, kind, message = REFUSED[name]
+    with pytest.raises(kind, match=message):
+        Rule("mine", make()).emit()
+
+
+def test_remedies_in_messages_work():
+    for remedy in ((Lambda_tilde + lam * I_n).I * G, Pinv(Lambda_tilde) * G):
+        assert error(run(Rule("mine", remedy).emit(), GIVEN | {"lam": 0.0}), inv(e) @ g) < 1e-12
+
+
+@pytest.mark.parametrize("name", ["my rule", "2nd", ""])
+def test_names_are_identifiers(name):
+    with pytest.raises(ValueError, match="is not an identifier"):
+        Rule(name, G)
+
+
+def test_reuse_is_counted():
+    with pytest.raises(ValueError, match="at least once, but reuse is 0"):
+        Rule("mine", G, reuse=0)
