@@ -16,6 +16,7 @@ import numpy as np
 from sympy import Add, Expr, Integer, Matrix, MatrixBase, Mul, Rational, Symbol, sympify
 
 from ngdsym.fields import RationalFunction
+from ngdsym.substitution import SubstitutedAtOnce
 
 Exact = np.ndarray  # object array of RationalFunction or flint.fmpq
 Coefficients = dict[tuple[int, ...], RationalFunction]
@@ -89,7 +90,7 @@ class Field:
 
     def to_Matrix(self, exact: Exact) -> Matrix:
         """SymPy matrix with every entry in lowest terms and factored."""
-        return Matrix(*exact.shape, [self._expression(value) for value in exact.flat])
+        return SubstitutedAtOnce(*exact.shape, [self._expression(value) for value in exact.flat])
 
     def _expression(self, value: object) -> Expr:
         if isinstance(value, flint.fmpq):

@@ -12,6 +12,7 @@ from sympy import kronecker_product as kron
 from ngdsym.explicit import Exact, Field, identical, object_array, unvec
 from ngdsym.formulas import Formulas
 from ngdsym.rational_points import random_values
+from ngdsym.substitution import SubstitutedAtOnce
 
 KINDS = ("paper", "exact")
 
@@ -19,8 +20,8 @@ KINDS = ("paper", "exact")
 class LinearNetwork:
     """`y = W_L ⋯ W_1 x + ε`, ε Gaussian with covariance Σ̃, with explicit matrices of plain symbols.
 
-    Numbers may be substituted for the symbols in every matrix a method returns, by `.subs` or, a hundred
-    times faster where entries are long, by `.xreplace` with SymPy numbers. Layers are counted 1 … L.
+    Numbers may be substituted for the symbols in every matrix a method returns, by `.subs` with a
+    dictionary. Layers are counted 1 … L.
     Inverses and flows are those of generic weights: at weights of lower rank denominators vanish.
 
     Parameters
@@ -209,7 +210,7 @@ class LinearNetwork:
 
     def metric(self) -> Matrix:
         """`H = Σ ⊗ Σ̃⁻¹`, the Fisher information of the map W."""
-        return kron(self.input_covariance, self.field.to_Matrix(self.formulas.precision))
+        return SubstitutedAtOnce(kron(self.input_covariance, self.field.to_Matrix(self.formulas.precision)))
 
     def input_factor(self, i: int) -> Matrix:
         """`Λ_{i-1} = ⟨x_{i-1} x_{i-1}ᵀ⟩ = B_i Σ B_iᵀ`, `n_{i-1} × n_{i-1}` (Eq. 15)."""
@@ -226,8 +227,8 @@ class LinearNetwork:
         self._check_layer(i)
         self._check_layer(j)
         to_Matrix = self.field.to_Matrix
-        return kron(to_Matrix(self.formulas.forward_covariance(i, j)),
-                    to_Matrix(self.formulas.backward_covariance(i, j)))
+        return SubstitutedAtOnce(kron(to_Matrix(self.formulas.forward_covariance(i, j)),
+                                      to_Matrix(self.formulas.backward_covariance(i, j))))
 
     # Natural gradient
 
@@ -250,11 +251,11 @@ class LinearNetwork:
         _check_kind(kind)
         f, to_Matrix, layers = self.formulas, self.field.to_Matrix, range(1, self.L + 1)
         if kind == "paper":
-            return Matrix.vstack(*[Matrix.hstack(*[kron(*map(to_Matrix, f.paper_block(i, j))) / self.L ** 2
-                                                   for j in layers]) for i in layers])
+            rows = [Matrix.hstack(*[kron(*map(to_Matrix, f.paper_block(i, j))) for j in layers]) for i in layers]
+            return SubstitutedAtOnce(Matrix.vstack(*rows) / self.L ** 2)
         terms = [[_rational(s.weight) * kron(to_Matrix(s.D.T), to_Matrix(s.E)) for s in f.exact_shares(i)]
                  for i in layers]
-        return diag(*[sum(parts[1:], parts[0]) for parts in terms])
+        return SubstitutedAtOnce(diag(*[sum(parts[1:], parts[0]) for parts in terms]))
 
     def is_generalized_inverse(self, X: MatrixBase, proof: bool = False) -> bool:
         """Decide `F X F = F` in exact arithmetic.

@@ -230,3 +230,15 @@ def test_bad_kinds_and_layers_are_refused():
                 call(layer)
     with pytest.raises(ValueError, match="layers are counted"):
         net.fisher_block(1, 3)
+
+
+def test_substituting_at_once_is_sympys_substitution():
+    net = LinearNetwork((1, 2, 1))
+    update = net.natural_gradient("exact")[0]
+    values = {s: k + 2 for k, s in enumerate(sorted(update.free_symbols, key=str))}
+    one_by_one = Matrix(update)
+    for symbol, value in values.items():
+        one_by_one = one_by_one.subs(symbol, value)
+    assert update.subs(values) == one_by_one and not one_by_one.free_symbols
+    w, v = net.weights[0]
+    assert net.fisher().subs({w: v, v: w}) == Matrix(net.fisher()).subs({w: v, v: w})
