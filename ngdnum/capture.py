@@ -66,8 +66,13 @@ class Record:
         self.chained = True
         self.arguments: tuple = ()
         self.keywords: dict[str, Any] = {}
-        self.end: tuple[int, int] | None = None
+        self.end: tuple[weakref.ref, int] | None = None
         self.used = False
+
+    def ends_in(self, tensor: Tensor) -> bool:
+        """Whether `tensor` is the output of the last layer so far, unchanged."""
+        last, version = self.end
+        return last() is tensor and tensor._version == version
 
     def errors(self, directions: Tensor) -> dict[int, Tensor]:
         """Back-propagate `directions` `[R, M, n_L]` at the model's output to the output of every layer.
@@ -164,8 +169,8 @@ class Capture:
             raise ValueError(f"empty batch: layer {layer.name!r} got an input of shape {tuple(x.shape)}")
         if k in record.edges:
             raise ValueError(f"layer {layer.name!r} is used twice in one forward pass: not supported")
-        record.chained &= not record.edges or record.end == _identity(x)
-        record.end = _identity(output)
+        record.chained &= not record.edges or record.ends_in(x)
+        record.end = weakref.ref(output), output._version
         record.inputs[k] = x.detach()
         record.edges[k] = get_gradient_edge(output)
 
@@ -176,7 +181,7 @@ class Capture:
         if not isinstance(output, Tensor) or output.ndim != 2:
             got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
             raise ValueError(f"the model's output must be a tensor [M, n_L], one row per example; got {got}")
-        record.chained &= record.end == _identity(output)
+        record.chained &= record.ends_in(output)
         if self._on_backward() is None:
             record.output = get_gradient_edge(output)
             return None
@@ -220,11 +225,6 @@ class _Hook:
 
     def __reduce__(self) -> tuple:
         return _Hook, ()
-
-
-def _identity(tensor: Tensor) -> tuple[int, int]:
-    """Equal for two tensors of one forward pass that hold the same values in the same memory."""
-    return tensor.data_ptr(), tensor._version
 
 
 def _remove(handles: list) -> None:

@@ -9,7 +9,17 @@ import torch
 from test_factors import batch, network
 from torch import Tensor, nn
 
-from ngdnum import NGD, Categorical, Gaussian, LevenbergMarquardt, Likelihood, kronecker_factors
+from ngdnum import (
+    NGD,
+    Categorical,
+    Decay,
+    Gaussian,
+    LevenbergMarquardt,
+    Likelihood,
+    OutputNormalised,
+    Refresh,
+    kronecker_factors,
+)
 from ngdnum.capture import trainable_layers
 from ngdnum.stack import stacks
 
@@ -279,3 +289,60 @@ def test_large_numbers_are_finite() -> None:
     matrices[4, 4] = torch.inf
     with pytest.raises(ValueError, match="it of layer '0'"):
         stack.check_finite("it", matrices, "")
+
+
+class Reused(nn.Module):
+    """Its output may lie where its input lay."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = -x
+        return x.sin()
+
+
+class Skip(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(x + self.first(x))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        network([4, 4, 4]),
+        network([4, 4, 4], activation=lambda: nn.ReLU(inplace=True)),
+        nn.Sequential(nn.Linear(4, 4), nn.Tanh()),
+        nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=True)),
+        Skip(),
+        network([4, 4, 4], activation=Reused),
+    ],
+    ids=["tanh", "relu in place", "at the end", "in place at the end", "skip", "memory used again"],
+)
+def test_the_exact_rule_refuses_what_is_no_linear_chain(model: nn.Module) -> None:
+    model, x = model.double(), batch(30, 4)
+    opt = NGD(model, Gaussian(), rule="exact", samples=None)
+    Gaussian()(model(x), x).backward()
+    expect(ValueError, "needs a chain of nn.Linear layers", model, opt.step)
+
+
+@pytest.mark.parametrize(
+    ("build", "error", "message"),
+    [
+        (lambda: Refresh(factors=0), ValueError, "factors must be a positive number of steps; got 0"),
+        (lambda: Refresh(inverses=1.5), ValueError, "inverses must be"),
+        (lambda: Refresh(decay=1.0), ValueError, "decay must be"),
+        (lambda: OutputNormalised(momentum=1.0), ValueError, "momentum must be"),
+        (lambda: OutputNormalised(rows=0), ValueError, "rows must be"),
+        (lambda: Decay(0.1, steps=0.0), ValueError, "steps must be"),
+        (lambda: Decay(-0.1, steps=1.0), ValueError, "damping must be"),
+        (lambda: NGD(network([4, 3]), Gaussian(), refresh=8), TypeError, "refresh must be a Refresh"),
+        (lambda: NGD(network([4, 3]), Gaussian(), control="plain"), TypeError, "control must be Plain"),
+        (lambda: NGD.fast(network([4, 3]), TwoMethods()), ValueError, "TwoMethods must implement fisher_root"),
+        (lambda: NGD.fast(network([4, 3]), Gaussian(), speed=2), TypeError, "speed"),
+    ],
+)
+def test_parts_are_refused_with_the_reason(build: object, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        build()

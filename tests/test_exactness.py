@@ -19,7 +19,7 @@ COVARIANCE = torch.tensor([[1.0, 0.3, 0.1], [0.3, 0.5, 0.0], [0.1, 0.0, 2.0]], d
 
 
 def changes_of_the_map(
-    sizes: list[int], likelihood: Gaussian, bias: bool, seed: int, damping: float = 0.0
+    sizes: list[int], likelihood: Gaussian, bias: bool, seed: int, damping: float = 0.0, rule: str = "kronecker"
 ) -> tuple[Tensor, Tensor]:
     """First-order change of the outputs at n_0 + 1 affinely independent inputs: by NGD, and by −F⁺∇."""
     model = network(sizes, bias, nn.Identity, seed)
@@ -37,7 +37,7 @@ def changes_of_the_map(
     pieces = dense.split([before[name].numel() for name in names])
     dense = {name: piece.view_as(before[name]) for name, piece in zip(names, pieces)}
 
-    opt = NGD(model, likelihood, damping=damping, samples=None)
+    opt = NGD(model, likelihood, rule=rule, damping=damping, samples=None)
     likelihood(model(x), y).backward()
     opt.step()
     ours = {name: p.detach() - before[name] for name, p in model.named_parameters()}
@@ -72,6 +72,15 @@ def test_narrow_linear_networks_do_not(sizes: list[int]) -> None:
     assert relative_difference(changes_of_the_map(sizes, Gaussian(), bias=False, seed=0)) > 0.01
 
 
+@pytest.mark.parametrize("likelihood", [Gaussian(), Gaussian(COVARIANCE)], ids=repr)
+@pytest.mark.parametrize("sizes", [[3, 3], [4, 2, 3], [2, 4, 3], [5, 3, 2, 3], [5, 3, 4, 2, 4, 3], [6, 1, 3]], ids=str)
+@pytest.mark.parametrize("bias", [False, True])
+def test_the_exact_rule_takes_the_natural_gradient_step_on_any_linear_network(
+    sizes: list[int], likelihood: Gaussian, bias: bool
+) -> None:
+    assert relative_difference(changes_of_the_map(sizes, likelihood, bias, seed=1, rule="exact")) < 1e-7
+
+
 def test_damping_makes_the_step_inexact() -> None:
     pair = changes_of_the_map([3, 3, 3], Gaussian(), bias=False, seed=0, damping=0.1)
     assert relative_difference(pair) > 0.01
@@ -96,3 +105,25 @@ def test_more_training_targets_noise_changes_the_gradient_only() -> None:
     Gaussian()(output, output.detach()).backward()
     opt.step()
     torch.testing.assert_close([p.detach() for p in model.parameters()], before)
+
+
+def test_the_exact_rule_follows_the_order_of_the_forward_pass() -> None:
+    """Layers registered in another order, and an nn.Identity between them."""
+
+    class Reversed(nn.Module):
+        def __init__(self, source: nn.Sequential) -> None:
+            super().__init__()
+            self.last, self.first, self.between = source[2], source[0], nn.Identity()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(self.between(self.first(x)))
+
+    x, y, results = batch(40, 4), batch(40, 4, seed=2), []
+    for wrap in (lambda source: source, Reversed):
+        source = network([4, 2, 4], activation=nn.Identity)
+        model = wrap(source)
+        opt = NGD(model, Gaussian(), rule="exact", damping=0.0, samples=None)
+        Gaussian()(model(x), y).backward()
+        opt.step()
+        results.append([p.detach() for p in source.parameters()])
+    torch.testing.assert_close(*results)
