@@ -1,0 +1,93 @@
+"""Section 2: a bias is the last column of W_i when the activations end with a one (homogeneous coordinates).
+
+`J` embeds R^m in R^{m+1} and `u` is the added axis, so the activation is J x + u and the weights are W Jᵀ + b uᵀ.
+`mu` is ⟨x⟩, `S` the covariance ⟨x xᵀ⟩ − ⟨x⟩⟨x⟩ᵀ, `g` = ⟨e⟩ the negative gradient of the bias.
+"""
+from __future__ import annotations
+
+from typing import Mapping
+
+from sympy import Identity, Inverse, MatrixSymbol, ZeroMatrix
+
+from ngdsym import fields
+from ngdsym.instance import Draw
+from ngdsym.symbols import PD
+from ngdsym.theorem import Theorem, eq
+from ngdsym.theorems.notation import E, G, m, n, size
+
+h = size("+", "m")
+J, u, mu, g = MatrixSymbol("J", h, m), MatrixSymbol("u", h, 1), MatrixSymbol("mu", m, 1), MatrixSymbol("g", n, 1)
+S, C_h = PD("S", m, m), PD("Lambda_h", h, h)
+G_h, W, b, x = MatrixSymbol("G_h", n, h), MatrixSymbol("W", n, m), MatrixSymbol("b", n, 1), MatrixSymbol("x", m, 1)
+AXES = (eq(J.T * J, Identity(m)), eq(J.T * u, ZeroMatrix(m, 1)), eq(u.T * u, Identity(1)),
+        eq(J * J.T + u * u.T, Identity(h)))
+FACTOR = eq(C_h, J * (S + mu * mu.T) * J.T + J * mu * u.T + u * mu.T * J.T + u * u.T)
+
+
+def axes(draw: Draw) -> Mapping[MatrixSymbol, object]:
+    """J and u for two inputs."""
+    identity = fields.identity(3) if not isinstance(draw(), float) else fields.identity(3).astype(float)
+    return {J: identity[:, :2], u: identity[:, 2:]}
+
+
+COORDINATES = Theorem(
+    name="homogeneous-coordinates",
+    title="W x + b is linear in the activation with a one appended",
+    equations=("1",),
+    assumes=AXES,
+    claims=(eq((W * J.T + b * u.T) * (J * x + u), W * x + b),),
+    wrong=(eq((W * J.T + b * u.T) * (J * x + u), W * x - b), eq((W * J.T + b * u.T) * (J * x - u), W * x + b),
+           eq((W * J.T + b * u.T) * (J * x), W * x + b)),
+    values=axes,
+)
+
+INVERSE = (J * Inverse(S) * J.T - J * Inverse(S) * mu * u.T - u * mu.T * Inverse(S) * J.T
+           + u * (Identity(1) + mu.T * Inverse(S) * mu) * u.T)
+FACTOR_INVERSE = Theorem(
+    name="bias-factor-inverse",
+    title="The inverse factor of [x; 1] contains the inverse covariance of x, free of its mean",
+    equations=("1", "15"),
+    given="Λ_h = ⟨[x; 1][x; 1]ᵀ⟩.",
+    assumes=(*AXES, FACTOR),
+    claims=(eq(Inverse(C_h), INVERSE), eq(J.T * Inverse(C_h) * J, Inverse(S))),
+    wrong=(eq(Inverse(C_h), J * Inverse(S) * J.T + u * u.T), eq(J.T * Inverse(C_h) * J, Inverse(S + mu * mu.T)),
+           eq(Inverse(C_h), INVERSE - 2 * u * u.T), eq(J.T * Inverse(C_h) * u, Inverse(S) * mu)),
+    values=axes,
+)
+
+STEP = Inverse(E) * G_h * Inverse(C_h)
+UPDATE = Theorem(
+    name="bias-update",
+    title="Weights learn from the gradient at centred inputs; the bias takes back what they do to the mean",
+    equations=("1", "10"),
+    given="[G g] is the negative gradient of weights and bias: dW = Λ̃⁻¹ (G − g μᵀ) S⁻¹, db = Λ̃⁻¹ g − dW μ.",
+    assumes=(*AXES, FACTOR, eq(G_h, G * J.T + g * u.T)),
+    claims=(eq(STEP * J, Inverse(E) * (G - g * mu.T) * Inverse(S)), eq(STEP * u, Inverse(E) * g - STEP * J * mu)),
+    wrong=(eq(STEP * J, Inverse(E) * (G + g * mu.T) * Inverse(S)), eq(STEP * J, Inverse(E) * G * Inverse(S)),
+           eq(STEP * u, Inverse(E) * g), eq(STEP * u, Inverse(E) * g + STEP * J * mu)),
+    values=axes,
+)
+
+CENTRED = Theorem(
+    name="bias-decouples",
+    title="If ⟨x⟩ = 0, weights and bias decouple: dW = Λ̃⁻¹ G S⁻¹, db = Λ̃⁻¹ g",
+    equations=("1", "9", "10"),
+    assumes=(*AXES, FACTOR, eq(G_h, G * J.T + g * u.T), eq(mu, ZeroMatrix(m, 1))),
+    claims=(eq(STEP * J, Inverse(E) * G * Inverse(S)), eq(STEP * u, Inverse(E) * g)),
+    wrong=(eq(STEP * J, -Inverse(E) * G * Inverse(S)), eq(STEP * u, E * g), eq(STEP * u, 2 * Inverse(E) * g)),
+    values=axes,
+)
+
+COUPLED = Theorem(
+    name="bias-decouples-only-if-centred",
+    title="They decouple only if ⟨x⟩ = 0",
+    equations=("9",),
+    given="Nothing of Λ_h⁻¹ lies between the inputs and the added one.",
+    assumes=(*AXES, FACTOR, eq(J.T * Inverse(C_h) * u, ZeroMatrix(m, 1))),
+    claims=(eq(mu, ZeroMatrix(m, 1)),),
+    wrong=(eq(J.T * C_h * J, Identity(m)), eq(J.T * C_h * u, S * x), eq(u.T * C_h * u, 2 * u.T * u)),
+    recipes={mu: ZeroMatrix(m, 1)},
+    values=axes,
+)
+
+THEOREMS = (COORDINATES, FACTOR_INVERSE, UPDATE, CENTRED, COUPLED)

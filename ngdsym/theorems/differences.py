@@ -1,0 +1,41 @@
+"""Derivatives by evaluation: exact for polynomials, to rounding for analytic functions."""
+from __future__ import annotations
+
+from math import factorial
+from typing import Callable
+
+import flint
+import numpy as np
+
+Curve = Callable[[object], object]
+REACH = 4
+WEIGHTS = {k: flint.fmpq((-1)**(k + 1) * factorial(REACH)**2, k * factorial(REACH - k) * factorial(REACH + k))
+           for k in range(1, REACH + 1)}
+
+
+def slope(curve: Curve) -> object:
+    """Derivative at 0 of a polynomial of degree ≤ 8, exactly, from its values at −4 … 4.
+
+    Examples
+    --------
+    >>> slope(lambda t: 3 * t + t**7)
+    3
+    """
+    return sum(weight * (curve(k) - curve(-k)) for k, weight in WEIGHTS.items())
+
+
+def complex_slope(curve: Curve) -> object:
+    """Derivative at 0 of an analytic function that is real on the real line, to rounding (Squire & Trapp 1998)."""
+    step = 1e-30
+    return np.imag(curve(1j * step)) / step
+
+
+def curvature(curve: Curve) -> object:
+    """Second derivative at 0 of a polynomial of degree ≤ 5, exactly.
+
+    Examples
+    --------
+    >>> curvature(lambda t: t + 3 * t**2 + t**4)
+    6
+    """
+    return flint.fmpq(1, 12) * (16 * (curve(1) + curve(-1)) - (curve(2) + curve(-2)) - 30 * curve(0))
