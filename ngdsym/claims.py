@@ -31,12 +31,14 @@ class Counterexample:
     ----------
     claim : str
         What does not hold.
-    rule : Rule
-        Of which it does not hold.
     network : LinearInstance
         Its weights and covariances.
     sides : callable
-        Both sides of the claim, from the updates of the rule and the network.
+        Both sides of the claim, from the updates of a rule and the network.
+    step : callable
+        The updates of the rule, by NumPy from its formula.
+    emitted : callable
+        Makes the updates of the rule by its emitted code.
 
     Examples
     --------
@@ -47,14 +49,22 @@ class Counterexample:
     """
 
     claim: str
-    rule: Rule = field(repr=False)
     network: LinearInstance = field(repr=False)
     sides: Sides = field(repr=False)
+    step: Step = field(repr=False)
+    emitted: Callable[[], Step] = field(repr=False)
+
+    @classmethod
+    def to(cls, claim: str, rule: Rule, network: LinearInstance, sides: Sides) -> Counterexample:
+        """Candidate for a counterexample to a claim about `rule`."""
+        def step(network: LinearInstance, i: int) -> np.ndarray:
+            return network.update(rule.expression, i, DAMPING)
+
+        return cls(claim, network, sides, step, lambda: emitted_step(rule))
 
     @cached_property
     def _values(self) -> tuple[np.ndarray, np.ndarray]:
-        expression = self.rule.expression
-        return self.sides(lambda network, i: network.update(expression, i, DAMPING), self.network)
+        return self.sides(self.step, self.network)
 
     @property
     def found(self) -> np.ndarray:
@@ -73,7 +83,7 @@ class Counterexample:
 
     def check(self) -> bool:
         """Whether the claim fails for the emitted torch code too, which shares nothing with `found`."""
-        return relative(*self.sides(emitted_step(self.rule), self.network)) > DISTINCT
+        return relative(*self.sides(self.emitted(), self.network)) > DISTINCT
 
     def __str__(self) -> str:
         return f"sizes {self.network.sizes}: off by {self.distance:.2g}"

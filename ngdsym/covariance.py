@@ -8,6 +8,7 @@ types, and the Q of one root may cancel against that of its neighbour across a p
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Mapping
 
 from sympy import Add, Expr, Identity, MatAdd, MatMul, MatPow, MatrixSymbol, Mul, Pow, Rational, S, Symbol
 from sympy import Trace, Transpose, symbols
@@ -186,7 +187,7 @@ DEGREES = {
 """Under W → τ W ρ⁻¹ and loss → γ·loss each matrix is multiplied by τ^t ρ^r γ^c; here are the exponents."""
 
 
-def degree(expression: Expr, *scales: Symbol) -> Expr:
+def degree(expression: Expr, *scales: Symbol, known: Mapping[str, Expr] = DEGREES) -> Expr:
     """Exponents, linear in `scales`, with which an expression is multiplied.
 
     Parameters
@@ -195,6 +196,8 @@ def degree(expression: Expr, *scales: Symbol) -> Expr:
         A matrix or scalar expression.
     scales : Symbol
         Those of t, r, c whose quantities τ, ρ, γ change.
+    known : mapping of str to Expr
+        Exponents of the matrices by name.
 
     Raises
     ------
@@ -211,22 +214,22 @@ def degree(expression: Expr, *scales: Symbol) -> Expr:
     c
     """
     if isinstance(expression, MatrixSymbol):
-        if expression.name not in DEGREES:
+        if expression.name not in known:
             raise NotCovariant(f"it is not known how {expression} changes")
-        exponents = DEGREES[expression.name]
+        exponents = known[expression.name]
         return sum((exponents.coeff(scale) * scale for scale in scales), S.Zero)
     if isinstance(expression, (Identity, Symbol, Polar)) or expression.is_number:
         return S.Zero
     if isinstance(expression, (Trace, Transpose)):
-        return degree(expression.arg, *scales)
+        return degree(expression.arg, *scales, known=known)
     if isinstance(expression, Pinv):
-        return -degree(expression.arg, *scales)
+        return -degree(expression.arg, *scales, known=known)
     if isinstance(expression, (MatPow, Pow)):
-        return (expression.exp * degree(expression.base, *scales)).expand()
+        return (expression.exp * degree(expression.base, *scales, known=known)).expand()
     if isinstance(expression, (MatMul, Mul)):
-        return Add(*(degree(factor, *scales) for factor in expression.args)).expand()
+        return Add(*(degree(factor, *scales, known=known) for factor in expression.args)).expand()
     if isinstance(expression, (MatAdd, Add)):
-        degrees = {degree(term, *scales) for term in expression.args}
+        degrees = {degree(term, *scales, known=known) for term in expression.args}
         if len(degrees) > 1:
             raise NotCovariant(f"the terms of {expression} scale differently")
         return degrees.pop()

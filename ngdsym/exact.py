@@ -18,6 +18,11 @@ from ngdsym.emit import emit_update
 from ngdsym.rule import Update
 from ngdsym.symbols import PSD, k, n
 
+IMPORTS = """
+
+from itertools import accumulate
+from typing import Sequence"""
+
 V, P = MatrixSymbol("V", n, k), PSD("P", k, k)
 
 brought = Update("brought_inverse", V * P * V.T, "inverse of the factor of one layer, brought to another")

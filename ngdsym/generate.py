@@ -74,8 +74,8 @@ def entry(variants: list[Rule]) -> str:
     if len(names) == 1:
         return f'    "{variants[0].name}": Rule({names[0]}),\n'
     damped, undamped = names
-    lines = [f'"{variants[0].name}": Rule(', f"    {damped},", "    Rule(", f"        {undamped},", "    ),", "),"]
-    return "".join(f"    {line}\n" for line in lines)
+    lines = [f'    "{variants[0].name}": Rule(', f"    {damped},", "    Rule(", f"        {undamped},", "    ),"]
+    return "\n    ".join(lines) + "\n    ),\n"
 
 
 def write(path: Path = TARGET) -> None:

@@ -20,9 +20,11 @@ from ngdsym.symbols import PD, G, L, Pinv, lam, m, n, n_0, n_L
 from ngdsym.table import Table
 
 if TYPE_CHECKING:
+    from ngdsym.network_rule import ExactRule
     from ngdsym.rule import Rule
 
 SQUARE, WIDE, BOTTLENECK = (3, 3, 3, 3), (2, 4, 5, 2), (4, 2, 4)
+GROUPS = "general linear", "orthogonal", "scalar"
 SEEDS = range(3)
 
 
@@ -102,16 +104,15 @@ def properties(rule: Rule) -> Properties:
     factorise, apply = rule.flops()
     return Properties(
         rule.name, exact_wide(rule), exact_any(rule),
-        covariant(rule, "general linear"), covariant(rule, "orthogonal"), covariant(rule, "scalar"),
-        loss_degree(rule), overdamped(rule),
+        *(covariant(rule, group) for group in GROUPS), loss_degree(rule), overdamped(rule),
         Finding("FLOPs of factorise", factorise, "count of operations"),
         Finding("FLOPs of apply", apply, "count of operations"),
     )
 
 
-def compare(rules: Iterable[Rule]) -> Table:
+def compare(rules: Iterable[Rule | ExactRule]) -> Table:
     """The answers about many rules, a rule in each row."""
-    found = [properties(rule) for rule in rules]
+    found = [rule.properties() for rule in rules]
     return Table(
         ["rule", *(finding.question for finding in found[0].findings)],
         [[each.name, *(finding.shown for finding in each.findings)] for each in found],
@@ -143,7 +144,7 @@ def exact_any(rule: Rule) -> Finding:
 def not_natural(rule: Rule, sizes: tuple[int, ...], seed: int) -> Counterexample:
     """Change of the map against the nearest multiple of its natural change."""
     claim = "the update is a multiple of the natural gradient"
-    return Counterexample(claim, rule, LinearInstance.random(sizes, seed), natural)
+    return Counterexample.to(claim, rule, LinearInstance.random(sizes, seed), natural)
 
 
 def end_to_end(expression: MatrixExpr) -> tuple[Expr, MatrixExpr]:
@@ -204,15 +205,22 @@ def covariant(rule: Rule, group: str) -> Finding:
 def not_covariant(rule: Rule, group: str, seed: int) -> Counterexample:
     """Update of a middle layer after a change of basis against the changed update."""
     sizes = WIDE if rule.expression.has(Pinv) else SQUARE
+    sides = following(random_bases(sizes, group, seed))
+    return Counterexample.to(
+        f"ΔW follows {group} changes of basis", rule, LinearInstance.random(sizes, seed), sides
+    )
+
+
+def random_bases(sizes: tuple[int, ...], group: str, seed: int) -> list[np.ndarray]:
+    """Random changes of basis T_0 … T_L in `group`, trivial at input and output."""
     draw = np.random.default_rng(seed + 100)
     bases = [np.eye(size) for size in sizes]
-    for layer in (1, 2):
-        base = draw.standard_normal((sizes[layer], sizes[layer]))
+    for layer, size in enumerate(sizes[1:-1], 1):
+        base = draw.standard_normal((size, size))
         if group == "scalar":
-            base = np.exp(draw.standard_normal()) * np.eye(sizes[layer])
+            base = np.exp(draw.standard_normal()) * np.eye(size)
         bases[layer] = np.linalg.qr(base)[0] if group == "orthogonal" else base
-    claim = f"ΔW follows {group} changes of basis"
-    return Counterexample(claim, rule, LinearInstance.random(sizes, seed), following(bases))
+    return bases
 
 
 def loss_degree(rule: Rule) -> Finding:
@@ -223,7 +231,7 @@ def loss_degree(rule: Rule) -> Finding:
     except NotCovariant as reason:
         claim = "ΔW is homogeneous in the loss"
         networks = [LinearInstance.random(SQUARE, seed) for seed in SEEDS]
-        tried = [Counterexample(claim, rule, network, homogeneous) for network in networks]
+        tried = [Counterexample.to(claim, rule, network, homogeneous) for network in networks]
         return refuted(question, str(reason), tried)
 
 

@@ -8,9 +8,10 @@ from sympy import Identity, MatrixSymbol, Rational, Symbol, expand, sqrt
 from torch.utils.flop_counter import FlopCounterMode
 
 from ngdnum import rules
-from ngdsym import Rule
+from ngdsym import Rule, network_rule
 from ngdsym.claims import Counterexample, emitted_step, following, homogeneous, natural, relative
 from ngdsym.evaluate import LinearInstance, evaluate
+from ngdsym.network_rule import exact
 from ngdsym.properties import BOTTLENECK, SQUARE, WIDE, compare
 from ngdsym.symbols import PD, PSD, G, L, Lambda, Lambda_tilde, Pinv, Polar, lam, m, n, n_0, n_L
 from ngdsym.zoo import ZOO
@@ -174,7 +175,7 @@ def test_wrong_variants_of_the_natural_gradient(expression, wide):
     ],
 )
 def test_a_false_counterexample_is_refused(rule, sides, sizes):
-    forged = Counterexample("something true", RULES[rule], LinearInstance.random(sizes, 1), sides)
+    forged = Counterexample.to("something true", RULES[rule], LinearInstance.random(sizes, 1), sides)
     assert not forged.check()
 
 
@@ -186,6 +187,39 @@ def test_square_roots_cancel_across_a_polar_factor():
     assert without.properties().general_linear.answer is False
     network, bases = LinearInstance.random(SQUARE, 2), random_bases(SQUARE, "general_linear")
     assert relative(*following(bases)(emitted_step(definite), network)) < 1e-8
+
+
+# --- the exact rule -------------------------------------------------------------------------------
+
+def test_the_exact_rule_is_exact_for_any_widths_and_says_by_which_theorems():
+    found = exact.properties()
+    assert found.exact_wide.answer is found.exact_any.answer is True
+    assert "exact-rule-shares" in found.exact_any.why
+    answers = found.general_linear.answer, found.orthogonal.answer, found.scalar.answer
+    assert answers == (False, True, True) and found.loss_degree.answer == 0
+    assert found.general_linear.counterexample.distance > 0.05
+    assert found.general_linear.counterexample.check()
+
+
+def test_without_its_certificates_nothing_is_claimed(monkeypatch):
+    monkeypatch.setattr(network_rule, "certified", lambda: False)
+    assert exact.properties().exact_any.shown == "undecided"
+
+
+@pytest.mark.parametrize("step", [network_rule.step, network_rule.emitted_step()], ids=["formula", "code"])
+@pytest.mark.parametrize("sizes", [BOTTLENECK, WIDE, SQUARE, (3, 2, 1, 2, 2), (5, 3, 2, 3, 5), (4, 2)])
+def test_formula_and_code_of_the_exact_rule_make_the_natural_change(step, sizes):
+    network = LinearInstance.random(sizes, 3)
+    change = network.change([step(network, i) for i in range(1, len(sizes))])
+    assert relative(change, network.natural_change()) < 1e-9
+
+
+@pytest.mark.parametrize("group", ["orthogonal", "scalar"])
+def test_the_exact_rule_follows_orthogonal_and_scalar_bases_behind_a_bottleneck(group):
+    sizes = (4, 3, 2, 3, 4)
+    sides = following(random_bases(sizes, group))
+    for step in (network_rule.step, network_rule.emitted_step()):
+        assert relative(*sides(step, LinearInstance.random(sizes, 4))) < 1e-9
 
 
 # --- messages and tables --------------------------------------------------------------------------
@@ -207,9 +241,9 @@ def test_numbers_of_an_unknown_expression_are_refused():
 
 
 def test_table_has_a_row_for_each_rule_and_a_column_for_each_question():
-    table = compare(ZOO)
-    assert [row[0] for row in table.rows] == list(RULES)
+    table = compare([*ZOO, exact])
+    assert [row[0] for row in table.rows] == [*RULES, "exact"]
     assert all(len(row) == len(table.header) for row in table.rows)
     page = table._repr_html_()
-    assert page.count("<tr>") == len(ZOO) + 1 and r"\lambda" in page
+    assert page.count("<tr>") == len(ZOO) + 2 and r"\lambda" in page
     assert "counterexample" in RULES["sgd"].properties()._repr_html_()
