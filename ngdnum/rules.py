@@ -1571,7 +1571,14 @@ RULES: dict[str, Rule] = {
         ),
     ),
 }
-"""Rules for one layer, in terms of `Lambda_tilde`, `Lambda`, `lam` and `L`."""
+"""Rules for one layer, in terms of `Lambda_tilde`, `Lambda`, `lam` and `L`.
+
+Functions only, since an optimizer has to supply other quantities:
+
+- `pseudo_backprop`: A, B, D, Sigma
+- `shampoo`: S, S_tilde
+- `running`: K, K_tilde
+"""
 
 NETWORK_RULES: dict[str, Rule] = {
     "exact": Rule("exact", exact_factorise, exact_apply),

@@ -45,37 +45,52 @@ class Rule(NamedTuple):
 
 RULES: dict[str, Rule] = {
 %s}
-"""Rules for one layer, in terms of `Lambda_tilde`, `Lambda`, `lam` and `L`."""
+"""Rules for one layer, in terms of `Lambda_tilde`, `Lambda`, `lam` and `L`.
+
+Functions only, since an optimizer has to supply other quantities:
+
+%s
+"""
 
 NETWORK_RULES: dict[str, Rule] = {
     "exact": Rule("exact", exact_factorise, exact_apply),
 }
 """Rules for all layers at once, in terms of lists of `weights`, `Lambda_tilde` and `Lambda`."""'''
+SINGLE = '''\
+    "{0}": Rule({1}),
+'''
+PAIR = '''\
+    "{0}": Rule(
+        {1},
+        Rule(
+            {2},
+        ),
+    ),
+'''
 QUANTITIES = {G, Lambda_tilde, Lambda, PD("Lambda_tilde", n, n), PD("Lambda", m, m)}
 
 
 def source() -> str:
     """Text of the generated module."""
-    functions, entries = [], []
+    functions, entries, others = [], [], []
     for rule in ZOO:
         variants = [rule, rule.undamped] if rule.undamped else [rule]
         functions += [emit_rule(variant, f"{variant.name}_") for variant in variants]
-        if rule.expression.atoms(MatrixSymbol) <= QUANTITIES:
+        needed = rule.expression.atoms(MatrixSymbol)
+        if needed <= QUANTITIES:
             entries.append(entry(variants))
+        else:
+            others.append(f"- `{rule.name}`: {', '.join(sorted(s.name for s in needed - QUANTITIES))}")
     functions.append(emit_exact())
     functions += [emit_update(update, f"{update.name}_update") for update in UPDATES]
     functions += [formula.emit() for formula in FORMULAS]
-    return emit_module(functions, HEAD, REGISTRY % "".join(entries))
+    return emit_module(functions, HEAD, REGISTRY % ("".join(entries), "\n".join(others)))
 
 
 def entry(variants: list[Rule]) -> str:
     """Lines of the registry for a rule and its undamped limit."""
-    names = [f'"{rule.name}", {rule.name}_factorise, {rule.name}_apply' for rule in variants]
-    if len(names) == 1:
-        return f'    "{variants[0].name}": Rule({names[0]}),\n'
-    damped, undamped = names
-    lines = [f'    "{variants[0].name}": Rule(', f"    {damped},", "    Rule(", f"        {undamped},", "    ),"]
-    return "\n    ".join(lines) + "\n    ),\n"
+    rule, *undamped = (f'"{rule.name}", {rule.name}_factorise, {rule.name}_apply' for rule in variants)
+    return (PAIR if undamped else SINGLE).format(variants[0].name, rule, *undamped)
 
 
 def write(path: Path = TARGET) -> None:

@@ -12,8 +12,6 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 import numpy as np
-from scipy.optimize import linprog
-from scipy.sparse import coo_array, hstack
 from sympy import QQ
 from sympy.polys.matrices import DomainMatrix
 
@@ -35,6 +33,9 @@ def shorten(claim: Terms, generators: Sequence[Terms], proof: Cofactors) -> Cofa
 
 
 def _optimum(claim: Terms, generators: Sequence[Terms], proof: Cofactors) -> Cofactors:
+    from scipy.optimize import linprog  # a third of the time that importing ngdsym would take
+    from scipy.sparse import coo_array, hstack
+
     candidates = _balanced(_candidates(claim, generators, proof), generators, claim)
     words: dict[str, int] = {word: i for i, word in enumerate(claim)}
     entries = [(words.setdefault(left + word + right, len(words)), j, float(c))
