@@ -9,12 +9,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from .experiments import EXPERIMENTS, Interrupted, run
-from .results import Result
+from .experiments import EXPERIMENTS, Diverged, Interrupted, run
+from .results import Result, settings_text
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m ngdnum", description="Natural gradient descent: experiments.")
+    parser = argparse.ArgumentParser(
+        prog="python -m ngdnum", description="Natural gradient descent: experiments."
+    )
     command = parser.add_subparsers(dest="command", required=True).add_parser(
         "run", help="run an experiment", description="Tune, train and compare the methods of an experiment."
     )
@@ -34,27 +36,26 @@ def _summary(result: Result) -> Table:
     for heading in ("method", "settings", "samples", "seconds", "test error", "× floor"):
         table.add_column(heading, justify="left" if heading in ("method", "settings") else "right")
     for curve in result.curves:
-        settings = ", ".join(f"{key} {value:g}" for key, value in curve.settings.items())
         if curve.test_error:
             error = curve.test_error[-1]
             last = (f"{curve.samples[-1]:,}", f"{curve.seconds[-1]:.2f}", f"{error:.4g}",
                     f"{error / result.floor:.3g}" if result.floor else "–")
         else:
             last = ("–",) * 4
-        table.add_row(curve.method, settings, *last)
+        table.add_row(curve.method, settings_text(curve.settings), *last)
     return table
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit status: 0 done, 2 wrong input, 130 interrupted (a partial result is left)."""
+    """Exit status: 0 done, 1 nothing converged, 2 wrong input, 130 interrupted (a partial result is left)."""
     args = _parser().parse_args(arguments)
     output = args.output or Path("results") / f"{args.experiment}-seed{args.seed}.json"
     status = 0
     try:
         result = run(args.experiment, seed=args.seed, data=args.data, budget=args.budget, output=output)
-    except (ValueError, OSError) as error:
+    except (Diverged, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, Diverged) else 2
     except Interrupted as stop:
         result, status = stop.result, 130
         print(f"interrupted: the partial result is in {output}", file=sys.stderr)

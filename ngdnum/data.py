@@ -135,7 +135,8 @@ def read_idx_images(path: Path) -> np.ndarray:
         raise ValueError(f"{path.name} is a damaged gzip file ({error}); fetch it again") from None
     if content[:4] != b"\x00\x00\x08\x03" or len(content) < 16:
         raise ValueError(f"{path.name} is not an IDX file of 8-bit images (its first bytes are "
-                         f"{content[:4].hex(' ') or 'missing'}, expected 00 00 08 03); give the images, not the labels")
+                         f"{content[:4].hex(' ') or 'missing'}, expected 00 00 08 03); "
+                         "give the images, not the labels")
     shape = tuple(int.from_bytes(content[i : i + 4], "big") for i in (4, 8, 12))
     expected = 16 + shape[0] * shape[1] * shape[2]
     if len(content) != expected:

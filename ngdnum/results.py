@@ -158,6 +158,18 @@ def _processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
+def settings_text(settings: Settings) -> str:
+    """Settings in one line.
+
+    Examples
+    --------
+    >>> settings_text({"lr": 0.10, "schedule": "linear"})
+    'lr 0.1, schedule linear'
+    """
+    return ", ".join(f"{name} {value if isinstance(value, str) else format(value, 'g')}"
+                     for name, value in settings.items())
+
+
 def finite(value: float) -> float | None:
     """`value`, or None where JSON has no number for it (nan, ±inf)."""
     return value if math.isfinite(value) else None

@@ -11,6 +11,10 @@ import time
 import pytest
 
 from ngdnum.__main__ import main
+from ngdnum.data import linear_teacher
+from ngdnum.experiments import EXPERIMENTS, Experiment
+from ngdnum.experiments.methods import sgd
+from ngdnum.experiments.training import Budget
 from ngdnum.results import load
 
 COMMAND = (sys.executable, "-m", "ngdnum", "run")
@@ -51,6 +55,17 @@ def test_wrong_input_exits_with_2(tmp_path, monkeypatch, capfd, arguments, messa
     assert main(["run", *arguments, "--json"]) == 2
     captured = capfd.readouterr()
     assert captured.out == "" and message in captured.err and "Traceback" not in captured.err
+
+
+def test_divergence_everywhere_exits_with_1(tmp_path, monkeypatch, capfd):
+    hopeless = Experiment("fig1a", "Hopeless", lambda seed, data: linear_teacher((4, 6, 3), seed),
+                          (sgd((50.0, 100.0)),), Budget(samples=4_000))
+    monkeypatch.setitem(EXPERIMENTS, "fig1a", hopeless)
+    assert main(["run", "fig1a", "--json", "--output", str(tmp_path / "r.json")]) == 1
+    captured = capfd.readouterr()
+    assert captured.out == "" and "error: SGD diverged with each of the 2 settings" in captured.err
+    assert "wider grid" in captured.err and "Traceback" not in captured.err
+    assert not load(tmp_path / "r.json").complete
 
 
 @pytest.mark.parametrize("arguments", [[], ["run"], ["run", "fig1a", "--seed", "x"], ["sing"]])

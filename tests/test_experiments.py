@@ -10,14 +10,15 @@ import pytest
 import torch
 
 from ngdnum import Gaussian
-from ngdnum.data import Examples, linear_teacher
-from ngdnum.experiments import EXPERIMENTS, Interrupted, run
+from ngdnum.data import Examples, linear_network, linear_teacher
+from ngdnum.experiments import EXPERIMENTS, Diverged, Interrupted, run
 from ngdnum.experiments import training
 from ngdnum.experiments.experiment import Experiment, run_experiment
-from ngdnum.experiments.methods import ngd, sgd
+from ngdnum.experiments.methods import fast_ngd, ngd, sgd
 from ngdnum.experiments.training import Budget, Method, Run, batches, settings_grid
 from ngdnum.experiments.tuning import tune
 from ngdnum.results import Result, load
+from ngdnum.stack import NotFinite
 
 
 def small(methods=(sgd((0.05, 0.1)), ngd((0.01, 0.1), batch_sizes=(100,))), samples=2_000) -> Experiment:
@@ -75,8 +76,50 @@ def test_tuning_takes_the_best_setting_and_survives_diverging_ones():
     assert [trial["settings"]["lr"] for trial in trials] == [1e-5, 1e-4, 0.1, 1e-3, 50.0]
     assert trials[4]["validation_error"] is None
     assert sum(shares) == pytest.approx(5 * 0.25 + 3 * 0.25 + 2 * 0.5)
-    with pytest.raises(RuntimeError, match="SGD diverged with every setting"):
+    with pytest.raises(Diverged, match="SGD diverged with each of the 2 settings of its grid"):
         tune(problem, sgd((50.0, 100.0)), Budget(4_000), 0)
+
+
+def test_a_factor_that_overflows_is_a_divergence_and_other_errors_are_not():
+    problem = linear_teacher((4, 3), train=500, dtype=torch.float32)
+    model = linear_network((4, 3), torch.Generator().manual_seed(0), torch.float32)
+    model[0].weight.data.mul_(1e-25)
+    huge = problem._replace(train=Examples(problem.train.x * 1e25, problem.train.y), model=model)
+    for method in (ngd((0.1,), (100,)), fast_ngd((0.5,), (100,))):
+        trial = Run(huge, method, method.grid[0], 0)
+        trial.advance(Budget(samples=1_000), 1.0)
+        assert trial.diverged and trial.samples == 100 and trial.error(problem.validation) == math.inf
+
+    class Failing(torch.optim.SGD):
+        error = ValueError("a mistake")
+
+        def step(self):
+            raise self.error
+
+    failing = Method("failing", lambda model, settings, seed: Failing(model.parameters(), 0.1), Gaussian(),
+                     settings_grid(batch_size=(20,)))
+    with pytest.raises(ValueError, match="a mistake"):
+        tune(problem, failing, Budget(100), 0)
+    Failing.error = NotFinite("overflow")
+    with pytest.raises(Diverged):
+        tune(problem, failing, Budget(100), 0)
+
+
+def test_a_linear_schedule_ends_at_zero_with_the_budget():
+    rates = []
+
+    class Recording(torch.optim.SGD):
+        def step(self):
+            rates.append(self.param_groups[0]["lr"])
+            return super().step()
+
+    problem = small().problem(0, None)
+    for schedule, expected in (("constant", [0.1] * 4), ("linear", [0.1, 0.075, 0.05, 0.025])):
+        method = Method("m", lambda model, settings, seed: Recording(model.parameters(), settings["lr"]), Gaussian(),
+                        settings_grid(lr=(0.1,), batch_size=(20,), schedule=(schedule,)))
+        rates.clear()
+        Run(problem, method, method.grid[0], 0).advance(Budget(samples=80), 1.0)
+        assert rates == pytest.approx(expected)
 
 
 def test_seconds_are_those_of_training_alone(monkeypatch):
@@ -186,7 +229,8 @@ def test_autoencoder_learns_images_of_a_folder(tmp_path):
     assert result.floor is None and result.complete and str(tmp_path) not in result.to_json()
     for curve in result.curves:
         assert curve.test_error[-1] < 0.5 * curve.test_error[0]
-        assert len(curve.tuning) == 8
+    trials = {curve.method: len(curve.tuning) for curve in result.curves}
+    assert trials["SGD"] >= max(trials["NGD"], trials["NGD (paper)"])  # the rival is tuned with no less care
 
 
 @pytest.fixture(scope="module")
@@ -204,5 +248,10 @@ def test_tuned_gradient_descent_does_not(fig1a):
     curve = fig1a.curve("SGD")
     assert curve.samples[-1] == 80_000 and not curve.diverged
     assert min(curve.test_error) > 1.5 * fig1a.floor
-    rates = sorted(trial["settings"]["lr"] for trial in curve.tuning)
-    assert rates[0] < curve.settings["lr"] < rates[-1]  # the grid was wide enough
+
+
+@pytest.mark.parametrize(("method", "tuned"), [("SGD", "lr"), ("NGD", "damping")])
+def test_the_grids_of_figure_1a_are_wide_enough(fig1a, method, tuned):
+    curve = fig1a.curve(method)
+    values = sorted(trial["settings"][tuned] for trial in curve.tuning)
+    assert values[0] < curve.settings[tuned] < values[-1]

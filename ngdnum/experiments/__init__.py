@@ -8,6 +8,7 @@ from ..results import Result
 from .autoencoder import FIG1D
 from .experiment import Experiment, Interrupted, run_experiment
 from .linear import FIG1A, FIG1B, FIG1C
+from .tuning import Diverged
 
 EXPERIMENTS: dict[str, Experiment] = {e.name: e for e in (FIG1A, FIG1B, FIG1C, FIG1D)}
 
@@ -39,6 +40,7 @@ def run(
     Raises
     ------
     ValueError : unknown experiment, bad budget, bad or missing data; the message says what to do.
+    Diverged : a method diverged with every setting of its grid.
     Interrupted : Ctrl-C; a KeyboardInterrupt whose `result` holds the curves so far.
     """
     if experiment not in EXPERIMENTS:
@@ -48,4 +50,4 @@ def run(
     )
 
 
-__all__ = ["EXPERIMENTS", "Experiment", "Interrupted", "run"]
+__all__ = ["EXPERIMENTS", "Diverged", "Experiment", "Interrupted", "run"]

@@ -10,7 +10,7 @@ from torch import nn
 
 from ..data import Examples, Problem, digits
 from .experiment import Experiment
-from .methods import ngd, sgd
+from .methods import fast_ngd, ngd, sgd
 from .training import Budget
 
 HIDDEN = (400, 200, 100, 50, 100, 200, 400)
@@ -40,8 +40,9 @@ FIG1D = Experiment(
     "fig1d",
     "Figure 1D: autoencoder of handwritten digits",
     digits_problem,
-    (sgd((0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02)),
-     ngd((1e-3, 1e-2, 1e-1, 1.0), batch_sizes=(200, 1_000))),
+    (sgd((0.003, 0.005, 0.0075, 0.01, 0.015), schedule=("constant", "linear")),
+     fast_ngd((0.4, 0.6, 0.8), batch_sizes=(100, 200, 500)),
+     ngd((1e-1, 1.0, 10.0), batch_sizes=(250, 500, 1_000), name="NGD (paper)")),
     Budget(seconds=30.0),
     tuning_share=1 / 3,
 )

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ..data import Problem
-from ..results import Curve, Result, environment
+from ..results import Curve, Result, environment, settings_text
 from .training import Budget, Method, Run
 from .tuning import tune, tuning_cost
 
@@ -89,7 +89,7 @@ def _tuned_runs(
         bar = bars.add_task(f"tuning {method.name}", total=tuning_cost(len(method.grid)), note="")
         horizon = budget.part(experiment.tuning_share)
         settings, trials = tune(problem, method, horizon, seed, lambda share: bars.advance(bar, share))
-        bars.update(bar, note=", ".join(f"{key} {value:g}" for key, value in settings.items()))
+        bars.update(bar, note=settings_text(settings))
         result.curves.append(Curve(method.name, settings, tuning=trials))
         runs.append(Run(problem, method, settings, seed))
     return runs

@@ -9,8 +9,8 @@ from .experiment import Experiment
 from .methods import ngd, sgd
 from .training import Budget
 
-LEARNING_RATES = (0.0025, 0.005, 0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.12, 0.16)
-DAMPINGS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+LEARNING_RATES = (0.01, 0.02, 0.04, 0.06, 0.08, 0.12, 0.16)
+DAMPINGS = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 
 
 def linear_experiment(name: str, title: str, sizes: tuple[int, ...]) -> Experiment:

@@ -1,4 +1,4 @@
-"""The methods of Figure 1: gradient descent, and natural gradient descent as the paper runs it."""
+"""The methods of Figure 1: gradient descent, and natural gradient descent as the paper runs it and at its fastest."""
 
 from __future__ import annotations
 
@@ -13,20 +13,41 @@ from ..results import Settings
 from .training import Method, settings_grid
 
 
-def sgd(learning_rates: Sequence[float], batch_size: int = 20) -> Method:
-    """Stochastic gradient descent, W_i += α G_i, with α from a grid."""
+def sgd(
+    learning_rates: Sequence[float],
+    batch_sizes: Sequence[int] = (20,),
+    name: str = "SGD",
+    **choices: Sequence[float | int | str],
+) -> Method:
+    """Stochastic gradient descent, W_i += α G_i, with α from a grid; `choices` may add `momentum`, `schedule`."""
 
     def build(model: nn.Module, settings: Settings, seed: int) -> Optimizer:
-        return torch.optim.SGD(model.parameters(), lr=settings["lr"])
+        return torch.optim.SGD(model.parameters(), settings["lr"], settings.get("momentum", 0.0))
 
-    return Method("SGD", build, Gaussian(), settings_grid(lr=learning_rates, batch_size=(batch_size,)))
+    return Method(name, build, Gaussian(), settings_grid(lr=learning_rates, batch_size=batch_sizes, **choices))
 
 
-def ngd(dampings: Sequence[float], batch_sizes: Sequence[int] = (1_000,)) -> Method:
-    """Natural gradient descent by Eq. 20 with α = 1 and K = 1; λ starts from a grid and follows Eq. 21."""
+def ngd(
+    dampings: Sequence[float],
+    batch_sizes: Sequence[int] = (1_000,),
+    name: str = "NGD",
+    rule: str = "kronecker",
+) -> Method:
+    """Natural gradient descent as in the paper: α = 1 and K = 1; λ starts from a grid and follows Eq. 21."""
 
     def build(model: nn.Module, settings: Settings, seed: int) -> Optimizer:
-        return NGD(model, Gaussian(), settings["lr"], damping=settings["damping"], samples=settings["K"], seed=seed)
+        return NGD.paper(model, Gaussian(), lr=settings["lr"], rule=settings["rule"],
+                         damping=settings["damping"], samples=settings["K"], seed=seed)
 
-    grid = settings_grid(lr=(1.0,), batch_size=batch_sizes, damping=dampings, K=(1,))
-    return Method("NGD", build, Gaussian(), grid, reevaluates=True)
+    grid = settings_grid(lr=(1.0,), batch_size=batch_sizes, damping=dampings, K=(1,), rule=(rule,))
+    return Method(name, build, Gaussian(), grid, reevaluates=True)
+
+
+def fast_ngd(learning_rates: Sequence[float], batch_sizes: Sequence[int], name: str = "NGD") -> Method:
+    """`NGD.fast`, with its rate from a grid, falling linearly to zero."""
+
+    def build(model: nn.Module, settings: Settings, seed: int) -> Optimizer:
+        return NGD.fast(model, Gaussian(), lr=settings["lr"], seed=seed)
+
+    grid = settings_grid(lr=learning_rates, batch_size=batch_sizes, preset=("fast",), schedule=("linear",))
+    return Method(name, build, Gaussian(), grid)

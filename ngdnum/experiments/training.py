@@ -15,14 +15,18 @@ from torch.optim import Optimizer
 
 from ..data import Examples, Problem
 from ..results import Curve, Settings
+from ..stack import NotFinite
 
 
 @dataclass(frozen=True)
 class Method:
-    """A way to train: how to build its optimizer from model, settings and seed, and the settings its tuning chooses from.
+    """A way to train: how to build its optimizer from model, settings and seed, and the grid of its settings.
 
-    `loss(model(x), y)` is minimised.  `reevaluates` says that `step` takes a closure, the loss of the same batch
-    after the step, without gradients.
+    `loss(model(x), y)` is minimised.  `reevaluates` says that `step` takes the loss, and a closure that computes
+    the loss of the same batch after the step, without gradients.
+
+    Of the settings, `batch_size` is required; with `schedule="linear"` the rate `lr` falls linearly to zero over
+    the budget of a run.
     """
 
     name: str
@@ -99,12 +103,12 @@ class Run:
         self._batches = batches(problem.train, int(settings["batch_size"]), generator)
 
     def step(self) -> None:
-        """One batch, one update.  Sets `diverged` when the loss or a factorisation is no longer finite."""
+        """One batch, one update.  Sets `diverged` when the loss or the update is no longer finite."""
         start = time.perf_counter()
         x, y = next(self._batches)
         try:
             self._update(x, y)
-        except torch.linalg.LinAlgError:
+        except (torch.linalg.LinAlgError, NotFinite):
             self.diverged = True
         self.samples += len(x)
         self.seconds += time.perf_counter() - start
@@ -117,13 +121,16 @@ class Run:
             return
         loss.backward()
         if self.method.reevaluates:
-            self.optimizer.step(lambda: self.method.loss(self.model(x), y))
+            self.optimizer.step(lambda: self.method.loss(self.model(x), y), loss=loss)
         else:
             self.optimizer.step()
 
     def advance(self, budget: Budget, share: float) -> None:
         """Train until `share` of the budget is spent, or the run diverges."""
-        while not self.diverged and budget.spent(self) < share:
+        while not self.diverged and (spent := budget.spent(self)) < share:
+            if self.settings.get("schedule") == "linear":
+                for group in self.optimizer.param_groups:
+                    group["lr"] = self.settings["lr"] * (1 - spent)
             self.step()
 
     def error(self, examples: Examples) -> float:

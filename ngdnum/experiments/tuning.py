@@ -11,6 +11,10 @@ from .training import Budget, Method, Run
 RUNGS = (0.25, 0.5, 1.0)
 
 
+class Diverged(RuntimeError):
+    """No setting of a grid has led to a finite error."""
+
+
 def tune(
     problem: Problem,
     method: Method,
@@ -33,7 +37,7 @@ def tune(
 
     Raises
     ------
-    RuntimeError : every setting diverged.
+    Diverged : every setting did.
     """
     runs = [Run(problem, method, settings, seed) for settings in method.grid]
     trials: list[dict[str, object]] = [{} for _ in runs]
@@ -48,7 +52,10 @@ def tune(
         alive, before = sorted(alive, key=errors.__getitem__)[: max(1, (len(alive) + 1) // 2)], share
     winner = alive[0]
     if trials[winner]["validation_error"] is None:
-        raise RuntimeError(f"{method.name} diverged with every setting of its grid: widen the grid")
+        raise Diverged(
+            f"{method.name} diverged with each of the {len(method.grid)} settings of its grid on {problem.source}: "
+            "check the data, or give the method a wider grid"
+        )
     return method.grid[winner], trials
 
 
