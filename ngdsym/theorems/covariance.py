@@ -9,7 +9,7 @@ from sympy import Identity, Inverse, MatrixSymbol, Ne, Symbol
 
 from ngdsym.symbols import PSD, Pinv
 from ngdsym.theorem import COUNTEREXAMPLE, Theorem, eq
-from ngdsym.theorems.notation import A, B, C, E, G, P, Sigma, Z, d, invertible, m, n, o
+from ngdsym.theorems.notation import A, B, C, E, G, P, Sigma, Z, d, m, n, o
 
 T, U = MatrixSymbol("T", n, n), MatrixSymbol("U", m, m)
 A_T, B_U, G_T = MatrixSymbol("A_T", o, n), MatrixSymbol("B_U", m, d), MatrixSymbol("G_T", n, m)

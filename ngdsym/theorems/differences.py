@@ -8,24 +8,24 @@ import flint
 import numpy as np
 
 Curve = Callable[[object], object]
-REACH = 4
+REACH = 6
 WEIGHTS = {k: flint.fmpq((-1)**(k + 1) * factorial(REACH)**2, k * factorial(REACH - k) * factorial(REACH + k))
            for k in range(1, REACH + 1)}
 
 
 def slope(curve: Curve) -> object:
-    """Derivative at 0 of a polynomial of degree ≤ 8, exactly, from its values at −4 … 4.
+    """Derivative at 0 of a polynomial of degree ≤ 12, exactly, from its values at −6 … 6.
 
     Examples
     --------
-    >>> slope(lambda t: 3 * t + t**7)
+    >>> slope(lambda t: 3 * t + t**11)
     3
     """
     return sum(weight * (curve(k) - curve(-k)) for k, weight in WEIGHTS.items())
 
 
 def complex_slope(curve: Curve) -> object:
-    """Derivative at 0 of an analytic function that is real on the real line, to rounding (Squire & Trapp 1998)."""
+    """Derivative at 0 of a real analytic function, to rounding (Squire & Trapp 1998)."""
     step = 1e-30
     return np.imag(curve(1j * step)) / step
 
@@ -36,6 +36,6 @@ def curvature(curve: Curve) -> object:
     Examples
     --------
     >>> curvature(lambda t: t + 3 * t**2 + t**4)
-    6
+    6.0
     """
-    return flint.fmpq(1, 12) * (16 * (curve(1) + curve(-1)) - (curve(2) + curve(-2)) - 30 * curve(0))
+    return (16 * (curve(1) + curve(-1)) - (curve(2) + curve(-2)) - 30 * curve(0)) / 12

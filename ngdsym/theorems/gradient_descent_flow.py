@@ -10,7 +10,7 @@ from typing import Callable, Mapping
 
 import numpy as np
 from scipy.integrate import solve_ivp
-from sympy import Expr, MatrixSymbol, Rational, Symbol, ZeroMatrix, atanh, diff, exp, log, simplify, sqrt, symbols
+from sympy import Expr, MatrixSymbol, Rational, ZeroMatrix, atanh, diff, exp, log, simplify, sqrt, symbols
 from sympy.core.relational import Relational
 
 from ngdsym.instance import Draw
