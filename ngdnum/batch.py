@@ -50,7 +50,7 @@ class Batch:
     def add_residual(
         self, record: Record, likelihood: Likelihood, output: Tensor, gradient: Tensor, rows: int
     ) -> None:
-        """Include `gradient` `[M, n_L]` of the loss with respect to `output`; keep `rows` rows for `change`."""
+        """Include `gradient` `[M, n_L]` of the loss in `output`; keep `rows` rows for `change`."""
         self._call = (
             tuple(_first(a, rows) for a in record.arguments),
             {name: _first(a, rows) for name, a in record.keywords.items()},
@@ -61,8 +61,8 @@ class Batch:
     def residual(self) -> float:
         r"""ℓ = (1/M) (Σ ‖e‖²)² / Σ eᵀF e, with e = ∂ log q/∂f of the training targets and F the Fisher of f.
 
-        Length, in the metric of F, of the step along e that is best for the quadratic model. For a Gaussian with
-        Σ̃ = σ²I it is ⟨‖y − f‖²⟩/σ².
+        Length, in the metric of F, of the step along e that is best for the quadratic model. For a Gaussian
+        with Σ̃ = σ²I it is ⟨‖y − f‖²⟩/σ².
         """
         return self.count * self._square**2 / self._length if self._length else 0.0
 

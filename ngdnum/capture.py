@@ -55,8 +55,8 @@ class Layer(NamedTuple):
 class Record:
     """One forward pass: the input and the place in the graph of the output of each layer (by index).
 
-    `arguments` and `keywords` are those the model was called with; `chained` says that each layer was fed with the
-    output of the one before and the last one's output is the model's.
+    `arguments` and `keywords` are those the model was called with; `chained` says that each layer was fed with
+    the output of the one before and the last one's output is the model's.
     """
 
     def __init__(self) -> None:
@@ -129,9 +129,9 @@ def trainable_layers(model: nn.Module) -> list[Layer]:
 class Capture:
     """Hooks that record every forward pass of `model` and report it in the backward pass.
 
-    `on_backward(record, output, gradient)` runs once per forward pass, when the gradient of the loss arrives at
-    the model's output, before it goes on to the layers. The hooks hold only weak references to this object and
-    are removed with it; copies of the model carry dead hooks.
+    `on_backward(record, output, gradient)` runs once per forward pass, when the gradient of the loss arrives
+    at the model's output, before it goes on to the layers. The hooks hold only weak references to this object
+    and are removed with it; copies of the model carry dead hooks.
     """
 
     def __init__(

@@ -111,8 +111,9 @@ class Refresh:
             every = getattr(self, name)
             if isinstance(every, bool) or not isinstance(every, int) or every < 1:
                 raise ValueError(f"{name} must be a positive number of steps; got {every!r}")
-        if isinstance(self.decay, bool) or not isinstance(self.decay, (int, float)) or not 0 <= self.decay < 1:
-            raise ValueError(f"decay must be a number in [0, 1); got {self.decay!r}")
+        decay = self.decay
+        if isinstance(decay, bool) or not isinstance(decay, (int, float)) or not 0 <= decay < 1:
+            raise ValueError(f"decay must be a number in [0, 1); got {decay!r}")
 
     @staticmethod
     def due(step: int, every: int) -> bool:

@@ -81,9 +81,13 @@ def sampled_score(
     likelihood: Likelihood, output: Tensor, samples: int, generator: Generator | None
 ) -> Tensor:
     """Scores of `samples` targets per example drawn from the model, `[K, M, n]`."""
+    short = getattr(likelihood, "sampled_score", None)
     own = getattr(likelihood, "score", None)
     scores = []
     for _ in range(samples):
+        if short:
+            scores.append(short(output, generator))
+            continue
         target = likelihood.sample(output, generator)
         scores.append(own(output, target) if own else score(likelihood, output, target))
     return torch.stack(scores) if samples > 1 else scores[0].unsqueeze(0)
@@ -155,8 +159,12 @@ class Gaussian(Likelihood):
 
     def log_density(self, output: Tensor, target: Tensor) -> Tensor:
         """−½ (y−f)ᵀΣ̃⁻¹(y−f) of each example, `[M]`."""
-        residual = _difference(output, target)
+        _check_shapes(output, target)
         precision_root = self._fitted(self._precision_root, output)
+        if not precision_root.ndim:
+            square = F.mse_loss(output, target.to(output), reduction="none")  # one pass forward, one back
+            return -0.5 * precision_root.square() * square.sum(-1)
+        residual = target - output
         white = residual * precision_root if precision_root.ndim < 2 else residual @ precision_root
         return -0.5 * white.square().sum(-1)
 
@@ -164,6 +172,11 @@ class Gaussian(Likelihood):
         """f + Σ̃^{1/2} z with z ~ N(0, I), `[M, n]`."""
         z = torch.randn(output.shape, generator=generator, dtype=output.dtype, device=output.device)
         return output + _times_transpose(z, self._fitted(self._root, output))
+
+    def sampled_score(self, output: Tensor, generator: Generator | None = None) -> Tensor:
+        """Σ̃^{-1/2} z, the score of a target drawn from the model, without the way by the target."""
+        z = torch.randn(output.shape, generator=generator, dtype=output.dtype, device=output.device)
+        return _times_transpose(z, self._fitted(self._precision_root, output))
 
     def score(self, output: Tensor, target: Tensor) -> Tensor:
         """Σ̃⁻¹(y − f), `[M, n]`."""
@@ -183,7 +196,8 @@ class Gaussian(Likelihood):
     def fisher_length(self, output: Tensor, change: Tensor) -> Tensor:
         """Σ cᵀΣ̃⁻¹c over the rows c of `change`."""
         precision_root = self._fitted(self._precision_root, output)
-        return (change * precision_root if precision_root.ndim < 2 else change @ precision_root).square().sum()
+        white = change * precision_root if precision_root.ndim < 2 else change @ precision_root
+        return white.square().sum()
 
     def _fitted(self, root: Tensor, output: Tensor) -> Tensor:
         if root.ndim and root.shape[-1] != output.shape[-1]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from .capture import Capture, Record, trainable_layers
 from .batch import Batch, Matrices
 from .damping import Decay, Fixed, LevenbergMarquardt
+from .directions import States, directions
 from .factors import Refresh, check_samples, error_factors, input_factors, running_mean
 from .likelihood import Likelihood, check_likelihood
 from .rule import resolve
@@ -31,7 +32,7 @@ class Past(NamedTuple):
 
     measured: int = 0
     factors: Matrices = {}
-    states: dict[tuple, tuple] = {}
+    states: States = {}
     memory: Memory = {}
 
 
@@ -212,8 +213,9 @@ class NGD(torch.optim.Optimizer):
         measured, factors = self._measured()
         active = self._active(factors)
         gradients = [stack.gradient() for stack in active]
-        states, directions = self._directions(active, gradients, factors, lam)
-        move = self.control.move(active, directions, past.memory, self._probe(active))
+        states = {} if Refresh.due(self.steps, self.refresh.inverses) else past.states
+        updates, states = directions(self.rule, active, gradients, factors, lam, states)
+        move = self.control.move(active, updates, past.memory, self._probe(active))
         weights = [stack.weight() for stack in active]
         updated = [torch.add(w, u, alpha=lr) for w, u in zip(weights, move.updates)]
         for stack, w in zip(active, updated):
@@ -260,8 +262,10 @@ class NGD(torch.optim.Optimizer):
         super().add_param_group(param_group)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything needed to go on as if never interrupted, to the bit: lr, damping, random state, number of
-        steps, running factors, inverses and momentum."""
+        """Everything needed to go on to the bit as if never interrupted.
+
+        That is lr, damping, random state, number of steps, running factors, inverses and momentum.
+        """
         own = {"steps": self.steps, "generator": self.generator.get_state(), "past": self._past._asdict()}
         return {**super().state_dict(), "ngd": own}
 
@@ -292,7 +296,7 @@ class NGD(torch.optim.Optimizer):
                 self._batch.add_residual(record, self.likelihood, output, gradient, self.control.rows)
 
     def _due(self, record: Record) -> bool:
-        """Whether this step measures factors: by the calendar, or because it sees a layer for the first time."""
+        """Whether this step measures factors: by the calendar, or since a layer is new."""
         known = [matrices.keys() for matrices in self._past.factors.values()]
         return (
             Refresh.due(self.steps, self.refresh.factors)
@@ -322,36 +326,6 @@ class NGD(torch.optim.Optimizer):
                 "one before, the last one's output being the model's"
             )
         return [Stack({k: self.layers[k]}) for k in self._batch.layers if k in used]
-
-    def _directions(
-        self, active: list[Stack], gradients: list[Tensor], factors: Matrices, lam: float
-    ) -> tuple[dict[tuple, tuple], list[Tensor]]:
-        """What the rule factorised, by layers, and ΔW of every stack for α = 1."""
-        rule = self.rule.at(lam)
-        depth = sum(len(stack.members) for stack in active)
-        quantities = [{name: stack.gather(matrices) for name, matrices in factors.items()} for stack in active]
-        for stack, G, values in zip(active, gradients, quantities):
-            fresh = values.items() if self._batch.factors else ()
-            for name, matrices in (*fresh, ("the gradient", G)):
-                stack.check_finite(name, matrices, "look for NaN or infinity in the batch and in the weights")
-        states, directions = {}, []
-        for stacks, G, values in rule.jobs(active, gradients, quantities):
-            members = [k for stack in stacks for k in stack.members]
-            key = (lam == 0.0, *members)
-            values |= {"lam": lam, "L": depth}
-            state = self._past.states.get(key)
-            if state is None or Refresh.due(self.steps, self.refresh.inverses):
-                try:
-                    state = rule.factorise(values)
-                except torch.linalg.LinAlgError as error:
-                    names = ", ".join(self.layers[k].name for k in members)
-                    raise torch.linalg.LinAlgError(
-                        f"a factor of layers {names} could not be factorised at damping {lam:g}, so no weight "
-                        f"was changed: raise the damping, or use damping=0.0 for pseudo-inverses ({error})"
-                    ) from error
-            states[key] = state
-            directions += rule.apply(G, state, values)
-        return states, directions
 
     def _probe(self, active: list[Stack]) -> Probe:
         batch = self._batch

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import inspect
 import linecache
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import ModuleType
 
 from torch import Tensor
@@ -77,15 +77,19 @@ class BoundRule:
         return updates
 
     def jobs(
-        self, stacks: list[Stack], gradients: list[Tensor], quantities: list[dict[str, Tensor]]
-    ) -> Iterator[tuple[list[Stack], list[Tensor], Quantities]]:
-        """What is treated together: each stack alone, or all with lists of their quantities."""
-        if not self.network:
-            for stack, G, values in zip(stacks, gradients, quantities):
-                yield [stack], [G], values
-            return
-        values = {name: [v[name] for v in quantities] for name in quantities[0]}
-        yield stacks, gradients, {**values, "weights": [stack.weight() for stack in stacks]}
+        self, stacks: list[Stack], gradients: list[Tensor]
+    ) -> list[tuple[list[Stack], list[Tensor]]]:
+        """What is treated together: each stack alone, or all."""
+        if self.network:
+            return [(stacks, gradients)]
+        return [([stack], [G]) for stack, G in zip(stacks, gradients)]
+
+    def gather(self, stacks: list[Stack], factors: dict[str, dict[int, Tensor]]) -> Quantities:
+        """The factors of one job: tensors for a stack, lists for a network, there with the weights."""
+        lists = {name: [stack.gather(matrices) for stack in stacks] for name, matrices in factors.items()}
+        if self.network:
+            return {**lists, "weights": [stack.weight() for stack in stacks]}
+        return {name: matrices for name, (matrices,) in lists.items()}
 
 
 def resolve(rule: str | Rule | ModuleType) -> BoundRule:

@@ -25,8 +25,8 @@ class Probe(NamedTuple):
     Attributes
     ----------
     change : callable
-        q(u) = (1/M) Σ (J u)ᵀ F (J u): length of the change of the outputs that updates u (one per stack) cause,
-        to first order, in the metric of the Fisher F of the outputs.
+        q(u) = (1/M) Σ (J u)ᵀ F (J u): length of the change of the outputs that updates u (one per stack)
+        cause, to first order, in the metric of the Fisher F of the outputs.
     residual : callable
         ℓ, length of the best step in the space of outputs, in the same metric (`Residual.length`).
     """
@@ -103,7 +103,7 @@ class OutputNormalised:
 
 
 def predicted(lr: float, trace: float, curvature: float | None) -> float:
-    """Change of the loss along lr · u: −lr gᵀu + ½ lr² uᵀFu; by footnote 1 of the paper if uᵀFu is unknown."""
+    """Change of the loss along lr · u: −lr gᵀu + ½ lr² uᵀFu; by footnote 1 if uᵀFu is unknown."""
     if curvature is None:
         return predicted_change(lr, trace)
     return -lr * trace + lr**2 / 2 * curvature

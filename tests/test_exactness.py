@@ -19,7 +19,12 @@ COVARIANCE = torch.tensor([[1.0, 0.3, 0.1], [0.3, 0.5, 0.0], [0.1, 0.0, 2.0]], d
 
 
 def changes_of_the_map(
-    sizes: list[int], likelihood: Gaussian, bias: bool, seed: int, damping: float = 0.0, rule: str = "kronecker"
+    sizes: list[int],
+    likelihood: Gaussian,
+    bias: bool,
+    seed: int,
+    damping: float = 0.0,
+    rule: str = "kronecker",
 ) -> tuple[Tensor, Tensor]:
     """First-order change of the outputs at n_0 + 1 affinely independent inputs: by NGD, and by −F⁺∇."""
     model = network(sizes, bias, nn.Identity, seed)
@@ -73,7 +78,9 @@ def test_narrow_linear_networks_do_not(sizes: list[int]) -> None:
 
 
 @pytest.mark.parametrize("likelihood", [Gaussian(), Gaussian(COVARIANCE)], ids=repr)
-@pytest.mark.parametrize("sizes", [[3, 3], [4, 2, 3], [2, 4, 3], [5, 3, 2, 3], [5, 3, 4, 2, 4, 3], [6, 1, 3]], ids=str)
+@pytest.mark.parametrize(
+    "sizes", [[3, 3], [4, 2, 3], [2, 4, 3], [5, 3, 2, 3], [5, 3, 4, 2, 4, 3], [6, 1, 3]], ids=str
+)
 @pytest.mark.parametrize("bias", [False, True])
 def test_the_exact_rule_takes_the_natural_gradient_step_on_any_linear_network(
     sizes: list[int], likelihood: Gaussian, bias: bool

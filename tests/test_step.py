@@ -325,7 +325,6 @@ def test_presets_take_options() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_fast_preset_learns_without_tuning(likelihood: Likelihood, dtype: torch.dtype) -> None:
     model, x = network([4, 16, 3]).to(dtype), batch(200, 4).to(dtype)
-    y = targets(likelihood, 200) if isinstance(likelihood, Categorical) else targets(likelihood, 200).to(dtype)
     if isinstance(likelihood, Gaussian):
         y = network([4, 8, 3], seed=5).to(dtype)(x).detach()
     else:
