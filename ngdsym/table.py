@@ -23,6 +23,10 @@ class Table:
     header: list[str]
     rows: list[list[str | Basic]]
 
+    def columns(self, *numbers: int) -> Table:
+        """The table with these columns only, counted from 0."""
+        return Table([self.header[k] for k in numbers], [[row[k] for k in numbers] for row in self.rows])
+
     def __str__(self) -> str:
         texts = [[cell if isinstance(cell, str) else sstr(cell) for cell in row] for row in self.rows]
         rows = [self.header, *texts]

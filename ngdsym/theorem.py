@@ -119,6 +119,10 @@ class Theorem:
         passed, details = getattr(self, f"_{name}")(self.claims if claim is None else (claim,))
         return Outcome(bool(passed), time.perf_counter() - started, details)
 
+    def verdicts(self) -> dict[str, bool]:
+        """Whether each of its checks passes."""
+        return {name: self.check(name).passed for name in self.checks}
+
     def definitions(self) -> dict[Expr, Expr]:
         """Recipes of all dependent letters: those given, and those an assumption defines."""
         defined = {a.lhs: a.rhs for a in self.assumes if isinstance(a, Eq) and not a.lhs.args[0].args}
