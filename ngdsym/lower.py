@@ -10,17 +10,14 @@ are associated by cost.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 from sympy import Add, Expr, Identity, Integer, MatAdd, MatMul, MatPow, MatrixSymbol, Mul, Pow, Rational, S
 from sympy import Symbol, Trace, Transpose, sympify
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
+from ngdsym.chain import Join, associate, nominal
 from ngdsym.rewrite import rewrite
-from ngdsym.symbols import Pinv, Polar, k, positive
-
-SOLVE_WEIGHT = Rational(3, 2)
-"""Time of a FLOP in a triangular solve over one in a product (about 1.1 at width 784, 5 at width 20)."""
+from ngdsym.symbols import Pinv, Polar, positive
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,47 +188,21 @@ class Program:
         fast = [self.gradient is not None and factor.has(self.gradient) for factor in factors]
         solvable = [isinstance(f, MatPow) and f.exp == -1 and positive(f.base) == "pd" for f in factors]
 
-        def weigh(flops: Expr, is_fast: bool) -> Expr:
-            return nominal(flops) if is_fast else nominal(flops) / self.reuse
-
-        def inverse_cost(i: int) -> Expr:
-            return SOLVE_WEIGHT * weigh(2 * sizes[i]**3 / 3, fast[i]) if solvable[i] else S.Zero
-
-        @cache
-        def best(i: int, j: int) -> tuple[Expr, int, str]:
-            """Cost of factors i … j as a matrix, where to split them, and how to join the two parts."""
-            if i == j:
-                return inverse_cost(i), i, "matrix"
-            options = []
-            for split in range(i, j):
-                is_fast = any(fast[i:j + 1])
-                flops = 2 * sizes[i] * sizes[split + 1] * sizes[j + 1]
-                left, right = best(i, split)[0], best(split + 1, j)[0]
-                if i == split and solvable[i]:
-                    options.append((SOLVE_WEIGHT * weigh(flops, is_fast) + right, 0, split, "solve left"))
-                if split + 1 == j and solvable[j]:
-                    options.append((left + SOLVE_WEIGHT * weigh(flops, is_fast), 0, split, "solve right"))
-                options.append((left + right + weigh(flops, is_fast), 1, split, "multiply"))
-            cost, _, split, how = min(options)
-            return cost, split, how
-
-        def build(i: int, j: int) -> Node:
-            if i == j:
-                return self.lower(factors[i])
-            _, split, how = best(i, j)
-            flops = 2 * sizes[i] * sizes[split + 1] * sizes[j + 1]
-            if how == "solve left":
-                args = build(split + 1, j), self.cholesky(factors[i].base)
+        def build(part: Join | int) -> Node:
+            if isinstance(part, int):
+                return self.lower(factors[part])
+            if part.how == "solve left":
+                args = build(part.right), self.cholesky(factors[part.left].base)
                 template = "torch.cholesky_solve({0}, {1})"
-            elif how == "solve right":
-                args = build(i, split), self.cholesky(factors[j].base)
+            elif part.how == "solve right":
+                args = build(part.left), self.cholesky(factors[part.right].base)
                 template = "solve_right({0}, {1})"
             else:
-                args, template = (build(i, split), build(split + 1, j)), "{0} @ {1}"
+                args, template = (build(part.left), build(part.right)), "{0} @ {1}"
             label = "step" if any(arg.fast for arg in args) else "product"
-            return self.node(template, *args, flops=flops, label=label)
+            return self.node(template, *args, flops=part.flops, label=label)
 
-        return self.scaled(scale, build(0, len(factors) - 1), sizes[0] * sizes[-1])
+        return self.scaled(scale, build(associate(sizes, fast, solvable, self.reuse)), sizes[0] * sizes[-1])
 
     # --- scalars ----------------------------------------------------------------------------------
 
@@ -317,11 +288,6 @@ def parameter(symbol: Symbol) -> str:
 
 def min_size(rows: Expr, columns: Expr) -> Expr:
     return min(rows, columns, key=nominal)
-
-
-def nominal(flops: Expr) -> Expr:
-    """FLOPs for 16 examples and every other size 512, to compare associations by."""
-    return flops.xreplace({size: Integer(16 if size == k else 512) for size in flops.free_symbols})
 
 
 def _negative(scale: Expr) -> bool:

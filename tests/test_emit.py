@@ -3,18 +3,20 @@ from __future__ import annotations
 
 import ast
 import os
+import random
 import subprocess
 import sys
 from types import SimpleNamespace
 
 import pytest
 import torch
-from sympy import HadamardProduct, Identity, KroneckerProduct, MatrixSymbol, Rational, Symbol, Trace
+from sympy import Expr, HadamardProduct, Identity, KroneckerProduct, MatrixSymbol, Rational, Symbol, Trace
 from sympy import sin, sqrt
 from torch import Tensor
 
 from ngdsym import Rule, generate
 from ngdsym.__main__ import main
+from ngdsym.chain import Join, associate, nominal
 from ngdsym.rule import Update
 from ngdsym.symbols import PD, PSD, G, L, Lambda, Lambda_tilde, Pinv, Polar, Unvec, k, lam, m, n
 
@@ -210,6 +212,40 @@ def test_products_are_associated_by_cost():
     assert "U @ (U_t @ G)" in code(ast.parse(Rule("mine", U * U.T * G).emit()).body[-1])
     square = Rule("mine", Q * Q.T * G, reuse=9).emit()
     assert code(ast.parse(square).body[-1]).endswith("product @ G") and "Q @ Q.mT" in square
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_association_is_cheaper(seed):
+    """Against all associations of a chain of six."""
+    names = random.Random(seed).choices([n, k], k=7)
+    fast = [i == 3 for i in range(6)]
+
+    def price(i: int, split: int, j: int) -> Expr:
+        flops = nominal(2 * names[i] * names[split + 1] * names[j + 1])
+        return flops if any(fast[i:j + 1]) else flops / 5
+
+    def costs(i: int, j: int) -> list[Expr]:
+        return [0] if i == j else [
+            a + b + price(i, split, j)
+            for split in range(i, j) for a in costs(i, split) for b in costs(split + 1, j)
+        ]
+
+    def cost(part: Join | int, i: int, j: int) -> Expr:
+        if isinstance(part, int):
+            return 0
+        split = next(s for s in range(i, j) if spans(part.left, i, s) and spans(part.right, s + 1, j))
+        return cost(part.left, i, split) + cost(part.right, split + 1, j) + price(i, split, j)
+
+    assert cost(associate(names, fast, [False] * 6, reuse=5), 0, 5) == min(costs(0, 5))
+
+
+def spans(part: Join | int, i: int, j: int) -> bool:
+    """Whether `part` is made of the factors i … j."""
+    return part == i == j if isinstance(part, int) else leaves(part) == list(range(i, j + 1))
+
+
+def leaves(part: Join | int) -> list[int]:
+    return [part] if isinstance(part, int) else leaves(part.left) + leaves(part.right)
 
 
 def test_docstring_is_the_formula():
