@@ -7,9 +7,11 @@ from typing import Iterable
 
 from ngdsym.theorem import Theorem
 
-SECTIONS = ("foundations", "natural_gradient", "moore_penrose", "generalized_inverse", "fisher", "simple_inverse", "flow",
-            "pseudo_inverse_flow", "exact_flow", "exact_rule", "covariance", "damping", "running_inverses", "biases",
-            "softmax", "nonlinear", "gradient_descent_flow")
+SECTIONS = (
+    "foundations", "natural_gradient", "moore_penrose", "generalized_inverse", "fisher", "simple_inverse",
+    "flow", "pseudo_inverse_flow", "exact_flow", "exact_rule", "covariance", "damping", "running_inverses",
+    "biases", "softmax", "nonlinear", "gradient_descent_flow",
+)
 
 
 class UnknownTheorem(KeyError):

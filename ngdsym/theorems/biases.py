@@ -1,6 +1,6 @@
 """Section 2: a bias is the last column of W_i when the activations end with a one (homogeneous coordinates).
 
-`J` embeds R^m in R^{m+1} and `u` is the added axis, so the activation is J x + u and the weights are W Jᵀ + b uᵀ.
+`J` embeds R^m in R^{m+1} and `u` is the added axis: the activation is J x + u, the weights are W Jᵀ + b uᵀ.
 `mu` is ⟨x⟩, `S` the covariance ⟨x xᵀ⟩ − ⟨x⟩⟨x⟩ᵀ, `g` = ⟨e⟩ the negative gradient of the bias.
 """
 from __future__ import annotations
@@ -16,9 +16,10 @@ from ngdsym.theorem import Theorem, eq
 from ngdsym.theorems.notation import E, G, m, n, size
 
 h = size("+", "m")
-J, u, mu, g = MatrixSymbol("J", h, m), MatrixSymbol("u", h, 1), MatrixSymbol("mu", m, 1), MatrixSymbol("g", n, 1)
+J, u = MatrixSymbol("J", h, m), MatrixSymbol("u", h, 1)
+W, G_h = MatrixSymbol("W", n, m), MatrixSymbol("G_h", n, h)
+x, mu, b, g = (MatrixSymbol(name, rows, 1) for name, rows in (("x", m), ("mu", m), ("b", n), ("g", n)))
 S, C_h = PD("S", m, m), PD("Lambda_h", h, h)
-G_h, W, b, x = MatrixSymbol("G_h", n, h), MatrixSymbol("W", n, m), MatrixSymbol("b", n, 1), MatrixSymbol("x", m, 1)
 AXES = (eq(J.T * J, Identity(m)), eq(J.T * u, ZeroMatrix(m, 1)), eq(u.T * u, Identity(1)),
         eq(J * J.T + u * u.T, Identity(h)))
 FACTOR = eq(C_h, J * (S + mu * mu.T) * J.T + J * mu * u.T + u * mu.T * J.T + u * u.T)
@@ -50,7 +51,8 @@ FACTOR_INVERSE = Theorem(
     given="Λ_h = ⟨[x; 1][x; 1]ᵀ⟩.",
     assumes=(*AXES, FACTOR),
     claims=(eq(Inverse(C_h), INVERSE), eq(J.T * Inverse(C_h) * J, Inverse(S))),
-    wrong=(eq(Inverse(C_h), J * Inverse(S) * J.T + u * u.T), eq(J.T * Inverse(C_h) * J, Inverse(S + mu * mu.T)),
+    wrong=(eq(Inverse(C_h), J * Inverse(S) * J.T + u * u.T),
+           eq(J.T * Inverse(C_h) * J, Inverse(S + mu * mu.T)),
            eq(Inverse(C_h), INVERSE - 2 * u * u.T), eq(J.T * Inverse(C_h) * u, Inverse(S) * mu)),
     values=axes,
 )
@@ -62,7 +64,8 @@ UPDATE = Theorem(
     equations=("1", "10"),
     given="[G g] is the negative gradient of weights and bias: dW = Λ̃⁻¹ (G − g μᵀ) S⁻¹, db = Λ̃⁻¹ g − dW μ.",
     assumes=(*AXES, FACTOR, eq(G_h, G * J.T + g * u.T)),
-    claims=(eq(STEP * J, Inverse(E) * (G - g * mu.T) * Inverse(S)), eq(STEP * u, Inverse(E) * g - STEP * J * mu)),
+    claims=(eq(STEP * J, Inverse(E) * (G - g * mu.T) * Inverse(S)),
+            eq(STEP * u, Inverse(E) * g - STEP * J * mu)),
     wrong=(eq(STEP * J, Inverse(E) * (G + g * mu.T) * Inverse(S)), eq(STEP * J, Inverse(E) * G * Inverse(S)),
            eq(STEP * u, Inverse(E) * g), eq(STEP * u, Inverse(E) * g + STEP * J * mu)),
     values=axes,

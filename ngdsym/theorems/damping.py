@@ -26,7 +26,8 @@ LIMIT = Theorem(
     name="damping-tends-to-gradient-descent",
     title="λ times the damped step is the gradient up to terms like 1/√λ: (20) tends to SGD with small steps",
     equations=("20",),
-    given=SCALAR + "they commute with the factors. N = (Λ̃ + √λ I)⁻¹ = I/√λ − Λ̃/λ + Λ̃NΛ̃/λ is the second claim.",
+    given=SCALAR + "they commute with the factors. N = (Λ̃ + √λ I)⁻¹ = I/√λ − Λ̃/λ + Λ̃NΛ̃/λ is the "
+                   "second claim.",
     assumes=(eq(s_n * E, E * s_n), eq(s_m * C, C * s_m)),
     claims=(eq(s_n * (N * G * M) * s_m, G - E * N * G - G * M * C + E * N * G * M * C),
             eq(s_n * N * s_n, s_n - E + E * N * E)),
@@ -59,7 +60,8 @@ BOUND = Theorem(
     wrong=(Ge(squared(REMAINDER), 3 * SQUARES / s**2), Ge(-3 * SQUARES / s**2, squared(REMAINDER))),
     values=remainders,
     points=True,
-    missing={"certificate": "An inequality of traces is no equation; its terms: damping-tends-to-gradient-descent."},
+    missing={"certificate": "An inequality of traces is no equation; its terms: "
+                            "damping-tends-to-gradient-descent."},
 )
 
 EXPANSION = Theorem(
@@ -121,7 +123,8 @@ SHARE = Theorem(
     missing={"certificate": "A trace of a Kronecker product is no word in the matrices."},
 )
 
-J, F, K, g, a = MatrixSymbol("J", 1, p), PSD("F", p, p), MatrixSymbol("K", p, p), MatrixSymbol("g", p, 1), MatrixSymbol("alpha", 1, 1)
+F, J, K, g, a = PSD("F", p, p), *(MatrixSymbol(name, *shape) for name, shape in (
+    ("J", (1, p)), ("K", (p, p)), ("g", (p, 1)), ("alpha", (1, 1))))
 D = K * g
 half = Rational(1, 2)
 PREDICTED = Theorem(
@@ -156,7 +159,8 @@ def one_layer(draw: Draw) -> Mapping[MatrixExpr, object]:
 EXCESS = s * (Trace(Delta.T * E * Delta) + Trace(Delta * C * Delta.T)) + s**2 * Trace(Delta.T * Delta)
 RATIO = Theorem(
     name="ratio-at-least-one",
-    title="With one layer and the full batch the loss falls at least as predicted: ρ ≥ 1, ρ = 1 only at λ = 0",
+    title="With one layer and the full batch the loss falls at least as predicted: ρ ≥ 1, ρ = 1 only at λ "
+          "= 0",
     equations=("20", "21"),
     given="Footnote 1. Δ is the update for α = 1, slope = tr ΔᵀG, s = √λ; the excess is a sum of squares.",
     claims=(eq((-alpha + alpha**2 / 2) * slope - actual, alpha**2 * EXCESS / 2),

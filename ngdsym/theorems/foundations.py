@@ -14,7 +14,8 @@ from ngdsym.theorems.differences import complex_slope, slope
 from ngdsym.theorems.notation import A, B, G, P, Sigma, Sigma_tilde, W, Wstar, Z, d, o, size
 
 n_0, n_1, n_2 = map(size, "012")
-x, x_1, x_2, y = (MatrixSymbol(name, rows, 1) for name, rows in (("x", n_0), ("x_1", n_1), ("x_2", n_2), ("y", n_2)))
+x, x_1, x_2, y = (MatrixSymbol(name, rows, 1) for name, rows in (
+    ("x", n_0), ("x_1", n_1), ("x_2", n_2), ("y", n_2)))
 V_1, V_2, U_1, U_2 = (MatrixSymbol(name, *shape) for name, shape in (
     ("W_1", (n_1, n_0)), ("W_2", (n_2, n_1)), ("dW_1", (n_1, n_0)), ("dW_2", (n_2, n_1))))
 D_1, D_2, P_2 = PSD("D_1", n_1, n_1), PSD("D_2", n_2, n_2), PD("P", n_2, n_2)
@@ -47,7 +48,8 @@ def perturbed(draw: Draw) -> Mapping[Expr, object]:
     gain = [np.diag([derivative(lambda t: activation(z + t)) for z in inputs[:, 0]])
             for inputs in (first @ input, second @ hidden)]
     error = gain[1] @ metric @ (target - output)
-    return {x: input, x_1: hidden, x_2: output, y: target, V_1: first, V_2: second, U_1: change[0], U_2: change[1],
+    return {x: input, x_1: hidden, x_2: output, y: target,
+            V_1: first, V_2: second, U_1: change[0], U_2: change[1],
             P_2: metric, D_1: gain[0], D_2: gain[1], dx_1: derivative(lambda t: states(t)[0]),
             dx_2: derivative(lambda t: states(t)[1]), dl: derivative(log_density), e_2: error,
             e_1: gain[0] @ second.T @ error}
@@ -74,10 +76,12 @@ LINEAR = Theorem(
     name="linear-gradient",
     title="In a linear network G_i = A_iᵀ Σ̃⁻¹ (W* − W) Σ B_iᵀ",
     equations=("7", "8", "13"),
-    given="G = ⟨e xᵀ⟩ with e = Aᵀ Σ̃⁻¹ (y − W x) and x_{i-1} = B x, so ⟨e x_{i-1}ᵀ⟩ = Aᵀ Σ̃⁻¹ (⟨y xᵀ⟩ − W Σ) Bᵀ.",
+    given="G = ⟨e xᵀ⟩ with e = Aᵀ Σ̃⁻¹ (y − W x) and x_{i-1} = B x, so ⟨e x_{i-1}ᵀ⟩ = Aᵀ Σ̃⁻¹ (⟨y xᵀ⟩ − W "
+          "Σ) Bᵀ.",
     assumes=(eq(Wstar, C_yx * Inverse(Sigma)), eq(Z, Wstar - W), eq(G, A.T * P * (C_yx - W * Sigma) * B.T)),
     claims=(eq(G, A.T * P * Z * Sigma * B.T),),
-    wrong=(eq(G, -A.T * P * Z * Sigma * B.T), eq(G, A.T * P * Z * B.T), eq(G, A.T * Sigma_tilde * Z * Sigma * B.T)),
+    wrong=(eq(G, -A.T * P * Z * Sigma * B.T), eq(G, A.T * P * Z * B.T),
+           eq(G, A.T * Sigma_tilde * Z * Sigma * B.T)),
     points=True,
 )
 

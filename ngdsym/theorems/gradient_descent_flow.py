@@ -1,7 +1,7 @@
 """Gradient descent's own flow in a deep linear network (Saxe et al. 2013), against the natural gradient's.
 
-A mode is a pair of singular vectors that W shares with W*; s is its singular value in W*, v in W, v^{1/L} in each of
-L balanced layers.
+A mode is a pair of singular vectors that W shares with W*; s is its singular value in W*, v in W, v^{1/L} in
+each of L balanced layers.
 """
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ def speeds(draw: Draw) -> Mapping[Expr, object]:
 
 MODES = Theorem(
     name="modes-decouple",
-    title="In aligned, balanced layers gradient descent has dv/dt = L v^{2−2/L} (s − v), the natural gradient s − v",
+    title="In aligned, balanced layers gradient descent has dv/dt = L v^{2−2/L} (s − v), the natural "
+          "gradient s − v",
     equations=("3", "7", "18"),
     given="L = 3, Σ = Σ̃ = I, W* = S diagonal, all layers equal to the diagonal matrix w.",
     claims=(eq(W_dot, 3 * w**4 * (S - w**3)), eq(N_dot, S - w**3)),
@@ -61,7 +62,8 @@ MODES = Theorem(
            eq(N_dot, 3 * (S - w**3))),
     values=speeds,
     points=True,
-    missing={"certificate": "F⁺ of all layers is no word in one layer's letters; balance-is-conserved is certified."},
+    missing={"certificate": "F⁺ of all layers is no word in one layer's letters; balance-is-conserved is "
+                            "certified."},
 )
 
 END = 0.7
@@ -70,7 +72,8 @@ END = 0.7
 def distance(L: int, claim: Relational) -> float:
     """Distance between the two sides of a solution at the end of an integrated mode."""
     target, begin = 1.7, 0.2
-    path = solve_ivp(lambda _, y: L * y**(2 - 2 / L) * (target - y), (0, END), [begin], rtol=1e-11, atol=1e-13)
+    path = solve_ivp(lambda _, v: L * v**(2 - 2 / L) * (target - v), (0, END), [begin], rtol=1e-11,
+                     atol=1e-13)
     known = {t: END, s: target, start: begin, v: path.y[0, -1]}
     return abs(float((claim.lhs - claim.rhs).subs(known)))
 
@@ -152,7 +155,8 @@ UNIFORM = Theorem(
     name="natural-gradient-learns-uniformly",
     title="Gradient descent learns a mode in a time ∝ 1/s, the natural gradient all modes in the same time",
     equations=("3", "18"),
-    given="Two layers, modes s = 1 and s = 4 with v_0 = s/100; time until v = s/2, by integrating the weights.",
+    given="Two layers, modes s = 1 and s = 4 with v_0 = s/100; time until v = s/2, by integrating the "
+          "weights.",
     claims=(eq(gd_weak, 4 * gd_strong), eq(ng_weak, ng_strong)),
     wrong=(eq(gd_weak, gd_strong), eq(ng_weak, 4 * ng_strong), eq(gd_strong, 4 * gd_weak)),
     values=half_times,

@@ -1,4 +1,4 @@
-"""Section 2: what the natural gradient is: the Fisher matrix as a metric, steepest descent, invariance, cost (Eqs. 4, 5)."""
+"""Section 2: the Fisher matrix as a metric, steepest descent in it, invariance, cost (Eqs. 4, 5)."""
 from __future__ import annotations
 
 from typing import Mapping
@@ -51,31 +51,37 @@ def divergence(draw: Draw) -> Mapping[Expr, object]:
 
 METRIC = Theorem(
     name="fisher-is-hessian-of-kl",
-    title="F is the Hessian of the KL divergence, and of the loss where the residual vanishes: F is Gauss–Newton",
+    title="F is the Hessian of the KL divergence, and of the loss where the residual vanishes: F is "
+          "Gauss–Newton",
     equations=("2", "5"),
-    given="KL(p_θ ‖ p_θ') for θ' = θ + tδ moves W by D at t = 1; the primes are second derivatives in t, D_2 that of W.",
+    given="KL(p_θ ‖ p_θ') for θ' = θ + tδ moves W by D at t = 1; the primes are second derivatives in t, "
+          "D_2 that of W.",
     claims=(eq(KL, Trace(P * D * Sigma * D.T) / 2), eq(BEND, Trace(F * delta * delta.T)),
             eq(LOSS_BEND, BEND - Trace(P * Z * Sigma * D_2.T))),
     wrong=(eq(KL, Trace(P * D * Sigma * D.T)), eq(KL, Trace(Sigma_tilde * D * Sigma * D.T) / 2),
            eq(LOSS_BEND, BEND), eq(LOSS_BEND, BEND + Trace(P * Z * Sigma * D_2.T))),
     values=divergence,
     points=True,
-    missing={"certificate": "A divergence is an average of logarithms and its Hessian a derivative: no matrix words."},
+    missing={"certificate": "A divergence is an average of logarithms and its Hessian a derivative: no "
+                            "matrix words."},
 )
 
-g, v, best = MatrixSymbol("g", p, 1), MatrixSymbol("v", p, 1), X * MatrixSymbol("g", p, 1)
+g, v = MatrixSymbol("g", p, 1), MatrixSymbol("v", p, 1)
 IN_RANGE = eq(g, F * v)
+best = X * g
+LACK = delta.T * F * delta + g.T * X * g - g.T * delta - delta.T * g
 STEEPEST = Theorem(
     name="steepest-descent",
     title="Among steps of the same KL the natural gradient goes down most",
     equations=("4",),
-    given="X is any generalized inverse of F, g the negative gradient, δ any step. What δ gains, gᵀδ, exceeds neither "
+    given="X is any generalized inverse of F, g the negative gradient, δ any step. What δ gains, gᵀδ, "
+          "exceeds neither "
           "½ δᵀFδ + ½ gᵀXg, as the square on the right is not negative; it vanishes for δ = X g.",
     assumes=(eq(F, F.T), INVERSES[0], IN_RANGE),
-    claims=(eq(delta.T * F * delta + g.T * X * g - g.T * delta - delta.T * g, (delta - best).T * F * (delta - best)),),
-    wrong=(eq(delta.T * F * delta + g.T * X * g - g.T * delta - delta.T * g, -(delta - best).T * F * (delta - best)),
+    claims=(eq(LACK, (delta - best).T * F * (delta - best)),),
+    wrong=(eq(LACK, -(delta - best).T * F * (delta - best)),
            eq(delta.T * F * delta + g.T * X * g, (delta - best).T * F * (delta - best)),
-           eq(delta.T * F * delta + g.T * X * g - g.T * delta - delta.T * g, (delta - g).T * F * (delta - g))),
+           eq(LACK, (delta - g).T * F * (delta - g))),
     recipes={**MADE, F: J.T * H * J},
     sizes=SIZES,
     scale=2,
@@ -90,7 +96,8 @@ DESCENT = Theorem(
     given="Σ ⊗ Σ̃⁻¹ = H = Rᵀ R. The loss changes by −gᵀ X g per unit of time.",
     assumes=(FISHER, eq(H, R.T * R), INVERSES[0], IN_RANGE),
     claims=(eq(g.T * X * g, (R * J * X * g).T * (R * J * X * g)),),
-    wrong=(eq(g.T * X * g, -(R * J * X * g).T * (R * J * X * g)), eq(g.T * X * g, (J * X * g).T * (J * X * g)),
+    wrong=(eq(g.T * X * g, -(R * J * X * g).T * (R * J * X * g)),
+           eq(g.T * X * g, (J * X * g).T * (J * X * g)),
            eq(g.T * X * g, g.T * g)),
     recipes=MADE,
     sizes=SIZES,
@@ -103,7 +110,8 @@ REPARAMETRIZED = Theorem(
     name="parametrization-invariance",
     title="In other parameters, with Jacobian T, the natural gradient moves the map in the same way",
     equations=("4",),
-    given="θ = θ(φ), T = ∂θ/∂φ invertible, so J becomes J T, g becomes Tᵀ g and F becomes Tᵀ F T. X and Y are any "
+    given="θ = θ(φ), T = ∂θ/∂φ invertible, so J becomes J T, g becomes Tᵀ g and F becomes Tᵀ F T. X and Y "
+          "are any "
           "generalized inverses of F and Tᵀ F T.",
     assumes=(FISHER, INVERSES[0], eq(NEW * Y * NEW, NEW), invertible(T), *ADJOINT, invertible(H)),
     claims=(eq(J * T * Y * (J * T).T, J * X * J.T),),
@@ -120,9 +128,11 @@ STUCK = Theorem(
     name="zero-weights-stuck",
     title="Where all weights are zero every gradient and every step vanishes",
     equations=("10", "13"),
-    given="L ≥ 2, a layer with A_i = 0; the same holds for B_i = 0. K and M are any matrices in place of the inverses.",
+    given="L ≥ 2, a layer with A_i = 0; the same holds for B_i = 0. K and M are any matrices in place of "
+          "the inverses.",
     assumes=(GRADIENT, eq(A, ZeroMatrix(o, n))),
-    claims=(eq(G, ZeroMatrix(n, m)), eq(MatrixSymbol("K", n, n) * G * MatrixSymbol("M", m, m), ZeroMatrix(n, m)),
+    claims=(eq(G, ZeroMatrix(n, m)),
+            eq(MatrixSymbol("K", n, n) * G * MatrixSymbol("M", m, m), ZeroMatrix(n, m)),
             eq(A.T * P * A, ZeroMatrix(n, n))),
     wrong=(eq(B * Sigma * B.T, ZeroMatrix(m, m)), eq(Z, ZeroMatrix(o, d)), eq(B.T * B, ZeroMatrix(d, d))),
     recipes={A: ZeroMatrix(o, n)},
@@ -142,8 +152,8 @@ def at_zero(draw: Draw) -> Mapping[Expr, object]:
         bends.append(curvature(loss))
         first = (8 * (loss(1) - loss(-1)) - (loss(2) - loss(-2))) / 12
     loss(0)
-    return {up: bends[0], down: bends[1], slope_0: first, Z: net.Z, Sigma: net.Sigma, Sigma_tilde: net.Sigma_tilde,
-            D_2: 2 * change[1] @ change[0]}
+    return {up: bends[0], down: bends[1], slope_0: first,
+            Z: net.Z, Sigma: net.Sigma, Sigma_tilde: net.Sigma_tilde, D_2: 2 * change[1] @ change[0]}
 
 
 SADDLE = Theorem(
@@ -155,7 +165,8 @@ SADDLE = Theorem(
     wrong=(eq(up, Trace(P * Z * Sigma * D_2.T)), eq(down, up), eq(up, 0)),
     values=at_zero,
     points=True,
-    missing={"certificate": "A curvature is a trace and a derivative; that the flow is stuck is zero-weights-stuck."},
+    missing={"certificate": "A curvature is a trace and a derivative; that the flow is stuck is "
+                            "zero-weights-stuck."},
 )
 
 # --- units and cost --------------------------------------------------------------------------------
@@ -165,9 +176,11 @@ A_y, B_x, Z_yx = MatrixSymbol("A_y", o, n), MatrixSymbol("B_x", m, d), MatrixSym
 P_y, Sigma_x = PSD("P_y", o, o), PSD("Sigma_x", d, d)
 UNITS = Theorem(
     name="units",
-    title="Other units, or any other axes, for input and output leave factors and gradients of hidden layers alone",
+    title="Other units, or any other axes, for input and output leave factors and gradients of hidden "
+          "layers alone",
     equations=("10",),
-    given="x becomes T_x x and y becomes T_y y. With `covariant`, for hidden units, it says that dW has the units of W.",
+    given="x becomes T_x x and y becomes T_y y. With `covariant`, for hidden units, it says that dW has "
+          "the units of W.",
     assumes=(eq(A_y, T_y * A), eq(B_x, B * Inverse(T_x)), eq(Z_yx, T_y * Z * Inverse(T_x)),
              eq(P_y, Inverse(T_y).T * P * Inverse(T_y)), eq(Sigma_x, T_x * Sigma * T_x.T)),
     claims=(eq(A_y.T * P_y * A_y, A.T * P * A), eq(B_x * Sigma_x * B_x.T, B * Sigma * B.T),
@@ -193,17 +206,21 @@ def costs(draw: Draw) -> Mapping[Expr, object]:
         times_inverse: flops(natural.expression),
         one_example: flops(K_tilde * rule_G).subs(m, 1) + flops(rule_G * K).subs(n, 1),
     }
-    return {n: numbers[0], m: numbers[1], **{name: lambdify((n, m), count)(*numbers) for name, count in counts.items()}}
+    values = {name: lambdify((n, m), count)(*numbers) for name, count in counts.items()}
+    return {n: numbers[0], m: numbers[1], **values}
 
 
 COST = Theorem(
     name="inverse-as-cheap-as-fisher",
     title="Per layer F⁻¹v costs what F v costs; for one example two matrix–vector products",
     equations=("10", "20"),
-    given="Leading FLOPs per step, the Cholesky factors being known, of the programs the formulas are compiled to. "
+    given="Leading FLOPs per step, the Cholesky factors being known, of the programs the formulas are "
+          "compiled to. "
           "The rank-1 update itself is the gradient's.",
-    claims=(eq(times_inverse, times_F), eq(times_inverse, 2 * n * m * (n + m)), eq(one_example, 2 * n**2 + 2 * m**2)),
-    wrong=(eq(times_inverse, 2 * times_F), eq(times_inverse, n * m * (n + m)), eq(one_example, times_inverse)),
+    claims=(eq(times_inverse, times_F), eq(times_inverse, 2 * n * m * (n + m)),
+            eq(one_example, 2 * n**2 + 2 * m**2)),
+    wrong=(eq(times_inverse, 2 * times_F), eq(times_inverse, n * m * (n + m)),
+           eq(one_example, times_inverse)),
     values=costs,
     points=True,
     missing={"certificate": "Operations are counted; they are not matrices."},

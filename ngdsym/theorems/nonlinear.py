@@ -1,4 +1,4 @@
-"""One hidden layer of nonlinear units: where the Kronecker-factored Fisher matrix is exact, and by how much it is not.
+"""One hidden layer of nonlinear units: where the Kronecker-factored Fisher matrix is exact, where not.
 
 The output is V φ(U x) with φ applied per unit. Per example, h = φ(U x) and D = diag φ'(U x).
 """
@@ -44,7 +44,7 @@ def network(flat: bool):
         for a, (x_a, h_a, D_a) in enumerate(zip(x, h, D)):
             column = generic(2, 1)[:, 0]
             unit = np.eye(8, dtype=int)
-            J = np.stack([derivative(lambda t: output(weights + t * unit[w], column)) for w in range(8)], axis=1)
+            J = np.stack([derivative(lambda t: output(weights + t * axis, column)) for axis in unit], axis=1)
             fisher = fisher + J.T @ metric @ J / len(EXAMPLES)
             slopes = [derivative(lambda t: activation(z + t)) for z in U @ column]
             found |= {x_a: column[:, None], h_a: activation(U @ column)[:, None], D_a: np.diag(slopes)}
@@ -73,9 +73,11 @@ def S(D_a: MatrixSymbol) -> Expr:
 COVARIANCE = mean([KroneckerProduct(x_a * x_a.T - C, S(D_a) - E) for x_a, D_a in zip(x, D)])
 TANH = Theorem(
     name="nonlinear-fisher",
-    title="One hidden layer: the last block factors exactly, the first up to the covariance of x xᵀ and D Vᵀ Σ̃⁻¹ V D",
+    title="One hidden layer: the last block factors exactly, the first up to the covariance of x xᵀ and D "
+          "Vᵀ Σ̃⁻¹ V D",
     equations=("5", "11", "12", "22"),
-    given="P = Σ̃⁻¹, three examples, F from derivatives of the output. Numeric: φ = tanh; exact: φ(z) = z + z².",
+    given="P = Σ̃⁻¹, three examples, F from derivatives of the output. Numeric: φ = tanh; exact: φ(z) = z "
+          "+ z².",
     claims=(eq(F_22, KroneckerProduct(C_h, P)), eq(F_11 - KroneckerProduct(C, E), COVARIANCE),
             eq(F_21, mean([KroneckerProduct(h_a * x_a.T, P * V * D_a) for x_a, h_a, D_a in zip(x, h, D)])),
             Ne(F_11, KroneckerProduct(C, E))),
@@ -84,7 +86,8 @@ TANH = Theorem(
            eq(F_21, mean([KroneckerProduct(x_a * h_a.T, P * V * D_a) for x_a, h_a, D_a in zip(x, h, D)]))),
     values=network(flat=False),
     points=True,
-    missing={"certificate": "φ has derivatives, words have none; factoring-error certifies the algebra of the error."},
+    missing={"certificate": "φ has derivatives, words have none; factoring-error certifies the algebra of "
+                            "the error."},
 )
 
 LINEAR = Theorem(
@@ -93,10 +96,12 @@ LINEAR = Theorem(
     equations=("22",),
     given="φ(z) = 2z.",
     claims=(eq(F_11, KroneckerProduct(C, E)), eq(F_11, KroneckerProduct(C, 4 * V.T * P * V))),
-    wrong=(eq(F_11, KroneckerProduct(E, C)), eq(F_11, KroneckerProduct(C, V.T * P * V)), Ne(F_11, KroneckerProduct(C, E))),
+    wrong=(eq(F_11, KroneckerProduct(E, C)), eq(F_11, KroneckerProduct(C, V.T * P * V)),
+           Ne(F_11, KroneckerProduct(C, E))),
     values=network(flat=True),
     points=True,
-    missing={"certificate": "The derivative of φ is taken; fisher-action certifies the factors of linear layers."},
+    missing={"certificate": "The derivative of φ is taken; fisher-action certifies the factors of linear "
+                            "layers."},
 )
 
 THEOREMS = (TANH, LINEAR)

@@ -28,7 +28,7 @@ def probabilities(draw: Draw, classes: int = 3) -> np.ndarray:
 
 
 def one_output(draw: Draw) -> Mapping[Expr, object]:
-    """One example: probabilities, their diagonal matrix, and the covariance of the score by its definition."""
+    """Probabilities, their diagonal matrix, and the covariance of the score by its definition."""
     q = probabilities(draw)
     labels = np.diag(q / q)
     scores = [label - q for label in labels]
@@ -38,11 +38,13 @@ def one_output(draw: Draw) -> Mapping[Expr, object]:
 
 SINGULAR = Theorem(
     name="softmax-output-covariance",
-    title="S = diag p − p pᵀ is the covariance of the label; adding a constant to all logits is invisible to it",
+    title="S = diag p − p pᵀ is the covariance of the label; adding a constant to all logits is invisible "
+          "to it",
     equations=("5",),
     given="The score of a logit is label − p; u is the vector of ones, D = diag p.",
     assumes=NORMALISED,
-    claims=(eq(S * ones, ZeroMatrix(o, 1)), eq((Identity(o) - p * ones.T) * D * (Identity(o) - ones * p.T), S)),
+    claims=(eq(S * ones, ZeroMatrix(o, 1)),
+            eq((Identity(o) - p * ones.T) * D * (Identity(o) - ones * p.T), S)),
     wrong=(eq(S * p, ZeroMatrix(o, 1)), eq((Identity(o) - p * ones.T) * D * (Identity(o) - ones * p.T), D),
            eq((Identity(o) - p * ones.T) * D * (Identity(o) - ones * p.T), D + p * p.T)),
     values=one_output,
@@ -63,8 +65,9 @@ def stacked(draw: Draw) -> Mapping[Expr, object]:
     change, number = generic(2, 2), draw()
     same, spread = np.eye(COUNT, dtype=int), np.kron(np.ones((COUNT, 1), dtype=int), np.eye(2, dtype=int))
     spread = spread * (number / number)
-    return {Left: generic(2, 2 * COUNT), Right: generic(2 * COUNT, 2), V: change, V_all: np.kron(same, change),
-            spread_n: spread, spread_m: spread, mean_n: spread.T / COUNT, mean_m: spread.T / COUNT}
+    return {Left: generic(2, 2 * COUNT), Right: generic(2 * COUNT, 2),
+            V: change, V_all: np.kron(same, change), spread_n: spread, spread_m: spread,
+            mean_n: spread.T / COUNT, mean_m: spread.T / COUNT}
 
 
 MEAN = Left * V_all * Right
@@ -73,8 +76,10 @@ FACTORING = Theorem(
     name="factoring-error",
     title="The error of replacing ⟨x xᵀ ⊗ S⟩ by ⟨x xᵀ⟩ ⊗ ⟨S⟩ is the covariance of x xᵀ and S",
     equations=("22",),
-    given="Acting on a change V of the weights. The M examples are stacked, S = [S_1 … S_M]/M and X likewise as rows; "
-          "u repeats a matrix M times, a averages M of them, V_M is V for each example. Nothing else is used of S and X.",
+    given="Acting on a change V of the weights. The M examples are stacked, S = [S_1 … S_M]/M and X "
+          "likewise as rows; "
+          "u repeats a matrix M times, a averages M of them, V_M is V for each example. Nothing else is "
+          "used of S and X.",
     assumes=(eq(E, Left * spread_n), eq(C, mean_m * Right), eq(V_all * spread_m, spread_n * V),
              eq(mean_n * V_all, V * mean_m), eq(mean_m * spread_m, Identity(m))),
     claims=(eq(MEAN - E * V * C, CENTRED),),
@@ -103,8 +108,9 @@ def block(draw: Draw) -> Mapping[Expr, object]:
         def score(label: int) -> np.ndarray:
             if exact:
                 return np.outer(x, A[label] - q @ A).reshape(-1)
-            return np.array([complex_slope(lambda t: log_softmax(A @ (W @ x + t * np.eye(2)[a] * x[b]), label))
-                             for b in range(2) for a in range(2)])
+            moves = [unit * input for input in x for unit in np.eye(2)]
+            return np.array([complex_slope(lambda t: log_softmax(A @ (W @ x + t * move), label))
+                             for move in moves])
 
         fisher = fisher + sum(q[k] * np.outer(score(k), score(k)) for k in range(3)) / 2
         values |= {S_k: A.T @ (np.diag(q) - np.outer(q, q)) @ A, X_k: np.outer(x, x)}
@@ -118,14 +124,16 @@ BLOCK = Theorem(
     name="softmax-fisher-block",
     title="F_ii = ⟨x xᵀ ⊗ Aᵀ(diag p − p pᵀ)A⟩ ≠ ⟨x xᵀ⟩ ⊗ Λ̃: with a softmax output the blocks do not factor",
     equations=("5", "22"),
-    given="Two examples; F_ii is the covariance of the score under the model. The exact check takes p as free.",
+    given="Two examples; F_ii is the covariance of the score under the model. The exact check takes p as "
+          "free.",
     claims=(eq(F, TRUE), eq(F - KroneckerProduct(C, E), COVARIANCE),
             Ne(F, KroneckerProduct(C, E))),
     wrong=(eq(F, KroneckerProduct(C, E)), eq(F - KroneckerProduct(C, E), -COVARIANCE),
            eq(F, 2 * TRUE), eq(F, SWAPPED)),
     values=block,
     points=True,
-    missing={"certificate": "The score is a derivative; the error of factoring has a certificate in factoring-error."},
+    missing={"certificate": "The score is a derivative; the error of factoring has a certificate in "
+                            "factoring-error."},
 )
 
 THEOREMS = (SINGULAR, FACTORING, BLOCK)
