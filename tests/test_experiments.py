@@ -115,8 +115,8 @@ def test_a_linear_schedule_ends_at_zero_with_the_budget():
 
     problem = small().problem(0, None)
     for schedule, expected in (("constant", [0.1] * 4), ("linear", [0.1, 0.075, 0.05, 0.025])):
-        method = Method("m", lambda model, settings, seed: Recording(model.parameters(), settings["lr"]), Gaussian(),
-                        settings_grid(lr=(0.1,), batch_size=(20,), schedule=(schedule,)))
+        method = Method("m", lambda model, settings, seed: Recording(model.parameters(), settings["lr"]),
+                        Gaussian(), settings_grid(lr=(0.1,), batch_size=(20,), schedule=(schedule,)))
         rates.clear()
         Run(problem, method, method.grid[0], 0).advance(Budget(samples=80), 1.0)
         assert rates == pytest.approx(expected)
@@ -162,8 +162,8 @@ def test_interrupt_leaves_a_valid_partial_result(tmp_path):
             raise KeyboardInterrupt
         return loss(output, target)
 
-    second = Method("late", lambda model, settings, seed: torch.optim.SGD(model.parameters(), 0.1), interrupted,
-                    settings_grid(batch_size=(10,)))
+    second = Method("late", lambda model, settings, seed: torch.optim.SGD(model.parameters(), 0.1),
+                    interrupted, settings_grid(batch_size=(10,)))
     with pytest.raises(Interrupted) as caught:
         run_experiment(small((sgd((0.1,)), second)), progress=False, output=tmp_path / "r.json")
     partial = load(tmp_path / "r.json")
@@ -177,7 +177,8 @@ def test_a_failure_is_not_mistaken_for_a_result(tmp_path):
         raise ValueError("no data")
 
     with pytest.raises(ValueError, match="no data"):
-        run_experiment(Experiment("x", "X", broken, (), Budget(1)), progress=False, output=tmp_path / "r.json")
+        experiment = Experiment("x", "X", broken, (), Budget(1))
+        run_experiment(experiment, progress=False, output=tmp_path / "r.json")
     assert not load(tmp_path / "r.json").complete
 
 

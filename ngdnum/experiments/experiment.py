@@ -53,7 +53,7 @@ def run_experiment(
     progress: bool = True,
     output: str | Path | None = None,
 ) -> Result:
-    """Tune and train every method of `experiment` with one thread; `ngdnum.experiments.run` explains the rest."""
+    """Tune and train every method of `experiment` with one thread, as `ngdnum.experiments.run` explains."""
     if budget is not None and not budget > 0:
         raise ValueError(f"the budget is a positive number of seconds, got {budget}")
     limit = experiment.budget if budget is None else replace(experiment.budget, seconds=float(budget))

@@ -1,4 +1,4 @@
-"""The methods of Figure 1: gradient descent, and natural gradient descent as the paper runs it and at its fastest."""
+"""The methods of Figure 1: gradient descent, natural gradient descent as in the paper, a fast preset."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ def sgd(
     name: str = "SGD",
     **choices: Sequence[float | int | str],
 ) -> Method:
-    """Stochastic gradient descent, W_i += α G_i, with α from a grid; `choices` may add `momentum`, `schedule`."""
+    """Stochastic gradient descent, W_i += α G_i, with α from a grid; `choices`: `momentum`, `schedule`."""
 
     def build(model: nn.Module, settings: Settings, seed: int) -> Optimizer:
         return torch.optim.SGD(model.parameters(), settings["lr"], settings.get("momentum", 0.0))
 
-    return Method(name, build, Gaussian(), settings_grid(lr=learning_rates, batch_size=batch_sizes, **choices))
+    grid = settings_grid(lr=learning_rates, batch_size=batch_sizes, **choices)
+    return Method(name, build, Gaussian(), grid)
 
 
 def ngd(

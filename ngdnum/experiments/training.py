@@ -22,11 +22,11 @@ from ..stack import NotFinite
 class Method:
     """A way to train: how to build its optimizer from model, settings and seed, and the grid of its settings.
 
-    `loss(model(x), y)` is minimised.  `reevaluates` says that `step` takes the loss, and a closure that computes
-    the loss of the same batch after the step, without gradients.
+    `loss(model(x), y)` is minimised.  `reevaluates` says that `step` takes the loss, and a closure that
+    computes the loss of the same batch after the step, without gradients.
 
-    Of the settings, `batch_size` is required; with `schedule="linear"` the rate `lr` falls linearly to zero over
-    the budget of a run.
+    Of the settings, `batch_size` is required; with `schedule="linear"` the rate `lr` falls linearly to zero
+    over the budget of a run.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Budget:
 
 
 def batches(examples: Examples, size: int, generator: torch.Generator) -> Iterator[Examples]:
-    """Endless batches of `size` rows: pass after pass in a new random order, an incomplete last batch left out.
+    """Endless batches of `size` rows: pass after pass in new random order, without an incomplete last batch.
 
     Raises
     ------

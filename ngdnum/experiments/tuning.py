@@ -22,10 +22,10 @@ def tune(
     seed: int,
     advanced: Callable[[float], None] = lambda share: None,
 ) -> tuple[Settings, list[dict[str, object]]]:
-    """The settings of `method.grid` with the least validation error at the end of this budget, and all trials.
+    """The settings of `method.grid` with the least validation error after this budget, and all trials.
 
-    All settings train for a quarter of the budget, the better half of them up to half of it, the better half of
-    those to its end.  The test examples are never looked at.
+    All settings train for a quarter of the budget, the better half of them up to half of it, the better half
+    of those to its end.  The test examples are never looked at.
 
     Parameters
     ----------
@@ -53,8 +53,8 @@ def tune(
     winner = alive[0]
     if trials[winner]["validation_error"] is None:
         raise Diverged(
-            f"{method.name} diverged with each of the {len(method.grid)} settings of its grid on {problem.source}: "
-            "check the data, or give the method a wider grid"
+            f"{method.name} diverged with each of the {len(method.grid)} settings of its grid: check the data"
+            f" ({problem.source['kind']}), or give the method a wider grid"
         )
     return method.grid[winner], trials
 
