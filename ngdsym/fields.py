@@ -1,6 +1,6 @@
-"""Exact numbers for proofs at explicit sizes: rational functions of independent letters, and random rationals.
+"""Exact numbers for proofs at explicit sizes: rational functions of letters, and random rationals.
 
-Matrices are numpy object arrays of these numbers, so the same code evaluates a statement exactly and in float64.
+Matrices are numpy object arrays of these numbers, so one code evaluates statements exactly and in float64.
 """
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def rational_functions(letters: int) -> Callable[[], RationalFunction]:
 
 
 def rationals(seed: int = 0) -> Callable[[], flint.fmpq]:
-    """Source of random integers below 2³², as rationals: a false identity of degree d survives with chance ≤ d/2³²."""
+    """Source of random integers below 2³²: a false identity of degree d survives with chance ≤ d/2³²."""
     generator = random.Random(seed)
     return lambda: flint.fmpq(generator.randrange(1, 2**32))
 

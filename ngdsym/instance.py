@@ -1,8 +1,8 @@
 """One concrete instance of a statement: explicit matrices for its letters, exact or in float64.
 
 Letters are drawn when first needed: definite ones as definite matrices, others generic, unless a recipe (an
-expression in other letters, such as `Pinv(F)`) says how to make them. The same code runs on numpy arrays of float64
-and on object arrays of the exact numbers of `ngdsym.fields`.
+expression in other letters, such as `Pinv(F)`) says how to make them. The same code runs on numpy arrays of
+float64 and on object arrays of the exact numbers of `ngdsym.fields`.
 """
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Callable, Mapping
 
 import flint
 import numpy as np
-from sympy import Add, Eq, Expr, Ge, Gt, Identity, Integer, Le, Lt, MatAdd, MatMul, MatPow, MatrixSymbol, Mul, Ne, Pow
-from sympy import Inverse, KroneckerProduct, Rational, Symbol, Trace, Transpose, ZeroMatrix
+from sympy import Add, Eq, Expr, Ge, Gt, Identity, Integer, Le, Lt, MatAdd, MatMul, MatPow, MatrixSymbol, Mul, Ne
+from sympy import Inverse, KroneckerProduct, Pow, Rational, Symbol, Trace, Transpose, ZeroMatrix
 from sympy.core.relational import Relational
 
 from ngdsym import fields
@@ -83,7 +83,8 @@ class Instance:
         if isinstance(expression, Trace):
             return np.trace(arguments[0])
         if isinstance(expression, Pinv):
-            return fields.pseudo_inverse(arguments[0]) if self.exact else np.linalg.pinv(arguments[0], rcond=1e-9)
+            return fields.pseudo_inverse(arguments[0]) if self.exact else np.linalg.pinv(arguments[0],
+                                                                                         rcond=1e-9)
         if isinstance(expression, KroneckerProduct):
             return reduce(np.kron, arguments)
         if isinstance(expression, (MatPow, Inverse, Pow)):
@@ -91,7 +92,7 @@ class Instance:
         raise TypeError(f"cannot evaluate {type(expression).__name__} in {expression}")
 
     def error(self, claim: Relational) -> float:
-        """`‖left − right‖ / max(1, ‖left‖, ‖right‖)` of an equation in float64; of other relations 0 or infinity."""
+        """`‖left − right‖ / max(1, ‖left‖, ‖right‖)` of an equation in float64; 0 or ∞ of other relations."""
         if not isinstance(claim, Eq):
             return 0.0 if self.holds(claim) else float("inf")
         left, right = np.asarray(self(claim.lhs), float), np.asarray(self(claim.rhs), float)
@@ -122,11 +123,13 @@ class Instance:
         if isinstance(letter, Symbol):
             return abs(self.draw()) if letter.is_positive and not self.exact else self.draw()
         rows, cols = map(self.size, letter.shape)
-        drawn = np.array([[self.draw() for _ in range(cols)] for _ in range(rows)], dtype=object if self.exact else float)
+        drawn = np.array([[self.draw() for _ in range(cols)] for _ in range(rows)],
+                         dtype=object if self.exact else float)
         if not isinstance(letter, PSD):
             return drawn
         if self.exact:
-            return np.array([[drawn[min(i, j), max(i, j)] for j in range(cols)] for i in range(rows)], dtype=object)
+            return np.array([[drawn[min(i, j), max(i, j)] for j in range(cols)] for i in range(rows)],
+                            dtype=object)
         return drawn @ drawn.T / cols + (0.1 * np.eye(cols) if isinstance(letter, PD) else 0)
 
     def _power(self, base: object, exponent: int = -1) -> object:

@@ -2,12 +2,12 @@
 
 The statement is SymPy relations between matrices. Each check takes one relation and says whether it follows:
 
-- `symbolic`: the relation is evaluated at a small explicit size, exactly, its free letters being indeterminates;
+- `symbolic`: the relation is evaluated at a small explicit size, exactly, free letters being indeterminates;
 - `certificate`: a committed proof for matrices of every size is expanded again, without search;
 - `numeric`: the relation is evaluated on random float64 matrices with dense linear algebra.
 
-What cannot be checked so is checked by functions of its own, or `missing` says why it cannot. Each theorem carries
-`wrong` variants of itself (a sign, a transpose, a factor, an index), which every one of its checks must refuse.
+What cannot be checked so is checked by functions of its own, or `missing` says why it cannot. Each theorem
+carries `wrong` variants of itself (a sign, a transpose, a factor, an index), which its checks must refuse.
 """
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from ngdsym.translate import translate
 CERTIFICATES = Path(__file__).parent / "certificates"
 CHECKS = ("symbolic", "certificate", "numeric")
 DEPTHS = range(1, 17)
-COUNTEREXAMPLE = "One instance that breaks an identity is no identity; its exact matrices are the symbolic check."
+COUNTEREXAMPLE = "An inequality is no equation: its exact matrices are the proof (the symbolic check)."
 
 
 def eq(left: Expr, right: Expr) -> Eq:
@@ -61,12 +61,12 @@ class Theorem:
     equations : numbers of the paper's equations; "SM 37" is number 37 of its supplement.
     claims : the relations, all to be proved. `Ne(a, b)` states that a ≠ b for the instance of `recipes`.
     wrong : false variants, each to be refused by each check.
-    assumes : equations between the letters (and `Q.symmetric(X)`), the hypotheses as far as they are equations.
+    assumes : equations between the letters (and `Q.symmetric(X)`): hypotheses that are equations.
     given : the remaining hypotheses and where the letters come from, in words.
     recipes : how to make instances of letters that are not independent: `{R: Pinv(A)}`. Letters defined by an
-        assumption `Eq(letter, expression)` need none. The instance is the witness that the hypotheses can hold.
-    values : in place of recipes, a function from a source of numbers to values of letters (and of dimensions).
-    sizes : dimensions of the exact instance (2 when not listed); the numeric instance is `scale` times as large.
+        assumption `Eq(letter, expression)` need none. The instance witnesses that the hypotheses can hold.
+    values : in place of recipes, a function from a source of numbers to values of letters.
+    sizes : dimensions of the exact instance (2 when not listed); the numeric one is `scale` times as large.
     points : evaluate exactly at a random rational point instead of with indeterminates.
     symbolic, numeric : checks of its own: claim → bool, claim → largest relative error.
     missing : check → why there is none.
@@ -95,7 +95,7 @@ class Theorem:
     def __post_init__(self) -> None:
         unknown = set(self.missing) - set(CHECKS)
         if unknown or set(self.missing) == set(CHECKS):
-            raise ValueError(f"{self.name}: `missing` may name some but not all of {', '.join(CHECKS)}, got {unknown}")
+            raise ValueError(f"{self.name}: `missing` may name some but not all of {', '.join(CHECKS)}")
 
     @property
     def checks(self) -> tuple[str, ...]:
@@ -140,13 +140,14 @@ class Theorem:
             made.assign(self.values(draw))
         for equation in self.assumes:
             if not made.holds(_equation(equation)):
-                raise ValueError(f"{self.name}: the instance does not satisfy {equation}; correct its recipes")
+                raise ValueError(f"{self.name}: the instance does not satisfy {equation}: correct it")
         return made
 
     @cached_property
     def letters(self) -> tuple[Expr, ...]:
         """The matrices of the statement."""
-        found = {letter for relation in (*self.assumes, *self.claims) for letter in relation.atoms(MatrixSymbol)}
+        found = {letter for relation in (*self.assumes,
+                                         *self.claims) for letter in relation.atoms(MatrixSymbol)}
         return tuple(sorted(found, key=str))
 
     @cached_property
@@ -155,7 +156,8 @@ class Theorem:
         path = CERTIFICATES / f"{self.name}.json"
         if not path.exists():
             return {}
-        return {depth: Certificate(data) for depth, data in json.loads(path.read_text(encoding="utf-8")).items()}
+        return {depth: Certificate(data) for depth,
+                data in json.loads(path.read_text(encoding="utf-8")).items()}
 
     def search(self) -> dict[str, Certificate]:
         """Find the proofs anew."""
@@ -168,7 +170,8 @@ class Theorem:
         if self.symbolic is not None:
             return all(map(self.symbolic, claims)), {}
         exact = self.instance()
-        return all(map(exact.holds, claims)), {"numbers": "rational point" if self.points else "indeterminates"}
+        return all(map(exact.holds,
+                       claims)), {"numbers": "rational point" if self.points else "indeterminates"}
 
     def _numeric(self, claims: tuple[Relational, ...]) -> tuple[bool, dict]:
         if self.numeric is not None:
@@ -190,7 +193,7 @@ class Theorem:
 
 def _expands(certificate: Certificate, assumes: tuple[Basic, ...], proved: tuple[Relational, ...],
              claims: tuple[Relational, ...]) -> bool:
-    """Whether the cofactors in `certificate` sum to `claims`: from it only cofactors are taken, not the statement."""
+    """Whether the cofactors in `certificate` sum to `claims`; its own statement is not trusted."""
     others = tuple(claim for claim in claims if claim not in proved)
     problem = Problem(*translate(list(assumes), [*proved, *others])).data()
     listing = dict(zip((*proved, *others), problem["claims"]))

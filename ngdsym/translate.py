@@ -8,6 +8,7 @@ it transposes one."""
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import cache
 
 from sympy import (Basic, Eq, Identity, Inverse, MatAdd, MatMul, MatPow, MatrixSymbol, Rational, Transpose,
                    ZeroMatrix, false, latex, true)
@@ -49,7 +50,8 @@ class Translator:
         """The expression as a polynomial; declares the letters it meets."""
         match expr:
             case MatrixSymbol():
-                return self._letter(str(expr), expr, expr == expr.T or expr in self._symmetric)
+                new = expr.name not in self.letters
+                return self._letter(expr.name, expr, new and (expr == expr.T or expr in self._symmetric))
             case Identity():
                 return Polynomial(self.letters, _kind(expr), {"": Fraction(1)})
             case ZeroMatrix():
@@ -84,7 +86,7 @@ class Translator:
     def _letter(self, name: str, expr: MatrixExpr, symmetric: bool) -> Polynomial:
         if name not in self.letters:
             positive = "pd" if isinstance(expr, PD) else "psd" if isinstance(expr, PSD) else None
-            return self.letters(name, *_kind(expr), symmetric=symmetric, positive=positive, latex=latex(expr))
+            return self.letters(name, *_kind(expr), symmetric=symmetric, positive=positive, latex=_latex(expr))
         if self.letters.types[name] != _kind(expr):
             raise ValueError(f"{name} is used with two sizes, {self.letters.types[name]} and {_kind(expr)}")
         return self.letters[name]
@@ -116,4 +118,8 @@ def translate(assumptions: list[Basic],
 
 
 def _kind(expr: MatrixExpr) -> tuple[str, str]:
-    return str(expr.shape[0]), str(expr.shape[1])
+    rows, cols = expr.shape
+    return _name(rows), _name(cols)
+
+
+_name, _latex = cache(str), cache(latex)

@@ -35,7 +35,8 @@ class Report:
 
     def as_dict(self) -> dict:
         """The report as plain data: what `python -m ngdsym verify --json` prints."""
-        return {"statements": [self._statement(name) for name in self.outcomes], "seconds": round(self.seconds, 3)}
+        return {"statements": [self._statement(name) for name in self.outcomes],
+                "seconds": round(self.seconds, 3)}
 
     def _statement(self, name: str) -> dict:
         theorem, outcomes = self.statements[name], self.outcomes[name]
@@ -50,7 +51,8 @@ class Report:
 
     def table(self) -> Table:
         """One row per theorem, one column per check."""
-        table = Table(Column("theorem", no_wrap=True), "Eq.", *CHECKS, title=f"{len(self.outcomes)} theorems, {self.seconds:.1f} s")
+        table = Table(Column("theorem", no_wrap=True), "Eq.", *CHECKS,
+                      title=f"{len(self.outcomes)} theorems, {self.seconds:.1f} s")
         for name, outcomes in self.outcomes.items():
             cells = [_cell(outcomes[check]) if check in outcomes else "[dim]–[/]" for check in CHECKS]
             table.add_row(escape(name), ", ".join(self.statements[name].equations), *cells)
@@ -99,7 +101,7 @@ def verify(names: Iterable[str] | None = None, search: bool = False, write: bool
                          disable=not progress):
         if search and "certificate" in theorem.checks:
             _renew(theorem, write)
-        outcomes[theorem.name] = {check: theorem.check(check) for check in theorem.checks if check in set(checks)}
+        outcomes[theorem.name] = {name: theorem.check(name) for name in theorem.checks if name in set(checks)}
     return Report(outcomes, statements, time.perf_counter() - started)
 
 
@@ -121,21 +123,26 @@ def describe(theorem: Theorem) -> str:
         else:
             outcome = theorem.check(check)
             details = "".join(f", {key} {value}" for key, value in outcome.details.items())
-            lines.append(f"  {check}: {'passed' if outcome.passed else 'FAILED'} in {outcome.seconds:.3f} s{details}")
+            verdict = "passed" if outcome.passed else "FAILED"
+            lines.append(f"  {check}: {verdict} in {outcome.seconds:.3f} s{details}")
     if proof:
-        lines += ["", "Certificate: each claim as a sum of hypotheses (k), multiplied left and right, (k)' transposed",
+        lines += ["",
+                  "Certificate: each claim as a sum of hypotheses (k), multiplied left and right, (k)' "
+                  "transposed",
                   *(f"  {line}" for line in str(proof).splitlines())]
         if theorem.instances:
-            lines.append(f"  A schema: base and step above, and one certificate each for L = {', '.join(map(str, DEPTHS))}.")
+            lines.append(f"  A schema: one certificate each for L = {DEPTHS[0]} … {DEPTHS[-1]} besides.")
     return "\n".join(lines)
 
 
 def _relation(relation: Basic) -> str:
-    return f"{relation.lhs} {relation.rel_op.replace('==', '=')} {relation.rhs}" if isinstance(relation, Relational) else str(relation)
+    if not isinstance(relation, Relational):
+        return str(relation)
+    return f"{relation.lhs} {relation.rel_op.replace('==', '=')} {relation.rhs}"
 
 
 def _renew(theorem: Theorem, write: bool) -> None:
-    """Put freshly found certificates in the place of the committed ones, in memory and, to `write`, on disk."""
+    """Put freshly found certificates in the place of the committed ones in memory, and with `write` on disk."""
     theorem.certificates.clear()
     try:
         theorem.certificates.update(theorem.search())

@@ -1,6 +1,6 @@
 """A deep linear network as dense matrices, the reference that network-wide statements are measured against.
 
-J comes from the product rule on explicit products, F = Jᵀ H J is formed in full: no Kronecker formula is used.
+J comes from the product rule on explicit products, F = Jᵀ H J is formed in full, without Kronecker formulas.
 """
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ class Net:
         self.exact = not isinstance(draw(), float)
         self.L = len(sizes) - 1
         self.W = [self.generic(sizes[i + 1], sizes[i]) for i in range(self.L)]
-        self.input_root, self.output_root = (self.generic(n, n) + 2 * self.eye(n) for n in (sizes[0], sizes[-1]))
+        self.input_root, self.output_root = (self.generic(n, n) + 2 * self.eye(n) for n in (sizes[0],
+                                                                                            sizes[-1]))
         self.Sigma, self.Sigma_tilde = (root @ root.T for root in (self.input_root, self.output_root))
         self.P = self.inv(self.Sigma_tilde)
         self.Wstar = self.generic(sizes[-1], sizes[0])
@@ -78,7 +79,7 @@ class Net:
         return np.trace(self.P @ self.Z @ self.Sigma @ self.Z.T) * self.number(1, 2)
 
     def derivative(self, function: Callable[[], object], i: int) -> Matrix:
-        """Derivative of `function` in the entries of W_i, by central differences: exact for quadratic functions."""
+        """Derivative of a function in the entries of W_i by central differences, exact for quadratic ones."""
         weights, half = self.W[i - 1], self.number(1, 2)
         result = weights * 0
         for index in np.ndindex(weights.shape):
@@ -141,7 +142,8 @@ class Net:
 
     def paper_inverse(self) -> Matrix:
         """The paper's generalized inverse (23), with pseudo-inverses."""
-        rows = [[np.kron(self.pinv(self.B(j) @ self.Sigma @ self.B(i).T), self.pinv(self.A(j).T @ self.P @ self.A(i)))
+        rows = [[np.kron(self.pinv(self.B(j) @ self.Sigma @ self.B(i).T),
+                         self.pinv(self.A(j).T @ self.P @ self.A(i)))
                  for j in self.layers] for i in self.layers]
         return np.block(rows) * self.number(1, self.L**2)
 

@@ -1,9 +1,9 @@
-"""The natural gradient of any deep linear network: the residual projected on the tangent space, layer by layer."""
+"""The natural gradient of any deep linear network: the residual, projected on the tangent space."""
 from __future__ import annotations
 
 from typing import Mapping
 
-from sympy import Expr, Identity, MatAdd, MatrixSymbol, Symbol
+from sympy import Expr, Identity, MatAdd, MatMul, MatrixSymbol, Symbol
 
 from ngdsym.instance import Draw
 from ngdsym.symbols import Pinv
@@ -15,7 +15,8 @@ a, b = MatrixSymbol("P_a", o, o), MatrixSymbol("P_b", d, d)
 k, l, r = size("k"), size("l"), Symbol("r", integer=True, positive=True)
 A, X, B = MatrixSymbol("A", o, k), MatrixSymbol("X", k, l), MatrixSymbol("B", l, d)
 Left, Right = MatrixSymbol("U", o, r), MatrixSymbol("V", r, d)
-PROJECT = {a: Left * Pinv(Left.T * P * Left) * Left.T * P, b: Sigma * Right.T * Pinv(Right * Sigma * Right.T) * Right}
+PROJECT = {a: Left * Pinv(Left.T * P * Left) * Left.T * P,
+           b: Sigma * Right.T * Pinv(Right * Sigma * Right.T) * Right}
 SIZES = {o: 2, d: 2, r: 1, k: 1, l: 1}
 
 
@@ -48,7 +49,8 @@ PROJECTION = Theorem(
     given="P_a, P_b are the orthogonal projectors in the metrics Σ̃⁻¹ and Σ. ⟨Y, Z⟩ = tr Yᵀ Σ̃⁻¹ Z Σ.",
     assumes=(eq(a * a, a), eq(b * b, b), eq((P * a).T, P * a), eq((b * Sigma).T, b * Sigma)),
     claims=(eq(tangent(tangent(Z)), tangent(Z)),
-            eq(P * tangent(Z) * Sigma, a.T * P * Z * Sigma + P * Z * Sigma * b.T - a.T * P * Z * Sigma * b.T)),
+            eq(P * tangent(Z) * Sigma,
+               a.T * P * Z * Sigma + P * Z * Sigma * b.T - a.T * P * Z * Sigma * b.T)),
     wrong=(eq(tangent(tangent(Z)), 2 * tangent(Z)), eq(tangent(Z), a * Z * b),
            eq(P * tangent(Z) * Sigma, a * P * Z * Sigma + P * Z * Sigma * b - a * P * Z * Sigma * b),
            eq((a * Z + Z * b) * b, a * Z + Z * b)),
@@ -78,10 +80,12 @@ NESTED = Theorem(
     equations=("19",),
     given="A_i = A_j V. K, H are Σ̃⁻¹-adjoint inverses, so P_j = A_j K and P_i = A_i H.",
     assumes=(eq(C, A * X), eq(A * Q * A, A), eq((P * A * Q).T, P * A * Q),
-             eq(C * MatrixSymbol("H", l, o) * C, C), eq((P * C * MatrixSymbol("H", l, o)).T, P * C * MatrixSymbol("H", l, o))),
+             eq(C * MatrixSymbol("H", l, o) * C, C), eq((P * C * MatrixSymbol("H", l, o)).T,
+                                                        P * C * MatrixSymbol("H", l, o))),
     claims=(eq(C * MatrixSymbol("H", l, o) * A * Q, C * MatrixSymbol("H", l, o)),
             eq(A * Q * C * MatrixSymbol("H", l, o), C * MatrixSymbol("H", l, o))),
-    wrong=(eq(C * MatrixSymbol("H", l, o) * A * Q, A * Q), eq(A * Q * C * MatrixSymbol("H", l, o), -C * MatrixSymbol("H", l, o)),
+    wrong=(eq(C * MatrixSymbol("H", l, o) * A * Q, A * Q),
+           eq(A * Q * C * MatrixSymbol("H", l, o), -C * MatrixSymbol("H", l, o)),
            eq(A * Q, (A * Q).T)),
     recipes={Q: Pinv(A.T * P * A) * A.T * P, MatrixSymbol("H", l, o): Pinv(C.T * P * C) * C.T * P},
     sizes={o: 3, k: 2, l: 1},
@@ -94,10 +98,12 @@ p, q, s, h, Sh = (MatrixSymbol(name, *shape) for name, shape in
 
 def staircase(L: int) -> tuple[tuple[Expr, ...], tuple[Expr, ...]]:
     """Σ P_i h Q_i − Σ P_i h Q_{i+1} for h = A_j X B_j in the middle layer j of L."""
-    ps, qs = ([MatrixSymbol(f"{name}_{i}", dim, dim) for i in range(1, L + 1)] for name, dim in (("P", o), ("Q", d)))
+    ps, qs = ([MatrixSymbol(f"{name}_{i}", dim, dim) for i in range(1, L + 1)] for name,
+              dim in (("P", o), ("Q", d)))
     j = (L + 1) // 2
     fixed = [eq(ps[i] * A, A) for i in range(j - 1, L)] + [eq(B * qs[i], B) for i in range(j)]
-    terms = [ps[i] * A * X * B * qs[i] for i in range(L)] + [-ps[i] * A * X * B * qs[i + 1] for i in range(L - 1)]
+    terms = [MatMul(ps[i], A, X, B, qs[i]) for i in range(L)]
+    terms += [MatMul(-1, ps[i], A, X, B, qs[i + 1]) for i in range(L - 1)]
     return tuple(fixed), (eq(MatAdd(*terms) if L > 1 else terms[0], A * X * B),)
 
 
@@ -105,12 +111,15 @@ COMPLEMENT = (Identity(o) - PROJECT[a]) * MatrixSymbol("U_1", o, r)
 RANK_ONE = (Identity(o) - PROJECT[a]) * COMPLEMENT * Pinv(COMPLEMENT)
 STAIRCASE = Theorem(
     name="staircase",
-    title="For any weights, also rank-deficient: Σ_i P_i^a Z P_i^b − Σ_i P_i^a Z P_{i+1}^b fixes every A_j X B_j",
+    title="For any weights, also rank-deficient: Σ_i P_i^a Z P_i^b − Σ_i P_i^a Z P_{i+1}^b fixes every A_j "
+          "X B_j",
     equations=("17", "19"),
-    given="h = A_j X B_j, S_h the sum up to layer L, M = L + 1. First claim: the step when j ≤ L (P_L h = P_M h = h). "
+    given="h = A_j X B_j, S_h the sum up to layer L, M = L + 1. First claim: the step when j ≤ L (P_L h = "
+          "P_M h = h). "
           "Second: the step when j = M, where all terms but P_L h cancel.",
     assumes=(eq(q * h, h), eq(h * s, h), eq(p * A, A), eq(q * A, A)),
-    claims=(eq(A * X * B + q * A * X * B * s - p * A * X * B * s, A * X * B), eq(p * h + q * h * s - p * h * s, h)),
+    claims=(eq(A * X * B + q * A * X * B * s - p * A * X * B * s, A * X * B),
+            eq(p * h + q * h * s - p * h * s, h)),
     wrong=(eq(A * X * B + q * A * X * B * s + p * A * X * B * s, A * X * B), eq(p * h + q * h * s, h),
            eq(p * h - q * h * s + p * h * s, h)),
     recipes={p: PROJECT[a], q: PROJECT[a] + RANK_ONE * (Identity(o) - PROJECT[a]), s: PROJECT[b],
@@ -121,7 +130,8 @@ STAIRCASE = Theorem(
 )
 
 EXACT = MatrixSymbol("dW", o, d)
-Pa, Pb = ([MatrixSymbol(f"P_{i}", o, o) for i in (1, 2, 3)], [MatrixSymbol(f"Q_{i}", d, d) for i in (1, 2, 3)])
+Pa, Pb = ([MatrixSymbol(f"P_{i}", o, o) for i in (1, 2, 3)],
+          [MatrixSymbol(f"Q_{i}", d, d) for i in (1, 2, 3)])
 
 
 def dense(draw: Draw) -> Mapping[Expr, object]:
@@ -148,7 +158,8 @@ STAIRCASE_FLOW = Theorem(
     wrong=(eq(EXACT, stairs(1, 1)), eq(EXACT, stairs(-1, 0)), eq(EXACT, -stairs(-1, 1)), eq(EXACT, Z)),
     values=dense,
     points=True,
-    missing={"certificate": "The pseudo-inverse of all of F is no word in one layer's letters; staircase is the proof."},
+    missing={"certificate": "The pseudo-inverse of all of F is no word in one layer's letters; staircase is "
+                            "the proof."},
 )
 
 THEOREMS = (FIXES, PROJECTION, FULL, NESTED, STAIRCASE, STAIRCASE_FLOW)

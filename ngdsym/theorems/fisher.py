@@ -1,4 +1,4 @@
-"""The Fisher matrix of a deep linear network: factors, blocks, rank, what it cannot see (Eqs. 5, 14, 15, 22, SM 19)."""
+"""The Fisher matrix of a deep linear network: factors, blocks, rank, kernel (Eqs. 5, 14, 15, 22, SM 19)."""
 from __future__ import annotations
 
 from typing import Mapping
@@ -46,7 +46,7 @@ ACTIVATIONS = Theorem(
 
 
 def blocks(draw: Draw) -> Mapping[Expr, object]:
-    """Blocks of the covariance of the score: the log-density differentiated, then averaged under the model."""
+    """Blocks of the covariance of the score: the log-density differentiated and averaged."""
     net = Net((2, 3, 1, 2), draw)
     ends = [net.sizes[k] * net.sizes[k - 1] for k in net.layers]
     F = net.fisher_from_scores()
@@ -67,7 +67,8 @@ BLOCKS = Theorem(
     ),
     values=blocks,
     points=True,
-    missing={"certificate": "The score is a derivative and ⟨·⟩ an integral; the all-size part is fisher-action."},
+    missing={"certificate": "The score is a derivative and ⟨·⟩ an integral; the all-size part is fisher- "
+                            "action."},
 )
 
 ACTION = Theorem(
@@ -125,7 +126,8 @@ RANK_F = Theorem(
     wrong=(eq(RANK, n_0 * n_L), eq(RANK, r * (n_0 + n_L)), eq(RANK, r**2)),
     values=ranks,
     points=True,
-    missing={"certificate": "A rank is no polynomial equation; the projection it counts is tangent-projection."},
+    missing={"certificate": "A rank is no polynomial equation; the projection it counts is tangent- "
+                            "projection."},
 )
 
 THEOREMS = (ACTIVATIONS, ERRORS, BLOCKS, ACTION, GAUGE, KERNEL, RANK_F)

@@ -5,7 +5,7 @@ from typing import Mapping
 
 import numpy as np
 from scipy.integrate import solve_ivp
-from sympy import Eq, Expr, Inverse, MatAdd, MatrixSymbol, Rational, Symbol
+from sympy import Eq, Expr, Inverse, MatAdd, MatMul, MatrixSymbol, Symbol
 from sympy.core.relational import Relational
 
 from ngdsym.fields import rational_functions
@@ -58,7 +58,8 @@ LEAST_SQUARES = Theorem(
     name="least-squares-target",
     title="W* = ⟨y xᵀ⟩ Σ⁻¹ is the least-squares map: the error covariance exceeds its minimum by Z Σ Zᵀ",
     equations=("6", "13", "18"),
-    given="C_yx = ⟨y xᵀ⟩ and C_yy = ⟨y yᵀ⟩ over the data; the left side of the second claim is ⟨(y−Wx)(y−Wx)ᵀ⟩.",
+    given="C_yx = ⟨y xᵀ⟩ and C_yy = ⟨y yᵀ⟩ over the data; the left side of the second claim is "
+          "⟨(y−Wx)(y−Wx)ᵀ⟩.",
     assumes=(eq(Wstar, C_yx * Inverse(Sigma)), RESIDUAL),
     claims=(eq(C_yx - W * Sigma, Z * Sigma),
             eq(C_yy - W * C_yx.T - C_yx * W.T + W * Sigma * W.T,
@@ -81,11 +82,12 @@ def chain(L: int) -> tuple[tuple[Eq, ...], tuple[Eq, ...]]:
     below, above = [MatrixSymbol(f"B_{i}", k[i - 1], k[0]) for i in range(1, L + 1)], []
     assumes = [eq(total[0], change[0])]
     for i in range(1, L):
-        assumes.append(eq(below[i], weight[i - 1] * below[i - 1] if i > 1 else weight[0]))
-        assumes.append(eq(total[i], change[i] * below[i] + weight[i] * total[i - 1]))
+        assumes.append(eq(below[i], MatMul(weight[i - 1], below[i - 1]) if i > 1 else weight[0]))
+        assumes.append(eq(total[i], MatAdd(MatMul(change[i], below[i]), MatMul(weight[i], total[i - 1]))))
     back = [MatrixSymbol(f"A_{i}", k[L], k[i]) for i in range(1, L + 1)]
-    assumes += [eq(back[i], back[i + 1] * weight[i + 1] if i < L - 2 else weight[i + 1]) for i in range(L - 1)]
-    terms = [(back[i] * change[i] if i < L - 1 else change[i]) * (below[i] if i else Rational(1)) for i in range(L)]
+    assumes += [eq(back[i], MatMul(back[i + 1], weight[i + 1]) if i < L - 2 else weight[i + 1])
+                for i in range(L - 1)]
+    terms = [MatMul(*back[i:i + 1] * (i < L - 1), change[i], *below[i:i + 1] * (i > 0)) for i in range(L)]
     return tuple(assumes), (eq(total[-1], MatAdd(*terms) if L > 1 else terms[0]),)
 
 
@@ -98,7 +100,8 @@ PRODUCT_RULE = Theorem(
     given="Step: one layer V on top of a product X, D its derivative; A is the product of all layers above.",
     assumes=(eq(D, dV * X + V * dX),),
     claims=(eq(A * D, A * dV * X + (A * V) * dX),),
-    wrong=(eq(A * D, A * dV * X - (A * V) * dX), eq(A * D, (A * V) * dX), eq(A * D, A * dV * dX + (A * V) * X)),
+    wrong=(eq(A * D, A * dV * X - (A * V) * dX), eq(A * D, (A * V) * dX),
+           eq(A * D, A * dV * dX + (A * V) * X)),
     instances=chain,
 )
 
@@ -123,7 +126,8 @@ def integrated(draw: Draw) -> Mapping[Expr, object]:
 
     path = solve_ivp(speed, (0, t), np.concatenate([w.ravel() for w in net.W]), rtol=1e-10, atol=1e-12)
     net.W = unpack(path.y[:, -1])
-    return {W_0: start, W_t: net.product(1, net.L), Wstar: net.Wstar, s: np.exp(-t), loss_0: before, loss_t: net.loss()}
+    return {W_0: start, W_t: net.product(1, net.L), Wstar: net.Wstar, s: np.exp(-t), loss_0: before,
+            loss_t: net.loss()}
 
 
 def solves(claim: Relational) -> bool:
@@ -153,7 +157,7 @@ SOLUTION = Theorem(
     values=integrated,
     symbolic=solves,
     tolerance=1e-6,
-    missing={"certificate": "The exponential of time is no matrix word; layer-flow certifies the equation it solves."},
+    missing={"certificate": "e^{−t} is no matrix word; layer-flow certifies the equation it solves."},
 )
 
 THEOREMS = (LEAST_SQUARES, ERRORS, LAYER, PRODUCT_RULE, SOLUTION)

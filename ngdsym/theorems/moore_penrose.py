@@ -1,4 +1,4 @@
-"""The Moore–Penrose inverse: the textbook facts that the pseudo-inverse rules rest on (Penrose 1955, Greville 1966)."""
+"""The Moore–Penrose inverse: the facts that the rules rest on (Penrose 1955, Greville 1966)."""
 from __future__ import annotations
 
 from sympy import Eq, Identity, MatrixSymbol, Ne, symbols
@@ -79,7 +79,8 @@ REVERSE_ORDER_FAILS = Theorem(
     title="Without conditions (VU)⁺ is not U⁺V⁺",
     equations=(),
     claims=(Ne(Pinv(V * U), Pinv(U) * Pinv(V)),),
-    wrong=(Ne(Pinv(V * U) * V * U * Pinv(V * U), Pinv(V * U)), Ne(Pinv(V) * Pinv(Pinv(V)) * Pinv(V), Pinv(V))),
+    wrong=(Ne(Pinv(V * U) * V * U * Pinv(V * U), Pinv(V * U)),
+           Ne(Pinv(V) * Pinv(Pinv(V)) * Pinv(V), Pinv(V))),
     sizes={m: 2, n: 2, k: 1},
     missing={"certificate": COUNTEREXAMPLE},
 )
@@ -88,7 +89,8 @@ LEFT_INVERSE = Theorem(
     name="pseudo-inverse-inverts",
     title="Where a one-sided inverse exists, the pseudo-inverse is one",
     equations=("10",),
-    given="U has linearly independent columns, so some left inverse X exists; likewise V has a right inverse.",
+    given="U has linearly independent columns, so some left inverse X exists; likewise V has a right "
+          "inverse.",
     assumes=(eq(MatrixSymbol("S", k, m) * U, Identity(k)), eq(V * MatrixSymbol("R", n, k), Identity(k))),
     claims=(eq(Pinv(U) * U, Identity(k)), eq(V * Pinv(V), Identity(k))),
     wrong=(eq(U.T * U, Identity(k)), eq(Pinv(U) * U, 2 * Identity(k)), eq(V * V.T, Identity(k))),

@@ -1,4 +1,4 @@
-"""Section 4: the flow when factors are pseudo-inverted (Eq. 19, SM 45), and where it stops being the natural gradient."""
+"""Section 4: the flow when factors are pseudo-inverted (Eq. 19, SM 45), and where it is not natural."""
 from __future__ import annotations
 
 from typing import Mapping
@@ -15,7 +15,8 @@ from ngdsym.theorems.notation import WIDE_LAYER, Wstar, Z, d, invertible, m, n, 
 K, T = MatrixSymbol("K", n, o), MatrixSymbol("T", d, m)
 LEFT = A * Pinv(E) * A.T * P
 RIGHT = Sigma * B.T * Pinv(C) * B
-ADJOINT = (eq(A * K * A, A), eq((P * A * K).T, P * A * K), eq(B * T * B, B), eq((T * B * Sigma).T, T * B * Sigma))
+ADJOINT = (eq(A * K * A, A), eq((P * A * K).T, P * A * K), eq(B * T * B, B),
+           eq((T * B * Sigma).T, T * B * Sigma))
 MADE = {K: Pinv(E) * A.T * P, T: Sigma * B.T * Pinv(C)}
 NARROW = {n: 1, m: 1, o: 2, d: 2}
 V = MatrixSymbol("W_i", n, m)
@@ -23,7 +24,8 @@ GIVEN = "K is the Σ̃⁻¹-adjoint inverse of A_i and T the Σ-adjoint inverse 
 
 PROJECTORS = Theorem(
     name="layer-projectors",
-    title="P_i^a = A Λ̃⁺ Aᵀ Σ̃⁻¹ and P_i^b = Σ Bᵀ Λ⁺ B project onto range(A_i) and row(B_i), orthogonally in their metrics",
+    title="P_i^a = A Λ̃⁺ Aᵀ Σ̃⁻¹ and P_i^b = Σ Bᵀ Λ⁺ B project onto range(A_i) and row(B_i), orthogonally "
+          "in their metrics",
     equations=("19", "SM 45"),
     given=GIVEN,
     assumes=(*FACTORS, *ADJOINT, invertible(Sigma)),
@@ -38,7 +40,8 @@ PROJECTORS = Theorem(
 
 WIDE = Theorem(
     name="projectors-trivial-when-wide",
-    title="P_i^a = I when no later layer is narrower than the output, P_i^b = I when no earlier one is than the input",
+    title="P_i^a = I when no later layer is narrower than the output, P_i^b = I when no earlier one is than "
+          "the input",
     equations=("19",),
     given="A_i has a right inverse R, B_i a left inverse S.",
     assumes=(*WIDE_LAYER, *FACTORS, invertible(Sigma)),

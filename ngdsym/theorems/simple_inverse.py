@@ -9,12 +9,12 @@ from ngdsym.instance import Draw
 from ngdsym.symbols import Pinv
 from ngdsym.theorem import eq, COUNTEREXAMPLE, Theorem
 from ngdsym.theorems.dense import Net
-from ngdsym.theorems.notation import A, A_, B, B_, C, E, FACTORS, G, GRADIENT, I_d, I_o, P, R, S, Sigma, WIDE_LAYER, Z
-from ngdsym.theorems.notation import d, invertible, m, n, o, size
+from ngdsym.theorems.notation import A, A_, B, B_, C, E, FACTORS, G, GRADIENT, I_d, I_o, P, R, S, Sigma
+from ngdsym.theorems.notation import WIDE_LAYER, Z, d, invertible, m, n, o, size
 
 A_i, A_j, A_k, A_l = map(A_, "ijkl")
 B_i, B_j, B_k, B_l = map(B_, "ijkl")
-WIDE = "No hidden layer is narrower than input or output: each A has a right inverse R, each B a left inverse S."
+WIDE = "No hidden layer is narrower than input or output: A has a right inverse R, B a left inverse S."
 
 
 def right(i: str) -> MatrixSymbol:
@@ -88,8 +88,10 @@ EQUAL_SHARES = Theorem(
     equations=("SM 37", "23"),
     given=WIDE + " G_j is the negative gradient of any layer j, also j = i.",
     assumes=(*wide("i", "j"), invertible(Sigma)),
-    claims=(eq(Pinv(E_(A_j, A_i)) * (A_j.T * P * Z * Sigma * B_j.T) * Pinv(C_(B_i, B_j)), Pinv(A_i) * Z * Pinv(B_i)),),
-    wrong=(eq(Pinv(E_(A_j, A_i)) * (A_j.T * P * Z * Sigma * B_j.T) * Pinv(C_(B_i, B_j)), -Pinv(A_i) * Z * Pinv(B_i)),
+    claims=(eq(Pinv(E_(A_j, A_i)) * (A_j.T * P * Z * Sigma * B_j.T) * Pinv(C_(B_i, B_j)),
+               Pinv(A_i) * Z * Pinv(B_i)),),
+    wrong=(eq(Pinv(E_(A_j, A_i)) * (A_j.T * P * Z * Sigma * B_j.T) * Pinv(C_(B_i, B_j)),
+              -Pinv(A_i) * Z * Pinv(B_i)),
            eq(Pinv(E_(A_j, A_i)) * (A_j.T * P * Z * Sigma * B_j.T) * Pinv(C_(B_i, B_j)), A_i.T * Z * B_i.T),
            eq(E_(A_i, A_j) * (A_j.T * P * Z * Sigma * B_j.T) * C_(B_j, B_i), Pinv(A_i) * Z * Pinv(B_i))),
     recipes=made("i", "j"),
@@ -111,7 +113,8 @@ ROW_SUM = Theorem(
     name="natural-gradient-row",
     title="A row of F^g times the gradient: L equal terms with L⁻² leave 1/L, which is Eq. 10",
     equations=("10", "SM 34", "SM 37"),
-    given="U is the common term of equal-contributions. Step: if ℓ blocks sum to T = ℓ U, one more gives (ℓ + 1) U.",
+    given="U is the common term of equal-contributions. Step: if ℓ blocks sum to T = ℓ U, one more gives (ℓ "
+          "+ 1) U.",
     assumes=(eq(T, ell * U),),
     claims=(eq(T + U, (ell + Identity(n)) * U),),
     wrong=(eq(T + U, ell * U), eq(T - U, (ell + Identity(n)) * U), eq(T + U, (ell - Identity(n)) * U)),
@@ -194,9 +197,11 @@ RANK_F = Symbol("rank_F")
 PAIRS = [(i, j) for i in (1, 2, 3) for j in (1, 2, 3)]
 TRACE = Theorem(
     name="trace-criterion",
-    title="tr F^g F = L⁻² Σ_ij rank A_min(i,j) rank B_max(i,j), which stays below rank F in a narrowing network",
+    title="tr F^g F = L⁻² Σ_ij rank A_min(i,j) rank B_max(i,j), which stays below rank F in a narrowing "
+          "network",
     equations=("23",),
-    given="Shown for L = 3 and sizes (3, 2, 1, 2). Equality with rank F holds iff rank A_1 = n_L and rank B_L = n_0.",
+    given="Shown for L = 3 and sizes (3, 2, 1, 2). Equality with rank F holds iff rank A_1 = n_L and rank "
+          "B_L = n_0.",
     claims=(eq(9 * Trace(F_g * F), sum(RANKS["A", min(p)] * RANKS["B", max(p)] for p in PAIRS)),
             Trace(F_g * F) < RANK_F),
     wrong=(eq(9 * Trace(F_g * F), sum(RANKS["A", max(p)] * RANKS["B", min(p)] for p in PAIRS)),
@@ -207,4 +212,5 @@ TRACE = Theorem(
     missing={"certificate": "Ranks and traces are not equations between matrix products."},
 )
 
-THEOREMS = (PAPER_INVERSE, REFLEXIVE, EQUAL_SHARES, ROW_SUM, KFAC, SCHUR, NOT_MOORE_PENROSE, BOTTLENECK, TRACE)
+THEOREMS = (PAPER_INVERSE, REFLEXIVE, EQUAL_SHARES, ROW_SUM, KFAC, SCHUR, NOT_MOORE_PENROSE, BOTTLENECK,
+            TRACE)
