@@ -9,6 +9,7 @@ from ..results import Settings, finite
 from .training import Budget, Method, Run
 
 RUNGS = (0.25, 0.5, 1.0)
+TURNS = 10  # of every setting on each rung
 
 
 class Diverged(RuntimeError):
@@ -25,7 +26,8 @@ def tune(
     """The settings of `method.grid` with the least validation error after this budget, and all trials.
 
     All settings train for a quarter of the budget, the better half of them up to half of it, the better half
-    of those to its end.  The test examples are never looked at.
+    of those to its end.  They take turns, so that a drifting machine is fair to all.  The test examples are
+    never looked at.
 
     Parameters
     ----------
@@ -43,12 +45,13 @@ def tune(
     trials: list[dict[str, object]] = [{} for _ in runs]
     alive, before = list(range(len(runs))), 0.0
     for share in RUNGS:
-        errors = {}
-        for i in alive:
-            runs[i].advance(budget, share)
-            errors[i] = runs[i].error(problem.validation)
-            trials[i] = {"settings": method.grid[i], "validation_error": finite(errors[i]), "share": share}
-            advanced(share - before)
+        for turn in range(1, TURNS + 1):
+            for i in alive:
+                runs[i].advance(budget, before + (share - before) * turn / TURNS)
+                advanced((share - before) / TURNS)
+        errors = {i: runs[i].error(problem.validation) for i in alive}
+        for i, error in errors.items():
+            trials[i] = {"settings": method.grid[i], "validation_error": finite(error), "share": share}
         alive, before = sorted(alive, key=errors.__getitem__)[: max(1, (len(alive) + 1) // 2)], share
     winner = alive[0]
     if trials[winner]["validation_error"] is None:
