@@ -17,6 +17,7 @@ from .damping import Decay, Fixed, LevenbergMarquardt
 from .directions import States, directions
 from .factors import Refresh, check_samples, error_factors, input_factors, running_mean
 from .likelihood import Likelihood, check_likelihood
+from .lowrank import PI_DAMPED_LOWRANK
 from .rule import resolve
 from .rules import Rule
 from .stack import Stack, stacks
@@ -164,7 +165,7 @@ class NGD(torch.optim.Optimizer):
         """
         preset = {
             "lr": 0.6,
-            "rule": "pi_damped_cached",
+            "rule": PI_DAMPED_LOWRANK,
             "damping": Decay(0.1, steps=30.0, floor=3e-3),
             "refresh": Refresh(factors=8, inverses=20, decay=0.95),
             "control": OutputNormalised(momentum=0.8, rows=64),
@@ -217,7 +218,7 @@ class NGD(torch.optim.Optimizer):
         updates, states = directions(self.rule, active, gradients, factors, lam, states)
         move = self.control.move(active, updates, past.memory, self._probe(active))
         weights = [stack.weight() for stack in active]
-        updated = [torch.add(w, u, alpha=lr) for w, u in zip(weights, move.updates)]
+        updated = [torch.add(w, u, alpha=lr * move.scale) for w, u in zip(weights, move.updates)]
         for stack, w in zip(active, updated):
             stack.check_finite("the new weight", w, "lower lr or raise the damping")
 
@@ -235,7 +236,8 @@ class NGD(torch.optim.Optimizer):
             if not math.isfinite(change):
                 _write(active, weights)
                 memory = past.memory
-            trace = sum(float(torch.vdot(u.flatten(), g.flatten())) for u, g in zip(move.updates, gradients))
+            products = (torch.vdot(u.flatten(), g.flatten()) for u, g in zip(move.updates, gradients))
+            trace = move.scale * sum(float(product) for product in products)
             rho = _ratio(change, predicted(lr, trace, move.curvature))
         group["damping"] = self.damping.next(lam, rho)
         self._past = Past(

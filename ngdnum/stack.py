@@ -44,7 +44,8 @@ class Stack:
     def gradient(self) -> Tensor:
         """G = −∂L/∂W `[B, n, m]`."""
         gradients = [[parameter.grad for parameter in layer.parameters] for layer in self.members.values()]
-        return _stack([_homogeneous(*gradient) for gradient in gradients]).neg()
+        G = _stack([_homogeneous(*gradient) for gradient in gradients])
+        return G.neg() if G is gradients[0][0] else G.neg_()
 
     def write(self, weight: Tensor) -> None:
         """Set the layers' parameters to `weight` `[B, n, m]`."""

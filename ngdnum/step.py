@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from .rules import predicted_change
@@ -36,9 +37,10 @@ class Probe(NamedTuple):
 
 
 class Move(NamedTuple):
-    """Updates u for lr = 1, one per stack; uᵀFu as far as it is known; what to remember."""
+    """The step lr · scale · u: u, one per stack; the scale; scale² uᵀFu if it is known; what to remember."""
 
     updates: list[Tensor]
+    scale: float
     curvature: float | None
     memory: Memory
 
@@ -51,7 +53,7 @@ class Plain:
 
     def move(self, stacks: list[Stack], directions: list[Tensor], memory: Memory, probe: Probe) -> Move:
         """u = ΔW."""
-        return Move(directions, None, {})
+        return Move(directions, 1.0, None, {})
 
 
 @dataclass(frozen=True)
@@ -86,20 +88,17 @@ class OutputNormalised:
             raise ValueError(f"rows must be a positive integer; got {self.rows!r}")
 
     def move(self, stacks: list[Stack], directions: list[Tensor], memory: Memory, probe: Probe) -> Move:
-        """u √(ℓ/q), and the new v."""
+        """u, √(ℓ/q) and the new v."""
         beta, past = self.momentum, memory
         velocities, updates = {}, []
         for stack, d in zip(stacks, directions):
-            v = (1 - beta) * d
-            if past.keys() >= stack.members.keys():
-                v.add_(stack.gather(past), alpha=beta)
+            known = past.keys() >= stack.members.keys()
+            v = torch.lerp(d, stack.gather(past), beta) if known else (1 - beta) * d
             velocities.update(zip(stack.members, stack.split(v)))
             updates.append(d.lerp(v, beta))
         residual, q = probe.residual(), probe.change(updates)
-        if q > 0:
-            for u in updates:
-                u.mul_(math.sqrt(residual / q))
-        return Move(updates, residual, past | velocities)
+        scale = math.sqrt(residual / q) if q > 0 else 0.0
+        return Move(updates, scale, residual, past | velocities)
 
 
 def predicted(lr: float, trace: float, curvature: float | None) -> float:
