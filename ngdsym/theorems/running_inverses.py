@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Mapping
 
 import numpy as np
-from sympy import Expr, Ge, Identity, Inverse, MatrixSymbol, Rational, Symbol
+from sympy import Expr, Ge, Identity, Inverse, MatrixSymbol, Rational, Symbol, Trace
 
 from ngdsym.instance import Draw
 from ngdsym.symbols import PD
@@ -103,4 +103,37 @@ RANDOMIZED = Theorem(
              "certificate": "An inequality between norms is no equation between matrices."},
 )
 
-THEOREMS = (RANK_ONE, RANK_K, PUSH_THROUGH, LOW_RANK, RANDOMIZED)
+AFTER_CYCLE, STEADY, damping = MatrixSymbol("D", 3, 3), MatrixSymbol("D_0", 3, 3), Symbol("s", positive=True)
+
+
+def cycles(draw: Draw) -> Mapping[Expr, object]:
+    """Damping left by pseudo-observations of three coordinates in turn: one cycle exactly, 100 cycles in float64."""
+    exact = not isinstance(draw(), float)
+    one = draw()
+    one = one / one
+    level, keep = abs(draw()), one * 4 / 5
+    steady = np.diag([level * 3 * (1 - keep) * keep**age / (1 - keep**3) for age in (2, 1, 0)])
+    inverse = np.diag([1 / (steady[j, j] if exact else level) for j in range(3)])
+    for j in [0, 1, 2] * (1 if exact else 100):
+        column = inverse[:, j]
+        weight = 3 * (1 - keep) * level
+        inverse = (inverse - np.outer(column, column) * (weight / (keep + weight * inverse[j, j]))) / keep
+    return {AFTER_CYCLE: np.diag([1 / inverse[j, j] for j in range(3)]), STEADY: steady, damping: level}
+
+
+CYCLE = Theorem(
+    name="cyclic-damping",
+    title="Pseudo-observations of one coordinate at a time keep the damping of a running inverse at √λ on "
+          "average",
+    equations=("20",),
+    given="With forgetting γ each step adds m (1 − γ) √λ e_j e_jᵀ by Sherman–Morrison, j in turn. A "
+          "coordinate whose turn "
+          "was a steps ago is then damped by √λ m (1 − γ) γ^a / (1 − γ^m): D_0, for m = 3, γ = 4/5, s = √λ.",
+    claims=(eq(AFTER_CYCLE, STEADY), eq(Trace(AFTER_CYCLE), 3 * damping)),
+    wrong=(eq(AFTER_CYCLE, damping * Identity(3)), eq(Trace(AFTER_CYCLE), damping), eq(AFTER_CYCLE, 2 * STEADY)),
+    values=cycles,
+    points=True,
+    missing={"certificate": "A steady state is reached by iteration; each of its steps is sherman-morrison."},
+)
+
+THEOREMS = (RANK_ONE, RANK_K, PUSH_THROUGH, LOW_RANK, CYCLE, RANDOMIZED)
