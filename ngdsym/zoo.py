@@ -75,7 +75,7 @@ woodbury = Update(
 )
 
 ZOO = (
-    sgd, natural, kronecker, pi_damped, pi_damped_cached, kfac, whitening, foof, pseudo_backprop, shampoo, muon,
-    fisher_muon, running,
+    sgd, natural, kronecker, pi_damped, pi_damped_cached, kfac, whitening, foof, pseudo_backprop, shampoo,
+    muon, fisher_muon, running,
 )
 UPDATES = (woodbury,)
