@@ -83,13 +83,13 @@ CENTRED = Theorem(
 
 COUPLED = Theorem(
     name="bias-decouples-only-if-centred",
-    title="They decouple only if ⟨x⟩ = 0",
+    title="They decouple only if ⟨x⟩ = 0: what couples them in Λ_h⁻¹ is −S⁻¹ ⟨x⟩",
     equations=("9",),
-    given="Nothing of Λ_h⁻¹ lies between the inputs and the added one.",
-    assumes=(*AXES, FACTOR, eq(J.T * Inverse(C_h) * u, ZeroMatrix(m, 1))),
-    claims=(eq(mu, ZeroMatrix(m, 1)),),
-    wrong=(eq(J.T * C_h * J, Identity(m)), eq(J.T * C_h * u, S * x), eq(u.T * C_h * u, 2 * u.T * u)),
-    recipes={mu: ZeroMatrix(m, 1)},
+    assumes=(*AXES, FACTOR),
+    claims=(eq(J.T * C_h * u, mu), eq(J.T * Inverse(C_h) * u, -Inverse(S) * mu),
+            eq(S * J.T * Inverse(C_h) * u, -mu)),
+    wrong=(eq(J.T * C_h * u, ZeroMatrix(m, 1)), eq(J.T * Inverse(C_h) * u, Inverse(S) * mu),
+           eq(S * J.T * Inverse(C_h) * u, mu), eq(u.T * C_h * u, 2 * u.T * u)),
     values=axes,
 )
 

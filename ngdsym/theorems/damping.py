@@ -90,7 +90,8 @@ NOT_TIKHONOV = Theorem(
            eq(KRONECKER, KroneckerProduct(C, E) + s * (KroneckerProduct(C, I_n) - KroneckerProduct(I_m, E))
               + s**2 * KroneckerProduct(I_m, I_n)),
            eq(KRONECKER, KroneckerProduct(E + s * I_n, C + s * I_m))),
-    missing={"certificate": "A Kronecker product is no word in its factors; its action is in damping-expansion."},
+    missing={"certificate": "A Kronecker product is no word in its factors; its action is in "
+                            "damping-expansion."},
 )
 
 

@@ -107,7 +107,7 @@ AFTER_CYCLE, STEADY, damping = MatrixSymbol("D", 3, 3), MatrixSymbol("D_0", 3, 3
 
 
 def cycles(draw: Draw) -> Mapping[Expr, object]:
-    """Damping left by pseudo-observations of three coordinates in turn: one cycle exactly, 100 cycles in float64."""
+    """Damping left by pseudo-observations in turn: after one cycle exactly, after 100 cycles in float64."""
     exact = not isinstance(draw(), float)
     one = draw()
     one = one / one
@@ -130,7 +130,8 @@ CYCLE = Theorem(
           "coordinate whose turn "
           "was a steps ago is then damped by √λ m (1 − γ) γ^a / (1 − γ^m): D_0, for m = 3, γ = 4/5, s = √λ.",
     claims=(eq(AFTER_CYCLE, STEADY), eq(Trace(AFTER_CYCLE), 3 * damping)),
-    wrong=(eq(AFTER_CYCLE, damping * Identity(3)), eq(Trace(AFTER_CYCLE), damping), eq(AFTER_CYCLE, 2 * STEADY)),
+    wrong=(eq(AFTER_CYCLE, damping * Identity(3)), eq(Trace(AFTER_CYCLE), damping),
+           eq(AFTER_CYCLE, 2 * STEADY)),
     values=cycles,
     points=True,
     missing={"certificate": "A steady state is reached by iteration; each of its steps is sherman-morrison."},
