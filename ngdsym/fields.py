@@ -94,6 +94,11 @@ def rational_functions(letters: int) -> Callable[[], RationalFunction]:
     return draw
 
 
+def at_zero(value: RationalFunction, letter: RationalFunction) -> RationalFunction:
+    """Value of a rational function where an indeterminate is 0; ZeroDivisionError at a pole."""
+    return RationalFunction(*(part.subs({str(letter.num): 0}) for part in (value.num, value.den)))
+
+
 def rationals(seed: int = 0) -> Callable[[], flint.fmpq]:
     """Source of random integers below 2³²: a false identity of degree d survives with chance ≤ d/2³²."""
     generator = random.Random(seed)

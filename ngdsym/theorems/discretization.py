@@ -12,9 +12,10 @@ from sympy import Eq, Expr, Identity, MatMul, MatrixSymbol, Ne, Symbol
 from ngdsym.instance import Draw
 from ngdsym.symbols import Pinv
 from ngdsym.theorem import COUNTEREXAMPLE, Theorem, eq
-from ngdsym.theorems.dense import Net, unvec, vec
+from ngdsym.theorems.dense import Net
 from ngdsym.theorems.notation import A, A_i, A_j, B, NEIGHBOURS, R, S, W, WIDE_LAYER, W_i, W_j, Wstar
 from ngdsym.theorems.notation import Z, d, m, m_i, n, n_i, n_j, o
+from ngdsym.theorems.paths import minimal_speed
 
 D_i, D_j = MatrixSymbol("D_i", n_i, m_i), MatrixSymbol("D_j", n_j, n_i)
 E_i, E_j = MatrixSymbol("E_i", n_i, m_i), MatrixSymbol("E_j", n_j, n_i)
@@ -59,8 +60,7 @@ D, F, MOVED_D, MOVED_F = (MatrixSymbol(name, o, d) for name in ("D", "F", "D_2",
 def steps(draw: Draw) -> Mapping[Expr, object]:
     """First and second order of a step with (10) and with −F⁺∇, in a wide network of two layers."""
     net = Net((2, 3, 2), draw)
-    paper, step = net.paper_updates(), net.pinv(net.F) @ net.J.T @ net.H @ vec(net.Z)
-    minimal = [unvec(step[:6], 3), unvec(step[6:], 2)]
+    paper, minimal = net.paper_updates(), minimal_speed(net)
     return {D: net.flow_of(paper), F: net.flow_of(minimal), MOVED_D: paper[1] @ paper[0],
             MOVED_F: minimal[1] @ minimal[0], Z: net.Z}
 

@@ -7,15 +7,15 @@ from __future__ import annotations
 from typing import Mapping
 
 import numpy as np
-from scipy.integrate import solve_ivp
 from sympy import Expr, Ge, Identity, Lt, MatrixSymbol, Symbol, ZeroMatrix
 
 from ngdsym.instance import Draw
 from ngdsym.symbols import Pinv
 from ngdsym.theorem import Theorem, eq
-from ngdsym.theorems.dense import Net, unvec, vec
+from ngdsym.theorems.dense import Net
 from ngdsym.theorems.notation import A, A_j, B, B_i, C, E, FACTORS, G, GRADIENT, NEIGHBOURS, R, S, Sigma, W
 from ngdsym.theorems.notation import W_i, W_j, WIDE_LAYER, Wstar, Z, d, invertible, m, m_i, n, n_i, n_j, o
+from ngdsym.theorems.paths import follow, minimal_speed
 
 W_0, W_t = MatrixSymbol("W_0", o, d), MatrixSymbol("W_t", o, d)
 u, b, s, s_d = MatrixSymbol("u", d, 1), MatrixSymbol("b", 1, 1), MatrixSymbol("s", 1, 1), MatrixSymbol("s_d",
@@ -61,40 +61,6 @@ w_1, w_2, dw_1, dw_2, w_star, w_t, s_end, ratio = (
 def paper_speed(net: Net) -> list[np.ndarray]:
     """dW_i/dt of (10) in a square network, in the form (16)."""
     return [net.inv(net.A(i)) @ net.Z @ net.inv(net.B(i)) / net.L for i in net.layers]
-
-
-def minimal_speed(net: Net) -> list[np.ndarray]:
-    """dW_i/dt under −F⁺∇."""
-    step, updates = net.pinv(net.F) @ net.J.T @ net.H @ vec(net.Z), []
-    for weights in net.W:
-        updates.append(unvec(step[:weights.size], len(weights)))
-        step = step[weights.size:]
-    return updates
-
-
-def follow(net: Net, speed, end: float, stop: float = 0.0) -> float:
-    """Move the weights of `net` to time `end`, or until det W has shrunk to `stop`; the time reached."""
-    shapes = [w.shape for w in net.W]
-    cuts = np.cumsum([w.size for w in net.W])[:-1]
-
-    def load(theta: np.ndarray) -> None:
-        net.W = [part.reshape(shape) for part, shape in zip(np.split(theta, cuts), shapes)]
-        net.__dict__.pop("J", None), net.__dict__.pop("F", None)
-
-    def rate(_: float, theta: np.ndarray) -> np.ndarray:
-        load(theta)
-        return np.concatenate([update.ravel() for update in speed(net)])
-
-    def singular(_: float, theta: np.ndarray) -> float:
-        load(theta)
-        return np.linalg.det(net.product(1, net.L)) / volume - stop
-
-    volume = np.linalg.det(net.product(1, net.L))
-    singular.terminal = True
-    start = np.concatenate([w.ravel() for w in net.W])
-    path = solve_ivp(rate, (0, end), start, rtol=1e-10, atol=1e-12, events=[singular] if stop else None)
-    load(path.y[:, -1])
-    return float(path.t[-1])
 
 
 def crossing(net: Net, draw: Draw) -> object:

@@ -4,7 +4,6 @@ from __future__ import annotations
 from typing import Mapping
 
 import numpy as np
-from scipy.integrate import solve_ivp
 from sympy import Eq, Expr, Inverse, MatAdd, MatMul, MatrixSymbol, Symbol
 from sympy.core.relational import Relational
 
@@ -15,6 +14,7 @@ from ngdsym.theorem import eq, Theorem
 from ngdsym.theorems.dense import Net
 from ngdsym.theorems.notation import A, B, C, E, FACTORS, G, GRADIENT, P, R, S, Sigma, Sigma_tilde, W
 from ngdsym.theorems.notation import WIDE_LAYER, Wstar, Z, d, invertible, m, n, o
+from ngdsym.theorems.paths import follow
 
 RESIDUAL = eq(Z, Wstar - W)
 SIZES = {n: 3, m: 3}
@@ -114,18 +114,7 @@ def integrated(draw: Draw) -> Mapping[Expr, object]:
     """The weights of a wide network integrated under (10) up to t = 1.5, with s = e^{−t}."""
     net, t = Net((2, 4, 3, 2), draw), 1.5
     start, before = net.product(1, net.L), net.loss()
-    ends = np.cumsum([w.size for w in net.W])[:-1]
-    shapes = [w.shape for w in net.W]
-
-    def unpack(theta: np.ndarray) -> list[np.ndarray]:
-        return [part.reshape(shape) for part, shape in zip(np.split(theta, ends), shapes)]
-
-    def speed(_: float, theta: np.ndarray) -> np.ndarray:
-        net.W = unpack(theta)
-        return np.concatenate([update.ravel() for update in net.paper_updates()])
-
-    path = solve_ivp(speed, (0, t), np.concatenate([w.ravel() for w in net.W]), rtol=1e-10, atol=1e-12)
-    net.W = unpack(path.y[:, -1])
+    follow(net, Net.paper_updates, t)
     return {W_0: start, W_t: net.product(1, net.L), Wstar: net.Wstar, s: np.exp(-t), loss_0: before,
             loss_t: net.loss()}
 
