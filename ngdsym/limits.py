@@ -13,6 +13,11 @@ def undamp(matrix: MatrixExpr) -> MatrixExpr:
     On the range of `A`, and only there, that is the limit; a gradient under the model has its columns in the
     range of Λ̃ and its rows in the range of Λ.
 
+    Raises
+    ------
+    ValueError
+        If a scalar grows without bound.
+
     Examples
     --------
     >>> from sympy import Identity
@@ -25,7 +30,10 @@ def undamp(matrix: MatrixExpr) -> MatrixExpr:
         return Pinv(base) ** -matrix.exp if positive(base) == "psd" else base ** matrix.exp
     if isinstance(matrix, MatrixExpr):
         return matrix.func(*map(undamp, matrix.args)).doit() if matrix.has(lam) else matrix
-    return limit(matrix, lam, 0) if matrix.has(lam) else matrix
+    value = limit(matrix, lam, 0) if matrix.has(lam) else matrix
+    if value.is_infinite:
+        raise ValueError(f"{matrix} has no limit for λ → 0")
+    return value
 
 
 def overdamp(matrix: MatrixExpr) -> tuple[Expr, MatrixExpr]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SQUARE, WIDE, BOTTLENECK = (3, 3, 3, 3), (2, 4, 5, 2), (4, 2, 4)
 GROUPS = "general linear", "orthogonal", "scalar"
 SEEDS = range(3)
+SCALARS = {lam, L, n, m, n_0, n_L}
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,10 @@ def compare(rules: Iterable[Rule | ExactRule]) -> Table:
 def exact_wide(rule: Rule) -> Finding:
     """Natural gradient of wide networks, by Λ̃ = AᵀPA, Λ = BΣBᵀ and G = AᵀPZΣBᵀ (Eqs. 13–15)."""
     question = "natural gradient of wide linear nets (λ → 0)"
-    rule = rule.undamped or rule
+    try:
+        rule = rule.undamped or rule
+    except ValueError as reason:
+        return Finding(question, None, str(reason))
     scale, change = end_to_end(rule.expression)
     pseudo = rule.expression.has(Pinv)
     if change == MatrixSymbol("Z", *change.shape):
@@ -137,8 +141,12 @@ def exact_wide(rule: Rule) -> Finding:
 
 def exact_any(rule: Rule) -> Finding:
     """Natural gradient whatever the widths: refuted by a bottleneck, never proved for one layer."""
-    tried = [not_natural(rule.undamped or rule, BOTTLENECK, seed) for seed in SEEDS]
-    return refuted("natural gradient of any linear net (λ → 0)", "fails behind a bottleneck", tried)
+    question = "natural gradient of any linear net (λ → 0)"
+    try:
+        tried = [not_natural(rule.undamped or rule, BOTTLENECK, seed) for seed in SEEDS]
+    except ValueError as reason:
+        return Finding(question, None, str(reason))
+    return refuted(question, "fails behind a bottleneck", tried)
 
 
 def not_natural(rule: Rule, sizes: tuple[int, ...], seed: int) -> Counterexample:
@@ -259,10 +267,16 @@ def refuted(question: str, why: str, tried: Iterable[Counterexample]) -> Finding
 
 
 def check_known(expression: MatrixExpr) -> None:
+    """Raise ValueError unless every letter of a rule has a meaning or a value."""
     known = LinearInstance.random(BOTTLENECK).letters(1)
     unknown = sorted(s.name for s in expression.atoms(MatrixSymbol) if s.name not in known)
     if unknown:
         raise ValueError(
             f"what {', '.join(unknown)} means is not known, so the rule cannot be judged; "
             f"known are {', '.join(known)}"
+        )
+    free = sorted(s.name for s in expression.free_symbols - expression.atoms(MatrixSymbol) - SCALARS)
+    if free:
+        raise ValueError(
+            f"the rule depends on {', '.join(free)}: give numbers, as in expression.subs({free[0]}, 1)"
         )

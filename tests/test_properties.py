@@ -229,6 +229,19 @@ def test_a_matrix_without_meaning_is_named():
         Rule("mine", G * PSD("H", m, m)).properties()
 
 
+def test_a_free_scalar_needs_a_number():
+    beta = Symbol("beta", positive=True)
+    with pytest.raises(ValueError, match="depends on beta: give numbers, as in expression.subs"):
+        Rule("mine", beta * G).properties()
+    assert Rule("mine", (beta * G).subs(beta, 2)).properties().loss_degree.answer == 1
+
+
+def test_without_a_limit_for_small_damping_exactness_is_undecided():
+    found = Rule("mine", G / lam).properties()
+    assert found.exact_wide.answer is found.exact_any.answer is None
+    assert "1/lambda has no limit for λ → 0" in found.exact_wide.why
+
+
 def test_an_unknown_limit_is_undecided_with_the_reason():
     found = Rule("mine", G * (lam * Lambda + Identity(m)).I).properties().overdamped
     assert found.answer is None and found.shown == "undecided"
