@@ -47,10 +47,12 @@ def damped_inverse(factor: Tensor, c: Tensor, k: int) -> Inverse:
     return vectors, (values - rest) / (values + c), 1 / (c + rest)
 
 
-def times(G: Tensor, inverse: Inverse) -> Tensor:
-    """G (Λ + c I)⁻¹."""
-    vectors, weights, scale = inverse
-    return (G - (G @ vectors * weights) @ vectors.mT) * scale
+def sandwich(left: Inverse, G: Tensor, right: Inverse) -> Tensor:
+    """(Λ̃ + c̃ I)⁻¹ G (Λ + c I)⁻¹."""
+    vectors, weights, scale = right
+    product = G - (G @ vectors * weights) @ vectors.mT
+    vectors, weights, scale_left = left
+    return (product - vectors @ (weights.mT * (vectors.mT @ product))) * (scale * scale_left)
 
 
 def rank(m: int) -> int:
@@ -68,7 +70,7 @@ def factorise(Lambda_tilde: Tensor, Lambda: Tensor, lam: float) -> tuple[Tensor,
 
 def apply(G: Tensor, state: tuple[Tensor, ...]) -> Tensor:
     """(Λ̃ + √λ/π I)⁻¹ G (Λ + π√λ I)⁻¹."""
-    return times(times(G, state[3:]).mT, state[:3]).mT
+    return sandwich(state[:3], G, state[3:])
 
 
 PI_DAMPED_LOWRANK = Rule("pi_damped_lowrank", factorise, apply)

@@ -41,15 +41,18 @@ def test_wide_layers_keep_what_exceeds_the_damping() -> None:
 
 def test_a_flat_spectrum_is_exact_as_well() -> None:
     """Λ = σI has no leading pairs; the mean of what is left out stands for it."""
-    inverse = lowrank.damped_inverse(2 * torch.eye(100).double(), torch.full((1, 1), 0.5).double(), k=10)
-    torch.testing.assert_close(lowrank.times(torch.eye(100).double(), inverse), torch.eye(100).double() / 2.5)
+    eye = torch.eye(100).double()
+    inverse = lowrank.damped_inverse(2 * eye, torch.full((1, 1), 0.5).double(), k=10)
+    torch.testing.assert_close(lowrank.sandwich(inverse, eye, inverse), eye / 2.5**2)
 
 
 def test_the_approximation_has_the_right_trace_and_is_definite() -> None:
     full = factor(100, 0.05, 1)
     c = torch.full((1, 1), 0.1).double()
-    inverse = lowrank.times(torch.eye(100).double(), lowrank.damped_inverse(full, c, k=20))
-    restored = torch.linalg.inv(inverse) - c * torch.eye(100).double()
+    eye = torch.eye(100).double()
+    nothing = torch.zeros(100, 1).double(), torch.zeros(1, 1).double(), torch.ones(1, 1).double()
+    inverse = lowrank.sandwich(nothing, eye, lowrank.damped_inverse(full, c, k=20))
+    restored = torch.linalg.inv(inverse) - c * eye
     torch.testing.assert_close(restored.trace(), full.trace())
     assert torch.linalg.eigvalsh(restored).min() > 0
 
