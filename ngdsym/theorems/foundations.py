@@ -1,17 +1,17 @@
-"""Section 2: log-density, loss and back-propagation (Eqs. 1, 2, 6–8, 13)."""
+"""Section 2: log-density, loss and back-propagation (Eqs. 1, 2, 6–8)."""
 from __future__ import annotations
 
 from typing import Mapping
 
 import numpy as np
-from sympy import Expr, Inverse, MatrixSymbol, Symbol, diff, exp, log, pi, simplify, sqrt, symbols
+from sympy import Expr, MatrixSymbol, Symbol, diff, exp, log, pi, simplify, sqrt, symbols
 from sympy.core.relational import Relational
 
 from ngdsym.instance import Draw
 from ngdsym.symbols import PD, PSD
 from ngdsym.theorem import Theorem, eq
 from ngdsym.theorems.differences import complex_slope, slope
-from ngdsym.theorems.notation import A, B, G, P, Sigma, Sigma_tilde, W, Wstar, Z, d, o, size
+from ngdsym.theorems.notation import size
 
 n_0, n_1, n_2 = map(size, "012")
 x, x_1, x_2, y = (MatrixSymbol(name, rows, 1) for name, rows in (
@@ -58,7 +58,7 @@ def perturbed(draw: Draw) -> Mapping[Expr, object]:
 CHAIN = (eq(dx_1, D_1 * U_1 * x), eq(dx_2, D_2 * (U_2 * x_1 + V_2 * dx_1)), eq(dl, (y - x_2).T * P_2 * dx_2))
 ERRORS = (eq(e_2, D_2 * P_2 * (y - x_2)), eq(e_1, D_1 * V_2.T * e_2))
 BACK_PROPAGATION = Theorem(
-    name="back-propagation",
+    name="nonlinear-backpropagation",
     title="∂ log q/∂W_i = e_i x_{i-1}ᵀ with e_i = φ'_i ∘ W_{i+1}ᵀ e_{i+1} and e_L = φ'_L ∘ Σ̃⁻¹ (y − x_L)",
     equations=("1", "6", "7", "8"),
     given="Two layers; D_i = diag φ'_i, P = Σ̃⁻¹, dl is the change of log q along dW. "
@@ -68,20 +68,6 @@ BACK_PROPAGATION = Theorem(
     wrong=(eq(dl, -e_2.T * U_2 * x_1 - e_1.T * U_1 * x), eq(dl, e_2.T * U_2 * x_1 + e_2.T * V_2 * U_1 * x),
            eq(dl, e_2.T * U_2 * x_1), eq(dl, e_2.T * D_2 * U_2 * x_1 + e_1.T * U_1 * x)),
     values=perturbed,
-    points=True,
-)
-
-C_yx = MatrixSymbol("C_yx", o, d)
-LINEAR = Theorem(
-    name="linear-gradient",
-    title="In a linear network G_i = A_iᵀ Σ̃⁻¹ (W* − W) Σ B_iᵀ",
-    equations=("7", "8", "13"),
-    given="G = ⟨e xᵀ⟩ with e = Aᵀ Σ̃⁻¹ (y − W x) and x_{i-1} = B x, so ⟨e x_{i-1}ᵀ⟩ = Aᵀ Σ̃⁻¹ (⟨y xᵀ⟩ − W "
-          "Σ) Bᵀ.",
-    assumes=(eq(Wstar, C_yx * Inverse(Sigma)), eq(Z, Wstar - W), eq(G, A.T * P * (C_yx - W * Sigma) * B.T)),
-    claims=(eq(G, A.T * P * Z * Sigma * B.T),),
-    wrong=(eq(G, -A.T * P * Z * Sigma * B.T), eq(G, A.T * P * Z * B.T),
-           eq(G, A.T * Sigma_tilde * Z * Sigma * B.T)),
     points=True,
 )
 
@@ -117,4 +103,4 @@ LOG_DENSITY = Theorem(
     missing={"certificate": "A logarithm is no matrix word."},
 )
 
-THEOREMS = (LOG_DENSITY, BACK_PROPAGATION, LINEAR)
+THEOREMS = (LOG_DENSITY, BACK_PROPAGATION)
