@@ -42,7 +42,7 @@ def perturbed(draw: Draw) -> Mapping[Expr, object]:
 
     def log_density(t: object) -> np.ndarray:
         error = target - states(t)[1]
-        return error.T @ metric @ error * (root[0, 0] / root[0, 0] / -2)
+        return error.T @ metric @ error / -2
 
     hidden, output = states(0)
     gain = [np.diag([derivative(lambda t: activation(z + t)) for z in inputs[:, 0]])
