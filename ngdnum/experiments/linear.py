@@ -7,25 +7,31 @@ from pathlib import Path
 from ..data import Problem, linear_teacher
 from .experiment import Experiment
 from .methods import ngd, sgd
-from .training import Budget
+from .training import Budget, Method
 
 LEARNING_RATES = (0.01, 0.02, 0.04, 0.06, 0.08, 0.12, 0.16)
+MOMENTUM_RATES = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016)
 DAMPINGS = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 
 
-def linear_experiment(name: str, title: str, sizes: tuple[int, ...]) -> Experiment:
-    """SGD against natural gradient descent on a deep linear network of the given sizes n_0 … n_L."""
+def linear_experiment(
+    name: str, title: str, sizes: tuple[int, ...], others: tuple[Method, ...] = ()
+) -> Experiment:
+    """SGD, natural gradient descent and `others` on a deep linear network of the given sizes n_0 … n_L."""
 
     def problem(seed: int, data: Path | None) -> Problem:
         if data is not None:
             raise ValueError(f"{name} draws its own data; leave the data folder out")
         return linear_teacher(sizes, seed)
 
-    return Experiment(name, title, problem, (sgd(LEARNING_RATES), ngd(DAMPINGS)), Budget(samples=80_000))
+    methods = (sgd(LEARNING_RATES), ngd(DAMPINGS), *others)
+    return Experiment(name, title, problem, methods, Budget(samples=80_000))
 
 
 FIG1A = linear_experiment("fig1a", "Figure 1A: 16 linear layers of 20 units", (20,) * 17)
 FIG1B = linear_experiment("fig1b", "Figure 1B: 16 linear layers, 20 to 100 to 20 units",
                           (*range(20, 100, 10), *range(100, 10, -10)))
 FIG1C = linear_experiment("fig1c", "Figure 1C: 12 linear layers with a bottleneck of 2 units",
-                          (200, 80, 34, 20, 10, 5, 2, 5, 10, 20, 34, 80, 200))
+                          (200, 80, 34, 20, 10, 5, 2, 5, 10, 20, 34, 80, 200),
+                          (sgd(MOMENTUM_RATES, name="SGD with momentum", momentum=(0.9,)),
+                           ngd((0.0,), name="NGD (exact rule)", rule="exact")))
