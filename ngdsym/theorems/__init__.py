@@ -8,8 +8,8 @@ from typing import Iterable
 from ngdsym.theorem import Theorem
 
 SECTIONS = (
-    "foundations", "natural_gradient", "moore_penrose", "generalized_inverse", "fisher", "simple_inverse",
-    "flow", "pseudo_inverse_flow", "exact_flow", "exact_rule", "existence", "discretization", "covariance",
+    "foundations", "natural_gradient", "moore_penrose", "generalized_inverse", "gradient", "fisher",
+    "simple_inverse", "flow", "pseudo_inverse_flow", "exact_flow", "exact_rule", "existence", "discretization", "covariance",
     "damping", "running_inverses", "biases", "softmax", "nonlinear", "gradient_descent_flow",
 )
 

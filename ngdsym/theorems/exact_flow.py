@@ -165,7 +165,8 @@ STAIRCASE_FLOW = Theorem(
                             "the proof."},
 )
 
-u_1, u_2, v_1, v_2 = (MatrixSymbol(f"{name}_{i}", dim, 1) for name, dim in (("u", o), ("v", d)) for i in (1, 2))
+u_1, u_2, v_1, v_2 = (MatrixSymbol(f"{name}_{i}", dim, 1) for name,
+                      dim in (("u", o), ("v", d)) for i in (1, 2))
 W_plus, tau, rho = MatrixSymbol("W_plus", d, o), PD("tau", 1, 1), PD("rho", 1, 1)
 
 
@@ -190,7 +191,8 @@ MODES = Theorem(
     name="late-modes",
     title="Near the best map of rank r, u_2 v_1ᵀ ± u_1 v_2ᵀ decay at the rates 1 ∓ τ/σ",
     equations=("17",),
-    given="Whitened, Σ = I and Σ̃ = I. The flow of a small tangent change δ of W is −δ + W⁺ᵀ δᵀ Z + Z δᵀ W⁺ᵀ. "
+    given="Whitened, Σ = I and Σ̃ = I. The flow of a small tangent change δ of W is −δ + W⁺ᵀ δᵀ Z + Z δᵀ "
+          "W⁺ᵀ. "
           "(u_1, v_1) belongs to a kept singular value σ = 1/ρ of W*, (u_2, v_2) to a lost one, τ.",
     assumes=(eq(Z * v_1, ZeroMatrix(o, 1)), eq(Z.T * u_1, ZeroMatrix(d, 1)), eq(Z * v_2, u_2 * tau),
              eq(Z.T * u_2, v_2 * tau), eq(W_plus * u_1, v_1 * rho), eq(W_plus.T * v_1, u_1 * rho),
@@ -199,7 +201,8 @@ MODES = Theorem(
             eq(linearized(ODD), -u_2 * tau * rho * v_1.T + u_1 * rho * tau * v_2.T)),
     wrong=(eq(linearized(EVEN), -u_2 * tau * rho * v_1.T - u_1 * rho * tau * v_2.T),
            eq(linearized(ODD), u_2 * tau * rho * v_1.T - u_1 * rho * tau * v_2.T),
-           eq(linearized(EVEN), u_2 * tau * v_1.T + u_1 * tau * v_2.T), eq(linearized(EVEN), linearized(ODD))),
+           eq(linearized(EVEN), u_2 * tau * v_1.T + u_1 * tau * v_2.T), eq(linearized(EVEN),
+                                                                           linearized(ODD))),
     values=rotated,
     points=True,
 )
@@ -208,7 +211,7 @@ rate, kept, lost = (Symbol(name, positive=True) for name in ("rate", "sigma_r", 
 
 
 def late(draw: Draw) -> Mapping[Expr, object]:
-    """Rate of approach: in exact numbers the derivative of the flow at its fixed point, else from a long path."""
+    """Rate of approach: exactly from the derivative of the flow at its fixed point, else from a path."""
     if not isinstance(draw(), float):
         step, big, small = draw(), draw(), draw()
         column = np.array([[big], [step]])
@@ -231,10 +234,12 @@ LATE = Theorem(
     name="late-rate",
     title="In a bottleneck W converges at the rate 1 − σ_{r+1}/σ_r of Σ̃^{−1/2} W* Σ^{1/2}, not 1",
     equations=("18", "19"),
-    given="Exactly: r = 1 in two dimensions, any σ_1, σ_2, the flow differentiated at its fixed point along the "
+    given="Exactly: r = 1 in two dimensions, any σ_1, σ_2, the flow differentiated at its fixed point along "
+          "the "
           "slowest mode. In float64: sizes (3, 1, 3) followed under −F⁺∇, the rate between t = 20 and 23.",
     claims=(eq(rate, 1 - lost / kept),),
-    wrong=(eq(rate, 1 + lost / kept), eq(rate, kept / kept), eq(rate, 1 - kept / lost), eq(rate, 2 - 2 * lost / kept)),
+    wrong=(eq(rate, 1 + lost / kept), eq(rate, kept / kept), eq(rate, 1 - kept / lost),
+           eq(rate, 2 - 2 * lost / kept)),
     values=late,
     tolerance=1e-3,
     missing={"certificate": "A derivative of projectors is no word; late-modes certifies the modes."},

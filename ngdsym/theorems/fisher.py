@@ -6,6 +6,7 @@ from typing import Mapping
 from sympy import Expr, Identity, KroneckerProduct, Le, MatrixSymbol, Symbol, ZeroMatrix
 
 from ngdsym.instance import Draw
+from ngdsym.network import LinearNetwork
 from ngdsym.symbols import PSD, Pinv
 from ngdsym.theorem import eq, Theorem
 from ngdsym.theorems.dense import Net
@@ -47,6 +48,11 @@ ACTIVATIONS = Theorem(
 
 def blocks(draw: Draw) -> Mapping[Expr, object]:
     """Blocks of the covariance of the score: the log-density differentiated and averaged."""
+    if not isinstance(draw(), float):
+        symbols = LinearNetwork((1, 2, 1, 2))
+        f = symbols.formulas
+        return {F_ij: symbols.score_covariance[:2, 4:], Sigma: f.input_covariance, A_i: f.A(1), A_j: f.A(3),
+                Sigma_tilde: symbols.field.exact(symbols.output_covariance), B_i: f.B(1), B_far: f.B(3)}
     net = Net((2, 3, 1, 2), draw)
     ends = [net.sizes[k] * net.sizes[k - 1] for k in net.layers]
     F = net.fisher_from_scores()
@@ -65,10 +71,9 @@ BLOCKS = Theorem(
         eq(F_ij, -KroneckerProduct(B_i * Sigma * B_far.T, A_i.T * P * A_j)),
         eq(F_ij, KroneckerProduct(B_i * B_far.T, A_i.T * P * A_j)),
     ),
+    given="Exact: sizes (1, 2, 1, 2), layers 1 and 3, every number an indeterminate.",
     values=blocks,
-    points=True,
-    missing={"certificate": "The score is a derivative and ⟨·⟩ an integral; the all-size part is fisher- "
-                            "action."},
+    missing={"certificate": "The score is a derivative, ⟨·⟩ an integral; fisher-action certifies the rest."},
 )
 
 ACTION = Theorem(
@@ -126,8 +131,7 @@ RANK_F = Theorem(
     wrong=(eq(RANK, n_0 * n_L), eq(RANK, r * (n_0 + n_L)), eq(RANK, r**2)),
     values=ranks,
     points=True,
-    missing={"certificate": "A rank is no polynomial equation; the projection it counts is tangent- "
-                            "projection."},
+    missing={"certificate": "A rank is no polynomial equation; tangent-projection certifies what it counts."},
 )
 
 THEOREMS = (ACTIVATIONS, ERRORS, BLOCKS, ACTION, GAUGE, KERNEL, RANK_F)

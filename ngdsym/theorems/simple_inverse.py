@@ -3,12 +3,13 @@ from __future__ import annotations
 
 from typing import Mapping
 
-from sympy import Eq, Expr, Identity, Inverse, MatAdd, MatrixSymbol, Ne, Rational, Symbol, Trace
+import numpy as np
+from sympy import Eq, Expr, Identity, Inverse, Le, MatAdd, MatrixSymbol, Ne, Rational, Symbol
 
 from ngdsym.instance import Draw
 from ngdsym.symbols import Pinv
 from ngdsym.theorem import eq, COUNTEREXAMPLE, Theorem
-from ngdsym.theorems.dense import Net
+from ngdsym.theorems.dense import Net, distance
 from ngdsym.theorems.notation import A, A_, B, B_, C, E, FACTORS, G, GRADIENT, I_d, I_o, P, R, S, Sigma
 from ngdsym.theorems.notation import WIDE_LAYER, Z, d, invertible, m, n, o, size
 
@@ -122,16 +123,28 @@ ROW_SUM = Theorem(
 )
 
 V = Inverse(E) * G * Inverse(C)
+moved, count = MatrixSymbol("D", o, d), MatrixSymbol("ell", o, o)
+
+
+def all_layers(L: int) -> tuple[tuple[Eq, ...], tuple[Eq, ...]]:
+    """L layers, each of which moves W by Z."""
+    moves = [MatrixSymbol(f"D_{i}", o, d) for i in range(1, L + 1)]
+    return tuple(eq(move, Z) for move in moves), (eq(MatAdd(*moves) if L > 1 else moves[0], L * Z),)
+
+
 KFAC = Theorem(
     name="kfac-is-L-times",
     title="Inverting only F_ii moves W by Z in every layer, so by L Z: K-FAC is L times the natural gradient",
     equations=("10", "22", "SM 37"),
-    given="The diagonal blocks are invertible. V = Λ̃_i⁻¹ G_i Λ_{i-1}⁻¹ solves F_ii V = G_i.",
-    assumes=(*WIDE_LAYER, *FACTORS, GRADIENT, invertible(Sigma)),
-    claims=(eq(A * V * B, Z),),
-    wrong=(eq(A * V * B, 2 * Z), eq(A * V * B, -Z), eq(A * G * B, Z)),
+    given="The diagonal blocks are invertible. V = Λ̃_i⁻¹ G_i Λ_{i-1}⁻¹ solves F_ii V = G_i. Step: if ℓ "
+          "layers move W by "
+          "D = ℓ Z, one more makes it (ℓ + 1) Z.",
+    assumes=(*WIDE_LAYER, *FACTORS, GRADIENT, invertible(Sigma), eq(moved, count * Z)),
+    claims=(eq(A * V * B, Z), eq(moved + A * V * B, (count + I_o) * Z)),
+    wrong=(eq(A * V * B, 2 * Z), eq(A * V * B, -Z), eq(A * G * B, Z), eq(moved + A * V * B, count * Z)),
     recipes={R: Pinv(A), S: Pinv(B)},
     scale=1,
+    instances=all_layers,
 )
 
 SCHUR = Theorem(
@@ -183,32 +196,46 @@ BOTTLENECK = Theorem(
     missing={"certificate": COUNTEREXAMPLE},
 )
 
-RANKS = {(side, i): Symbol(f"rank_{side}_{i}") for side in "AB" for i in (1, 2, 3)}
+ARCHITECTURES = ((3, 2, 1, 2), (2, 1, 2), (3, 2, 1), (1, 2, 2), (2, 2, 2), (1, 3, 2, 1), (2, 1), (1, 2, 1, 2))
+TRACES, COUNTS, FISHER_RANKS, FULL, TIGHT, INVERTS = (
+    [Symbol(f"{name}_{k}") for k in range(len(ARCHITECTURES) + 1)]
+    for name in ("trace", "count", "rank_F", "full", "tight", "inverts"))
+
+
+def counted(net: Net, k: int) -> Mapping[Expr, object]:
+    """L² tr F^g F, its count, L² rank F; as 0 or 1: the condition on ranks, equality, F F^g F = F."""
+    inverse, rank_F = net.paper_inverse(), net.rank(net.F)
+    trace, again = np.trace(inverse @ net.F), net.F @ inverse @ net.F
+    same = (lambda a, b: np.all(a == b)) if net.exact else (lambda a, b: distance(a, b) < 1e-5)
+    full = net.rank(net.A(1)) == net.sizes[-1] and net.rank(net.B(net.L)) == net.sizes[0]
+    return {TRACES[k]: net.L**2 * trace, FISHER_RANKS[k]: net.L**2 * rank_F, FULL[k]: int(full),
+            COUNTS[k]: sum(net.rank(net.A(min(i, j))) * net.rank(net.B(max(i, j)))
+                           for i in net.layers for j in net.layers),
+            TIGHT[k]: int(same(trace, rank_F)), INVERTS[k]: int(same(again, net.F))}
 
 
 def trace_values(draw: Draw) -> Mapping[Expr, object]:
-    """A network that narrows, F and (23), and the ranks of its products."""
-    net = Net((3, 2, 1, 2), draw)
-    ranks = {RANKS[side, i]: net.rank(getattr(net, side)(i)) for side in "AB" for i in net.layers}
-    return {F: net.F, F_g: net.paper_inverse(), RANK_F: net.rank(net.F), **ranks}
+    """All architectures, and at the end a wide one with a weight matrix of rank 1."""
+    nets = [Net(sizes, draw) for sizes in (*ARCHITECTURES, (2, 2, 2))]
+    nets[-1].W[1] = nets[-1].generic(2, 1) @ nets[-1].generic(1, 2)
+    return {letter: value for k, net in enumerate(nets) for letter, value in counted(net, k).items()}
 
 
-RANK_F = Symbol("rank_F")
-PAIRS = [(i, j) for i in (1, 2, 3) for j in (1, 2, 3)]
 TRACE = Theorem(
     name="trace-criterion",
-    title="tr F^g F = L⁻² Σ_ij rank A_min(i,j) rank B_max(i,j), which stays below rank F in a narrowing "
-          "network",
+    title="L² tr F^g F = Σ_ij rank A_min(i,j) rank B_max(i,j) ≤ L² rank F, with equality iff rank A_1 = n_L "
+          "and "
+          "rank B_L = n_0; then, and only then, F F^g F = F",
     equations=("23",),
-    given="Shown for L = 3 and sizes (3, 2, 1, 2). Equality with rank F holds iff rank A_1 = n_L and rank "
-          "B_L = n_0.",
-    claims=(eq(9 * Trace(F_g * F), sum(RANKS["A", min(p)] * RANKS["B", max(p)] for p in PAIRS)),
-            Trace(F_g * F) < RANK_F),
-    wrong=(eq(9 * Trace(F_g * F), sum(RANKS["A", max(p)] * RANKS["B", min(p)] for p in PAIRS)),
-           eq(3 * Trace(F_g * F), sum(RANKS["A", min(p)] * RANKS["B", max(p)] for p in PAIRS)),
-           Trace(F_g * F) >= RANK_F, eq(Trace(F_g * F), RANK_F)),
+    given=f"Sizes {', '.join(map(str, ARCHITECTURES))}, and (2, 2, 2) with W_2 of rank 1. "
+          "full, tight and inverts are 1 where the condition, equality and F F^g F = F hold, else 0.",
+    claims=(*map(eq, TRACES, COUNTS), *map(Le, COUNTS, FISHER_RANKS), *map(eq, TIGHT, FULL),
+            *map(eq, INVERTS, FULL)),
+    wrong=(eq(TRACES[0], 2 * COUNTS[0]), eq(TRACES[0], FISHER_RANKS[0]), eq(TRACES[-1], FISHER_RANKS[-1]),
+           Ne(TRACES[4], FISHER_RANKS[4]), eq(TIGHT[1], TIGHT[4]), eq(INVERTS[0], INVERTS[3])),
     values=trace_values,
     points=True,
+    tolerance=1e-7,
     missing={"certificate": "Ranks and traces are not equations between matrix products."},
 )
 
