@@ -64,7 +64,8 @@ class Pinv(MatrixExpr):
         return Pinv(self.arg.T)
 
     def _latex(self, printer, exp: str | None = None) -> str:
-        power = printer.parenthesize(self.arg, 200) + "^{+}"
+        inner = printer.parenthesize(self.arg, 200)
+        power = (rf"\left({inner}\right)" if isinstance(self.arg, Pinv) else inner) + "^{+}"
         return power if exp is None else rf"\left({power}\right)^{{{exp}}}"
 
 

@@ -35,8 +35,11 @@ class Table:
         return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
     def _repr_html_(self) -> str:
+        def formula(cell: Basic) -> str:
+            return rf'<span class="math">\({escape(latex(cell))}\)</span>'
+
         def line(cells: list[str | Basic], tag: str) -> str:
-            texts = (escape(cell) if isinstance(cell, str) else f"${escape(latex(cell))}$" for cell in cells)
+            texts = (escape(cell) if isinstance(cell, str) else formula(cell) for cell in cells)
             return "<tr>" + "".join(f"<{tag}>{text}</{tag}>" for text in texts) + "</tr>"
 
         body = "\n".join(line(row, "td") for row in self.rows)

@@ -1,6 +1,7 @@
 """The catalogue lists the registry as it is, and shows a failing check as failing."""
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from ngdsym.catalogue import Catalogue, catalogue
@@ -18,6 +19,10 @@ def test_every_statement_and_every_reason_is_on_the_page():
         assert theorem.title in page and theorem.latex() in page and f"`{theorem.name}`" in page
         assert all(reason.rstrip(".") in page for reason in theorem.missing.values())
     assert "FAILED" not in page
+
+
+def test_no_formula_has_a_double_exponent():
+    assert not [name for name, theorem in theorems().items() if re.search(r"\^\{[^{}]*\}\^", theorem.latex())]
 
 
 def test_a_failing_check_is_shown():
