@@ -18,13 +18,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Callable, Mapping
 
-from sympy import Basic, Eq, Expr, MatrixSymbol, latex
+from sympy import Basic, Eq, Expr, MatrixSymbol, Ne, latex
 from sympy.core.relational import Relational
 
 from ngdsym import fields
 from ngdsym.certificate import Certificate
+from ngdsym.counterexample import Counterexample
 from ngdsym.instance import Draw, Instance, floats
 from ngdsym.prover import Problem, prove
+from ngdsym.refute import refute
 from ngdsym.translate import translate
 
 CERTIFICATES = Path(__file__).parent / "certificates"
@@ -142,6 +144,19 @@ class Theorem:
             if not made.holds(_equation(equation)):
                 raise ValueError(f"{self.name}: the instance does not satisfy {equation}: correct it")
         return made
+
+    def counterexample(self) -> Counterexample:
+        """Small rational matrices that break the identity this theorem denies; their `check` is independent.
+
+        Raises
+        ------
+        ValueError
+            If it denies no identity between words in free letters.
+        """
+        denied = [eq(claim.lhs, claim.rhs) for claim in self.claims if isinstance(claim, Ne)]
+        if not denied or self.values is not None:
+            raise ValueError(f"{self.name} denies no identity between free letters: see its symbolic check")
+        return refute(list(self.assumes), denied)
 
     @cached_property
     def letters(self) -> tuple[Expr, ...]:

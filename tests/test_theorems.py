@@ -10,13 +10,17 @@ from dataclasses import replace
 
 import pytest
 
+from ngdsym import identities
+from ngdsym.__main__ import main
 from ngdsym.certificate import Certificate
+from ngdsym.rational_points import RationalPoint
 from ngdsym.theorem import Theorem
 from ngdsym.theorems import UnknownTheorem, theorems
 from ngdsym.verify import verify
 
 ALL = theorems()
 CASES = [pytest.param(t, check, id=f"{name}-{check}") for name, t in ALL.items() for check in t.checks]
+DENIED = ["inverse-differs-singular", "reverse-order-law-fails", "pseudo-inverse-not-covariant"]
 CERTIFIED = [pytest.param(t, id=name) for name, t in ALL.items() if "certificate" in t.checks]
 
 
@@ -57,9 +61,39 @@ def test_every_missing_check_has_a_reason() -> None:
 
 
 def test_certificates_check_within_a_second_of_computing() -> None:
+    for theorem in ALL.values():
+        vars(theorem).pop("certificates", None)
     started = time.process_time()
     assert verify(checks=["certificate"]).passed
     assert time.process_time() - started < 1
+
+
+@pytest.mark.parametrize("name", DENIED)
+def test_a_denied_identity_has_a_counterexample_that_checks(name: str) -> None:
+    found = ALL[name].counterexample()
+    assert found.check()
+    zero = {letter: [[0 * c for c in row] for row in rows] for letter, rows in found.matrices.items()}
+    broken = replace(found, matrices=zero)
+    assert not broken.check()
+
+
+def test_counterexample_needs_a_denied_identity() -> None:
+    with pytest.raises(ValueError, match="denies no identity"):
+        ALL["layer-flow"].counterexample()
+
+
+def test_the_counterexample_of_the_stopped_flow_is_what_the_text_says() -> None:
+    stop = ALL["weight-flow-can-stop"]
+    exact = stop.instance()
+    w = {str(letter): value for letter, value in exact.values.items()}
+    assert 4 * w["w_t"] == w["w_1"] * w["w_2"] - 3 * w["w_1"] * w["w_2"] < 0 < w["ratio"]
+
+
+@pytest.mark.parametrize("sizes, wide", [((2, 1, 2), False), ((3, 2, 1), False), ((2, 2, 2), True),
+                                         ((1, 3, 2), True), ((3, 2, 2, 3), False), ((2, 3, 4, 2), True)])
+def test_trace_criterion_in_symbols(sizes: tuple[int, ...], wide: bool) -> None:
+    point = RationalPoint(sizes)
+    assert identities.trace_criterion(point) and identities.paper_inverse(point) == wide
 
 
 def test_an_instance_that_breaks_its_hypotheses_is_an_error() -> None:
@@ -96,6 +130,16 @@ def test_show_prints_statement_and_certificate() -> None:
     done = command("show", "layer-flow")
     assert done.returncode == 0
     assert "Wstar" in done.stdout and "Certificate" in done.stdout and "S*B = I" in done.stdout
+
+
+def test_the_command_line_exits_1_when_a_theorem_fails(monkeypatch: pytest.MonkeyPatch,
+                                                       capsys: pytest.CaptureFixture) -> None:
+    flow = ALL["layer-flow"]
+    for claims, code in ((flow.wrong[:1], 1), (flow.claims, 0)):
+        stated = {"layer-flow": replace(flow, claims=claims)}
+        monkeypatch.setattr(sys.modules["ngdsym.verify"], "theorems", lambda names: stated)
+        assert main(["verify", "--json", "layer-flow"]) == code
+        assert json.loads(capsys.readouterr().out)["statements"][0]["passed"] == (code == 0)
 
 
 def test_a_failing_check_shows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,12 +76,12 @@ REVERSE_ORDER = Theorem(
 
 REVERSE_ORDER_FAILS = Theorem(
     name="reverse-order-law-fails",
-    title="Without conditions (VU)⁺ is not U⁺V⁺",
+    title="Without conditions (UV)⁺ is not V⁺U⁺",
     equations=(),
-    claims=(Ne(Pinv(V * U), Pinv(U) * Pinv(V)),),
-    wrong=(Ne(Pinv(V * U) * V * U * Pinv(V * U), Pinv(V * U)),
+    claims=(Ne(Pinv(U * V), Pinv(V) * Pinv(U)),),
+    wrong=(Ne(Pinv(U * V) * U * V * Pinv(U * V), Pinv(U * V)),
            Ne(Pinv(V) * Pinv(Pinv(V)) * Pinv(V), Pinv(V))),
-    sizes={m: 2, n: 2, k: 1},
+    sizes={m: 1, n: 1, k: 2},
     missing={"certificate": COUNTEREXAMPLE},
 )
 
