@@ -338,3 +338,10 @@ def test_the_fast_preset_learns_without_tuning(likelihood: Likelihood, dtype: to
         opt.step()
         losses.append(loss.item())
     assert losses[-1] < 0.05 * losses[0]
+
+
+def test_the_plain_optimizer_keeps_no_matrices_between_steps() -> None:
+    model = network([4, 5, 3])
+    opt = NGD(model, Gaussian())
+    train(model, opt, range(2))
+    assert not opt._past.factors and not opt._past.states and not opt._past.memory
