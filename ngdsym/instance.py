@@ -12,8 +12,8 @@ from typing import Callable, Mapping
 
 import flint
 import numpy as np
-from sympy import Add, Eq, Expr, Ge, Gt, Identity, Integer, Le, Lt, MatAdd, MatMul, MatPow, MatrixSymbol, Mul, Ne
-from sympy import Inverse, KroneckerProduct, Pow, Rational, Symbol, Trace, Transpose, ZeroMatrix
+from sympy import Add, Eq, Expr, Ge, Gt, Identity, Integer, Le, Lt, MatAdd, MatMul, MatPow, MatrixSymbol, Mul
+from sympy import Inverse, KroneckerProduct, Ne, Pow, Rational, Symbol, Trace, Transpose, ZeroMatrix
 from sympy.core.relational import Relational
 
 from ngdsym import fields

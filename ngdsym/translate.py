@@ -38,8 +38,8 @@ class Translator:
     def equation(self, statement: Basic) -> Equation:
         """`Eq(left, right)`, or an expression that is meant to vanish."""
         if statement in (true, false):
-            raise ValueError(f"SymPy evaluated a statement to {statement} on construction, nothing is left to "
-                             "read; write Eq(left, right, evaluate=False)")
+            raise ValueError(f"SymPy evaluated a statement to {statement} on construction, nothing is left "
+                             "to read; write Eq(left, right, evaluate=False)")
         equated = isinstance(statement, Eq)
         left, right = statement.args if equated else (statement, ZeroMatrix(*statement.shape))
         for side in (left, right):
@@ -86,7 +86,8 @@ class Translator:
     def _letter(self, name: str, expr: MatrixExpr, symmetric: bool) -> Polynomial:
         if name not in self.letters:
             positive = "pd" if isinstance(expr, PD) else "psd" if isinstance(expr, PSD) else None
-            return self.letters(name, *_kind(expr), symmetric=symmetric, positive=positive, latex=_latex(expr))
+            return self.letters(name, *_kind(expr), symmetric=symmetric, positive=positive,
+                                latex=_latex(expr))
         if self.letters.types[name] != _kind(expr):
             raise ValueError(f"{name} is used with two sizes, {self.letters.types[name]} and {_kind(expr)}")
         return self.letters[name]

@@ -142,7 +142,7 @@ def _relation(relation: Basic) -> str:
 
 
 def _renew(theorem: Theorem, write: bool) -> None:
-    """Put freshly found certificates in the place of the committed ones in memory, and with `write` on disk."""
+    """Put freshly found certificates in the place of the committed ones in memory, with `write` on disk."""
     theorem.certificates.clear()
     try:
         theorem.certificates.update(theorem.search())

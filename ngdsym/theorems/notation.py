@@ -1,7 +1,7 @@
 """The letters of the theory, named as in the paper.
 
-`n` is the size of the layer written into, `m` of the layer read from, `o` = n_L of the output, `d` = n_0 of the
-input. `P` is Σ̃⁻¹, and per layer `A = A_i`, `B = B_i`, `E = Λ̃_i`, `C = Λ_{i-1}`, `G = G_i`.
+`n` is the size of the layer written into, `m` of the layer read from, `o` = n_L of the output, `d` = n_0 of
+the input. `P` is Σ̃⁻¹, and per layer `A = A_i`, `B = B_i`, `E = Λ̃_i`, `C = Λ_{i-1}`, `G = G_i`.
 """
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ from ngdsym.instance import Draw
 from ngdsym.symbols import Pinv
 from ngdsym.theorem import COUNTEREXAMPLE, Theorem, eq
 from ngdsym.theorems.dense import Net
-from ngdsym.theorems.notation import A, B, C, E, FACTORS, G, GRADIENT, I_d, I_o, P, R, S, Sigma, Sigma_tilde, W
-from ngdsym.theorems.notation import WIDE_LAYER, Wstar, Z, d, invertible, m, n, o
+from ngdsym.theorems.notation import A, B, C, E, FACTORS, G, GRADIENT, I_d, I_o, P, R, S, Sigma, Sigma_tilde
+from ngdsym.theorems.notation import W, WIDE_LAYER, Wstar, Z, d, invertible, m, n, o
 
 K, T = MatrixSymbol("K", n, o), MatrixSymbol("T", d, m)
 LEFT = A * Pinv(E) * A.T * P

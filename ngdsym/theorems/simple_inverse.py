@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Mapping
 
 import numpy as np
-from sympy import Eq, Expr, Identity, Inverse, Le, MatAdd, MatrixSymbol, Ne, Rational, Symbol
+from sympy import Eq, Expr, Identity, Inverse, Le, MatAdd, MatMul, MatrixSymbol, Ne, Rational, Symbol
 
 from ngdsym.instance import Draw
 from ngdsym.symbols import Pinv
@@ -107,7 +107,7 @@ def row(L: int) -> tuple[tuple[Eq, ...], tuple[Eq, ...]]:
     """A row of L equal blocks, each L⁻² of the term it carries."""
     blocks = [MatrixSymbol(f"U_{j}", n, m) for j in range(1, L + 1)]
     total = MatAdd(*blocks) if L > 1 else blocks[0]
-    return tuple(eq(block, U) for block in blocks), (eq(Rational(1, L**2) * total, Rational(1, L) * U),)
+    return tuple(eq(block, U) for block in blocks), (eq(MatMul(Rational(1, L**2), total), MatMul(Rational(1, L), U)),)
 
 
 ROW_SUM = Theorem(
