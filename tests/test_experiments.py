@@ -80,6 +80,21 @@ def test_tuning_takes_the_best_setting_and_survives_diverging_ones():
         tune(problem, sgd((50.0, 100.0)), Budget(4_000), 0)
 
 
+def test_settings_take_turns_in_tuning():
+    trained = []
+
+    class Recording(torch.optim.SGD):
+        def step(self):
+            trained.append(self.param_groups[0]["lr"])
+            return super().step()
+
+    problem = small().problem(0, None)
+    method = Method("m", lambda model, settings, seed: Recording(model.parameters(), settings["lr"]), Gaussian(),
+                    settings_grid(lr=(0.1, 0.01), batch_size=(20,)))
+    tune(problem, method, Budget(samples=800), 0)
+    assert trained == [0.1, 0.01] * 10 + [0.1] * 30
+
+
 def test_a_factor_that_overflows_is_a_divergence_and_other_errors_are_not():
     problem = linear_teacher((4, 3), train=500, dtype=torch.float32)
     model = linear_network((4, 3), torch.Generator().manual_seed(0), torch.float32)
@@ -204,6 +219,19 @@ def test_networks_of_the_paper(name, sizes):
     assert (len(problem.train.x), len(problem.test.x)) == (10_000, 1_000)
     assert {settings["batch_size"] for settings in EXPERIMENTS[name].methods[0].grid} == {20}
     assert {settings["batch_size"] for settings in EXPERIMENTS[name].methods[1].grid} == {1_000}
+
+
+def test_the_exact_rule_crosses_the_bottleneck_of_figure_1c_first():
+    experiment = EXPERIMENTS["fig1c"]
+    problem, methods = experiment.problem(0, None), {method.name: method for method in experiment.methods}
+    assert list(methods) == ["SGD", "NGD", "SGD with momentum", "NGD (exact rule)"]
+    exact = Run(problem, methods["NGD (exact rule)"], methods["NGD (exact rule)"].grid[0], 0)
+    exact.advance(Budget(samples=25_000), 1.0)
+    assert exact.error(problem.test) < 1.5 * problem.floor
+    paper = next(s for s in methods["NGD"].grid if s["damping"] == 1e-4)
+    one_sided = Run(problem, methods["NGD"], paper, 0)
+    one_sided.advance(Budget(samples=25_000), 1.0)
+    assert one_sided.error(problem.test) > 10 * problem.floor
 
 
 @pytest.mark.parametrize(
