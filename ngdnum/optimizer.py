@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .capture import Capture, Record, trainable_layers
 from .batch import Batch, Matrices
+from .capture import Capture, Record, trainable_layers
 from .damping import Decay, Fixed, LevenbergMarquardt
 from .directions import States, directions
 from .factors import Refresh, check_samples, error_factors, input_factors, running_mean

@@ -40,9 +40,9 @@ FIG1D = Experiment(
     "fig1d",
     "Figure 1D: autoencoder of handwritten digits",
     digits_problem,
-    (sgd((0.003, 0.005, 0.0075, 0.01, 0.015), schedule=("constant", "linear")),
-     fast_ngd((0.3, 0.5, 0.8), batch_sizes=(100, 200, 400)),
-     ngd((1e-2, 1e-1, 1.0), batch_sizes=(250, 500, 1_000), name="NGD (paper)")),
+    (sgd((0.003, 0.005, 0.0075, 0.01, 0.015, 0.02), schedule=("constant", "linear")),
+     fast_ngd((0.3, 0.5, 0.8, 1.2), batch_sizes=(100, 200, 400)),
+     ngd((1e-3, 1e-2, 1e-1), batch_sizes=(125, 250, 500, 1_000), name="NGD (paper)")),
     Budget(seconds=30.0),
     tuning_share=1 / 3,
 )
