@@ -100,7 +100,7 @@ class LinearInstance:
         A, B = self.map(i + 1, len(self.weights)), self.map(1, i - 1)
         D, Lambda_tilde, Lambda = self.Z @ self.Sigma, A.T @ self.P @ A, B @ self.Sigma @ B.T
         G = A.T @ self.P @ D @ B.T
-        inverse = lambda factor: np.linalg.pinv(factor, rcond=RANK_TOLERANCE)  # noqa: E731
+        inverse = lambda factor: np.linalg.pinv(factor, rcond=RANK_TOLERANCE)
         return {
             "G": G, "Lambda_tilde": Lambda_tilde, "Lambda": Lambda, "A": A, "B": B, "D": D,
             "Sigma": self.Sigma, "S_tilde": G @ G.T, "S": G.T @ G,

@@ -48,7 +48,7 @@ def changes_of_the_map(
     ours = {name: p.detach() - before[name] for name, p in model.named_parameters()}
 
     probes = torch.cat([torch.zeros(1, sizes[0]), torch.eye(sizes[0])]).double()
-    call = lambda parameters: torch.func.functional_call(model, parameters, (probes,))  # noqa: E731
+    call = lambda parameters: torch.func.functional_call(model, parameters, (probes,))
     return jvp(call, (before,), (ours,))[1], jvp(call, (before,), (dense,))[1]
 
 

@@ -107,7 +107,7 @@ def test_wrong_variant_is_refused(monkeypatch, identity, sizes, method, wrong):
 def test_backpropagation_without_transposes_and_wrong_metric_are_refused(monkeypatch):
     net = LinearNetwork((2, 2, 2))
     f = net.formulas
-    wrong_errors = lambda net, e: [f.weights[1] @ f.precision @ e, f.precision @ e]  # noqa: E731
+    wrong_errors = lambda net, e: [f.weights[1] @ f.precision @ e, f.precision @ e]
     monkeypatch.setattr(identities, "_errors", wrong_errors)
     assert not identities.backpropagation(net)
     wrong = LinearNetwork((2, 2, 2))

@@ -34,7 +34,7 @@ def train(model: nn.Module, opt: NGD, steps: int, closure: bool = True, first: i
         x, y = batch(30, 4, seed=k), batch(30, 3, seed=1000 + k)
         opt.zero_grad()
         Gaussian()(model(x), y).backward()
-        opt.step((lambda: Gaussian()(model(x), y)) if closure else None)  # noqa: B023
+        opt.step((lambda: Gaussian()(model(x), y)) if closure else None)
 
 
 def weights(model: nn.Module) -> list[Tensor]:

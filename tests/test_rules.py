@@ -70,7 +70,7 @@ def expected(name: str, q: dict) -> Tensor:
 def textbook(q: dict) -> dict[str, Tensor]:
     """All formulas, by explicit inverses and SciPy."""
     E, X, G, root = q["Lambda_tilde"], q["Lambda"], q["G"], DAMPING**0.5
-    trace = lambda A: A.diagonal(dim1=-2, dim2=-1).mean(-1)[:, None, None]  # noqa: E731
+    trace = lambda A: A.diagonal(dim1=-2, dim2=-1).mean(-1)[:, None, None]
     pi = (trace(X) / trace(E)) ** 0.5
     balanced = inv(E + root / pi * eye(N)) @ G @ inv(X + root * pi * eye(M))
     W, V = power(E + DAMPING * eye(N), -0.5), power(X + DAMPING * eye(M), -0.5)
@@ -163,7 +163,7 @@ def test_ill_conditioned_solve_is_backward_stable():
     """
     E, X, G = conditioned(20, 1e8, 1), conditioned(30, 1e8, 2), gaussian(BATCH, 20, 30)
     step = rules.natural_apply(G, rules.natural_factorise(E, X), 1)
-    norm = lambda A: torch.linalg.matrix_norm(A, 2)  # noqa: E731
+    norm = lambda A: torch.linalg.matrix_norm(A, 2)
     right = torch.linalg.solve(X, G, left=False)
     assert (norm(E @ step - right) / (norm(E) * norm(step))).max() < 1e-12
     single_sided = rules.foof_apply(G, rules.foof_factorise(X, 0.0))
@@ -313,7 +313,7 @@ def change_of_outputs(sizes, bias, steps):
     jacobian = torch.autograd.functional.jacobian(lambda *W: outputs(*W).reshape(-1), tuple(weights))
     J = torch.cat([j.reshape(j.shape[0], -1) for j in jacobian], 1)
     F = J.mT @ torch.kron(eye(count), inv(noise).contiguous()) @ J / count
-    flat = lambda matrices: torch.cat([a.reshape(-1) for a in matrices])  # noqa: E731
+    flat = lambda matrices: torch.cat([a.reshape(-1) for a in matrices])
     dense = J @ torch.linalg.pinv(F, rtol=1e-11, hermitian=True) @ flat(G)
     return dense, [J @ flat(step(weights, Lambda_tilde, Lambda, G)) for step in steps]
 

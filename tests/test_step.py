@@ -108,7 +108,7 @@ def test_momentum_is_nesterovs() -> None:
         d = {name: -g for name, g in zip(theta, gradients)}
         v = {name: beta * v[name] + (1 - beta) * d[name] for name in d}
         u = {name: (1 - beta) * d[name] + beta * v[name] for name in d}
-        change = jvp(lambda p: functional_call(twin, p, (x[:20],)), (theta,), (u,))[1]  # noqa: B023
+        change = jvp(lambda p: functional_call(twin, p, (x[:20],)), (theta,), (u,))[1]
         scale = ((y - output).square().sum(1).mean() / change.square().sum(1).mean()).sqrt().detach()
         with torch.no_grad():
             for name, p in twin.named_parameters():
@@ -293,7 +293,7 @@ def test_a_loss_that_is_known_is_not_computed_again() -> None:
 
             def closure() -> Tensor:
                 calls[-1] += 1
-                return Gaussian()(model(x), y)  # noqa: B023
+                return Gaussian()(model(x), y)
 
             assert opt.step(closure, loss=loss if known else None) == loss
         results.append((weights(model), opt.param_groups[0]["damping"]))
