@@ -154,8 +154,8 @@ LANDS = Theorem(
     title="With K = (W* W⁻¹)^{α/L} the step is W ← (W* W⁻¹)^α W: α = 1 lands on W* with no discretization "
           "error",
     equations=("18",),
-    given="Sizes (2, 2, 2, 2), α = 1. K is real unless W* W⁻¹ has an eigenvalue b ≤ 0, where (10) gets "
-          "stuck as well.",
+    given="Sizes (2, 2, 2, 2), α = 1. The principal power K is real unless W* W⁻¹ has an eigenvalue "
+          "b ≤ 0, where (10) gets stuck as well.",
     claims=(eq(W_new, Wstar), eq(K * K * K * W, Wstar)),
     wrong=(eq(W_new, W), eq(W_new, K * K * W), eq(K * K * K * K * W, Wstar), eq(W_new, -Wstar)),
     values=landed,
