@@ -17,7 +17,6 @@ from .damping import Decay, Fixed, LevenbergMarquardt
 from .directions import States, directions
 from .factors import Refresh, check_samples, error_factors, input_factors, running_mean
 from .likelihood import Likelihood, check_likelihood
-from .lowrank import PI_DAMPED_LOWRANK
 from .rule import resolve
 from .rules import Rule
 from .stack import Stack, stacks
@@ -165,7 +164,7 @@ class NGD(torch.optim.Optimizer):
         """
         preset = {
             "lr": 0.6,
-            "rule": PI_DAMPED_LOWRANK,
+            "rule": "pi_damped_leading",
             "damping": Decay(0.1, steps=30.0, floor=3e-3),
             "refresh": Refresh(factors=8, inverses=20, decay=0.95),
             "control": OutputNormalised(momentum=0.8, rows=64),

@@ -34,6 +34,52 @@ def solve_right(B: Tensor, factor: Tensor) -> Tensor:
     return torch.cholesky_solve(B.mT, factor).mT
 
 
+def leading_basis(A: Tensor, k: int, products: int = 3) -> Tensor:
+    """Orthonormal `[..., m, k]`, nearly the k leading eigenvectors of a semidefinite `A` `[..., m, m]`.
+
+    Randomised subspace iteration (Halko, Martinsson & Tropp 2011): each product with `A` sharpens it.
+    """
+    generator = torch.Generator(A.device).manual_seed(0)
+    basis = torch.randn(A.shape[-1], k, generator=generator, dtype=A.dtype, device=A.device)
+    for _ in range(products):
+        basis = torch.linalg.qr(A @ basis).Q
+    return basis
+
+
+def leading_pairs(A: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """A semidefinite `A` `[..., m, m]` as U diag(s) Uᵀ + σ (I − U Uᵀ): s `[..., 1, k]`, U `[..., m, k]`, σ.
+
+    σ = (tr A − Σ s)/(m − k) `[..., 1, 1]` keeps the trace. With k = min(m, 32 + m/16) = m this is `A`.
+    """
+    m = A.shape[-1]
+    k = min(m, 32 + m // 16)
+    basis = leading_basis(A, k)
+    values, vectors = torch.linalg.eigh(basis.mT @ A @ basis)
+    rest = (trace(A) - values.sum(-1)[..., None, None]).clamp(min=0) / max(m - k, 1)
+    return values.unsqueeze(-2), basis @ vectors, rest
+
+
+def leading_root(pairs: tuple[Tensor, Tensor, Tensor], c: Tensor | float) -> Tensor:
+    """Y `[..., m, k]` of (A + c I)⁻¹ = I/(σ + c) − Y Yᵀ."""
+    values, vectors, rest = pairs
+    return vectors * ((values - rest).clamp(min=0) / ((values + c) * (rest + c))).sqrt()
+
+
+def leading_scale(pairs: tuple[Tensor, Tensor, Tensor], c: Tensor | float) -> Tensor:
+    """1/(σ + c) `[..., 1, 1]` of (A + c I)⁻¹ = I/(σ + c) − Y Yᵀ."""
+    return 1 / (pairs[2] + c)
+
+
+def leading_solve(root: Tensor, scale: Tensor, B: Tensor) -> Tensor:
+    """(A + c I)⁻¹ B."""
+    return scale * B - root @ (root.mT @ B)
+
+
+def leading_solve_right(B: Tensor, root: Tensor, scale: Tensor) -> Tensor:
+    """B (A + c I)⁻¹."""
+    return scale * B - (B @ root) @ root.mT
+
+
 def definite_power(A: Tensor, exponent: float) -> Tensor:
     """A to a real power for a positive definite `A`, by its eigendecomposition."""
     values, vectors = torch.linalg.eigh(A)
@@ -525,6 +571,137 @@ def pi_damped_cached_undamped_apply(G: Tensor, state: tuple[Tensor, ...], L: int
         `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
     state : tuple[Tensor, ...]
         What `pi_damped_cached_undamped_factorise` returned.
+    L : int
+        Number of preconditioned layers.
+
+    Returns
+    -------
+    Tensor
+        ΔW for learning rate 1.
+    """
+    pinv_Lambda, pinv_Lambda_tilde = state
+    return pinv_Lambda_tilde @ (G @ pinv_Lambda) / L
+
+
+def pi_damped_leading_factorise(Lambda_tilde: Tensor, Lambda: Tensor, lam: float) -> tuple[Tensor, ...]:
+    r"""Slow part of natural gradient with damping shared between the factors, by the leading eigenpairs of
+    wide factors (Eq. 20; Martens & Grosse 2015; Halko et al. 2011).
+
+    .. math::
+
+        \Delta W = \frac{1}{L} \left(\frac{\sqrt{\lambda} \sqrt{m}}{\sqrt{n}
+        \sqrt{\frac{\operatorname{tr}\left(\Lambda \right)}{\operatorname{tr}\left(\tilde{\Lambda}
+        \right)}}} \mathbb{I} + \tilde{\Lambda}\right)^{-1} G \left(\frac{\sqrt{\lambda} \sqrt{n}
+        \sqrt{\frac{\operatorname{tr}\left(\Lambda \right)}{\operatorname{tr}\left(\tilde{\Lambda}
+        \right)}}}{\sqrt{m}} \mathbb{I} + \Lambda\right)^{-1}
+
+    FLOPs: m³/2 + n³/2, per member of the batch.
+
+    Parameters
+    ----------
+    Lambda_tilde : Tensor
+        `[..., n, n]`. Covariance ⟨e eᵀ⟩ of the errors under the model.
+    Lambda : Tensor
+        `[..., m, m]`. Covariance ⟨x xᵀ⟩ of the inputs of the layer.
+    lam : float
+        Damping λ > 0.
+
+    Returns
+    -------
+    tuple[Tensor, ...]
+        State for `pi_damped_leading_apply`: root_Lambda, scale_Lambda, root_Lambda_tilde, scale_Lambda_tilde.
+    """
+    n = Lambda_tilde.shape[-1]
+    trace_Lambda = trace(Lambda)
+    trace_Lambda_tilde = trace(Lambda_tilde)
+    m = Lambda.shape[-1]
+    damping_Lambda = lam ** 0.5 * n ** 0.5 * (trace_Lambda / trace_Lambda_tilde) ** 0.5 / m ** 0.5
+    pairs_Lambda = leading_pairs(Lambda)
+    root_Lambda = leading_root(pairs_Lambda, damping_Lambda)
+    scale_Lambda = leading_scale(pairs_Lambda, damping_Lambda)
+    damping_Lambda_tilde = lam ** 0.5 * m ** 0.5 / (n ** 0.5 * (trace_Lambda / trace_Lambda_tilde) ** 0.5)
+    pairs_Lambda_tilde = leading_pairs(Lambda_tilde)
+    root_Lambda_tilde = leading_root(pairs_Lambda_tilde, damping_Lambda_tilde)
+    scale_Lambda_tilde = leading_scale(pairs_Lambda_tilde, damping_Lambda_tilde)
+    return root_Lambda, scale_Lambda, root_Lambda_tilde, scale_Lambda_tilde
+
+
+def pi_damped_leading_apply(G: Tensor, state: tuple[Tensor, ...], L: int) -> Tensor:
+    r"""Fast part of natural gradient with damping shared between the factors, by the leading eigenpairs of
+    wide factors (Eq. 20; Martens & Grosse 2015; Halko et al. 2011).
+
+    .. math::
+
+        \Delta W = \frac{1}{L} \left(\frac{\sqrt{\lambda} \sqrt{m}}{\sqrt{n}
+        \sqrt{\frac{\operatorname{tr}\left(\Lambda \right)}{\operatorname{tr}\left(\tilde{\Lambda}
+        \right)}}} \mathbb{I} + \tilde{\Lambda}\right)^{-1} G \left(\frac{\sqrt{\lambda} \sqrt{n}
+        \sqrt{\frac{\operatorname{tr}\left(\Lambda \right)}{\operatorname{tr}\left(\tilde{\Lambda}
+        \right)}}}{\sqrt{m}} \mathbb{I} + \Lambda\right)^{-1}
+
+    FLOPs: m²·n/4 + m·n²/4, per member of the batch.
+
+    Parameters
+    ----------
+    G : Tensor
+        `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
+    state : tuple[Tensor, ...]
+        What `pi_damped_leading_factorise` returned.
+    L : int
+        Number of preconditioned layers.
+
+    Returns
+    -------
+    Tensor
+        ΔW for learning rate 1.
+    """
+    root_Lambda, scale_Lambda, root_Lambda_tilde, scale_Lambda_tilde = state
+    step = leading_solve_right(G, root_Lambda, scale_Lambda)
+    return leading_solve(root_Lambda_tilde, scale_Lambda_tilde, step) / L
+
+
+def pi_damped_leading_undamped_factorise(Lambda_tilde: Tensor, Lambda: Tensor) -> tuple[Tensor, ...]:
+    r"""Slow part of limit λ → 0 of natural gradient with damping shared between the factors, by the leading
+    eigenpairs of wide factors.
+
+    .. math::
+
+        \Delta W = \frac{1}{L} \tilde{\Lambda}^{+} G \Lambda^{+}
+
+    FLOPs: 11·m³ + 11·n³, per member of the batch.
+
+    Parameters
+    ----------
+    Lambda_tilde : Tensor
+        `[..., n, n]`. Covariance ⟨e eᵀ⟩ of the errors under the model.
+    Lambda : Tensor
+        `[..., m, m]`. Covariance ⟨x xᵀ⟩ of the inputs of the layer.
+
+    Returns
+    -------
+    tuple[Tensor, ...]
+        State for `pi_damped_leading_undamped_apply`: pinv_Lambda, pinv_Lambda_tilde.
+    """
+    pinv_Lambda = semidefinite_power(Lambda, -1)
+    pinv_Lambda_tilde = semidefinite_power(Lambda_tilde, -1)
+    return pinv_Lambda, pinv_Lambda_tilde
+
+
+def pi_damped_leading_undamped_apply(G: Tensor, state: tuple[Tensor, ...], L: int) -> Tensor:
+    r"""Fast part of limit λ → 0 of natural gradient with damping shared between the factors, by the leading
+    eigenpairs of wide factors.
+
+    .. math::
+
+        \Delta W = \frac{1}{L} \tilde{\Lambda}^{+} G \Lambda^{+}
+
+    FLOPs: 2·m²·n + 2·m·n², per member of the batch.
+
+    Parameters
+    ----------
+    G : Tensor
+        `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
+    state : tuple[Tensor, ...]
+        What `pi_damped_leading_undamped_factorise` returned.
     L : int
         Number of preconditioned layers.
 
@@ -1452,6 +1629,31 @@ def predicted_change(alpha: float, trace: float) -> float:
     return trace * (1 / 2 * alpha ** 2 - alpha)
 
 
+def quadratic_change(alpha: float, trace: float, curvature: float) -> float:
+    r"""Change of the loss that the quadratic model predicts for a step whose curvature is known.
+
+    .. math::
+
+        \frac{\alpha^{2} \left(u^\top F u\right)}{2} - \alpha \left(\textstyle\sum_i \operatorname{tr}
+        u_i^\top G_i\right)
+
+    Parameters
+    ----------
+    alpha : float
+        Learning rate α.
+    trace : float
+        Σ_i tr u_iᵀ G_i, with u_i the update for α = 1.
+    curvature : float
+        uᵀFu of all updates together.
+
+    Returns
+    -------
+    float
+        The predicted change.
+    """
+    return 1 / 2 * alpha ** 2 * curvature - alpha * trace
+
+
 def levenberg_marquardt(lam: float, rho: float) -> float:
     r"""Damping of the next step (Eq. 21).
 
@@ -1530,44 +1732,58 @@ RULES: dict[str, Rule] = {
     "kronecker": Rule(
         "kronecker", kronecker_factorise, kronecker_apply,
         Rule(
-            "kronecker_undamped", kronecker_undamped_factorise, kronecker_undamped_apply,
+            "kronecker_undamped",
+            kronecker_undamped_factorise, kronecker_undamped_apply,
         ),
     ),
     "pi_damped": Rule(
         "pi_damped", pi_damped_factorise, pi_damped_apply,
         Rule(
-            "pi_damped_undamped", pi_damped_undamped_factorise, pi_damped_undamped_apply,
+            "pi_damped_undamped",
+            pi_damped_undamped_factorise, pi_damped_undamped_apply,
         ),
     ),
     "pi_damped_cached": Rule(
         "pi_damped_cached", pi_damped_cached_factorise, pi_damped_cached_apply,
         Rule(
-            "pi_damped_cached_undamped", pi_damped_cached_undamped_factorise, pi_damped_cached_undamped_apply,
+            "pi_damped_cached_undamped",
+            pi_damped_cached_undamped_factorise, pi_damped_cached_undamped_apply,
+        ),
+    ),
+    "pi_damped_leading": Rule(
+        "pi_damped_leading", pi_damped_leading_factorise, pi_damped_leading_apply,
+        Rule(
+            "pi_damped_leading_undamped",
+            pi_damped_leading_undamped_factorise, pi_damped_leading_undamped_apply,
         ),
     ),
     "kfac": Rule(
         "kfac", kfac_factorise, kfac_apply,
         Rule(
-            "kfac_undamped", kfac_undamped_factorise, kfac_undamped_apply,
+            "kfac_undamped",
+            kfac_undamped_factorise, kfac_undamped_apply,
         ),
     ),
     "whitening": Rule(
         "whitening", whitening_factorise, whitening_apply,
         Rule(
-            "whitening_undamped", whitening_undamped_factorise, whitening_undamped_apply,
+            "whitening_undamped",
+            whitening_undamped_factorise, whitening_undamped_apply,
         ),
     ),
     "foof": Rule(
         "foof", foof_factorise, foof_apply,
         Rule(
-            "foof_undamped", foof_undamped_factorise, foof_undamped_apply,
+            "foof_undamped",
+            foof_undamped_factorise, foof_undamped_apply,
         ),
     ),
     "muon": Rule("muon", muon_factorise, muon_apply),
     "fisher_muon": Rule(
         "fisher_muon", fisher_muon_factorise, fisher_muon_apply,
         Rule(
-            "fisher_muon_undamped", fisher_muon_undamped_factorise, fisher_muon_undamped_apply,
+            "fisher_muon_undamped",
+            fisher_muon_undamped_factorise, fisher_muon_undamped_apply,
         ),
     ),
 }

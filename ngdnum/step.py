@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .rules import predicted_change
+from .rules import predicted_change, quadratic_change
 from .stack import Stack
 
 Memory = dict[int, Tensor]
@@ -105,4 +105,4 @@ def predicted(lr: float, trace: float, curvature: float | None) -> float:
     """Change of the loss along lr · u: −lr gᵀu + ½ lr² uᵀFu; by footnote 1 if uᵀFu is unknown."""
     if curvature is None:
         return predicted_change(lr, trace)
-    return -lr * trace + lr**2 / 2 * curvature
+    return quadratic_change(lr, trace, curvature)

@@ -5,14 +5,16 @@ slope is that of the *negative* gradient g, so that gᵀd > 0 for a direction d 
 """
 from __future__ import annotations
 
-from sympy import Expr, Float, Matrix, Piecewise, Rational, Symbol, Tuple
+from sympy import Expr, Float, Matrix, Piecewise, Rational, Tuple
 from sympy import collect, diff, expand, solve, symbols
 
 from ngdsym.scalars import Formula
 from ngdsym.symbols import lam
 
-alpha, mu, rho, trace = symbols("alpha mu rho trace", real=True)
+alpha, mu, rho, trace, curvature = symbols("alpha mu rho trace curvature", real=True)
 gd, gv, dFd, dFv, vFv = symbols("gd gv dFd dFv vFv", real=True)
+QUADRATIC = -alpha * trace + curvature * alpha**2 / 2
+"""Change of the loss along α times an update: its slope is −`trace`, its second derivative `curvature`."""
 
 
 def newton_change() -> Expr:
@@ -23,10 +25,8 @@ def newton_change() -> Expr:
     >>> newton_change()
     trace*(alpha**2/2 - alpha)
     """
-    curvature = Symbol("curvature")
-    model = -alpha * trace + curvature * alpha**2 / 2
-    newton, = solve(diff(model, alpha).subs(alpha, 1), curvature)
-    return collect(expand(model.subs(curvature, newton)), trace)
+    newton, = solve(diff(QUADRATIC, alpha).subs(alpha, 1), curvature)
+    return collect(expand(QUADRATIC.subs(curvature, newton)), trace)
 
 
 def minimiser() -> Tuple:
@@ -37,8 +37,8 @@ def minimiser() -> Tuple:
     >>> minimiser()[0]
     (-dFv*gv + gd*vFv)/(dFd*vFv - dFv**2)
     """
-    slope, curvature, steps = Matrix([gd, gv]), Matrix([[dFd, dFv], [dFv, vFv]]), Matrix([alpha, mu])
-    model = (-slope.T * steps + steps.T * curvature * steps / 2)[0]
+    slope, metric, steps = Matrix([gd, gv]), Matrix([[dFd, dFv], [dFv, vFv]]), Matrix([alpha, mu])
+    model = (-slope.T * steps + steps.T * metric * steps / 2)[0]
     found = solve([diff(model, step) for step in steps], list(steps))
     return Tuple(*(found[step] for step in steps))
 
@@ -49,6 +49,20 @@ predicted_change = Formula(
     "Change of the loss that the quadratic model predicts for a step (footnote 1); negative for descent",
     "The predicted change.",
     {trace: r"\left(\textstyle\sum_i \operatorname{tr} \Delta W_i^\top G_i\right)"},
+)
+
+quadratic_change = Formula(
+    "quadratic_change", QUADRATIC,
+    {
+        alpha: "Learning rate α.", trace: "Σ_i tr u_iᵀ G_i, with u_i the update for α = 1.",
+        curvature: "uᵀFu of all updates together.",
+    },
+    "Change of the loss that the quadratic model predicts for a step whose curvature is known",
+    "The predicted change.",
+    {
+        trace: r"\left(\textstyle\sum_i \operatorname{tr} u_i^\top G_i\right)",
+        curvature: r"\left(u^\top F u\right)",
+    },
 )
 
 levenberg_marquardt = Formula(
@@ -80,4 +94,4 @@ step_and_momentum = Formula(
     },
 )
 
-FORMULAS = (predicted_change, levenberg_marquardt, step_and_momentum)
+FORMULAS = (predicted_change, quadratic_change, levenberg_marquardt, step_and_momentum)

@@ -72,9 +72,12 @@ def emit_module(functions: list[str], head: str, tail: str = "") -> str:
     """Module of `functions`, with those primitives that they use."""
     body = "\n\n".join(functions)
     tree = ast.parse(PRIMITIVES.read_text())
-    used = called(ast.parse(body))
-    primitives = [ast.get_source_segment(PRIMITIVES.read_text(), f) for f in tree.body
-                  if isinstance(f, ast.FunctionDef) and f.name in used]
+    defined = {f.name: f for f in tree.body if isinstance(f, ast.FunctionDef)}
+    used, new = set(), called(ast.parse(body)) & defined.keys()
+    while new:
+        used |= new
+        new = set().union(*(called(defined[name]) for name in new)) & defined.keys() - used
+    primitives = [ast.get_source_segment(PRIMITIVES.read_text(), f) for f in defined.values() if f.name in used]
     return "\n\n\n".join(part.strip("\n") for part in [head, *primitives, *functions, tail] if part) + "\n"
 
 
@@ -126,9 +129,10 @@ class Function:
 
     def text(self, node: Node, room: int = WIDTH) -> str:
         """Right-hand side for `node`; operands used once are written in place unless that gets too long."""
-        room = min(INLINE, room - len(node.template))
         inline = {arg: self.text(arg) for arg in node.args if arg not in self.names and self.uses[arg] == 1}
-        while sum(map(len, inline.values())) > room:
+        named = sum(len(self.names.get(arg, arg.label)) for arg in node.args if arg not in inline)
+        room = min(INLINE, room - len(node.template) - named)
+        while inline and sum(map(len, inline.values())) > room:
             longest = max(inline, key=lambda arg: len(inline[arg]))
             self.assign(longest)
             del inline[longest]

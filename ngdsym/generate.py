@@ -57,13 +57,14 @@ NETWORK_RULES: dict[str, Rule] = {
 }
 """Rules for all layers at once, in terms of lists of `weights`, `Lambda_tilde` and `Lambda`."""'''
 SINGLE = '''\
-    "{0}": Rule({1}),
+    "{0}": Rule("{0}", {1}),
 '''
 PAIR = '''\
     "{0}": Rule(
-        {1},
+        "{0}", {1},
         Rule(
-            {2},
+            "{2}",
+            {3},
         ),
     ),
 '''
@@ -89,8 +90,8 @@ def source() -> str:
 
 def entry(variants: list[Rule]) -> str:
     """Lines of the registry for a rule and its undamped limit."""
-    rule, *undamped = (f'"{rule.name}", {rule.name}_factorise, {rule.name}_apply' for rule in variants)
-    return (PAIR if undamped else SINGLE).format(variants[0].name, rule, *undamped)
+    (name, *rule), *undamped = ((v.name, f"{v.name}_factorise, {v.name}_apply") for v in variants)
+    return (PAIR if undamped else SINGLE).format(name, *rule, *(part for v in undamped for part in v))
 
 
 def write(path: Path = TARGET) -> None:

@@ -28,6 +28,52 @@ def solve_right(B: Tensor, factor: Tensor) -> Tensor:
     return torch.cholesky_solve(B.mT, factor).mT
 
 
+def leading_basis(A: Tensor, k: int, products: int = 3) -> Tensor:
+    """Orthonormal `[..., m, k]`, nearly the k leading eigenvectors of a semidefinite `A` `[..., m, m]`.
+
+    Randomised subspace iteration (Halko, Martinsson & Tropp 2011): each product with `A` sharpens it.
+    """
+    generator = torch.Generator(A.device).manual_seed(0)
+    basis = torch.randn(A.shape[-1], k, generator=generator, dtype=A.dtype, device=A.device)
+    for _ in range(products):
+        basis = torch.linalg.qr(A @ basis).Q
+    return basis
+
+
+def leading_pairs(A: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """A semidefinite `A` `[..., m, m]` as U diag(s) Uᵀ + σ (I − U Uᵀ): s `[..., 1, k]`, U `[..., m, k]`, σ.
+
+    σ = (tr A − Σ s)/(m − k) `[..., 1, 1]` keeps the trace. With k = min(m, 32 + m/16) = m this is `A`.
+    """
+    m = A.shape[-1]
+    k = min(m, 32 + m // 16)
+    basis = leading_basis(A, k)
+    values, vectors = torch.linalg.eigh(basis.mT @ A @ basis)
+    rest = (trace(A) - values.sum(-1)[..., None, None]).clamp(min=0) / max(m - k, 1)
+    return values.unsqueeze(-2), basis @ vectors, rest
+
+
+def leading_root(pairs: tuple[Tensor, Tensor, Tensor], c: Tensor | float) -> Tensor:
+    """Y `[..., m, k]` of (A + c I)⁻¹ = I/(σ + c) − Y Yᵀ."""
+    values, vectors, rest = pairs
+    return vectors * ((values - rest).clamp(min=0) / ((values + c) * (rest + c))).sqrt()
+
+
+def leading_scale(pairs: tuple[Tensor, Tensor, Tensor], c: Tensor | float) -> Tensor:
+    """1/(σ + c) `[..., 1, 1]` of (A + c I)⁻¹ = I/(σ + c) − Y Yᵀ."""
+    return 1 / (pairs[2] + c)
+
+
+def leading_solve(root: Tensor, scale: Tensor, B: Tensor) -> Tensor:
+    """(A + c I)⁻¹ B."""
+    return scale * B - root @ (root.mT @ B)
+
+
+def leading_solve_right(B: Tensor, root: Tensor, scale: Tensor) -> Tensor:
+    """B (A + c I)⁻¹."""
+    return scale * B - (B @ root) @ root.mT
+
+
 def definite_power(A: Tensor, exponent: float) -> Tensor:
     """A to a real power for a positive definite `A`, by its eigendecomposition."""
     values, vectors = torch.linalg.eigh(A)

@@ -30,6 +30,8 @@ class Rule:
         The quantity that changes at every step; all others are factorised once and reused.
     reuse : int
         How often a factorisation is applied; from 2 on a cached inverse beats triangular solves.
+    leading : bool
+        Whether damped inverses keep only the leading eigenpairs of the factor, and the mean of the others.
 
     Raises
     ------
@@ -54,6 +56,7 @@ class Rule:
     source: str = ""
     gradient: MatrixSymbol = field(default=G, repr=False)
     reuse: int = field(default=1, repr=False)
+    leading: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
@@ -72,7 +75,7 @@ class Rule:
     @cached_property
     def program(self) -> tuple[Program, Node]:
         """The rule lowered to a program, and the node of its value."""
-        return compile_expression(self.expression, self.gradient, self.reuse)
+        return compile_expression(self.expression, self.gradient, self.reuse, self.leading)
 
     @cached_property
     def undamped(self) -> Rule | None:

@@ -34,6 +34,11 @@ pi_damped_cached = Rule(
     "natural gradient with damping shared between the factors, for inverses that serve many steps",
     "Eq. 20; Martens & Grosse 2015", reuse=20,
 )
+pi_damped_leading = Rule(
+    "pi_damped_leading", balanced / L,
+    "natural gradient with damping shared between the factors, by the leading eigenpairs of wide factors",
+    "Eq. 20; Martens & Grosse 2015; Halko et al. 2011", leading=True,
+)
 
 A, B = MatrixSymbol("A", n_L, n), MatrixSymbol("B", m, n_0)
 D, Sigma = MatrixSymbol("D", n_L, n_0), PD("Sigma", n_0, n_0)
@@ -75,7 +80,7 @@ woodbury = Update(
 )
 
 ZOO = (
-    sgd, natural, kronecker, pi_damped, pi_damped_cached, kfac, whitening, foof, pseudo_backprop, shampoo,
-    muon, fisher_muon, running,
+    sgd, natural, kronecker, pi_damped, pi_damped_cached, pi_damped_leading, kfac, whitening, foof,
+    pseudo_backprop, shampoo, muon, fisher_muon, running,
 )
 UPDATES = (woodbury,)

@@ -30,6 +30,9 @@ THEORY = {
     "kronecker": (True, RIGID, False, G / (L * lam), solves),
     "pi_damped": (True, RIGID, False, G / (L * lam), solves),
     "pi_damped_cached": (True, RIGID, False, G / (L * lam), (m**3 + n**3, solves[1])),
+    "pi_damped_leading": (
+        True, RIGID, False, G / (L * lam), (m**3 / 2 + n**3 / 2, m**2 * n / 4 + m * n**2 / 4),
+    ),
     "kfac": ("L times", RIGID, False, G / lam, solves),
     "whitening": (False, RIGID, False, G / lam, roots),
     "foof": (False, RIGID, 1, G / lam, (m**3 / 3, 2 * m**2 * n)),

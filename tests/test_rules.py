@@ -85,6 +85,8 @@ def textbook(q: dict) -> dict[str, Tensor]:
         "pi_damped_undamped": inv(E) @ G @ inv(X) / LAYERS,
         "pi_damped_cached": balanced / LAYERS,
         "pi_damped_cached_undamped": inv(E) @ G @ inv(X) / LAYERS,
+        "pi_damped_leading": balanced / LAYERS,
+        "pi_damped_leading_undamped": inv(E) @ G @ inv(X) / LAYERS,
         "kfac": balanced,
         "kfac_undamped": inv(E) @ G @ inv(X),
         "whitening": W @ G @ V,
@@ -144,8 +146,8 @@ def test_a_wrong_reference_is_noticed(name, given):
     assert set(same) <= {name, *EQUAL.get(name, ())}
 
 
-WITHOUT_DAMPING = {"natural", "kronecker_undamped", "pi_damped_undamped", "pi_damped_cached_undamped"}
-BALANCED = {"pi_damped", "pi_damped_cached"}
+BALANCED = {"pi_damped", "pi_damped_cached", "pi_damped_leading"}
+WITHOUT_DAMPING = {"natural", "kronecker_undamped", *(f"{name}_undamped" for name in BALANCED)}
 EQUAL = dict.fromkeys(WITHOUT_DAMPING, WITHOUT_DAMPING) | dict.fromkeys(BALANCED, BALANCED)
 
 

@@ -1,0 +1,93 @@
+"""The rule from leading eigenpairs against the emitted one that keeps all of them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from sympy import Identity
+from torch import Tensor
+
+from ngdnum.rules import RULES, leading_pairs, leading_root, leading_scale, leading_solve, leading_solve_right
+from ngdsym import Rule
+from ngdsym.symbols import PD, G, Lambda, lam, m
+
+torch.set_num_threads(1)
+
+
+def gaussian(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def factor(size: int, decay: float, seed: int, *lead: int) -> Tensor:
+    """Eigenvalues 1, e^{−decay}, e^{−2 decay}, …"""
+    Q = torch.linalg.qr(gaussian(*lead, size, size, seed=seed)).Q
+    return (Q * torch.exp(-decay * torch.arange(size, dtype=torch.float64))) @ Q.mT
+
+
+def difference(n: int, m: int, decay: float, lam: float, *lead: int) -> float:
+    factors = factor(n, decay, 1, *lead), factor(m, decay, 2, *lead)
+    G = gaussian(*lead, n, m, seed=3)
+    found, expected = (
+        RULES[name].apply(G, RULES[name].factorise(*factors, lam), L=1) for name in ("pi_damped_leading", "pi_damped")
+    )
+    return float((found - expected).norm() / expected.norm())
+
+
+def damped_inverse(A: Tensor, c: float) -> Tensor:
+    """(A + c I)⁻¹, applied to the identity from either side."""
+    pairs = leading_pairs(A)
+    parts = leading_root(pairs, c), leading_scale(pairs, c)
+    eye = torch.eye(A.shape[-1], dtype=A.dtype)
+    left, right = leading_solve(*parts, eye), leading_solve_right(eye, *parts)
+    torch.testing.assert_close(left, right)
+    return left
+
+
+def test_small_layers_keep_all_eigenpairs() -> None:
+    assert difference(20, 32, 0.3, 1e-2) < 1e-10
+    assert difference(20, 32, 0.3, 1e-2, 4) < 1e-10
+
+
+def test_wide_layers_keep_what_exceeds_the_damping() -> None:
+    """Left out: at most e^{−0.5·38} of the largest eigenvalue, spread over directions where c = 0.03 rules."""
+    assert difference(100, 120, 0.5, 1e-3) < 1e-6
+
+
+def test_wide_layers_lose_what_is_left_out() -> None:
+    """The comparison above can fail: with a slow decay, the mean eigenvalue is not the spectrum."""
+    assert difference(100, 120, 0.05, 1e-3) > 1e-3
+
+
+def test_a_flat_spectrum_is_exact_as_well() -> None:
+    """A = σI has no leading pairs; the mean of what is left out stands for it."""
+    eye = torch.eye(100).double()
+    torch.testing.assert_close(damped_inverse(2 * eye, 0.5), eye / 2.5)
+
+
+def test_the_approximation_has_the_right_trace_and_is_definite() -> None:
+    full, c = factor(100, 0.05, 1), 0.1
+    restored = torch.linalg.inv(damped_inverse(full, c)) - c * torch.eye(100).double()
+    torch.testing.assert_close(restored.trace(), full.trace())
+    assert torch.linalg.eigvalsh(restored).min() > 0
+
+
+def test_leading_eigenvalues() -> None:
+    """Three products with A leave an error of (s_{k+1}/s_k)^6 in the eigenvalues."""
+    values, vectors, _ = leading_pairs(factor(100, 0.5, 1))
+    expected = torch.exp(-0.5 * torch.arange(38, dtype=torch.float64)).flip(0)
+    torch.testing.assert_close(values[0, -20:], expected[-20:], rtol=1e-9, atol=0)
+    torch.testing.assert_close(vectors.mT @ vectors, torch.eye(38).double())
+
+
+def test_a_rule_of_ones_own_brings_all_it_calls() -> None:
+    mine = Rule("mine", G * (Lambda + lam * Identity(m)).I, leading=True)
+    namespace: dict = {}
+    exec(mine.emit(), namespace)
+    X, step = factor(8, 0.3, 1), gaussian(4, 8)
+    found = namespace["apply"](step, namespace["factorise"](X, 0.1))
+    torch.testing.assert_close(found, step @ torch.linalg.inv(X + 0.1 * torch.eye(8).double()))
+
+
+def test_leading_pairs_need_damping() -> None:
+    with pytest.raises(ValueError, match="need damping"):
+        Rule("mine", G * PD("Lambda", m, m).I, leading=True).emit()
