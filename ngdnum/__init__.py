@@ -1,7 +1,8 @@
 """Natural gradient descent for PyTorch, with preconditioners emitted by `ngdsym`."""
 
 from .damping import Decay, Fixed, LevenbergMarquardt
-from .factors import Refresh, kronecker_factors
+from .factors import Factors, kronecker_factors
+from .inverse import Inverse
 from .likelihood import Bernoulli, Categorical, Gaussian, Likelihood
 from .optimizer import NGD
 from .step import OutputNormalised, Plain
@@ -11,12 +12,13 @@ __all__ = [
     "Bernoulli",
     "Categorical",
     "Decay",
+    "Factors",
     "Fixed",
     "Gaussian",
+    "Inverse",
     "LevenbergMarquardt",
     "Likelihood",
     "OutputNormalised",
     "Plain",
-    "Refresh",
     "kronecker_factors",
 ]

@@ -22,6 +22,7 @@ from torch import Generator, Tensor, nn
 from .batch import Matrices
 from .capture import Capture, Layer, Record, trainable_layers
 from .likelihood import Likelihood, check_likelihood, sampled_score
+from .schedule import check_every
 
 _CHUNK = 2**22
 """Errors back-propagated in one go, in numbers per layer of average width."""
@@ -82,43 +83,27 @@ def kronecker_factors(
 
 
 @dataclass(frozen=True)
-class Refresh:
-    """When factors and inverses are renewed, and how far back the factors reach.
+class Factors:
+    """When the factors are measured, and how far back they reach.
 
     Parameters
     ----------
-    factors : int, default 1
+    every : int, default 1
         Steps between two measurements of Λ and Λ̃. Only these steps back-propagate sampled targets.
-    inverses : int, default 1
-        Steps between two factorisations.
     decay : float, default 0.0
         Decay of the running mean of the factors, with bias correction: min(1 − 1/k, decay) at measurement k.
 
-    Both are also renewed at steps 1, 2, 4, 8, …, when the factors still rest on few examples.
-
-    Examples
-    --------
-    >>> [step for step in range(50) if Refresh.due(step, every=20)]
-    [0, 1, 3, 7, 15, 20, 31, 40]
+    Factors are also measured at steps 1, 2, 4, 8, …, when they still rest on few examples.
     """
 
-    factors: int = 1
-    inverses: int = 1
+    every: int = 1
     decay: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("factors", "inverses"):
-            every = getattr(self, name)
-            if isinstance(every, bool) or not isinstance(every, int) or every < 1:
-                raise ValueError(f"{name} must be a positive number of steps; got {every!r}")
+        check_every(self.every)
         decay = self.decay
         if isinstance(decay, bool) or not isinstance(decay, (int, float)) or not 0 <= decay < 1:
             raise ValueError(f"decay must be a number in [0, 1); got {decay!r}")
-
-    @staticmethod
-    def due(step: int, every: int) -> bool:
-        """Whether something is renewed in the step with this number, counted from 0."""
-        return step % every == 0 or (step + 1) & step == 0
 
 
 def running_mean(mean: Matrices, fresh: Matrices, k: int, decay: float) -> Matrices:

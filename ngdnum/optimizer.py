@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from .batch import Batch, Matrices
 from .capture import Capture, Record, trainable_layers
 from .damping import Decay, Fixed, LevenbergMarquardt
-from .directions import States, directions
-from .factors import Refresh, check_samples, error_factors, input_factors, running_mean
+from .factors import Factors, check_samples, error_factors, input_factors, running_mean
+from .inverse import Inverse, States, directions
 from .likelihood import Likelihood, check_likelihood
 from .rule import resolve
 from .rules import Rule
+from .schedule import due
 from .stack import Stack, stacks
 from .step import Memory, OutputNormalised, Plain, Probe, predicted
 
@@ -63,13 +64,17 @@ class NGD(torch.optim.Optimizer):
         rule with Moore–Penrose inverses is used.
     samples : int or None, default 1
         Targets per example drawn from the model; None computes Λ̃ exactly (n_L back-propagated directions).
-    refresh : Refresh, default Refresh()
-        When factors and inverses are renewed, and whether factors are averaged over steps. Default: each step
-        has factors of its own.
+    factors : Factors, default Factors()
+        When the factors are measured, and whether they are averaged over steps. Default: each step has its own.
+    inverse : Inverse, default Inverse()
+        When the factors are inverted. Default: at each step.
     control : Plain or OutputNormalised, default Plain()
         How the directions become the change of the weights.
-    seed : int, optional
-        Seed of the sampled targets. Default: the seed of torch's global generator.
+
+    Attributes
+    ----------
+    generator : torch.Generator
+        Source of the sampled targets, first seeded like torch's global generator.
 
     Raises
     ------
@@ -99,19 +104,19 @@ class NGD(torch.optim.Optimizer):
         rule: str | Rule | ModuleType = "kronecker",
         damping: float | Fixed | Decay | LevenbergMarquardt = 1e-2,
         samples: int | None = 1,
-        refresh: Refresh = Refresh(),
+        factors: Factors = Factors(),
+        inverse: Inverse = Inverse(),
         control: Plain | OutputNormalised = Plain(),
-        seed: int | None = None,
     ) -> None:
         if not isinstance(model, nn.Module):
             raise TypeError(f"model must be an nn.Module, not {type(model).__name__}: NGD needs the layers")
         check_likelihood(likelihood)
         check_samples(samples, likelihood)
-        _check_parts(refresh, control, likelihood)
+        _check_parts(factors, inverse, control, likelihood)
         if isinstance(lr, bool) or not isinstance(lr, (int, float)) or not 0 < lr < math.inf:
             raise ValueError(f"lr must be a finite number > 0; got {lr!r}")
         self.model, self.likelihood, self.samples = model, likelihood, samples
-        self.refresh, self.control = refresh, control
+        self.factors, self.inverse, self.control = factors, inverse, control
         self.rule = resolve(rule)
         self.damping = damping if hasattr(damping, "next") else LevenbergMarquardt(damping)
         self.rule.at(self.damping.lam)
@@ -122,7 +127,7 @@ class NGD(torch.optim.Optimizer):
         super().__init__(parameters, {"lr": lr, "damping": self.damping.lam})
         self._ready = True
         self.generator = torch.Generator(parameters[0].device)
-        self.generator.manual_seed(torch.initial_seed() if seed is None else seed)
+        self.generator.manual_seed(torch.initial_seed())
         self._stacks = stacks(self.layers)
         self._evaluating = False
         self._batch = Batch()
@@ -166,7 +171,8 @@ class NGD(torch.optim.Optimizer):
             "lr": 0.6,
             "rule": "pi_damped_leading",
             "damping": Decay(0.1, steps=30.0, floor=3e-3),
-            "refresh": Refresh(factors=8, inverses=20, decay=0.95),
+            "factors": Factors(every=8, decay=0.95),
+            "inverse": Inverse(every=20),
             "control": OutputNormalised(momentum=0.8, rows=64),
         }
         return cls(model, likelihood, **(preset | options))
@@ -213,7 +219,7 @@ class NGD(torch.optim.Optimizer):
         measured, factors = self._measured()
         active = self._active(factors)
         gradients = [stack.gradient() for stack in active]
-        states = {} if Refresh.due(self.steps, self.refresh.inverses) else past.states
+        states = {} if due(self.steps, self.inverse.every) else past.states
         updates, states = directions(self.rule, active, gradients, factors, lam, states)
         move = self.control.move(active, updates, past.memory, self._probe(active))
         weights = [stack.weight() for stack in active]
@@ -241,8 +247,8 @@ class NGD(torch.optim.Optimizer):
         group["damping"] = self.damping.next(lam, rho)
         self._past = Past(
             measured,
-            factors if self.refresh.factors > 1 or self.refresh.decay else {},
-            states if self.refresh.inverses > 1 else {},
+            factors if self.factors.every > 1 or self.factors.decay else {},
+            states if self.inverse.every > 1 else {},
             memory,
         )
         self._batch = Batch()
@@ -300,7 +306,7 @@ class NGD(torch.optim.Optimizer):
         """Whether this step measures factors: by the calendar, or since a layer is new."""
         known = [matrices.keys() for matrices in self._past.factors.values()]
         return (
-            Refresh.due(self.steps, self.refresh.factors)
+            due(self.steps, self.factors.every)
             or not known
             or any(not record.edges.keys() <= layers for layers in known)
         )
@@ -311,7 +317,7 @@ class NGD(torch.optim.Optimizer):
         if not fresh:
             return past.measured, past.factors
         k = past.measured + 1
-        return k, running_mean(past.factors, fresh, k, self.refresh.decay)
+        return k, running_mean(past.factors, fresh, k, self.factors.decay)
 
     def _active(self, factors: Matrices) -> list[Stack]:
         """The layers that took part in the last backward pass; one by one, in order, for a network's rule."""
@@ -354,9 +360,11 @@ _FORWARD_ONLY = (
 )
 
 
-def _check_parts(refresh: Refresh, control: object, likelihood: Likelihood) -> None:
-    if not isinstance(refresh, Refresh):
-        raise TypeError(f"refresh must be a Refresh(factors, inverses, decay), not {refresh!r}")
+def _check_parts(factors: Factors, inverse: Inverse, control: object, likelihood: Likelihood) -> None:
+    if not isinstance(factors, Factors):
+        raise TypeError(f"factors must be a Factors(every, decay), not {factors!r}")
+    if not isinstance(inverse, Inverse):
+        raise TypeError(f"inverse must be an Inverse(every), not {inverse!r}")
     if not callable(getattr(control, "move", None)):
         raise TypeError(f"control must be Plain() or OutputNormalised(...), not {control!r}")
     if control.rows and not any(hasattr(likelihood, name) for name in ("fisher_length", "fisher_root")):

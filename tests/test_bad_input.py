@@ -13,11 +13,12 @@ from ngdnum import (
     NGD,
     Categorical,
     Decay,
+    Factors,
     Gaussian,
+    Inverse,
     LevenbergMarquardt,
     Likelihood,
     OutputNormalised,
-    Refresh,
     kronecker_factors,
 )
 from ngdnum.capture import trainable_layers
@@ -271,7 +272,7 @@ def test_state_of_another_optimizer_or_model() -> None:
 
 def test_user_likelihood_of_two_methods_trains() -> None:
     model, x, y = network([4, 5, 3]), batch(30, 4), batch(30, 3, seed=2)
-    opt, reference = NGD(model, TwoMethods(), seed=1), kronecker_factors(model, Gaussian(), x)
+    opt, reference = NGD(model, TwoMethods()), kronecker_factors(model, Gaussian(), x)
     generator = torch.Generator().manual_seed(0)
     draws = [kronecker_factors(model, TwoMethods(), x, 50, generator)["0"][0] for _ in range(20)]
     torch.testing.assert_close(torch.stack(draws).mean(0), reference["0"][0], rtol=0.1, atol=0.1)
@@ -330,14 +331,15 @@ def test_the_exact_rule_refuses_what_is_no_linear_chain(model: nn.Module) -> Non
 @pytest.mark.parametrize(
     ("build", "error", "message"),
     [
-        (lambda: Refresh(factors=0), ValueError, "factors must be a positive number of steps; got 0"),
-        (lambda: Refresh(inverses=1.5), ValueError, "inverses must be"),
-        (lambda: Refresh(decay=1.0), ValueError, "decay must be"),
+        (lambda: Factors(every=0), ValueError, "every must be a positive number of steps; got 0"),
+        (lambda: Inverse(every=1.5), ValueError, "every must be"),
+        (lambda: Factors(decay=1.0), ValueError, "decay must be"),
         (lambda: OutputNormalised(momentum=1.0), ValueError, "momentum must be"),
         (lambda: OutputNormalised(rows=0), ValueError, "rows must be"),
         (lambda: Decay(0.1, steps=0.0), ValueError, "steps must be"),
         (lambda: Decay(-0.1, steps=1.0), ValueError, "damping must be"),
-        (lambda: NGD(network([4, 3]), Gaussian(), refresh=8), TypeError, "refresh must be a Refresh"),
+        (lambda: NGD(network([4, 3]), Gaussian(), factors=8), TypeError, "factors must be a Factors"),
+        (lambda: NGD(network([4, 3]), Gaussian(), inverse=8), TypeError, "inverse must be an Inverse"),
         (lambda: NGD(network([4, 3]), Gaussian(), control="plain"), TypeError, "control must be Plain"),
         (lambda: NGD.fast(network([4, 3]), TwoMethods()), ValueError, "TwoMethods must implement fisher_root"),
         (lambda: NGD.fast(network([4, 3]), Gaussian(), speed=2), TypeError, "speed"),

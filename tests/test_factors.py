@@ -104,7 +104,8 @@ def test_expected_sampled_factors_do_not_depend_on_samples_and_batch(
 @pytest.mark.parametrize("samples", [None, 1, 3])
 def test_training_targets_and_loss_scale_do_not_enter_the_factors(samples: int | None, scale: float) -> None:
     model, x = network([4, 5, 3]), batch(6, 4)
-    opt = NGD(model, Gaussian(), samples=samples, seed=3)
+    opt = NGD(model, Gaussian(), samples=samples)
+    opt.generator.manual_seed(3)
     generator = torch.Generator().manual_seed(3)
     expected = kronecker_factors(model, Gaussian(), x, samples, generator)
     y = scale * batch(6, 3, seed=2)

@@ -16,13 +16,15 @@ from ngdnum import (
     Bernoulli,
     Categorical,
     Decay,
+    Factors,
     Gaussian,
+    Inverse,
     Likelihood,
     OutputNormalised,
-    Refresh,
     kronecker_factors,
 )
 from ngdnum.likelihood import fisher_length
+from ngdnum.schedule import due
 
 torch.set_num_threads(1)
 LIKELIHOODS = [Gaussian(), Gaussian(0.1), Gaussian(COVARIANCE), Categorical(), Bernoulli()]
@@ -163,7 +165,7 @@ def test_models_called_with_keywords_and_several_arguments() -> None:
 
     model, plain, x, y = Scaled(), network([4, 5, 3]), batch(30, 4), batch(30, 3, seed=2)
     for m, call in ((model, lambda: model(1.0, x, shift=0 * y)), (plain, lambda: plain(x))):
-        opt = NGD.fast(m, Gaussian(), seed=3)
+        opt = NGD.fast(m, Gaussian())
         Gaussian()(call(), y).backward()
         opt.step()
     assert same(weights(model.net), weights(plain))
@@ -171,9 +173,9 @@ def test_models_called_with_keywords_and_several_arguments() -> None:
 
 def test_factors_are_a_running_mean_of_the_measured_steps() -> None:
     model, measured = network([4, 5, 3]), []
-    opt = NGD(model, Gaussian(), lr=0.1, samples=None, refresh=Refresh(factors=3, decay=0.6))
+    opt = NGD(model, Gaussian(), lr=0.1, samples=None, factors=Factors(every=3, decay=0.6))
     for k in range(8):
-        if Refresh.due(k, 3):
+        if due(k, 3):
             measured.append(kronecker_factors(model, Gaussian(), batch(30, 4, k)))
         train(model, opt, range(k, k + 1))
     assert len(measured) == 5  # steps 0, 1, 3, 6, 7
@@ -188,25 +190,25 @@ def test_factors_are_a_running_mean_of_the_measured_steps() -> None:
 
 def test_sampled_errors_are_propagated_only_when_factors_are_measured() -> None:
     model, opt = network([4, 5, 3]), None
-    opt = NGD(model, Gaussian(), lr=0.1, refresh=Refresh(factors=3))
+    opt = NGD(model, Gaussian(), lr=0.1, factors=Factors(every=3))
     drawn = []
     for k in range(10):
         state = opt.generator.get_state()
         train(model, opt, range(k, k + 1))
         drawn.append(not state.equal(opt.generator.get_state()))
-    assert drawn == [Refresh.due(k, 3) for k in range(10)]
+    assert drawn == [due(k, 3) for k in range(10)]
 
 
 def test_inverses_are_renewed_when_due() -> None:
     model = network([4, 5, 3])
-    opt = NGD(model, Gaussian(), lr=0.1, refresh=Refresh(inverses=3))
+    opt = NGD(model, Gaussian(), lr=0.1, inverse=Inverse(every=3))
     states = []
     for k in range(10):
         train(model, opt, range(k, k + 1))
         states.append(opt._past.states)
     for k in range(1, 10):
         kept = all(states[k][key] is states[k - 1][key] for key in states[k])
-        assert kept != Refresh.due(k, 3)
+        assert kept != due(k, 3)
 
 
 def test_stale_inverses_follow_a_change_of_the_active_layers() -> None:
@@ -222,7 +224,7 @@ def test_stale_inverses_follow_a_change_of_the_active_layers() -> None:
 @pytest.mark.parametrize("stop", [1, 5, 9, 12])
 def test_a_saved_run_goes_on_to_the_bit(stop: int) -> None:
     """In the midst of momentum, running means and stale inverses."""
-    options = {"refresh": Refresh(factors=3, inverses=5, decay=0.9), "seed": 1}
+    options = {"factors": Factors(every=3, decay=0.9), "inverse": Inverse(every=5)}
     model = network([4, 5, 5, 5, 3])
     opt = NGD.fast(model, Gaussian(), **options)
     train(model, opt, range(stop))
@@ -233,7 +235,8 @@ def test_a_saved_run_goes_on_to_the_bit(stop: int) -> None:
     buffer.seek(0)
     saved = torch.load(buffer, weights_only=True)
     other = network([4, 5, 5, 5, 3], seed=9)
-    resumed = NGD.fast(other, Gaussian(), **options | {"seed": 77})
+    resumed = NGD.fast(other, Gaussian(), **options)
+    resumed.generator.manual_seed(77)
     other.load_state_dict(saved["model"])
     resumed.load_state_dict(saved["opt"])
     train(other, resumed, range(stop, 20))
@@ -245,7 +248,7 @@ def test_every_part_of_the_saved_past_matters(field: str) -> None:
     results = []
     for forget in (False, True):
         model = network([4, 5, 5, 5, 3])
-        opt = NGD.fast(model, Gaussian(), seed=1, refresh=Refresh(factors=3, inverses=5, decay=0.9))
+        opt = NGD.fast(model, Gaussian(), factors=Factors(every=3, decay=0.9), inverse=Inverse(every=5))
         train(model, opt, range(9))
         if forget:
             opt._past = opt._past._replace(**{field: type(getattr(opt._past, field))()})
@@ -284,7 +287,7 @@ def test_a_loss_that_is_known_is_not_computed_again() -> None:
     results, calls = [], []
     for known in (False, True):
         model, x, y = network([4, 5, 3]), batch(30, 4), batch(30, 3, seed=2)
-        opt = NGD.paper(model, Gaussian(), seed=1, damping=1.0)
+        opt = NGD.paper(model, Gaussian(), damping=1.0)
         calls.append(0)
         for _ in range(3):
             opt.zero_grad()
@@ -314,11 +317,11 @@ def test_damping_decays_to_its_floor() -> None:
 def test_presets_take_options() -> None:
     model = network([4, 5, 3])
     plain, paper = NGD(model, Gaussian()), NGD.paper(model, Gaussian())
-    for name in ("refresh", "control", "damping", "samples", "defaults"):
+    for name in ("factors", "inverse", "control", "damping", "samples", "defaults"):
         assert getattr(plain, name) == getattr(paper, name)
     assert plain.rule.name == paper.rule.name
     fast = NGD.fast(model, Gaussian(), lr=0.2, rule="kfac")
-    assert fast.param_groups[0]["lr"] == 0.2 and fast.rule.name == "kfac" and fast.refresh.decay == 0.95
+    assert fast.param_groups[0]["lr"] == 0.2 and fast.rule.name == "kfac" and fast.factors.decay == 0.95
 
 
 @pytest.mark.parametrize("likelihood", [Gaussian(), Categorical(), Bernoulli()], ids=repr)

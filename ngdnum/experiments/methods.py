@@ -37,8 +37,9 @@ def ngd(
     """Natural gradient descent as in the paper: α = 1 and K = 1; λ starts from a grid and follows Eq. 21."""
 
     def build(model: nn.Module, settings: Settings, seed: int) -> Optimizer:
-        return NGD.paper(model, Gaussian(), lr=settings["lr"], rule=settings["rule"],
-                         damping=settings["damping"], samples=settings["K"], seed=seed)
+        opt = NGD.paper(model, Gaussian(), lr=settings["lr"], rule=settings["rule"],
+                        damping=settings["damping"], samples=settings["K"])
+        return _seeded(opt, seed)
 
     grid = settings_grid(lr=(1.0,), batch_size=batch_sizes, damping=dampings, K=(1,), rule=(rule,))
     return Method(name, build, Gaussian(), grid, reevaluates=True)
@@ -48,7 +49,12 @@ def fast_ngd(learning_rates: Sequence[float], batch_sizes: Sequence[int], name: 
     """`NGD.fast`, with its rate from a grid, falling linearly to zero."""
 
     def build(model: nn.Module, settings: Settings, seed: int) -> Optimizer:
-        return NGD.fast(model, Gaussian(), lr=settings["lr"], seed=seed)
+        return _seeded(NGD.fast(model, Gaussian(), lr=settings["lr"]), seed)
 
     grid = settings_grid(lr=learning_rates, batch_size=batch_sizes, preset=("fast",), schedule=("linear",))
     return Method(name, build, Gaussian(), grid)
+
+
+def _seeded(optimizer: NGD, seed: int) -> NGD:
+    optimizer.generator.manual_seed(seed)
+    return optimizer

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from .batch import Matrices
 from .rule import BoundRule
+from .schedule import check_every
 from .stack import Stack
 
 States = dict[tuple, tuple]
 """What a rule factorised, by the layers it was for; the key starts with whether λ was 0."""
 _ADVICE = "look for NaN or infinity in the batch and in the weights"
+
+
+@dataclass(frozen=True)
+class Inverse:
+    """When the factors are factorised anew, at steps 1, 2, 4, 8, … and then at every `every`-th.
+
+    Parameters
+    ----------
+    every : int, default 1
+        Steps between two factorisations.
+    """
+
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        check_every(self.every)
 
 
 def directions(

@@ -1,0 +1,20 @@
+"""When something that need not be done at every step is done."""
+
+from __future__ import annotations
+
+
+def due(step: int, every: int) -> bool:
+    """Whether it is done in the step with this number, counted from 0: at every so many, and at 1, 2, 4, 8, …
+
+    Examples
+    --------
+    >>> [step for step in range(50) if due(step, every=20)]
+    [0, 1, 3, 7, 15, 20, 31, 40]
+    """
+    return step % every == 0 or (step + 1) & step == 0
+
+
+def check_every(every: int) -> None:
+    """Refuse anything but a positive number of steps."""
+    if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+        raise ValueError(f"every must be a positive number of steps; got {every!r}")
