@@ -221,14 +221,23 @@ def test_networks_of_the_paper(name, sizes):
     assert {settings["batch_size"] for settings in EXPERIMENTS[name].methods[1].grid} == {1_000}
 
 
-def test_the_exact_rule_crosses_the_bottleneck_of_figure_1c_first():
+@pytest.mark.parametrize("seed", range(10, 15))
+def test_the_exact_rule_crosses_the_bottleneck_of_figure_1c_within_20_updates_without_a_rise(seed):
+    experiment = EXPERIMENTS["fig1c"]
+    problem, methods = experiment.problem(seed, None), {method.name: method for method in experiment.methods}
+    assert list(methods) == ["SGD", "NGD", "SGD with momentum", "NGD (exact rule)"]
+    exact = Run(problem, methods["NGD (exact rule)"], methods["NGD (exact rule)"].grid[0], seed)
+    losses = [exact.error(problem.train)]
+    while exact.error(problem.test) > 1.5 * problem.floor:
+        exact.step()
+        losses.append(exact.error(problem.train))
+        assert losses[-1] < losses[-2] and exact.samples <= 20_000
+
+
+def test_the_paper_s_rule_is_slower_through_the_bottleneck():
     experiment = EXPERIMENTS["fig1c"]
     problem, methods = experiment.problem(0, None), {method.name: method for method in experiment.methods}
-    assert list(methods) == ["SGD", "NGD", "SGD with momentum", "NGD (exact rule)"]
-    exact = Run(problem, methods["NGD (exact rule)"], methods["NGD (exact rule)"].grid[0], 0)
-    exact.advance(Budget(samples=25_000), 1.0)
-    assert exact.error(problem.test) < 1.5 * problem.floor
-    paper = next(s for s in methods["NGD"].grid if s["damping"] == 1e-4)
+    paper = next(s for s in methods["NGD"].grid if s["damping"] == 1e-8)  # the best of the grid
     one_sided = Run(problem, methods["NGD"], paper, 0)
     one_sided.advance(Budget(samples=25_000), 1.0)
     assert one_sided.error(problem.test) > 10 * problem.floor

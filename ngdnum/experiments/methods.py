@@ -33,15 +33,16 @@ def ngd(
     batch_sizes: Sequence[int] = (1_000,),
     name: str = "NGD",
     rule: str = "kronecker",
+    learning_rate: float = 1.0,
 ) -> Method:
-    """Natural gradient descent as in the paper: α = 1 and K = 1; λ starts from a grid and follows Eq. 21."""
+    """Natural gradient descent as in the paper: fixed α and K = 1; λ starts from a grid and follows Eq. 21."""
 
     def build(model: nn.Module, settings: Settings, seed: int) -> Optimizer:
         opt = NGD.paper(model, Gaussian(), lr=settings["lr"], rule=settings["rule"],
                         damping=settings["damping"], samples=settings["K"])
         return _seeded(opt, seed)
 
-    grid = settings_grid(lr=(1.0,), batch_size=batch_sizes, damping=dampings, K=(1,), rule=(rule,))
+    grid = settings_grid(lr=(learning_rate,), batch_size=batch_sizes, damping=dampings, K=(1,), rule=(rule,))
     return Method(name, build, Gaussian(), grid, reevaluates=True)
 
 
