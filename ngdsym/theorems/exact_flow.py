@@ -3,16 +3,13 @@ from __future__ import annotations
 
 from typing import Mapping
 
-import numpy as np
-from sympy import Expr, Identity, MatAdd, MatMul, MatrixSymbol, Symbol, ZeroMatrix
+from sympy import Expr, Identity, MatAdd, MatMul, MatrixSymbol, Symbol
 
-from ngdsym import fields
 from ngdsym.instance import Draw
-from ngdsym.symbols import PD, Pinv
+from ngdsym.symbols import Pinv
 from ngdsym.theorem import Theorem, eq
 from ngdsym.theorems.dense import Net
 from ngdsym.theorems.notation import P, Sigma, Z, d, o, size
-from ngdsym.theorems.paths import follow, minimal_speed
 
 a, b = MatrixSymbol("P_a", o, o), MatrixSymbol("P_b", d, d)
 k, l, r = size("k"), size("l"), Symbol("r", integer=True, positive=True)
@@ -165,84 +162,4 @@ STAIRCASE_FLOW = Theorem(
                             "the proof."},
 )
 
-u_1, u_2, v_1, v_2 = (MatrixSymbol(f"{name}_{i}", dim, 1) for name,
-                      dim in (("u", o), ("v", d)) for i in (1, 2))
-W_plus, tau, rho = MatrixSymbol("W_plus", d, o), PD("tau", 1, 1), PD("rho", 1, 1)
-
-
-def rotated(draw: Draw) -> Mapping[Expr, object]:
-    """Singular vectors from a rotation (Cayley 1846), τ in Z and 1/σ = ρ in W⁺."""
-    net = Net((2, 2), draw)
-    skew = net.W[0] - net.W[0].T
-    turned = (net.eye(2) - skew) @ net.inv(net.eye(2) + skew)
-    first, second = turned[:, :1], turned[:, 1:]
-    small, inverse = net.eye(1) * abs(draw()), net.eye(1) * abs(draw())
-    return {u_1: first, u_2: second, v_1: second, v_2: first, tau: small, rho: inverse,
-            Z: second @ small @ first.T, W_plus: second @ inverse @ first.T}
-
-
-def linearized(change: Expr) -> Expr:
-    """What the residual adds to −δ at a fixed point of the flow, Σ = I, Σ̃ = I."""
-    return W_plus.T * change.T * Z + Z * change.T * W_plus.T
-
-
-EVEN, ODD = u_2 * v_1.T + u_1 * v_2.T, u_2 * v_1.T - u_1 * v_2.T
-MODES = Theorem(
-    name="late-modes",
-    title="Near the best map of rank r, u_2 v_1ᵀ ± u_1 v_2ᵀ decay at the rates 1 ∓ τ/σ",
-    equations=("17",),
-    given="Whitened, Σ = I and Σ̃ = I. The flow of a small tangent change δ of W is −δ + W⁺ᵀ δᵀ Z + Z δᵀ "
-          "W⁺ᵀ. "
-          "(u_1, v_1) belongs to a kept singular value σ = 1/ρ of W*, (u_2, v_2) to a lost one, τ.",
-    assumes=(eq(Z * v_1, ZeroMatrix(o, 1)), eq(Z.T * u_1, ZeroMatrix(d, 1)), eq(Z * v_2, u_2 * tau),
-             eq(Z.T * u_2, v_2 * tau), eq(W_plus * u_1, v_1 * rho), eq(W_plus.T * v_1, u_1 * rho),
-             eq(W_plus * u_2, ZeroMatrix(d, 1)), eq(W_plus.T * v_2, ZeroMatrix(o, 1))),
-    claims=(eq(linearized(EVEN), u_2 * tau * rho * v_1.T + u_1 * rho * tau * v_2.T),
-            eq(linearized(ODD), -u_2 * tau * rho * v_1.T + u_1 * rho * tau * v_2.T)),
-    wrong=(eq(linearized(EVEN), -u_2 * tau * rho * v_1.T - u_1 * rho * tau * v_2.T),
-           eq(linearized(ODD), u_2 * tau * rho * v_1.T - u_1 * rho * tau * v_2.T),
-           eq(linearized(EVEN), u_2 * tau * v_1.T + u_1 * tau * v_2.T), eq(linearized(EVEN),
-                                                                           linearized(ODD))),
-    values=rotated,
-    points=True,
-)
-
-rate, kept, lost = (Symbol(name, positive=True) for name in ("rate", "sigma_r", "sigma_s"))
-
-
-def late(draw: Draw) -> Mapping[Expr, object]:
-    """Rate of approach: exactly from the derivative of the flow at its fixed point, else from a path."""
-    if not isinstance(draw(), float):
-        step, big, small = draw(), draw(), draw()
-        column = np.array([[big], [step]])
-        onto = column @ column.T / (big * big + step * step)
-        rest = np.diag([big, small]) - column @ column.T / big
-        moved = (onto @ rest + rest @ onto - onto @ rest @ onto)[1, 0] / step
-        return {rate: -fields.at_zero(moved, step), kept: big, lost: small}
-    net, values = Net((3, 1, 3), draw), np.array([2, 1.2, 0.1])
-    left, right = (np.linalg.qr(net.generic(3, 3))[0] for _ in range(2))
-    best, net.Wstar = (net.output_root @ (left * kept_values) @ right @ net.inv(net.input_root)
-                       for kept_values in (values * [1, 0, 0], values))
-    gaps = []
-    for time in (20, 3):
-        follow(net, minimal_speed, time)
-        gaps.append(np.linalg.norm(net.product(1, 2) - best))
-    return {rate: np.log(gaps[0] / gaps[1]) / 3, kept: values[0], lost: values[1]}
-
-
-LATE = Theorem(
-    name="late-rate",
-    title="In a bottleneck W converges at the rate 1 − σ_{r+1}/σ_r of Σ̃^{−1/2} W* Σ^{1/2}, not 1",
-    equations=("18", "19"),
-    given="Exactly: r = 1 in two dimensions, any σ_1, σ_2, the flow differentiated at its fixed point along "
-          "the "
-          "slowest mode. In float64: sizes (3, 1, 3) followed under −F⁺∇, the rate between t = 20 and 23.",
-    claims=(eq(rate, 1 - lost / kept),),
-    wrong=(eq(rate, 1 + lost / kept), eq(rate, kept / kept), eq(rate, 1 - kept / lost),
-           eq(rate, 2 - 2 * lost / kept)),
-    values=late,
-    tolerance=1e-3,
-    missing={"certificate": "A derivative of projectors is no word; late-modes certifies the modes."},
-)
-
-THEOREMS = (FIXES, PROJECTION, FULL, NESTED, STAIRCASE, STAIRCASE_FLOW, MODES, LATE)
+THEOREMS = (FIXES, PROJECTION, FULL, NESTED, STAIRCASE, STAIRCASE_FLOW)
