@@ -13,7 +13,7 @@ from scipy.integrate import solve_ivp
 from sympy import Expr, MatrixSymbol, Rational, ZeroMatrix, atanh, diff, exp, log, simplify, sqrt, symbols
 from sympy.core.relational import Relational
 
-from ngdsym.instance import Draw
+from ngdsym.instance import Draw, Matrix
 from ngdsym.theorem import Theorem, eq
 from ngdsym.theorems.dense import Net
 from ngdsym.theorems.notation import A_j, B_i, NEIGHBOURS, P, Sigma, W_i, W_j, Z, A_i, B_j, n_i
@@ -44,11 +44,15 @@ def aligned(draw: Draw, L: int) -> Net:
     return net
 
 
+def descent(net: Net) -> list[Matrix]:
+    """dW_i/dt = G_i."""
+    return [net.gradient(i) for i in net.layers]
+
+
 def speeds(draw: Draw) -> Mapping[Expr, object]:
     """dW/dt under gradient descent and under F⁺ in three aligned, balanced layers."""
     net = aligned(draw, 3)
-    descent = net.flow_of([net.gradient(i) for i in net.layers])
-    return {W_dot: descent, N_dot: net.exact_flow(), w: net.W[0], S: net.Wstar}
+    return {W_dot: net.flow_of(descent(net)), N_dot: net.exact_flow(), w: net.W[0], S: net.Wstar}
 
 
 MODES = Theorem(
@@ -133,10 +137,10 @@ def half_times(draw: Draw) -> Mapping[Expr, object]:
     net.Wstar = np.diag([1.0, 4.0])
     begin = [np.diag([0.1, 0.2]), np.diag([0.1, 0.2])]
 
-    def run(update: Callable[[], list[np.ndarray]]) -> list[float]:
+    def run(update: Callable[[Net], list[np.ndarray]]) -> list[float]:
         def speed(_: float, theta: np.ndarray) -> np.ndarray:
             net.W = list(theta.reshape(2, 2, 2))
-            return np.array(update()).ravel()
+            return np.array(update(net)).ravel()
 
         def crossing(index: int):
             return lambda _, theta: (theta[4:].reshape(2, 2) @ theta[:4].reshape(2, 2))[index, index] \
@@ -146,10 +150,9 @@ def half_times(draw: Draw) -> Mapping[Expr, object]:
                          events=[crossing(0), crossing(1)])
         return [float(times[0]) for times in path.t_events]
 
-    descent = run(lambda: [net.gradient(i) for i in net.layers])
-    natural = run(net.paper_updates)
+    gradient, natural = run(descent), run(Net.paper_updates)
     closed = {gd_time: np.log(99) / 2, ng_time: np.log(99 / 50)}
-    return {**dict(zip((gd_weak, gd_strong, ng_weak, ng_strong), (*descent, *natural))), **closed}
+    return {**dict(zip((gd_weak, gd_strong, ng_weak, ng_strong), (*gradient, *natural))), **closed}
 
 
 UNIFORM = Theorem(

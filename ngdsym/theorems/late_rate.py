@@ -61,7 +61,7 @@ rate, loss_rate, kept, lost = (Symbol(name, positive=True)
 
 
 def late(draw: Draw) -> Mapping[Expr, object]:
-    """Rates at which W and the loss approach their best: from the flow's derivatives there, or from a path."""
+    """Rates at which W and the loss approach their best: from the flow's derivatives or along a path."""
     return late_in_the_plane(draw) if not isinstance(draw(), float) else late_on_a_path(draw)
 
 
@@ -97,8 +97,8 @@ LATE = Theorem(
     name="late-rate",
     title="In a bottleneck W converges at the rate 1 − σ_{r+1}/σ_r of Σ̃^{−1/2} W* Σ^{1/2}, not 1",
     equations=("18", "19"),
-    given="Exactly: r = 1 in two dimensions, any σ_1, σ_2, the flow differentiated at its fixed point along "
-          "the slowest mode. In float64: sizes (3, 1, 3) followed under −F⁺∇, the rate between t = 20 and 23.",
+    given="Exactly: r = 1 in two dimensions, any σ_1, σ_2, the flow differentiated at its fixed point "
+          "along the slowest mode. In float64: sizes (3, 1, 3) under −F⁺∇, the rate between t = 20 and 23.",
     claims=(eq(rate, 1 - lost / kept),),
     wrong=(eq(rate, 1 + lost / kept), eq(rate, kept / kept), eq(rate, 1 - kept / lost),
            eq(rate, 2 - 2 * lost / kept)),
