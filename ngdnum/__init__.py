@@ -1,16 +1,17 @@
 """Natural gradient descent for PyTorch, with preconditioners emitted by `ngdsym`."""
 
+from .control import ConjugateGradient, OutputNormalised, Plain, Quadratic, TrustRegion
 from .damping import Decay, Fixed, LevenbergMarquardt
 from .factors import Factors, kronecker_factors
 from .inverse import Inverse
 from .likelihood import Bernoulli, Categorical, Gaussian, Likelihood
 from .optimizer import NGD
-from .step import OutputNormalised, Plain
 
 __all__ = [
     "NGD",
     "Bernoulli",
     "Categorical",
+    "ConjugateGradient",
     "Decay",
     "Factors",
     "Fixed",
@@ -20,5 +21,7 @@ __all__ = [
     "Likelihood",
     "OutputNormalised",
     "Plain",
+    "Quadratic",
+    "TrustRegion",
     "kronecker_factors",
 ]

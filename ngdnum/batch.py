@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
-from torch.autograd import forward_ad
-from torch.func import functional_call
+from functools import partial
+
+import torch
+from torch import Tensor
 
 from .capture import Record
-from .likelihood import Likelihood, fisher_length
-from .stack import Stack
+from .fisher import Call
+from .likelihood import Likelihood, fisher_product
 
 Matrices = dict[str, dict[int, Tensor]]
 """`{quantity: {layer: matrix}}`."""
@@ -27,6 +28,8 @@ class Batch:
         Whether the layers form a chain, see `Record`.
     factors : Matrices
         Mean of the factors, weighted by the number of examples.
+    calls : list of Call
+        How the model was called for the examples that were to be kept.
     """
 
     def __init__(self) -> None:
@@ -34,7 +37,8 @@ class Batch:
         self.layers: dict[int, None] = {}
         self.chained = True
         self.factors: Matrices = {}
-        self._call: tuple[tuple, dict[str, object]] = (), {}
+        self.calls: list[Call] = []
+        self._kept = 0
         self._square = self._length = 0.0
 
     def add(self, record: Record, count: int, factors: Matrices) -> None:
@@ -47,16 +51,20 @@ class Batch:
             for k, matrix in matrices.items():
                 mean[k] = mean[k].lerp_(matrix, count / self.count) if k in mean else matrix
 
-    def add_residual(
-        self, record: Record, likelihood: Likelihood, output: Tensor, gradient: Tensor, rows: int
-    ) -> None:
-        """Include `gradient` `[M, n_L]` of the loss in `output`; keep `rows` rows for `change`."""
-        self._call = (
-            tuple(_first(a, rows) for a in record.arguments),
-            {name: _first(a, rows) for name, a in record.keywords.items()},
-        )
+    def add_residual(self, likelihood: Likelihood, output: Tensor, gradient: Tensor) -> None:
+        """Include `gradient` `[M, n_L]` of the loss in `output` in the residual."""
         self._square += float(gradient.square().sum())
-        self._length += float(fisher_length(likelihood, output, gradient))
+        self._length += float(torch.vdot(gradient.flatten(), fisher_product(likelihood, output, gradient).flatten()))
+
+    def keep(self, record: Record, count: int, rows: int | None) -> None:
+        """Keep the call of a pass of `count` examples: of all passes the first `rows` examples, or all."""
+        if rows is None:
+            self.calls.append((record.arguments, record.keywords))
+        elif self._kept < rows:
+            first = partial(_first, count=count, rows=rows - self._kept)
+            keywords = {name: first(a) for name, a in record.keywords.items()}
+            self.calls.append((tuple(map(first, record.arguments)), keywords))
+            self._kept += count
 
     def residual(self) -> float:
         r"""ℓ = (1/M) (Σ ‖e‖²)² / Σ eᵀF e, with e = ∂ log q/∂f of the training targets and F the Fisher of f.
@@ -66,18 +74,8 @@ class Batch:
         """
         return self.count * self._square**2 / self._length if self._length else 0.0
 
-    def change(
-        self, model: nn.Module, likelihood: Likelihood, stacks: list[Stack], updates: list[Tensor]
-    ) -> float:
-        """q = (1/M) Σ (J u)ᵀ F (J u) over the kept rows of the last pass, by forward-mode AD."""
-        tangents: dict[str, Tensor] = {}
-        for stack, u in zip(stacks, updates):
-            tangents.update(stack.named(u))
-        with forward_ad.dual_level():
-            duals = {name: forward_ad.make_dual(model.get_parameter(name), t) for name, t in tangents.items()}
-            output, tangent = forward_ad.unpack_dual(functional_call(model, duals, *self._call))
-        return float(fisher_length(likelihood, output, tangent)) / len(output) if tangent is not None else 0.0
 
-
-def _first(argument: object, rows: int) -> object:
-    return argument[:rows] if isinstance(argument, Tensor) and argument.ndim else argument
+def _first(argument: object, count: int, rows: int) -> object:
+    """The first rows of whatever has one row per example."""
+    by_example = isinstance(argument, Tensor) and argument.ndim and len(argument) == count
+    return argument[:rows] if by_example else argument

@@ -60,10 +60,26 @@ class Decay:
 
 @dataclass(frozen=True)
 class LevenbergMarquardt:
-    """The paper's rule (Eq. 21): λ grows by 3/2 if ρ < 1/4 and shrinks by 2/3 if ρ > 3/4.
+    r"""λ follows how well the quadratic model predicts the loss; by default the paper's rule (Eq. 21).
 
-    ρ is the actual change of the loss over the predicted one, known after `step(closure)` only. λ stays above
-    `floor`: at the smallest achievable loss ρ ≈ 1, and λ would vanish. λ = 0 (the undamped rule) stays 0.
+    .. math::
+
+        \lambda \leftarrow \omega \lambda \text{ if } \rho < \tfrac14, \quad
+        \lambda \leftarrow \lambda/\omega \text{ if } \rho > \tfrac34
+
+    ρ is the actual change of the loss over the predicted one, known after `step(closure)` only. λ = 0 (the
+    undamped rule) stays 0.
+
+    Parameters
+    ----------
+    lam : float
+        λ of the first step.
+    floor : float, default 1e-8
+        Smallest λ: at the smallest achievable loss ρ ≈ 1, and λ would vanish.
+    factor : float, default 1.5
+        ω > 1. At ten steps per pass through the data, 3/2 is slow.
+    reject : bool, default False
+        Whether a step after which the loss of its batch is higher than before is undone.
 
     Examples
     --------
@@ -71,20 +87,30 @@ class LevenbergMarquardt:
     0.75
     >>> LevenbergMarquardt(0.3, floor=0.25).next(0.3, rho=0.9)
     0.25
+    >>> LevenbergMarquardt(0.5, factor=4.0).next(0.5, rho=0.1)
+    2.0
     """
 
     lam: float
     floor: float = 1e-8
+    factor: float = 1.5
+    reject: bool = False
 
     def __post_init__(self) -> None:
         _check(self.lam)
         _check(self.floor)
+        factor = self.factor
+        if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 1 < factor < math.inf:
+            raise ValueError(f"factor must be a finite number > 1; got {factor!r}")
+        if self.reject and not self.lam:
+            raise ValueError("reject needs damping > 0: with λ = 0 a rejected step could not be made smaller")
 
     def next(self, lam: float, rho: float | None) -> float:
         """λ of the next step, given ρ of this one; without ρ, λ stays."""
         if rho is None or not lam:
             return lam
-        return max(levenberg_marquardt(lam, rho), self.floor)
+        once = levenberg_marquardt(1.0, rho)
+        return max(lam * once ** (math.log(self.factor) / math.log(1.5)), self.floor)
 
 
 def _check(value: float) -> None:

@@ -2,77 +2,171 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from .batch import Matrices
-from .rule import BoundRule
-from .schedule import check_every
+from .rule import BoundRule, Quantities
+from .schedule import check_every, due
 from .stack import Stack
 
-States = dict[tuple, tuple]
-"""What a rule factorised, by the layers it was for; the key starts with whether λ was 0."""
+RAISE = 10.0
+"""What the damping is multiplied by where a factor cannot be factorised."""
 _ADVICE = "look for NaN or infinity in the batch and in the weights"
+
+
+class State(NamedTuple):
+    """What a rule factorised, and when.
+
+    Its state; the damping it was given; how often that had to be raised by `RAISE`; the number of the step; and
+    a copy of what it was computed from, if `Inverse.drift` asks for it.
+    """
+
+    parts: tuple
+    lam: float
+    raised: int
+    step: int
+    origin: Quantities
+
+
+States = dict[tuple, State]
+"""By the layers they are for; the key starts with whether λ was 0."""
 
 
 @dataclass(frozen=True)
 class Inverse:
-    """When the factors are factorised anew, at steps 1, 2, 4, 8, … and then at every `every`-th.
+    r"""When the factors are factorised anew, in which precision, and what happens if one is nearly singular.
 
     Parameters
     ----------
     every : int, default 1
-        Steps between two factorisations.
-    """
-
-    every: int = 1
-
-    def __post_init__(self) -> None:
-        check_every(self.every)
-
-
-def directions(
-    rule: BoundRule,
-    stacks: list[Stack],
-    gradients: list[Tensor],
-    factors: Matrices,
-    lam: float,
-    states: States,
-) -> tuple[list[Tensor], States]:
-    """ΔW of every stack for α = 1, and the states they came from: those of `states`, or new ones.
+        Steps between two factorisations; besides, factors are factorised at steps 1, 2, 4, 8, …
+    drift : float, optional
+        Factorise earlier if a factor of the layer has moved by more than this part of itself,
+        ‖Λ − Λ₀‖ > drift ‖Λ₀‖ (Frobenius), since it was factorised. Needs copies of the factors.
+    retries : int, default 3
+        If a damped factor is not numerically positive definite, λ is raised tenfold for its layer in this
+        factorisation, up to so many times, before the step is refused. `opt.report()` shows the λ in use.
+    dtype : torch.float32 or torch.float64, optional
+        Precision of the factorisation; its result is applied in the precision of the gradient, which is also
+        the default.
 
     Raises
     ------
-    NotFinite
-        If a gradient, or a factor that is to be factorised, is not finite.
-    torch.linalg.LinAlgError
-        If a damped factor is not positive definite.
+    ValueError
+        For options out of range.
+
+    Examples
+    --------
+    Inverses in double precision that serve 100 steps, or fewer if the factors move by a tenth:
+
+    >>> Inverse(every=100, drift=0.1, dtype=torch.float64)
+    Inverse(every=100, drift=0.1, retries=3, dtype=torch.float64)
     """
-    rule = rule.at(lam)
-    for stack, G in zip(stacks, gradients):
-        stack.check_finite("the gradient", G, _ADVICE)
-    depth = sum(len(stack.members) for stack in stacks)
-    used: States = {}
-    updates: list[Tensor] = []
-    for together, G in rule.jobs(stacks, gradients):
-        members = {k: layer for stack in together for k, layer in stack.members.items()}
-        key = (lam == 0.0, *members)
-        quantities = rule.gather(together, factors) | {"lam": lam, "L": depth}
-        if key not in states:
-            for name in factors:
-                for stack in together:
-                    stack.check_finite(name, stack.gather(factors[name]), _ADVICE)
+
+    every: int = 1
+    drift: float | None = None
+    retries: int = 3
+    dtype: torch.dtype | None = None
+
+    def __post_init__(self) -> None:
+        check_every(self.every)
+        drift, retries = self.drift, self.retries
+        if drift is not None:
+            if isinstance(drift, bool) or not isinstance(drift, (int, float)) or not 0 < drift < math.inf:
+                raise ValueError(f"drift must be a number > 0, or None for the calendar alone; got {drift!r}")
+            if self.every == 1:
+                raise ValueError("drift has nothing to do with every=1: each step factorises; raise every")
+        if isinstance(retries, bool) or not isinstance(retries, int) or not 0 <= retries <= 20:
+            raise ValueError(f"retries must be an integer from 0 to 20; got {retries!r}")
+        if self.dtype not in (None, torch.float32, torch.float64):
+            raise ValueError(f"dtype must be torch.float32, torch.float64 or None; got {self.dtype!r}")
+
+    def directions(
+        self,
+        rule: BoundRule,
+        stacks: list[Stack],
+        gradients: list[Tensor],
+        factors: Matrices,
+        lam: float,
+        step: int,
+        states: States,
+    ) -> tuple[list[Tensor], States]:
+        """ΔW of every stack for α = 1, and the states they came from: those of `states`, or new ones.
+
+        Raises
+        ------
+        NotFinite
+            If a gradient, or a factor that is to be factorised, is not finite.
+        torch.linalg.LinAlgError
+            If a damped factor is not positive definite, however often λ was raised.
+        """
+        rule = rule.at(lam)
+        for stack, G in zip(stacks, gradients):
+            stack.check_finite("the gradient", G, _ADVICE)
+        depth = sum(len(stack.members) for stack in stacks)
+        calendar = due(step, self.every)
+        used: States = {}
+        updates: list[Tensor] = []
+        for together, G in rule.jobs(stacks, gradients):
+            key = (lam == 0.0, *(k for stack in together for k in stack.members))
+            quantities = rule.gather(together, factors) | {"lam": lam, "L": depth}
+            state = states.get(key)
+            if state is None or (calendar and state.step < step) or self._moved(state.origin, quantities):
+                for name in factors:
+                    for stack in together:
+                        stack.check_finite(name, stack.gather(factors[name]), _ADVICE)
+                state = self._factorise(rule, together, quantities, G[0].dtype, step)
+            used[key] = state
+            updates += rule.apply(G, state.parts, quantities | {"lam": lam * RAISE**state.raised})
+        return updates, used
+
+    def _factorise(
+        self, rule: BoundRule, stacks: list[Stack], quantities: Quantities, dtype: torch.dtype, step: int
+    ) -> State:
+        """The slow part of the rule for one job, at the first damping for which it works."""
+        lam, slow = quantities["lam"], {name: quantities[name] for name in rule.slow}
+        matrices = {name: q for name, q in slow.items() if isinstance(q, (Tensor, list))}
+        origin = {} if self.drift is None else _each(matrices, Tensor.clone)
+        precise = slow if self.dtype is None else _each(slow, partial(Tensor.to, dtype=self.dtype))
+        for raised in range(self.retries + 1 if "lam" in slow and lam else 1):
             try:
-                used[key] = rule.factorise(quantities)
+                parts = rule.factorise(precise | {"lam": lam * RAISE**raised})
             except torch.linalg.LinAlgError as error:
-                names = ", ".join(layer.name for layer in members.values())
-                raise torch.linalg.LinAlgError(
-                    f"a factor of layers {names} could not be factorised at damping {lam:g}, so no weight was "
-                    f"changed: raise the damping, or use damping=0.0 for pseudo-inverses ({error})"
-                ) from error
-        else:
-            used[key] = states[key]
-        updates += rule.apply(G, used[key], quantities)
-    return updates, used
+                last = error
+            else:
+                parts = parts if self.dtype is None else _each(parts, partial(Tensor.to, dtype=dtype))
+                return State(parts, lam, raised, step, origin)
+        names = ", ".join(layer.name for stack in stacks for layer in stack.members.values())
+        up_to = f" and up to {lam * RAISE**raised:g}" if raised else ""
+        raise torch.linalg.LinAlgError(
+            f"a factor of layers {names} could not be factorised at damping {lam:g}{up_to}, so no weight was "
+            f"changed: raise the damping, or use damping=0.0 for pseudo-inverses ({last})"
+        ) from last
+
+    def _moved(self, origin: Quantities, quantities: Quantities) -> bool:
+        """Whether a matrix is further from its `origin` than `drift` allows."""
+        for name, old in origin.items():
+            new = quantities[name]
+            for a, b in zip(old, new) if isinstance(old, list) else [(old, new)]:
+                norm = torch.linalg.matrix_norm
+                if (norm(b - a) > self.drift * norm(a)).any():
+                    return True
+        return False
+
+
+def _each(tree: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """`tree` with `change` done to each tensor in it."""
+    if isinstance(tree, Tensor):
+        return change(tree)
+    if isinstance(tree, dict):
+        return {key: _each(value, change) for key, value in tree.items()}
+    if isinstance(tree, (tuple, list)):
+        return type(tree)(_each(part, change) for part in tree)
+    return tree

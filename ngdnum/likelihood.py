@@ -66,15 +66,16 @@ def score(likelihood: Likelihood, output: Tensor, target: Tensor) -> Tensor:
         return torch.autograd.grad(log_density.sum(), output)[0]
 
 
-def fisher_length(likelihood: Likelihood, output: Tensor, change: Tensor) -> Tensor:
-    """Σ over examples of cᵀF c, with c a row of `change` `[M, n]` and F the Fisher of that example's output.
+def fisher_product(likelihood: Likelihood, output: Tensor, change: Tensor) -> Tensor:
+    """F c for each row c of `change` `[M, n]`, with F the Fisher of that example's output.
 
-    Twice the Kullback–Leibler divergence that the change causes, to second order.
+    Σ cᵀF c over the rows is twice the Kullback–Leibler divergence that the change causes, to second order.
     """
-    own = getattr(likelihood, "fisher_length", None)
+    own = getattr(likelihood, "fisher_product", None)
     if own:
         return own(output, change)
-    return (likelihood.fisher_root(output) * change).sum(-1).square().sum()
+    root = likelihood.fisher_root(output)
+    return (root * (root * change).sum(-1, keepdim=True)).sum(0)
 
 
 def sampled_score(
@@ -180,11 +181,7 @@ class Gaussian(Likelihood):
 
     def score(self, output: Tensor, target: Tensor) -> Tensor:
         """Σ̃⁻¹(y − f), `[M, n]`."""
-        residual = _difference(output, target)
-        precision_root = self._fitted(self._precision_root, output)
-        if precision_root.ndim < 2:
-            return residual * precision_root.square()
-        return residual @ precision_root @ precision_root.mT
+        return self._precision_times(output, _difference(output, target))
 
     def fisher_root(self, output: Tensor) -> Tensor:
         """The columns of P with P Pᵀ = Σ̃⁻¹, the same for every example, `[n, M, n]`."""
@@ -193,11 +190,15 @@ class Gaussian(Likelihood):
         columns = _times_transpose(eye, self._fitted(self._precision_root, output))
         return columns.unsqueeze(1).expand(n, len(output), n)
 
-    def fisher_length(self, output: Tensor, change: Tensor) -> Tensor:
-        """Σ cᵀΣ̃⁻¹c over the rows c of `change`."""
+    def fisher_product(self, output: Tensor, change: Tensor) -> Tensor:
+        """Σ̃⁻¹c for each row c of `change`, `[M, n]`."""
+        return self._precision_times(output, change)
+
+    def _precision_times(self, output: Tensor, rows: Tensor) -> Tensor:
         precision_root = self._fitted(self._precision_root, output)
-        white = change * precision_root if precision_root.ndim < 2 else change @ precision_root
-        return white.square().sum()
+        if precision_root.ndim < 2:
+            return rows * precision_root.square()
+        return rows @ precision_root @ precision_root.mT
 
     def _fitted(self, root: Tensor, output: Tensor) -> Tensor:
         if root.ndim and root.shape[-1] != output.shape[-1]:
@@ -240,10 +241,10 @@ class Categorical(Likelihood):
         eye = torch.eye(p.shape[-1], dtype=p.dtype, device=p.device)
         return p.mT.sqrt().unsqueeze(-1) * (eye.unsqueeze(1) - p)
 
-    def fisher_length(self, output: Tensor, change: Tensor) -> Tensor:
-        """Σ cᵀ(diag p − ppᵀ)c, the variance of c_y, over the rows c of `change`."""
+    def fisher_product(self, output: Tensor, change: Tensor) -> Tensor:
+        """(diag p − ppᵀ)c for each row c of `change`, `[M, n]`."""
         p = output.softmax(-1)
-        return (p * (change - (p * change).sum(-1, keepdim=True)).square()).sum()
+        return p * (change - (p * change).sum(-1, keepdim=True))
 
     @staticmethod
     def _classes(output: Tensor, target: Tensor) -> Tensor:
@@ -292,9 +293,9 @@ class Bernoulli(Likelihood):
         """s_r = √(p_r(1−p_r)) onehot(r), `[n, M, n]`."""
         return (output.sigmoid() * (-output).sigmoid()).sqrt().diag_embed().transpose(0, 1)
 
-    def fisher_length(self, output: Tensor, change: Tensor) -> Tensor:
-        """Σ p(1−p) c² over all entries of `change`."""
-        return (output.sigmoid() * (-output).sigmoid() * change.square()).sum()
+    def fisher_product(self, output: Tensor, change: Tensor) -> Tensor:
+        """p(1−p) c for each row c of `change`, `[M, n]`."""
+        return output.sigmoid() * (-output).sigmoid() * change
 
 
 def _check_shapes(output: Tensor, target: Tensor) -> None:

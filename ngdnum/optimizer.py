@@ -13,15 +13,16 @@ from torch import Tensor, nn
 
 from .batch import Batch, Matrices
 from .capture import Capture, Record, trainable_layers
+from .control import Control, Memory, OutputNormalised, Plain, Probe, predicted
 from .damping import Decay, Fixed, LevenbergMarquardt
 from .factors import Factors, check_samples, error_factors, input_factors, running_mean
-from .inverse import Inverse, States, directions
+from .fisher import Fisher
+from .inverse import Inverse, State, States
 from .likelihood import Likelihood, check_likelihood
 from .rule import resolve
 from .rules import Rule
 from .schedule import due
 from .stack import Stack, stacks
-from .step import Memory, OutputNormalised, Plain, Probe, predicted
 
 
 class Past(NamedTuple):
@@ -67,9 +68,10 @@ class NGD(torch.optim.Optimizer):
     factors : Factors, default Factors()
         When the factors are measured, and whether they are averaged over steps. Default: each step has its own.
     inverse : Inverse, default Inverse()
-        When the factors are inverted. Default: at each step.
-    control : Plain or OutputNormalised, default Plain()
-        How the directions become the change of the weights.
+        When the factors are inverted, and how. Default: at each step.
+    control : Control, default Plain()
+        How the directions become the change of the weights: `Plain`, `OutputNormalised`, `Quadratic`,
+        `TrustRegion`, `ConjugateGradient`, or one of your own.
 
     Attributes
     ----------
@@ -106,7 +108,7 @@ class NGD(torch.optim.Optimizer):
         samples: int | None = 1,
         factors: Factors = Factors(),
         inverse: Inverse = Inverse(),
-        control: Plain | OutputNormalised = Plain(),
+        control: Control = Plain(),
     ) -> None:
         if not isinstance(model, nn.Module):
             raise TypeError(f"model must be an nn.Module, not {type(model).__name__}: NGD needs the layers")
@@ -219,9 +221,16 @@ class NGD(torch.optim.Optimizer):
         measured, factors = self._measured()
         active = self._active(factors)
         gradients = [stack.gradient() for stack in active]
-        states = {} if due(self.steps, self.inverse.every) else past.states
-        updates, states = directions(self.rule, active, gradients, factors, lam, states)
-        move = self.control.move(active, updates, past.memory, self._probe(active))
+        updates, states = self.inverse.directions(
+            self.rule, active, gradients, factors, lam, self.steps, past.states
+        )
+
+        def precondition(G: list[Tensor]) -> list[Tensor]:
+            return self.inverse.directions(self.rule, active, G, factors, lam, self.steps, states)[0]
+
+        fisher = Fisher(self.model, self.likelihood, active, self._batch.calls)
+        probe = Probe(gradients, lr, lam, precondition, fisher, self._batch.residual)
+        move = self.control.move(active, updates, past.memory, probe)
         weights = [stack.weight() for stack in active]
         updated = [torch.add(w, u, alpha=lr * move.scale) for w, u in zip(weights, move.updates)]
         for stack, w in zip(active, updated):
@@ -238,9 +247,9 @@ class NGD(torch.optim.Optimizer):
             except BaseException:
                 _write(active, weights)
                 raise
-            if not math.isfinite(change):
+            if not math.isfinite(change) or (change > 0 and getattr(self.damping, "reject", False)):
                 _write(active, weights)
-                memory = past.memory
+                memory = {}
             products = (torch.vdot(u.flatten(), g.flatten()) for u, g in zip(move.updates, gradients))
             trace = move.scale * sum(float(product) for product in products)
             rho = _ratio(change, predicted(lr, trace, move.curvature))
@@ -273,7 +282,8 @@ class NGD(torch.optim.Optimizer):
 
         That is lr, damping, random state, number of steps, running factors, inverses and momentum.
         """
-        own = {"steps": self.steps, "generator": self.generator.get_state(), "past": self._past._asdict()}
+        past = self._past._asdict() | {"states": {k: tuple(s) for k, s in self._past.states.items()}}
+        own = {"steps": self.steps, "generator": self.generator.get_state(), "past": past}
         return {**super().state_dict(), "ngd": own}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -282,7 +292,8 @@ class NGD(torch.optim.Optimizer):
             raise ValueError("this state_dict was not made by NGD: it has no entry 'ngd'")
         super().load_state_dict({key: value for key, value in state_dict.items() if key != "ngd"})
         own = state_dict["ngd"]
-        self.steps, self._past = own["steps"], Past(**own["past"])
+        states = {key: State(*state) for key, state in own["past"]["states"].items()}
+        self.steps, self._past = own["steps"], Past(**own["past"] | {"states": states})
         self.generator.set_state(own["generator"].cpu())
 
     def _observe(self, record: Record, output: Tensor, gradient: Tensor) -> None:
@@ -299,8 +310,9 @@ class NGD(torch.optim.Optimizer):
                         record, self.likelihood, output, self.samples, self.generator, self.layers
                     )
             self._batch.add(record, len(output), factors)
-            if self.control.rows:
-                self._batch.add_residual(record, self.likelihood, output, gradient, self.control.rows)
+            if self.control.rows != 0:
+                self._batch.add_residual(self.likelihood, output, gradient)
+                self._batch.keep(record, len(output), self.control.rows)
 
     def _due(self, record: Record) -> bool:
         """Whether this step measures factors: by the calendar, or since a layer is new."""
@@ -334,11 +346,6 @@ class NGD(torch.optim.Optimizer):
             )
         return [Stack({k: self.layers[k]}) for k in self._batch.layers if k in used]
 
-    def _probe(self, active: list[Stack]) -> Probe:
-        batch = self._batch
-        change = partial(batch.change, self.model, self.likelihood, active)
-        return Probe(change, batch.residual)
-
     def _evaluate(self, closure: Callable[[], Tensor | float]) -> Tensor | float:
         self._evaluating = True
         try:
@@ -365,12 +372,12 @@ def _check_parts(factors: Factors, inverse: Inverse, control: object, likelihood
         raise TypeError(f"factors must be a Factors(every, decay), not {factors!r}")
     if not isinstance(inverse, Inverse):
         raise TypeError(f"inverse must be an Inverse(every), not {inverse!r}")
-    if not callable(getattr(control, "move", None)):
-        raise TypeError(f"control must be Plain() or OutputNormalised(...), not {control!r}")
-    if control.rows and not any(hasattr(likelihood, name) for name in ("fisher_length", "fisher_root")):
+    if not callable(getattr(control, "move", None)) or not hasattr(control, "rows"):
+        raise TypeError(f"control must be Plain() or another control, with move(...) and rows; not {control!r}")
+    if control.rows != 0 and not any(hasattr(likelihood, name) for name in ("fisher_product", "fisher_root")):
         raise ValueError(
             f"{type(control).__name__} measures changes of the output in the metric of its Fisher, for which "
-            f"{type(likelihood).__name__} must implement fisher_root or fisher_length; or use control=Plain()"
+            f"{type(likelihood).__name__} must implement fisher_root or fisher_product; or use control=Plain()"
         )
 
 

@@ -39,6 +39,8 @@ class BoundRule:
     ----------
     needs : frozenset of str
         The quantities used by either function.
+    slow : tuple of str
+        Those used by `factorise`.
     undamped : BoundRule or None
         The rule for λ = 0 exactly, with Moore–Penrose inverses.
     network : bool
@@ -47,9 +49,9 @@ class BoundRule:
 
     def __init__(self, rule: Rule) -> None:
         self.name, self.network = rule.name, rule in NETWORK_RULES.values()
-        self._factorise, self._slow = rule.factorise, _quantities(rule.name, rule.factorise, 0)
+        self._factorise, self.slow = rule.factorise, _quantities(rule.name, rule.factorise, 0)
         self._apply, self._fast = rule.apply, _quantities(rule.name, rule.apply, 2)
-        self.needs = frozenset(self._slow + self._fast)
+        self.needs = frozenset(self.slow + self._fast)
         self.undamped = BoundRule(rule.undamped) if rule.undamped is not None else None
 
     def at(self, lam: float) -> BoundRule:
@@ -62,7 +64,7 @@ class BoundRule:
 
     def factorise(self, quantities: Quantities) -> tuple[Tensor, ...]:
         """The slow part."""
-        return self._factorise(**{name: quantities[name] for name in self._slow})
+        return self._factorise(**{name: quantities[name] for name in self.slow})
 
     def apply(self, G: list[Tensor], state: tuple, quantities: Quantities) -> list[Tensor]:
         """ΔW for α = 1, of the shapes of G: of one stack, or of all layers for a network's rule."""

@@ -60,11 +60,19 @@ class Stack:
         """`matrices` `[B, n, m]` as tensors shaped like the parameters, by their names in the model."""
         named = {}
         for layer, w in zip(self.members.values(), self.split(matrices)):
-            prefix = f"{layer.name}." if layer.name else ""
-            named[f"{prefix}weight"] = w if layer.bias is None else w[:, :-1]
+            named[_inside(layer, "weight")] = w if layer.bias is None else w[:, :-1]
             if layer.bias is not None:
-                named[f"{prefix}bias"] = w[:, -1]
+                named[_inside(layer, "bias")] = w[:, -1]
         return named
+
+    def from_named(self, named: dict[str, Tensor]) -> Tensor:
+        """`[B, n, m]` from tensors shaped like the parameters: the inverse of `named`."""
+        return _stack(
+            [
+                _homogeneous(*(named[_inside(layer, kind)] for kind in ("weight", "bias")[: len(layer.parameters)]))
+                for layer in self.members.values()
+            ]
+        )
 
     def check_finite(self, what: str, matrices: Tensor, advice: str) -> None:
         """Raise NotFinite, naming the layer, unless all `matrices` `[B, ...]` are finite."""
@@ -91,3 +99,7 @@ def _stack(matrices: list[Tensor]) -> Tensor:
 
 def _homogeneous(weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return weight if bias is None else torch.cat([weight, bias.unsqueeze(1)], 1)
+
+
+def _inside(layer: Layer, kind: str) -> str:
+    return f"{layer.name}.{kind}" if layer.name else kind

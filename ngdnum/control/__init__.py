@@ -1,0 +1,25 @@
+"""Step control: from the directions ΔW of a rule to the change of the weights, W ← W + lr · scale · u.
+
+A control is a frozen description (`Control`). What it remembers from step to step, one tensor per layer, is kept
+by the optimizer, and replaced only when the step is taken.
+"""
+
+from .conjugate_gradient import ConjugateGradient
+from .move import Control, Memory, Move, Probe, predicted
+from .output_normalised import OutputNormalised
+from .plain import Plain
+from .quadratic import Quadratic
+from .trust_region import TrustRegion
+
+__all__ = [
+    "ConjugateGradient",
+    "Control",
+    "Memory",
+    "Move",
+    "OutputNormalised",
+    "Plain",
+    "Probe",
+    "Quadratic",
+    "TrustRegion",
+    "predicted",
+]

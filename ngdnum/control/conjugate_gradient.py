@@ -1,0 +1,79 @@
+"""The exact natural gradient of any network, by conjugate gradients on the exact Fisher."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from ..fisher import Vector
+from ..stack import Stack
+from .move import Memory, Move, Probe, check_rows, dot
+
+
+@dataclass(frozen=True)
+class ConjugateGradient:
+    r"""Solve (F + λI) u = g, the exact natural-gradient step of the batch, preconditioned by the rule.
+
+    F is the exact Fisher of the first `rows` examples and g the negative gradient. The first iterate is the
+    rule's direction with its best length; each further one costs a forward- and a reverse-mode derivative of
+    the model. Few steps make a good step of a mini-batch, many make the exact natural gradient. A rule that is
+    not a fixed symmetric matrix is allowed for (Polak–Ribière), at the memory of one more vector.
+
+    Parameters
+    ----------
+    steps : int, default 3
+        Largest number of iterations.
+    tolerance : float, default 0.0
+        Stop at ‖g − (F + λI) u‖ ≤ tolerance · ‖g‖.
+    rows : int or None, default None
+        Examples on which F is measured; None: all.
+    damped : bool, default True
+        Whether λ of the rule is in the system as well.
+    """
+
+    steps: int = 3
+    tolerance: float = 0.0
+    rows: int | None = None
+    damped: bool = True
+
+    def __post_init__(self) -> None:
+        if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 1:
+            raise ValueError(f"steps must be a positive integer; got {self.steps!r}")
+        tolerance = self.tolerance
+        if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)) or not 0 <= tolerance < 1:
+            raise ValueError(f"tolerance must be a number in [0, 1); got {tolerance!r}")
+        check_rows(self.rows)
+
+    def move(self, stacks: list[Stack], directions: Vector, memory: Memory, probe: Probe) -> Move:
+        """u, and uᵀ(F + λI)u."""
+        lam = probe.lam if self.damped else 0.0
+        u = [torch.zeros_like(d) for d in directions]
+        r = [g.clone() for g in probe.gradients]
+        z = p = directions
+        rz, curvature = dot(r, z), 0.0
+        bound = self.tolerance * math.sqrt(dot(r, r))
+        for k in range(1, self.steps + 1):
+            Fp = probe.fisher.times(p)
+            if lam:
+                Fp = [torch.add(a, b, alpha=lam) for a, b in zip(Fp, p)]
+            pFp = dot(p, Fp)
+            if not pFp > 0:
+                break
+            a = dot(r, p) / pFp
+            curvature += a * a * pFp
+            for total, step in zip(u, p):
+                total.add_(step, alpha=a)
+            if k == self.steps:
+                break
+            before = [v.clone() for v in r]
+            for residual, image in zip(r, Fp):
+                residual.sub_(image, alpha=a)
+            if math.sqrt(dot(r, r)) <= bound:
+                break
+            z = probe.precondition(r)
+            beta = (dot(r, z) - dot(before, z)) / rz
+            rz = dot(r, z)
+            p = [torch.add(v, w, alpha=beta) for v, w in zip(z, p)]
+        return Move(u, 1.0, curvature, {})

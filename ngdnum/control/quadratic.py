@@ -1,0 +1,72 @@
+"""Step and momentum that minimise the quadratic model of the loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from ..fisher import Vector
+from ..rules import step_and_momentum
+from ..stack import Stack
+from .move import Memory, Move, Probe, check_rows, dot, recall, remember
+
+
+@dataclass(frozen=True)
+class Quadratic:
+    r"""The best step in the plane of the rule's direction d and the last update v.
+
+    .. math::
+
+        u = \alpha d + \mu v, \quad (\alpha, \mu) = \arg\min \;
+        -g^\top u + \tfrac12 u^\top (F + \lambda I) u, \quad W \leftarrow W + \text{lr} \; u
+
+    g is the negative gradient and F the exact Fisher of the first `rows` examples, so the scale of d does not
+    matter, and α and μ need no tuning (Martens and Grosse 2015, section 7). Costs two forward-mode derivatives, or
+    one without momentum.
+
+    Parameters
+    ----------
+    momentum : bool, default True
+        Whether the last update takes part; otherwise μ = 0.
+    rows : int or None, default None
+        Examples on which F is measured; None: all.
+    damped : bool, default True
+        Whether λ of the rule is in the quadratic model as well.
+    """
+
+    momentum: bool = True
+    rows: int | None = None
+    damped: bool = True
+
+    def __post_init__(self) -> None:
+        check_rows(self.rows)
+
+    def move(self, stacks: list[Stack], directions: Vector, memory: Memory, probe: Probe) -> Move:
+        """u, and uᵀ(F + λI)u."""
+        past = recall(stacks, memory)
+        known = self.momentum and any(v is not None for v in past)
+        span = [directions]
+        if known:
+            span.append([torch.zeros_like(d) if v is None else v for d, v in zip(directions, past)])
+        gram = probe.fisher.inner(span)
+        if self.damped:
+            gram += probe.lam * torch.tensor([[dot(u, v) for v in span] for u in span], dtype=gram.dtype)
+        slopes = [dot(probe.gradients, u) for u in span]
+        gram.diagonal().mul_(1 + 10 * torch.finfo(directions[0].dtype).eps)  # parallel up to rounding is parallel
+        alpha, mu = _best(slopes, gram.tolist())
+        updates = [alpha * d for d in directions]
+        if known:
+            updates = [u.add_(v, alpha=mu) for u, v in zip(updates, span[1])]
+        coefficients = torch.tensor([alpha, mu][: len(span)], dtype=gram.dtype)
+        curvature = float(coefficients @ gram @ coefficients)
+        return Move(updates, 1.0, curvature, remember(stacks, updates, memory) if self.momentum else {})
+
+
+def _best(slopes: list[float], gram: list[list[float]]) -> tuple[float, float]:
+    """α and μ; no step along a direction in which the model is flat."""
+    if not gram[0][0] > 0:
+        return 0.0, 0.0
+    gd, gv = (*slopes, 0.0)[:2]
+    (dFd, dFv), vFv = (*gram[0], 0.0)[:2], gram[-1][-1] if len(gram) > 1 else 0.0
+    return step_and_momentum(gd, gv, dFd, dFv, vFv)

@@ -1,0 +1,45 @@
+"""Steps limited by how far they move the model's distribution."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ..fisher import Vector
+from ..stack import Stack
+from .move import Memory, Move, Probe, check_rows
+
+
+@dataclass(frozen=True)
+class TrustRegion:
+    r"""The plain step, shortened so that the model's distribution does not move by more than `kl` nats.
+
+    .. math::
+
+        W \leftarrow W + \text{lr} \min\Big(1, \sqrt{\frac{2\,\text{kl}}{\text{lr}^2 \, d^\top F d}}\Big) \; d
+
+    ½ uᵀFu is the Kullback–Leibler divergence of the outputs' distributions before and after the step u, a mean
+    over examples, to second order. F is the exact Fisher of the first `rows` examples; d the rule's direction.
+
+    Parameters
+    ----------
+    kl : float
+        Largest divergence, in nats per example.
+    rows : int or None, default None
+        Examples on which F is measured, by one forward-mode derivative; None: all.
+    """
+
+    kl: float
+    rows: int | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.kl, bool) or not isinstance(self.kl, (int, float)) or not 0 < self.kl < math.inf:
+            raise ValueError(f"kl must be a finite number > 0; got {self.kl!r}")
+        check_rows(self.rows)
+
+    def move(self, stacks: list[Stack], directions: Vector, memory: Memory, probe: Probe) -> Move:
+        """d, its scale, and scale² dᵀFd."""
+        curvature = float(probe.fisher.inner([directions]))
+        divergence = 0.5 * probe.lr**2 * curvature
+        scale = min(1.0, math.sqrt(self.kl / divergence)) if divergence > 0 else 1.0
+        return Move(directions, scale, scale**2 * curvature, {})
