@@ -1,0 +1,220 @@
+"""Inverses: singular factors, precision, reuse until the factors have moved."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+import torch
+from test_factors import batch, network
+from torch import Tensor, nn
+
+from ngdnum import NGD, Factors, Gaussian, Inverse
+from ngdnum.rules import Rule
+from ngdnum.schedule import due
+
+torch.set_num_threads(1)
+RECORDING = """
+def factorise(Lambda, lam):
+    return (Lambda, torch.linalg.cholesky(Lambda + lam * torch.eye(len(Lambda), dtype=Lambda.dtype)))
+def apply(G, state, lam):
+    assert state[1].dtype == G.dtype
+    return G * lam
+"""
+
+
+def weights(model: nn.Module) -> list[Tensor]:
+    return [p.detach().clone() for p in model.parameters()]
+
+
+def backward(model: nn.Module, opt: NGD, seed: int = 0) -> None:
+    dtype = next(model.parameters()).dtype
+    opt.zero_grad()
+    Gaussian()(model(batch(30, 4, seed).to(dtype)), batch(30, 3, 1000 + seed).to(dtype)).backward()
+
+
+def train(model: nn.Module, opt: NGD, steps: range) -> None:
+    for k in steps:
+        backward(model, opt, k)
+        opt.step()
+
+
+def step_with(offset: float, lam: float, **options: object) -> tuple[nn.Module, NGD]:
+    """A model after a step in which the smallest eigenvalue of a Λ was lowered to −`offset`."""
+    model = network([4, 3])
+    opt = NGD(model, Gaussian(), lr=1.0, rule=RECORDING, damping=lam, **options)
+    backward(model, opt)
+    Lambda = opt._batch.factors["Lambda"][0]
+    Lambda -= (torch.linalg.eigvalsh(Lambda)[0] + offset) * torch.eye(5).double()
+    return model, opt
+
+
+@pytest.mark.parametrize(("offset", "expected"), [(0.0, 1e-3), (5e-3, 1e-2), (0.5, 1.0)])
+def test_damping_is_raised_until_the_factor_is_definite(offset: float, expected: float) -> None:
+    model, opt = step_with(offset, 1e-3)
+    before, G = weights(model), torch.cat([model[0].weight.grad, model[0].bias.grad[:, None]], 1)
+    opt.step()
+    after = weights(model)
+    torch.testing.assert_close(after[0] - before[0], -expected * G[:, :-1])
+    assert opt.param_groups[0]["damping"] == 1e-3
+
+
+def test_no_damping_beyond_the_retries() -> None:
+    model, opt = step_with(0.5, 1e-3, inverse=Inverse(retries=2))
+    before = weights(model)
+    with pytest.raises(torch.linalg.LinAlgError, match="at damping 0.001 and up to 0.1, so no weight"):
+        opt.step()
+    assert all(map(torch.equal, before, weights(model)))
+
+
+def test_without_retries_the_first_failure_is_final() -> None:
+    _, opt = step_with(5e-3, 1e-3, inverse=Inverse(retries=0))
+    with pytest.raises(torch.linalg.LinAlgError, match="at damping 0.001, so no weight"):
+        opt.step()
+
+
+def test_a_rule_without_damping_is_tried_once() -> None:
+    calls = []
+
+    def factorise(Lambda: Tensor) -> tuple[Tensor, ...]:
+        calls.append(Lambda)
+        raise torch.linalg.LinAlgError("no")
+
+
+    model = network([4, 3])
+    opt = NGD(model, Gaussian(), rule=Rule("mine", factorise, lambda G, state: G))
+    backward(model, opt)
+    with pytest.raises(torch.linalg.LinAlgError, match="could not be factorised"):
+        opt.step()
+    assert len(calls) == 1
+
+
+def test_a_raised_damping_stays_with_the_inverses_it_made() -> None:
+    """λ as the fast part sees it, at the steps that reuse the factorisation."""
+    model, opt = step_with(5e-3, 1e-3, inverse=Inverse(every=50))
+    opt.steps = 4  # the next power of two is far
+    opt.step()
+    before = weights(model)
+    backward(model, opt, 1)
+    G = model[0].weight.grad.clone()
+    opt.step()
+    torch.testing.assert_close(weights(model)[0] - before[0], -1e-2 * G)
+
+
+@pytest.mark.parametrize("rule", ["kronecker", "exact"])
+def test_double_precision_inverses_of_single_precision_weights(rule: str) -> None:
+    """One step at λ = 1e-10, where an inverse in single precision is mostly rounding: error against float64."""
+    off = {}
+    reference = None
+    for name, dtype, inverse in (
+        ("reference", torch.float64, Inverse()),
+        ("precise", torch.float32, Inverse(dtype=torch.float64)),
+        ("plain", torch.float32, Inverse()),
+    ):
+        model = network([4, 3], activation=nn.Identity).to(torch.float32).to(dtype)
+        opt = NGD(model, Gaussian(), rule=rule, damping=1e-10, samples=None, inverse=inverse)
+        x = batch(30, 4).to(torch.float32).to(dtype)
+        x[:, 1] = x[:, 0] + 1e-3 * x[:, 1]
+        Gaussian()(model(x), batch(30, 3, 1).to(torch.float32).to(dtype)).backward()
+        opt.step()
+        step = model[0].weight.detach().double()
+        reference = step if reference is None else reference
+        off[name] = float((step - reference).norm() / reference.norm())
+    assert off["precise"] < off["plain"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_results_are_applied_in_the_precision_of_the_gradient(dtype: torch.dtype) -> None:
+    other = torch.float64 if dtype == torch.float32 else torch.float32
+    model = network([4, 3]).to(dtype)
+    train(model, NGD(model, Gaussian(), rule=RECORDING, inverse=Inverse(dtype=other)), range(2))
+    assert model[0].weight.dtype == dtype
+
+
+def renewed(drift: float | None, decay: float, rule: str = "kronecker") -> list[bool]:
+    """Whether the inverses of each of 24 steps are new, with the calendar's turns at 1, 2, 4, 8, 16."""
+    model = network([4, 5, 3])
+    opt = NGD(
+        model, Gaussian(), lr=0.01, rule=rule, damping=1.0, samples=None,
+        factors=Factors(decay=decay), inverse=Inverse(every=1000, drift=drift),
+    )
+    steps = []
+    for k in range(24):
+        train(model, opt, range(k, k + 1))
+        steps.append(any(state.step == k for state in opt._past.states.values()))
+    return steps
+
+
+def test_drift_renews_inverses_between_the_calendars_turns() -> None:
+    calendar = [due(k, 1000) for k in range(24)]
+    assert renewed(None, 0.0) == calendar
+    assert renewed(10.0, 0.0) == calendar
+    assert renewed(1e-6, 0.0) == [True] * 24
+    assert sum(calendar) < sum(renewed(0.1, 0.9)) < sum(renewed(0.01, 0.9))
+
+
+def test_a_rule_of_the_network_drifts_with_any_factor_or_weight() -> None:
+    model = network([4, 3, 3], activation=nn.Identity)
+    opt = NGD(model, Gaussian(), lr=0.01, rule="exact", samples=None,
+              factors=Factors(decay=0.999), inverse=Inverse(every=1000, drift=0.5))
+    train(model, opt, range(5))
+    (state,) = opt._past.states.values()
+    assert state.step == 3
+    with torch.no_grad():
+        model[2].weight.mul_(2)
+    train(model, opt, range(5, 6))
+    (state,) = opt._past.states.values()
+    assert state.step == 5
+
+
+def test_drift_is_the_relative_frobenius_distance() -> None:
+    """Factors of which one moves by a known amount between two steps."""
+    model = network([4, 3])
+    opt = NGD(model, Gaussian(), lr=1e-9, samples=None, inverse=Inverse(every=1000, drift=0.1))
+    opt.steps = 4
+    backward(model, opt)
+    opt.step()
+    for factor, new in ((1.099, False), (1.101, True)):
+        backward(model, opt)
+        opt._batch.factors["Lambda"][0] *= factor
+        opt.step()
+        (state,) = opt._past.states.values()
+        assert (state.step == opt.steps - 1) == new
+
+
+@pytest.mark.parametrize("rule", ["pi_damped_cached", "exact"])
+def test_a_saved_run_goes_on_to_the_bit(rule: str) -> None:
+    options = {"lr": 0.1, "rule": rule, "factors": Factors(decay=0.9),
+               "inverse": Inverse(every=9, drift=0.05, dtype=torch.float32)}
+    model, other = (network([4, 5, 3], activation=nn.Identity, seed=seed) for seed in (0, 9))
+    opt = NGD(model, Gaussian(), **options)
+    train(model, opt, range(6))
+    buffer = io.BytesIO()
+    torch.save({"model": model.state_dict(), "opt": opt.state_dict()}, buffer)
+    train(model, opt, range(6, 14))
+
+    buffer.seek(0)
+    saved = torch.load(buffer, weights_only=True)
+    resumed = NGD(other, Gaussian(), **options)
+    other.load_state_dict(saved["model"])
+    resumed.load_state_dict(saved["opt"])
+    train(other, resumed, range(6, 14))
+    assert all(map(torch.equal, weights(model), weights(other)))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"every": 2, "drift": 0.0}, "drift must be a number > 0"),
+        ({"every": 2, "drift": True}, "drift must be a number > 0"),
+        ({"every": 2, "drift": float("inf")}, "drift must be a number > 0"),
+        ({"drift": 0.1}, "each step factorises; raise every"),
+        ({"retries": -1}, "retries must be an integer from 0 to 20; got -1"),
+        ({"retries": 2.0}, "retries must be"),
+        ({"dtype": torch.bfloat16}, "dtype must be torch.float32, torch.float64 or None; got torch.bfloat16"),
+        ({"dtype": "float64"}, "dtype must be"),
+    ],
+)
+def test_options_out_of_range(options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Inverse(**options)
