@@ -118,7 +118,7 @@ class Inverse:
             key = (lam == 0.0, *(k for stack in together for k in stack.members))
             quantities = rule.gather(together, factors) | {"lam": lam, "L": depth}
             state = states.get(key)
-            if state is None or (calendar and state.step < step) or self._moved(state.origin, quantities):
+            if state is None or state.step < step and (calendar or self._moved(state.origin, quantities)):
                 for name in factors:
                     for stack in together:
                         stack.check_finite(name, stack.gather(factors[name]), _ADVICE)

@@ -9,7 +9,7 @@ import torch
 from test_factors import batch, network
 from torch import Tensor, nn
 
-from ngdnum import NGD, Factors, Gaussian, Inverse
+from ngdnum import NGD, ConjugateGradient, Factors, Gaussian, Inverse
 from ngdnum.rules import Rule
 from ngdnum.schedule import due
 
@@ -154,14 +154,14 @@ def test_drift_renews_inverses_between_the_calendars_turns() -> None:
 
 
 def test_a_rule_of_the_network_drifts_with_any_factor_or_weight() -> None:
-    model = network([4, 3, 3], activation=nn.Identity)
+    model = nn.Sequential(nn.Linear(4, 3, bias=False), nn.Linear(3, 3, bias=False)).double()
     opt = NGD(model, Gaussian(), lr=0.01, rule="exact", samples=None,
               factors=Factors(decay=0.999), inverse=Inverse(every=1000, drift=0.5))
     train(model, opt, range(5))
     (state,) = opt._past.states.values()
     assert state.step == 3
     with torch.no_grad():
-        model[2].weight.mul_(2)
+        model[1].weight.mul_(2)
     train(model, opt, range(5, 6))
     (state,) = opt._past.states.values()
     assert state.step == 5
@@ -180,6 +180,20 @@ def test_drift_is_the_relative_frobenius_distance() -> None:
         opt.step()
         (state,) = opt._past.states.values()
         assert (state.step == opt.steps - 1) == new
+
+
+@pytest.mark.parametrize("inverse", [Inverse(), Inverse(every=1000, drift=1e-9)], ids=["calendar", "drift"])
+def test_many_directions_in_one_step_share_their_inverses(inverse: Inverse) -> None:
+    calls = []
+
+    def factorise(Lambda: Tensor, lam: float) -> tuple[Tensor, ...]:
+        calls.append(lam)
+        return (Lambda,)
+
+    model = network([4, 5, 3])
+    rule = Rule("mine", factorise, lambda G, state: G)
+    train(model, NGD(model, Gaussian(), rule=rule, inverse=inverse, control=ConjugateGradient()), range(4))
+    assert len(calls) == 4 * 2  # steps and layers
 
 
 @pytest.mark.parametrize("rule", ["pi_damped_cached", "exact"])
