@@ -324,6 +324,31 @@ def kronecker_undamped_apply(G: Tensor, state: tuple[Tensor, ...], L: int) -> Te
     return pinv_Lambda_tilde @ (G @ pinv_Lambda) / L
 
 
+def kronecker_damping(lam: float) -> dict[str, Tensor | float]:
+    r"""Damping of the factors in natural gradient with Kronecker damping.
+
+    .. math::
+
+        c_{\tilde{\Lambda}} = \sqrt{\lambda},\quad c_{\Lambda} = \sqrt{\lambda}
+
+    FLOPs: 0, per member of the batch.
+
+    Parameters
+    ----------
+    lam : float
+        Damping λ > 0.
+
+    Returns
+    -------
+    dict[str, Tensor | float]
+        c of every A + c I, by the name of A.
+    """
+    return {
+        "Lambda_tilde": lam ** 0.5,
+        "Lambda": lam ** 0.5,
+    }
+
+
 def pi_damped_factorise(Lambda_tilde: Tensor, Lambda: Tensor, lam: float) -> tuple[Tensor, ...]:
     r"""Slow part of natural gradient with damping shared between the factors (Eq. 20; Martens & Grosse 2015).
 
@@ -449,6 +474,43 @@ def pi_damped_undamped_apply(G: Tensor, state: tuple[Tensor, ...], L: int) -> Te
     """
     pinv_Lambda, pinv_Lambda_tilde = state
     return pinv_Lambda_tilde @ (G @ pinv_Lambda) / L
+
+
+def pi_damped_damping(Lambda_tilde: Tensor, Lambda: Tensor, lam: float) -> dict[str, Tensor | float]:
+    r"""Damping of the factors in natural gradient with damping shared between the factors.
+
+    .. math::
+
+        c_{\tilde{\Lambda}} = \frac{\sqrt{\lambda} \sqrt{m}}{\sqrt{n}
+        \sqrt{\frac{\operatorname{tr}\left(\Lambda \right)}{\operatorname{tr}\left(\tilde{\Lambda}
+        \right)}}},\quad c_{\Lambda} = \frac{\sqrt{\lambda} \sqrt{n}
+        \sqrt{\frac{\operatorname{tr}\left(\Lambda \right)}{\operatorname{tr}\left(\tilde{\Lambda}
+        \right)}}}{\sqrt{m}}
+
+    FLOPs: 0, per member of the batch.
+
+    Parameters
+    ----------
+    Lambda_tilde : Tensor
+        `[..., n, n]`. Covariance ⟨e eᵀ⟩ of the errors under the model.
+    Lambda : Tensor
+        `[..., m, m]`. Covariance ⟨x xᵀ⟩ of the inputs of the layer.
+    lam : float
+        Damping λ > 0.
+
+    Returns
+    -------
+    dict[str, Tensor | float]
+        c of every A + c I, by the name of A.
+    """
+    m = Lambda.shape[-1]
+    n = Lambda_tilde.shape[-1]
+    trace_Lambda = trace(Lambda)
+    trace_Lambda_tilde = trace(Lambda_tilde)
+    return {
+        "Lambda_tilde": lam ** 0.5 * m ** 0.5 / (n ** 0.5 * (trace_Lambda / trace_Lambda_tilde) ** 0.5),
+        "Lambda": lam ** 0.5 * n ** 0.5 * (trace_Lambda / trace_Lambda_tilde) ** 0.5 / m ** 0.5,
+    }
 
 
 def pi_damped_cached_factorise(Lambda_tilde: Tensor, Lambda: Tensor, lam: float) -> tuple[Tensor, ...]:
@@ -943,6 +1005,31 @@ def whitening_undamped_apply(G: Tensor, state: tuple[Tensor, ...]) -> Tensor:
     return inverse_root_Lambda_tilde @ (G @ inverse_root_Lambda)
 
 
+def whitening_damping(lam: float) -> dict[str, Tensor | float]:
+    r"""Damping of the factors in descent in whitened activations and errors.
+
+    .. math::
+
+        c_{\tilde{\Lambda}} = \lambda,\quad c_{\Lambda} = \lambda
+
+    FLOPs: 0, per member of the batch.
+
+    Parameters
+    ----------
+    lam : float
+        Damping λ > 0.
+
+    Returns
+    -------
+    dict[str, Tensor | float]
+        c of every A + c I, by the name of A.
+    """
+    return {
+        "Lambda_tilde": lam,
+        "Lambda": lam,
+    }
+
+
 def foof_factorise(Lambda: Tensor, lam: float) -> tuple[Tensor, ...]:
     r"""Slow part of input-only natural gradient (Heskes 2000; Benzing 2022).
 
@@ -1044,6 +1131,30 @@ def foof_undamped_apply(G: Tensor, state: tuple[Tensor, ...]) -> Tensor:
     """
     pinv_Lambda, = state
     return G @ pinv_Lambda
+
+
+def foof_damping(lam: float) -> dict[str, Tensor | float]:
+    r"""Damping of the factors in input-only natural gradient.
+
+    .. math::
+
+        c_{\Lambda} = \lambda
+
+    FLOPs: 0, per member of the batch.
+
+    Parameters
+    ----------
+    lam : float
+        Damping λ > 0.
+
+    Returns
+    -------
+    dict[str, Tensor | float]
+        c of every A + c I, by the name of A.
+    """
+    return {
+        "Lambda": lam,
+    }
 
 
 def pseudo_backprop_factorise(A: Tensor, B: Tensor, Sigma: Tensor) -> tuple[Tensor, ...]:
@@ -1718,12 +1829,17 @@ def step_and_momentum(gd: float, gv: float, dFd: float, dFv: float, vFv: float) 
 
 
 class Rule(NamedTuple):
-    """A learning rule, and the one it becomes without damping."""
+    """A learning rule, the one it becomes without damping, and what it needs no more than to be understood.
+
+    That is the damping of its factors, and whether it keeps only their leading eigenpairs.
+    """
 
     name: str
     factorise: Callable[..., tuple]
     apply: Callable[..., Tensor | list[Tensor]]
     undamped: Rule | None = None
+    damping: Callable[..., dict[str, Tensor | float]] | None = None
+    leading: bool = False
 
 
 RULES: dict[str, Rule] = {
@@ -1735,6 +1851,7 @@ RULES: dict[str, Rule] = {
             "kronecker_undamped",
             kronecker_undamped_factorise, kronecker_undamped_apply,
         ),
+        kronecker_damping,
     ),
     "pi_damped": Rule(
         "pi_damped", pi_damped_factorise, pi_damped_apply,
@@ -1742,6 +1859,7 @@ RULES: dict[str, Rule] = {
             "pi_damped_undamped",
             pi_damped_undamped_factorise, pi_damped_undamped_apply,
         ),
+        pi_damped_damping,
     ),
     "pi_damped_cached": Rule(
         "pi_damped_cached", pi_damped_cached_factorise, pi_damped_cached_apply,
@@ -1749,6 +1867,7 @@ RULES: dict[str, Rule] = {
             "pi_damped_cached_undamped",
             pi_damped_cached_undamped_factorise, pi_damped_cached_undamped_apply,
         ),
+        pi_damped_damping,
     ),
     "pi_damped_leading": Rule(
         "pi_damped_leading", pi_damped_leading_factorise, pi_damped_leading_apply,
@@ -1756,6 +1875,7 @@ RULES: dict[str, Rule] = {
             "pi_damped_leading_undamped",
             pi_damped_leading_undamped_factorise, pi_damped_leading_undamped_apply,
         ),
+        pi_damped_damping, leading=True,
     ),
     "kfac": Rule(
         "kfac", kfac_factorise, kfac_apply,
@@ -1763,6 +1883,7 @@ RULES: dict[str, Rule] = {
             "kfac_undamped",
             kfac_undamped_factorise, kfac_undamped_apply,
         ),
+        pi_damped_damping,
     ),
     "whitening": Rule(
         "whitening", whitening_factorise, whitening_apply,
@@ -1770,6 +1891,7 @@ RULES: dict[str, Rule] = {
             "whitening_undamped",
             whitening_undamped_factorise, whitening_undamped_apply,
         ),
+        whitening_damping,
     ),
     "foof": Rule(
         "foof", foof_factorise, foof_apply,
@@ -1777,6 +1899,7 @@ RULES: dict[str, Rule] = {
             "foof_undamped",
             foof_undamped_factorise, foof_undamped_apply,
         ),
+        foof_damping,
     ),
     "muon": Rule("muon", muon_factorise, muon_apply),
     "fisher_muon": Rule(
@@ -1785,6 +1908,7 @@ RULES: dict[str, Rule] = {
             "fisher_muon_undamped",
             fisher_muon_undamped_factorise, fisher_muon_undamped_apply,
         ),
+        whitening_damping,
     ),
 }
 """Rules for one layer, in terms of `Lambda_tilde`, `Lambda`, `lam` and `L`.

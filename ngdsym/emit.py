@@ -9,10 +9,10 @@ from keyword import iskeyword
 from pathlib import Path
 from typing import TYPE_CHECKING, Container
 
-from sympy import Expr, MatrixSymbol, Symbol, latex
+from sympy import Add, Expr, Identity, MatAdd, MatrixSymbol, S, Symbol, latex
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
-from ngdsym.lower import Node, parameter
+from ngdsym.lower import Node, parameter, split_scale
 from ngdsym.symbols import MEANING
 
 if TYPE_CHECKING:
@@ -66,6 +66,43 @@ def emit_update(update: Update, name: str = "update") -> str:
     function.inputs([value], shapes)
     function.lines.append(f"return {function.expression(value)}")
     return function.source() + "\n"
+
+
+def emit_damping(rule: Rule, name: str = "damping") -> str:
+    """Source of the function `name`: the multiple of the identity that the rule adds to each factor."""
+    added = dampings(rule.expression)
+    formula = r",\quad ".join(rf"c_{{{latex(factor)}}} = {latex(scale)}" for factor, scale in added.items())
+    shapes = {symbol.name: symbol.shape for symbol in rule.expression.atoms(MatrixSymbol)}
+    title = f"Damping of the factors in {rule.title or rule.name}."
+    function = Function(name, "dict[str, Tensor | float]", title, formula, S.Zero,
+                        result="c of every A + c I, by the name of A.")
+    entries = []
+    for factor, scale in added.items():
+        text, nodes, scalars = rule.program[0].scalar(scale)
+        function.inputs(nodes, shapes)
+        function.parameters |= {scalar: ("float", MEANING[scalar]) for scalar in sorted(scalars)}
+        value = text.format(*function.compute(nodes))
+        entries.append(f'    "{factor.name}": {ast.unparse(ast.parse(value, mode="eval"))},')
+    function.lines += ["return {", *entries, "}"]
+    return function.source() + "\n"
+
+
+def dampings(expression: MatrixExpr) -> dict[MatrixSymbol, Expr]:
+    """The c of every A + c I in `expression` with a symbol A, by A.
+
+    Examples
+    --------
+    >>> from ngdsym.zoo import kronecker
+    >>> dampings(kronecker.expression)
+    {Lambda_tilde: sqrt(lambda), Lambda: sqrt(lambda)}
+    """
+    found = {}
+    for total in expression.atoms(MatAdd):
+        (factor,) = [term for term in total.args if isinstance(term, MatrixSymbol)] or [None]
+        shifts = [split_scale(term) for term in total.args if term != factor]
+        if factor is not None and all(isinstance(rest, Identity) for _, rest in shifts):
+            found[factor] = Add(*(scale for scale, _ in shifts))
+    return {factor: found[factor] for factor in sorted(found, key=lambda factor: canonical(factor.name))}
 
 
 def emit_module(functions: list[str], head: str, tail: str = "") -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from sympy import MatrixSymbol
 
 from ngdsym.control import FORMULAS
-from ngdsym.emit import emit_module, emit_rule, emit_update
+from ngdsym.emit import dampings, emit_damping, emit_module, emit_rule, emit_update
 from ngdsym.exact import emit_exact
 from ngdsym.rule import Rule
 from ngdsym.symbols import PD, G, Lambda, Lambda_tilde, m, n
@@ -35,12 +35,17 @@ from torch import Tensor'''
 
 REGISTRY = '''\
 class Rule(NamedTuple):
-    """A learning rule, and the one it becomes without damping."""
+    """A learning rule, the one it becomes without damping, and what it needs no more than to be understood.
+
+    That is the damping of its factors, and whether it keeps only their leading eigenpairs.
+    """
 
     name: str
     factorise: Callable[..., tuple]
     apply: Callable[..., Tensor | list[Tensor]]
     undamped: Rule | None = None
+    damping: Callable[..., dict[str, Tensor | float]] | None = None
+    leading: bool = False
 
 
 RULES: dict[str, Rule] = {
@@ -66,6 +71,7 @@ PAIR = '''\
             "{2}",
             {3},
         ),
+        {4},
     ),
 '''
 QUANTITIES = {G, Lambda_tilde, Lambda, PD("Lambda_tilde", n, n), PD("Lambda", m, m)}
@@ -73,13 +79,17 @@ QUANTITIES = {G, Lambda_tilde, Lambda, PD("Lambda_tilde", n, n), PD("Lambda", m,
 
 def source() -> str:
     """Text of the generated module."""
-    functions, entries, others = [], [], []
+    functions, entries, others, damped = [], [], [], {}
     for rule in ZOO:
         variants = [rule, rule.undamped] if rule.undamped else [rule]
         functions += [emit_rule(variant, f"{variant.name}_") for variant in variants]
         needed = rule.expression.atoms(MatrixSymbol)
         if needed <= QUANTITIES:
-            entries.append(entry(variants))
+            key = tuple(dampings(rule.expression).items())
+            if key and key not in damped:
+                damped[key] = f"{rule.name}_damping"
+                functions.append(emit_damping(rule, damped[key]))
+            entries.append(entry(variants, damped.get(key)))
         else:
             others.append(f"- `{rule.name}`: {', '.join(sorted(s.name for s in needed - QUANTITIES))}")
     functions.append(emit_exact())
@@ -88,10 +98,11 @@ def source() -> str:
     return emit_module(functions, HEAD, REGISTRY % ("".join(entries), "\n".join(others)))
 
 
-def entry(variants: list[Rule]) -> str:
-    """Lines of the registry for a rule and its undamped limit."""
+def entry(variants: list[Rule], damping: str | None) -> str:
+    """Lines of the registry for a rule, its undamped limit and its damping."""
     (name, *rule), *undamped = ((v.name, f"{v.name}_factorise, {v.name}_apply") for v in variants)
-    return (PAIR if undamped else SINGLE).format(name, *rule, *(part for v in undamped for part in v))
+    more = f"{damping}, leading=True" if variants[0].leading else damping
+    return (PAIR if undamped else SINGLE).format(name, *rule, *(part for v in undamped for part in v), more)
 
 
 def write(path: Path = TARGET) -> None:

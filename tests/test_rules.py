@@ -230,6 +230,20 @@ def test_polar_of_a_rank_deficient_matrix_is_a_partial_isometry():
     assert torch.allclose(values, torch.tensor([1, 1, 0, 0, 0], dtype=torch.float64), atol=1e-12)
 
 
+@pytest.mark.parametrize("name", [name for name, rule in RULES.items() if rule.damping])
+def test_damping_is_what_makes_the_undamped_rule_the_damped_one(name, given):
+    rule = RULES[name]
+    added = call(rule.damping, given)
+    damped = given | {factor: given[factor] + c * eye(given[factor].shape[-1]) for factor, c in added.items()}
+    expected = call(rule.undamped.apply, damped, given["G"], call(rule.undamped.factorise, damped))
+    assert error(update(name, given, given["G"]), expected) < 1e-10
+
+
+def test_every_damped_rule_states_its_damping():
+    for name, rule in RULES.items():
+        assert (rule.damping is None) == (rule.undamped is None), name
+
+
 # --- running inverses -----------------------------------------------------------------------------
 
 @pytest.mark.parametrize("rows", [1, 4])
