@@ -21,7 +21,7 @@ class Batch:
     Attributes
     ----------
     count : int
-        M, the number of examples.
+        M, the number of examples; positions of the output count as examples.
     layers : dict of int
         The layers that took part, in the order of the (last) forward pass.
     chained : bool
@@ -30,6 +30,8 @@ class Batch:
         Mean of the factors, weighted by the number of examples.
     calls : list of Call
         How the model was called for the examples that were to be kept.
+    scale : float or None
+        What the loss was multiplied by before `backward`; None if unknown.
     """
 
     def __init__(self) -> None:
@@ -38,6 +40,7 @@ class Batch:
         self.chained = True
         self.factors: Matrices = {}
         self.calls: list[Call] = []
+        self.scale: float | None = 1.0
         self._kept = 0
         self._square = self._length = 0.0
 
@@ -72,7 +75,12 @@ class Batch:
         Length, in the metric of F, of the step along e that is best for the quadratic model. For a Gaussian
         with Σ̃ = σ²I it is ⟨‖y − f‖²⟩/σ².
         """
-        return self.count * self._square**2 / self._length if self._length else 0.0
+        if self.scale is None:
+            raise RuntimeError(
+                "this control measures the residual of the loss, whose scale is unknown after scaler.unscale_(opt), "
+                "so no weight was changed: leave the unscaling to scaler.step(opt)"
+            )
+        return self.count * (self._square / self.scale) ** 2 / self._length if self._length else 0.0
 
 
 def _first(argument: object, count: int, rows: int) -> object:

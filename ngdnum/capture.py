@@ -1,8 +1,5 @@
 """What the factors are made of: inputs and outputs of the layers in one forward pass.
 
-Layout: activations x and errors e are `[M, n]`, one row per example. A bias is the last column of the layer's
-weight matrix and a 1 appended to x (homogeneous coordinates).
-
 A forward pass fills a `Record`; the record hangs on the graph of the model's output and vanishes with it.
 Passes under `torch.no_grad` are not recorded.
 """
@@ -11,11 +8,13 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
+
+from .layers import Layer
 
 
 class _Probing:
@@ -33,35 +32,16 @@ class _Probing:
 _PROBING = _Probing()
 
 
-class Layer(NamedTuple):
-    """A trainable `nn.Linear` under its name in the model."""
-
-    name: str
-    module: nn.Linear
-    weight: nn.Parameter
-    bias: nn.Parameter | None
-
-    @property
-    def parameters(self) -> tuple[nn.Parameter, ...]:
-        return (self.weight,) if self.bias is None else (self.weight, self.bias)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(n, m) of the weight matrix, the bias column included."""
-        n, m = self.weight.shape
-        return n, m + (self.bias is not None)
-
-
 class Record:
-    """One forward pass: the input and the place in the graph of the output of each layer (by index).
+    """One forward pass: inputs and places in the graph of the outputs of each layer (by index), one per use.
 
     `arguments` and `keywords` are those the model was called with; `chained` says that each layer was fed with
     the output of the one before and the last one's output is the model's.
     """
 
     def __init__(self) -> None:
-        self.inputs: dict[int, Tensor] = {}
-        self.edges: dict[int, GradientEdge] = {}
+        self.inputs: dict[int, list[Tensor]] = {}
+        self.edges: dict[int, list[GradientEdge]] = {}
         self.output: GradientEdge | None = None
         self.chained = True
         self.arguments: tuple = ()
@@ -74,56 +54,27 @@ class Record:
         last, version = self.end
         return last() is tensor and tensor._version == version
 
-    def errors(self, directions: Tensor) -> dict[int, Tensor]:
-        """Back-propagate `directions` `[R, M, n_L]` at the model's output to the output of every layer.
+    def errors(self, directions: Tensor) -> dict[int, list[Tensor]]:
+        """Back-propagate `directions` `[R, M, …, n_L]` at the model's output to the outputs of every layer.
 
-        Returns `{layer: e}` with e `[R·M, n]`, for the layers that reach the output. The graph is kept.
+        Returns `{layer: [e, …]}` with e `[R·M, …]`, for the uses that reach the output. The graph is kept.
         """
         batched = len(directions) > 1
-        layers = list(self.edges)
+        uses = [(k, edge) for k, edges in self.edges.items() for edge in edges]
         with _PROBING:
             errors = torch.autograd.grad(
                 (self.output,),
-                [self.edges[k] for k in layers],
+                [edge for _, edge in uses],
                 (directions if batched else directions[0],),
                 retain_graph=True,
                 allow_unused=True,
                 is_grads_batched=batched,
             )
-        return {k: e.flatten(0, -2) for k, e in zip(layers, errors) if e is not None}
-
-
-def trainable_layers(model: nn.Module) -> list[Layer]:
-    """The trainable linear layers of `model`; refuses other trainable parameters by name.
-
-    Raises
-    ------
-    ValueError
-        If there is no supported layer, if a parameter outside them is trainable, or if layers share
-        parameters.
-    """
-    names: dict[nn.Parameter, list[str]] = {}
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        if parameter.requires_grad:
-            names.setdefault(parameter, []).append(name)
-    layers = [
-        Layer(name, module, module.weight, module.bias if module.bias in names else None)
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and module.weight in names
-    ]
-    if not layers:
-        raise ValueError("the model has no trainable nn.Linear layer: nothing for NGD to precondition")
-    shared = [aliases for aliases in names.values() if len(aliases) > 1]
-    if shared:
-        raise ValueError(f"shared parameters are not supported: {'; '.join(' = '.join(a) for a in shared)}")
-    ours = {parameter for layer in layers for parameter in layer.parameters}
-    others = [aliases[0] for parameter, aliases in names.items() if parameter not in ours]
-    if others:
-        raise ValueError(
-            f"trainable parameters outside nn.Linear layers: {', '.join(others)}; "
-            "freeze them with requires_grad_(False)"
-        )
-    return layers
+        found: dict[int, list[Tensor]] = {}
+        for (k, _), e in zip(uses, errors):
+            if e is not None:
+                found.setdefault(k, []).append(e.flatten(0, 1) if batched else e)
+        return found
 
 
 class Capture:
@@ -155,32 +106,28 @@ class Capture:
         if self.record is not None:
             self.record.arguments, self.record.keywords = arguments, keywords
 
-    def _layer(self, k: int, module: nn.Linear, inputs: tuple[Tensor], output: Tensor) -> None:
+    def _layer(self, k: int, module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
         layer, record = self.layers[k], self.record
         if record is None or not output.requires_grad or module.weight is not layer.weight:
             return
         (x,) = inputs
-        if x.ndim != 2:
-            raise ValueError(
-                f"layer {layer.name!r} got an input of shape {tuple(x.shape)}; NGD needs [M, {x.shape[-1]}], "
-                "one row per example: flatten the other axes first"
-            )
-        if not len(x):
-            raise ValueError(f"empty batch: layer {layer.name!r} got an input of shape {tuple(x.shape)}")
-        if k in record.edges:
-            raise ValueError(f"layer {layer.name!r} is used twice in one forward pass: not supported")
-        record.chained &= not record.edges or record.ends_in(x)
+        layer.check_input(x)
+        linear = isinstance(module, nn.Linear) and x.ndim == 2 and k not in record.edges
+        record.chained &= linear and (not record.edges or record.ends_in(x))
         record.end = weakref.ref(output), output._version
-        record.inputs[k] = x.detach()
-        record.edges[k] = get_gradient_edge(output)
+        record.inputs.setdefault(k, []).append(x.detach())
+        record.edges.setdefault(k, []).append(get_gradient_edge(output))
 
     def _end(self, module: nn.Module, inputs: tuple, output: Tensor) -> Tensor | None:
         record = self.record
         if record is None or not record.edges:
             return None
-        if not isinstance(output, Tensor) or output.ndim != 2:
+        if not isinstance(output, Tensor) or output.ndim < 2:
             got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-            raise ValueError(f"the model's output must be a tensor [M, n_L], one row per example; got {got}")
+            raise ValueError(
+                "the model's output must be a tensor [M, n_L], one row per example, or [M, …, n_L], one per "
+                f"position; got {got}"
+            )
         record.chained &= record.ends_in(output)
         if self._on_backward() is None:
             record.output = get_gradient_edge(output)

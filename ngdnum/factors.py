@@ -9,6 +9,15 @@ set; x its input, with a 1 appended if the layer has a bias. With K samples per 
 
 whose expectation depends neither on K nor on M. Without sampling, Λ̃ = (1/M) Σ_m Σ_r e_mr e_mrᵀ with the
 errors of the R directions of `Likelihood.fisher_root`: its value for K → ∞.
+
+A layer that acts at T positions of each example (convolutions, sequences, repeated use) has T inputs x_mt and T
+errors e_mt. Its factors are those of one input and one error per example after `sharing`
+(Eschenhagen et al. 2023):
+
+    "expand"   Λ̃ = (1/M) Σ_m Σ_t e_mt e_mtᵀ,             Λ = (1/MT) Σ_m Σ_t x_mt x_mtᵀ
+    "reduce"   Λ̃ = (1/M) Σ_m (Σ_t e_mt)(Σ_t e_mt)ᵀ,      Λ = (1/M) Σ_m (⟨x_mt⟩_t)(⟨x_mt⟩_t)ᵀ
+
+Where the output has positions itself, `[M, …, n_L]`, each of them counts as an example.
 """
 
 from __future__ import annotations
@@ -20,7 +29,8 @@ import torch
 from torch import Generator, Tensor, nn
 
 from .batch import Matrices
-from .capture import Capture, Layer, Record, trainable_layers
+from .capture import Capture, Record
+from .layers import Layer, trainable_layers
 from .likelihood import Likelihood, check_likelihood, sampled_score
 from .schedule import check_every
 
@@ -34,15 +44,17 @@ def kronecker_factors(
     x: Tensor,
     samples: int | None = None,
     generator: Generator | None = None,
+    sharing: str = "expand",
 ) -> dict[str, tuple[Tensor, Tensor]]:
-    """Kronecker factors (Λ̃, Λ) of every trainable linear layer at the batch `x` `[M, n_0]`.
+    """Kronecker factors (Λ̃, Λ) of every trainable linear layer and convolution at the batch `x`.
 
-    Λ̃ = ⟨e eᵀ⟩ and Λ = ⟨x xᵀ⟩ of Eq. 14 and 15, averaged over the batch.
+    Λ̃ = ⟨e eᵀ⟩ and Λ = ⟨x xᵀ⟩ of Eq. 14 and 15, averaged over the batch. Examples must not influence one another,
+    as they do in batch normalisation while training: there, the factors are approximate.
 
     Parameters
     ----------
     model : nn.Module
-        Its output on `x` must be `[M, n_L]`.
+        Its output on `x` must be `[M, n_L]`, or `[M, …, n_L]`, each position counting as an example.
     likelihood : Likelihood
         q(y | f) of the targets given the output.
     x : Tensor
@@ -51,11 +63,14 @@ def kronecker_factors(
         Targets per example drawn from the model; None computes the expectation exactly.
     generator : torch.Generator, optional
         Source of the sampled targets.
+    sharing : {"expand", "reduce"}, default "expand"
+        How the positions at which a layer acts enter, see `Factors`.
 
     Returns
     -------
     dict
-        `{layer name: (Λ̃ [n, n], Λ [m, m])}`; Λ has the bias coordinate last.
+        `{layer name: (Λ̃ [n, n], Λ [m, m])}`; Λ has the bias coordinate last. The matrix of a convolution is
+        `weight.reshape(n, -1)`; one in g groups has `[g, n, n]` and `[g, m, m]`.
 
     Examples
     --------
@@ -69,7 +84,8 @@ def kronecker_factors(
     """
     check_likelihood(likelihood)
     check_samples(samples, likelihood)
-    layers = trainable_layers(model)
+    check_sharing(sharing)
+    layers, _ = trainable_layers(model)
     capture = Capture(model, layers)
     try:
         with torch.enable_grad():
@@ -77,14 +93,14 @@ def kronecker_factors(
     finally:
         capture.remove()
     record = capture.record
-    lambda_tilde = error_factors(record, likelihood, output.detach(), samples, generator, layers)
-    lambda_ = input_factors(record, layers)
+    lambda_tilde = error_factors(record, likelihood, output.detach(), samples, generator, layers, sharing)
+    lambda_ = input_factors(record, output, layers, sharing)
     return {layers[k].name: (lambda_tilde[k], lambda_[k]) for k in lambda_tilde}
 
 
 @dataclass(frozen=True)
 class Factors:
-    """When the factors are measured, and how far back they reach.
+    """When the factors are measured, how far back they reach, and what positions that share weights count for.
 
     Parameters
     ----------
@@ -92,18 +108,24 @@ class Factors:
         Steps between two measurements of Λ and Λ̃. Only these steps back-propagate sampled targets.
     decay : float, default 0.0
         Decay of the running mean of the factors, with bias correction: min(1 − 1/k, decay) at measurement k.
+    sharing : {"expand", "reduce"}, default "expand"
+        For layers that act at several positions of an example (Eschenhagen et al. 2023). "expand": Λ is a mean
+        over examples and positions, Λ̃ a mean over examples of the sum over positions of e eᵀ. "reduce": inputs
+        are averaged and errors summed over the positions of each example first. The same for one position.
 
     Factors are also measured at steps 1, 2, 4, 8, …, when they still rest on few examples.
     """
 
     every: int = 1
     decay: float = 0.0
+    sharing: str = "expand"
 
     def __post_init__(self) -> None:
         check_every(self.every)
         decay = self.decay
         if isinstance(decay, bool) or not isinstance(decay, (int, float)) or not 0 <= decay < 1:
             raise ValueError(f"decay must be a number in [0, 1); got {decay!r}")
+        check_sharing(self.sharing)
 
 
 def running_mean(mean: Matrices, fresh: Matrices, k: int, decay: float) -> Matrices:
@@ -121,9 +143,16 @@ def running_mean(mean: Matrices, fresh: Matrices, k: int, decay: float) -> Matri
     }
 
 
-def input_factors(record: Record, layers: list[Layer]) -> dict[int, Tensor]:
-    """Λ = (1/M) Σ x xᵀ of each recorded layer, `[m, m]`."""
-    return {k: second_moment(x, homogeneous=layers[k].bias is not None) for k, x in record.inputs.items()}
+def input_factors(record: Record, output: Tensor, layers: list[Layer], sharing: str) -> dict[int, Tensor]:
+    """Λ of each recorded layer, `[m, m]`."""
+    factors = {}
+    for k, inputs in record.inputs.items():
+        rows = [layers[k].input_rows(x) for x in inputs]
+        if sharing == "reduce":
+            rows = [_by_example(layers[k], x, output).mean(-2) for x in rows]
+        x = rows[0] if len(rows) == 1 else torch.cat(rows, -2)
+        factors[k] = second_moment(x, homogeneous=layers[k].bias is not None)
+    return factors
 
 
 def error_factors(
@@ -133,26 +162,38 @@ def error_factors(
     samples: int | None,
     generator: Generator | None,
     layers: list[Layer],
+    sharing: str,
 ) -> dict[int, Tensor]:
     """Λ̃ of each recorded layer, `[n, n]`, from `samples` targets per example or exactly (None)."""
-    count = len(output) * (samples or 1)
     total: dict[int, Tensor] = {}
-    for directions in _directions(likelihood, output, samples, generator, layers):
-        for k, e in record.errors(directions).items():
-            total[k] = torch.mm(e.mT, e) if k not in total else total[k].addmm_(e.mT, e)
+    for directions in _directions(likelihood, output, samples, generator, record):
+        for k, errors in record.errors(directions.to(output.dtype)).items():
+            rows = [layers[k].output_rows(e) for e in errors]
+            if sharing == "reduce":
+                rows = [sum(_by_example(layers[k], e, output, len(directions)).sum(-2) for e in rows)]
+            for e in rows:
+                square = e.mT @ e
+                total[k] = total[k].add_(square) if k in total else square
+    count = output[..., 0].numel() * (samples or 1)
     return {k: moment.div_(count) for k, moment in total.items()}
 
 
 def second_moment(x: Tensor, homogeneous: bool) -> Tensor:
-    """(1/M) Σ x xᵀ, or (1/M) Σ [x; 1][x; 1]ᵀ, of the rows of `x` `[M, m]`."""
-    count, m = x.shape
+    """(1/M) Σ x xᵀ, or (1/M) Σ [x; 1][x; 1]ᵀ, of the rows of `x` `[…, M, m]`."""
+    count, m = x.shape[-2:]
     if not homogeneous:
-        return torch.mm(x.mT, x).div_(count)
-    moment = x.new_empty(m + 1, m + 1)
-    moment[:m, :m] = torch.mm(x.mT, x)
-    moment[m, :m] = moment[:m, m] = x.sum(0)
-    moment[m, m] = count
+        return (x.mT @ x).div_(count)
+    moment = x.new_empty(*x.shape[:-2], m + 1, m + 1)
+    moment[..., :m, :m] = x.mT @ x
+    moment[..., m, :m] = moment[..., :m, m] = x.sum(-2)
+    moment[..., m, m] = count
     return moment.div_(count)
+
+
+def check_sharing(sharing: str) -> None:
+    """Refuse anything but the two ways to treat positions."""
+    if sharing not in ("expand", "reduce"):
+        raise ValueError(f'sharing must be "expand" or "reduce"; got {sharing!r}')
 
 
 def check_samples(samples: int | None, likelihood: Likelihood) -> None:
@@ -167,18 +208,43 @@ def check_samples(samples: int | None, likelihood: Likelihood) -> None:
         raise ValueError(f"samples must be a positive integer, or None for exact factors; got {samples!r}")
 
 
+def _by_example(layer: Layer, rows: Tensor, output: Tensor, repeats: int = 1) -> Tensor:
+    """Rows `[…, R·M·T, n]` of R repetitions as `[…, R·M, T, n]`, M the number of examples in `output`."""
+    examples = output[..., 0].numel()
+    if rows.shape[-2] % (repeats * examples):
+        raise ValueError(
+            f"layer {layer.name!r} acts on {rows.shape[-2] // repeats} rows, no multiple of the {examples} examples "
+            'in the output, so that they cannot be summed by example: use sharing="expand"'
+        )
+    return rows.unflatten(-2, (repeats * examples, -1))
+
+
 def _directions(
     likelihood: Likelihood,
     output: Tensor,
     samples: int | None,
     generator: Generator | None,
-    layers: list[Layer],
+    record: Record,
 ) -> Iterator[Tensor]:
-    """Vectors `[R, M, n_L]` to back-propagate, in chunks that bound the memory this takes."""
-    width = max(layer.weight.shape[0] for layer in layers)
-    chunk = max(1, _CHUNK // (len(output) * width))
+    """Vectors `[R, M, …, n_L]` to back-propagate, in chunks that bound the memory this takes.
+
+    Sampled targets of different positions are independent; for exact factors each position has its turn, since
+    the errors of the others may reach the same weights.
+    """
+    rows = output.flatten(0, -2)
+    if not output.dtype.itemsize > 2:
+        rows = rows.float()
+    chunk = max(1, _CHUNK // max(x.numel() for inputs in record.inputs.values() for x in inputs))
     if samples is None:
-        yield from likelihood.fisher_root(output).split(chunk)
+        positions = output[0, ..., 0].numel()
+        for root in likelihood.fisher_root(rows).split(chunk):
+            for t in range(positions):
+                directions = root
+                if positions > 1:
+                    mask = (torch.arange(len(rows), device=rows.device) % positions == t).to(rows.dtype)
+                    directions = root * mask.unsqueeze(-1)
+                yield directions.unflatten(1, output.shape[:-1])
         return
     for done in range(0, samples, chunk):
-        yield sampled_score(likelihood, output, min(chunk, samples - done), generator)
+        scores = sampled_score(likelihood, rows, min(chunk, samples - done), generator)
+        yield scores.unflatten(1, output.shape[:-1])

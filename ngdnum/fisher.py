@@ -85,8 +85,9 @@ class Fisher:
         return iter(self._backward)
 
     def _output(self, parameters: dict[str, Tensor], call: Call) -> Tensor:
+        """f `[M, n_L]`, positions of an example counting as examples."""
         buffers = {name: buffer.clone() for name, buffer in self._model.named_buffers()}
-        return functional_call(self._model, {**buffers, **parameters}, *call)
+        return functional_call(self._model, {**buffers, **parameters}, *call).flatten(0, -2)
 
     def _named(self, vector: Vector) -> dict[str, Tensor]:
         named: dict[str, Tensor] = {}

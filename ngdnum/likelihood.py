@@ -4,8 +4,8 @@ One object serves three purposes: it is the training loss −⟨log q⟩ (withou
 the targets from which the Fisher is estimated, and it knows a square root of the Fisher of the outputs, from
 which the Kronecker factors are computed exactly.
 
-Layout everywhere: outputs are `[M, n]`, one row per example; scores ∂ log q/∂f are `[M, n]`; a square root of
-the output Fisher is `[R, M, n]`, R directions s_r per example with Σ_r s_r s_rᵀ = ⟨(∂ log q/∂f)(∂ log
+Layout everywhere: outputs are `[M, n]`, one row per example, or `[M, …, n]`, one per position of an example: all
+axes but the last count examples. Scores ∂ log q/∂f are `[M, n]`; a square root of the output Fisher is `[R, M, n]`, R directions s_r per example with Σ_r s_r s_rᵀ = ⟨(∂ log q/∂f)(∂ log
 q/∂f)ᵀ⟩.
 """
 
@@ -57,10 +57,10 @@ def score(likelihood: Likelihood, output: Tensor, target: Tensor) -> Tensor:
     with torch.enable_grad():
         output = output.detach().requires_grad_()
         log_density = likelihood.log_density(output, target)
-        if log_density.shape != output.shape[:1]:
+        if log_density.shape != output.shape[:-1]:
             raise ValueError(
                 f"log_density of {type(likelihood).__name__} must return one value per example, shape "
-                f"{tuple(output.shape[:1])}; it returned shape {tuple(log_density.shape)}: sum over outputs, "
+                f"{tuple(output.shape[:-1])}; it returned shape {tuple(log_density.shape)}: sum over outputs, "
                 "not over examples"
             )
         return torch.autograd.grad(log_density.sum(), output)[0]
@@ -188,7 +188,7 @@ class Gaussian(Likelihood):
         n = output.shape[-1]
         eye = torch.eye(n, dtype=output.dtype, device=output.device)
         columns = _times_transpose(eye, self._fitted(self._precision_root, output))
-        return columns.unsqueeze(1).expand(n, len(output), n)
+        return columns.view(n, *[1] * (output.ndim - 1), n).expand(n, *output.shape)
 
     def fisher_product(self, output: Tensor, change: Tensor) -> Tensor:
         """Σ̃⁻¹c for each row c of `change`, `[M, n]`."""
@@ -211,7 +211,7 @@ class Gaussian(Likelihood):
 class Categorical(Likelihood):
     """One of n classes with probabilities p = softmax(f): the loss is the cross entropy of logits, in nats.
 
-    Targets are class numbers `[M]` (int64). The loss is a mean over examples.
+    Targets are class numbers `[M]` or `[M, …]` (int64). The loss is a mean over examples.
 
     Examples
     --------
@@ -224,22 +224,26 @@ class Categorical(Likelihood):
 
     def log_density(self, output: Tensor, target: Tensor) -> Tensor:
         """log p_y of each example, `[M]`."""
-        return -F.cross_entropy(output, self._classes(output, target), reduction="none")
+        classes = self._classes(output, target)
+        losses = F.cross_entropy(output.flatten(0, -2), classes.flatten(), reduction="none")
+        return -losses.view(classes.shape)
 
     def sample(self, output: Tensor, generator: Generator | None = None) -> Tensor:
         """A class number for each example, `[M]` (int64)."""
-        return torch.multinomial(output.softmax(-1), 1, generator=generator).squeeze(-1)
+        p = output.flatten(0, -2).softmax(-1)
+        return torch.multinomial(p, 1, generator=generator).view(output.shape[:-1])
 
     def score(self, output: Tensor, target: Tensor) -> Tensor:
         """onehot(y) − p, `[M, n]`."""
         target = self._classes(output, target).unsqueeze(-1)
-        return (-output.softmax(-1)).scatter_add(-1, target, torch.ones_like(output[:, :1]))
+        return (-output.softmax(-1)).scatter_add(-1, target, torch.ones_like(output[..., :1]))
 
     def fisher_root(self, output: Tensor) -> Tensor:
         """s_r = √p_r (onehot(r) − p), `[n, M, n]`: Σ_r s_r s_rᵀ = diag p − p pᵀ."""
         p = output.softmax(-1)
-        eye = torch.eye(p.shape[-1], dtype=p.dtype, device=p.device)
-        return p.mT.sqrt().unsqueeze(-1) * (eye.unsqueeze(1) - p)
+        n = p.shape[-1]
+        eye = torch.eye(n, dtype=p.dtype, device=p.device).view(n, *[1] * (p.ndim - 1), n)
+        return p.movedim(-1, 0).sqrt().unsqueeze(-1) * (eye - p)
 
     def fisher_product(self, output: Tensor, change: Tensor) -> Tensor:
         """(diag p − ppᵀ)c for each row c of `change`, `[M, n]`."""
@@ -248,12 +252,12 @@ class Categorical(Likelihood):
 
     @staticmethod
     def _classes(output: Tensor, target: Tensor) -> Tensor:
-        if target.shape != output.shape[:1] or target.is_floating_point():
+        if target.shape != output.shape[:-1] or target.is_floating_point():
             raise ValueError(
-                f"targets must be class numbers (int64) of shape {tuple(output.shape[:1])}; "
+                f"targets must be class numbers (int64) of shape {tuple(output.shape[:-1])}; "
                 f"got {target.dtype} of shape {tuple(target.shape)}"
             )
-        if len(target) and not 0 <= int(target.min()) <= int(target.max()) < output.shape[-1]:
+        if target.numel() and not 0 <= int(target.min()) <= int(target.max()) < output.shape[-1]:
             raise ValueError(
                 f"class numbers must lie in 0 … {output.shape[-1] - 1}; got {int(target.min())} … "
                 f"{int(target.max())}"
@@ -291,7 +295,7 @@ class Bernoulli(Likelihood):
 
     def fisher_root(self, output: Tensor) -> Tensor:
         """s_r = √(p_r(1−p_r)) onehot(r), `[n, M, n]`."""
-        return (output.sigmoid() * (-output).sigmoid()).sqrt().diag_embed().transpose(0, 1)
+        return (output.sigmoid() * (-output).sigmoid()).sqrt().diag_embed().movedim(-1, 0)
 
     def fisher_product(self, output: Tensor, change: Tensor) -> Tensor:
         """p(1−p) c for each row c of `change`, `[M, n]`."""

@@ -11,14 +11,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .amp import loss_scale
 from .batch import Batch, Matrices
-from .capture import Capture, Record, trainable_layers
+from .capture import Capture, Record
 from .control import Control, Memory, OutputNormalised, Plain, Probe, predicted
 from .damping import Decay, Fixed, LevenbergMarquardt
 from .factors import Factors, check_samples, error_factors, input_factors, running_mean
 from .fisher import Fisher
 from .inverse import Inverse, State, States
+from .layers import trainable_layers
 from .likelihood import Likelihood, check_likelihood
+from .others import Others, check_gradients, optimizer_of
 from .rule import resolve
 from .rules import Rule
 from .schedule import due
@@ -52,8 +55,9 @@ class NGD(torch.optim.Optimizer):
     Parameters
     ----------
     model : nn.Module
-        Its trainable parameters must all belong to `nn.Linear` layers, with or without bias, each used once
-        per forward pass on `[M, m]`; its output is `[M, n_L]`. Freeze others with `requires_grad_(False)`.
+        Its layers `nn.Linear` and `nn.Conv1d/2d/3d`, with or without bias, take natural-gradient steps. They may
+        act on several positions of an example and be used several times. Examples lie along the first axis; the
+        output is `[M, n_L]`, or `[M, …, n_L]` where each position counts as an example.
     likelihood : Likelihood
         q(y | f): `Gaussian()`, `Categorical()`, `Bernoulli()`, or any object with `log_density` and `sample`.
     lr : float, default 1.0
@@ -72,11 +76,17 @@ class NGD(torch.optim.Optimizer):
     control : Control, default Plain()
         How the directions become the change of the weights: `Plain`, `OutputNormalised`, `Quadratic`,
         `TrustRegion`, `ConjugateGradient`, or one of your own.
+    others : callable, optional
+        Makes the optimizer of all other trainable parameters, those of norms, embeddings and transposed
+        convolutions, and weights that modules share: `lambda p: torch.optim.AdamW(p, lr=1e-3)`. Its steps are
+        part of `step`, its groups follow in `param_groups`. Without it, such parameters are refused.
 
     Attributes
     ----------
     generator : torch.Generator
         Source of the sampled targets, first seeded like torch's global generator.
+    others : torch.optim.Optimizer or None
+        The optimizer of the other parameters.
 
     Raises
     ------
@@ -85,7 +95,7 @@ class NGD(torch.optim.Optimizer):
 
     Examples
     --------
-    >>> from ngdnum import NGD, Gaussian
+    >>> from ngdnum import NGD, Categorical, Gaussian
     >>> _ = torch.manual_seed(0)
     >>> x = torch.randn(100, 3); y = x @ torch.randn(3, 2)
     >>> model, likelihood = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2)), Gaussian()
@@ -96,7 +106,25 @@ class NGD(torch.optim.Optimizer):
     ...     loss = opt.step(lambda: likelihood(model(x), y))
     >>> bool(loss < 1e-3)
     True
+
+    A convolutional network with batch normalisation:
+
+    >>> model = nn.Sequential(
+    ...     nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 5 * 5, 2)
+    ... )
+    >>> x = torch.randn(200, 1, 5, 5); y = (x[:, 0, 2, 2] > 0).long()
+    >>> likelihood = Categorical()
+    >>> opt = NGD.fast(model, likelihood, others=lambda p: torch.optim.AdamW(p, lr=1e-2))
+    >>> for _ in range(30):
+    ...     opt.zero_grad()
+    ...     loss = likelihood(model(x), y)
+    ...     loss.backward()
+    ...     opt.step()
+    >>> bool(loss < 0.05)
+    True
     """
+
+    _step_supports_amp_scaling = True  # see amp.py
 
     def __init__(
         self,
@@ -109,6 +137,7 @@ class NGD(torch.optim.Optimizer):
         factors: Factors = Factors(),
         inverse: Inverse = Inverse(),
         control: Control = Plain(),
+        others: Others | None = None,
     ) -> None:
         if not isinstance(model, nn.Module):
             raise TypeError(f"model must be an nn.Module, not {type(model).__name__}: NGD needs the layers")
@@ -122,11 +151,14 @@ class NGD(torch.optim.Optimizer):
         self.rule = resolve(rule)
         self.damping = damping if hasattr(damping, "next") else LevenbergMarquardt(damping)
         self.rule.at(self.damping.lam)
-        self.layers = trainable_layers(model)
+        self.layers, self._rest = trainable_layers(model)
+        self.others = optimizer_of(self._rest, others)
         self.steps = 0
         self._ready = False
         parameters = [p for layer in self.layers for p in layer.parameters]
         super().__init__(parameters, {"lr": lr, "damping": self.damping.lam})
+        if self.others:
+            self.param_groups += self.others.param_groups
         self._ready = True
         self.generator = torch.Generator(parameters[0].device)
         self.generator.manual_seed(torch.initial_seed())
@@ -210,6 +242,16 @@ class NGD(torch.optim.Optimizer):
 
         Whatever is raised, no weight has changed.
         """
+        with loss_scale(self) as scale:
+            self._batch.scale = scale
+            if scale == 0.0:
+                self._batch = Batch()
+                return loss
+            return self._step(closure, loss)
+
+    def _step(
+        self, closure: Callable[[], Tensor | float] | None, loss: Tensor | float | None
+    ) -> Tensor | float | None:
         group, past = self.param_groups[0], self._past
         lr, lam = group["lr"], group["damping"]
         before = loss.detach() if isinstance(loss, Tensor) else loss
@@ -235,19 +277,25 @@ class NGD(torch.optim.Optimizer):
         updated = [torch.add(w, u, alpha=lr * move.scale) for w, u in zip(weights, move.updates)]
         for stack, w in zip(active, updated):
             stack.check_finite("the new weight", w, "lower lr or raise the damping")
+        check_gradients(self._rest)
 
         memory, rho = move.memory, None
         if closure is None:
+            if self.others:
+                self.others.step()
             _write(active, updated)
         else:
             weights = [w.clone() for w in weights]
             _write(active, updated)
             try:
                 change = float(self._evaluate(closure)) - float(before)
+                rejected = not math.isfinite(change) or (change > 0 and getattr(self.damping, "reject", False))
+                if self.others and not rejected:
+                    self.others.step()
             except BaseException:
                 _write(active, weights)
                 raise
-            if not math.isfinite(change) or (change > 0 and getattr(self.damping, "reject", False)):
+            if rejected:
                 _write(active, weights)
                 memory = {}
             products = (torch.vdot(u.flatten(), g.flatten()) for u, g in zip(move.updates, gradients))
@@ -283,7 +331,8 @@ class NGD(torch.optim.Optimizer):
         That is lr, damping, random state, number of steps, running factors, inverses and momentum.
         """
         past = self._past._asdict() | {"states": {k: tuple(s) for k, s in self._past.states.items()}}
-        own = {"steps": self.steps, "generator": self.generator.get_state(), "past": past}
+        others = self.others.state_dict() if self.others else None
+        own = {"steps": self.steps, "generator": self.generator.get_state(), "past": past, "others": others}
         return {**super().state_dict(), "ngd": own}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -292,6 +341,9 @@ class NGD(torch.optim.Optimizer):
             raise ValueError("this state_dict was not made by NGD: it has no entry 'ngd'")
         super().load_state_dict({key: value for key, value in state_dict.items() if key != "ngd"})
         own = state_dict["ngd"]
+        if self.others:
+            self.others.load_state_dict(own["others"])
+            self.param_groups[1:] = self.others.param_groups
         states = {key: State(*state) for key, state in own["past"]["states"].items()}
         self.steps, self._past = own["steps"], Past(**own["past"] | {"states": states})
         self.generator.set_state(own["generator"].cpu())
@@ -301,17 +353,19 @@ class NGD(torch.optim.Optimizer):
         if self._evaluating:
             raise RuntimeError(_FORWARD_ONLY)
         factors: Matrices = {}
-        with torch.no_grad():
+        sharing = self.factors.sharing
+        with torch.no_grad(), torch.autocast(output.device.type, enabled=False):
             if self._due(record):
                 if "Lambda" in self.rule.needs:
-                    factors["Lambda"] = input_factors(record, self.layers)
+                    factors["Lambda"] = input_factors(record, output, self.layers, sharing)
                 if "Lambda_tilde" in self.rule.needs:
                     factors["Lambda_tilde"] = error_factors(
-                        record, self.likelihood, output, self.samples, self.generator, self.layers
+                        record, self.likelihood, output, self.samples, self.generator, self.layers, sharing
                     )
-            self._batch.add(record, len(output), factors)
+            rows = output.flatten(0, -2)
+            self._batch.add(record, len(rows), factors)
             if self.control.rows != 0:
-                self._batch.add_residual(self.likelihood, output, gradient)
+                self._batch.add_residual(self.likelihood, rows, gradient.flatten(0, -2))
                 self._batch.keep(record, len(output), self.control.rows)
 
     def _due(self, record: Record) -> bool:
@@ -334,6 +388,13 @@ class NGD(torch.optim.Optimizer):
     def _active(self, factors: Matrices) -> list[Stack]:
         """The layers that took part in the last backward pass; one by one, in order, for a network's rule."""
         used = {k for k in self._batch.layers if all(p.grad is not None for p in self.layers[k].parameters)}
+        for layer in (layer for k, layer in enumerate(self.layers) if k not in self._batch.layers):
+            if any(p.grad is not None and p.grad.any() for p in layer.parameters):
+                raise RuntimeError(
+                    f"layer {layer.name!r} has a gradient, but was not called between the last zero_grad() and "
+                    "backward(), so no weight was changed: call the module itself, not its weight, and build NGD "
+                    "before the model is compiled"
+                )
         used = used.intersection(*factors.values())
         if not used:
             raise RuntimeError("nothing to step from: call backward() on a loss of the model's output first")

@@ -1,6 +1,7 @@
 """Layers of equal shape, treated as one batch of matrices `[B, n, m]`.
 
-A layer without equals has no leading axis: its matrices are `[n, m]`, for which products are faster.
+A layer without equals has no leading axis: its matrices are `[n, m]`, for which products are faster. Convolutions
+in g groups have the axis `[g, n, m]` of their own.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Collection
 import torch
 from torch import Tensor
 
-from .capture import Layer
+from .layers import Layer
 
 
 class NotFinite(ValueError):
@@ -39,40 +40,31 @@ class Stack:
 
     def weight(self) -> Tensor:
         """W `[B, n, m]`; may share memory with the parameters."""
-        return _stack([_homogeneous(*layer.parameters) for layer in self.members.values()])
+        return _stack([layer.matrix(*layer.parameters) for layer in self.members.values()])
 
     def gradient(self) -> Tensor:
         """G = −∂L/∂W `[B, n, m]`."""
-        gradients = [[parameter.grad for parameter in layer.parameters] for layer in self.members.values()]
-        G = _stack([_homogeneous(*gradient) for gradient in gradients])
-        return G.neg() if G is gradients[0][0] else G.neg_()
+        layers = self.members.values()
+        G = _stack([layer.matrix(*(parameter.grad for parameter in layer.parameters)) for layer in layers])
+        return G.neg_() if len(layers) > 1 else G.neg()
 
     def write(self, weight: Tensor) -> None:
         """Set the layers' parameters to `weight` `[B, n, m]`."""
         for layer, w in zip(self.members.values(), self.split(weight)):
-            if layer.bias is None:
-                layer.weight.copy_(w)
-            else:
-                layer.weight.copy_(w[:, :-1])
-                layer.bias.copy_(w[:, -1])
+            for parameter, piece in zip(layer.parameters, layer.pieces(w)):
+                parameter.copy_(piece)
 
     def named(self, matrices: Tensor) -> dict[str, Tensor]:
         """`matrices` `[B, n, m]` as tensors shaped like the parameters, by their names in the model."""
         named = {}
         for layer, w in zip(self.members.values(), self.split(matrices)):
-            named[_inside(layer, "weight")] = w if layer.bias is None else w[:, :-1]
-            if layer.bias is not None:
-                named[_inside(layer, "bias")] = w[:, -1]
+            named.update(zip(layer.names, layer.pieces(w)))
         return named
 
     def from_named(self, named: dict[str, Tensor]) -> Tensor:
         """`[B, n, m]` from tensors shaped like the parameters: the inverse of `named`."""
-        return _stack(
-            [
-                _homogeneous(*(named[_inside(layer, kind)] for kind in ("weight", "bias")[: len(layer.parameters)]))
-                for layer in self.members.values()
-            ]
-        )
+        layers = self.members.values()
+        return _stack([layer.matrix(*(named[name] for name in layer.names)) for layer in layers])
 
     def check_finite(self, what: str, matrices: Tensor, advice: str) -> None:
         """Raise NotFinite, naming the layer, unless all `matrices` `[B, ...]` are finite."""
@@ -85,21 +77,13 @@ class Stack:
 
 
 def stacks(layers: list[Layer]) -> list[Stack]:
-    """Group `layers` by shape, dtype and device."""
+    """Group `layers` by shape, groups, dtype and device."""
     groups: dict[tuple, dict[int, Layer]] = {}
     for k, layer in enumerate(layers):
-        key = (*layer.shape, layer.bias is None, layer.weight.dtype, layer.weight.device)
+        key = (*layer.shape, layer.groups, layer.bias is None, layer.weight.dtype, layer.weight.device)
         groups.setdefault(key, {})[k] = layer
     return [Stack(members) for members in groups.values()]
 
 
 def _stack(matrices: list[Tensor]) -> Tensor:
     return torch.stack(matrices) if len(matrices) > 1 else matrices[0]
-
-
-def _homogeneous(weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    return weight if bias is None else torch.cat([weight, bias.unsqueeze(1)], 1)
-
-
-def _inside(layer: Layer, kind: str) -> str:
-    return f"{layer.name}.{kind}" if layer.name else kind

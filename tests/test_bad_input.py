@@ -21,7 +21,7 @@ from ngdnum import (
     OutputNormalised,
     kronecker_factors,
 )
-from ngdnum.capture import trainable_layers
+from ngdnum.layers import trainable_layers
 from ngdnum.stack import stacks
 
 torch.set_num_threads(1)
@@ -38,7 +38,7 @@ class TwoMethods:
 
 
 def shared() -> nn.Module:
-    model = network([4, 4, 4])
+    model = network([4, 4, 4, 3])
     model[2].weight = model[0].weight
     return model
 
@@ -58,9 +58,9 @@ def bias_only() -> nn.Module:
     [
         (lambda: NGD(nn.Tanh(), Gaussian()), ValueError, "no trainable nn.Linear"),
         (lambda: NGD(network([4, 3]).requires_grad_(False), Gaussian()), ValueError, "no trainable nn.Linear"),
-        (lambda: NGD(normed(), Gaussian()), ValueError, "1.weight, 1.bias; freeze"),
+        (lambda: NGD(normed(), Gaussian()), ValueError, "1.weight, 1.bias; freeze .* others=lambda p: "),
         (lambda: NGD(bias_only(), Gaussian()), ValueError, "0.bias; freeze"),
-        (lambda: NGD(shared(), Gaussian()), ValueError, "0.weight = 2.weight"),
+        (lambda: NGD(shared(), Gaussian()), ValueError, "0.weight = 2.weight, 0.bias, 2.bias; freeze"),
         (lambda: NGD(list(network([4, 3]).parameters()), Gaussian()), TypeError, "nn.Module"),
         (lambda: NGD(network([4, 3]), "gaussian"), TypeError, "unknown likelihood 'gaussian': use Gaussian"),
         (lambda: NGD(network([4, 3]), nn.MSELoss()), TypeError, "unknown likelihood"),
@@ -164,28 +164,21 @@ def test_one_bad_layer_keeps_all_layers() -> None:
     expect(ValueError, "the gradient of layer '2'", model, opt.step)
 
 
-@pytest.mark.parametrize("shape", [(4,), (2, 30, 4), (0, 4)], ids=str)
+@pytest.mark.parametrize("shape", [(4,), (0, 4), (0, 2, 4)], ids=str)
 def test_inputs_of_the_wrong_shape(shape: tuple[int, ...]) -> None:
     model = network([4, 5, 3])
     opt = NGD(model, Gaussian())
-    message = "empty batch" if 0 in shape else r"NGD needs \[M, 4\]"
+    message = "empty batch" if 0 in shape else r"NGD needs \[M, …, 4\]"
     expect(ValueError, message, model, lambda: model(torch.zeros(shape, dtype=torch.float64)))
     expect(ValueError, message, model, lambda: kronecker_factors(model, Gaussian(), torch.zeros(shape).double()))
     assert not opt._batch.count
 
 
-def test_a_layer_used_twice() -> None:
-    class Twice(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.layer = nn.Linear(4, 4)
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.layer(self.layer(x))
-
-    model = Twice()
+def test_images_without_an_axis_for_examples() -> None:
+    model = nn.Sequential(nn.Conv2d(2, 3, 2), nn.Flatten(1))
     opt = NGD(model, Gaussian())
-    expect(ValueError, "layer 'layer' is used twice", model, lambda: model(torch.zeros(3, 4)))
+    expect(ValueError, r"NGD needs \[M, 2, …, …\]", model, lambda: model(torch.zeros(2, 5, 5)))
+    expect(ValueError, "empty batch", model, lambda: model(torch.zeros(0, 2, 5, 5)))
     assert not opt.steps
 
 
@@ -284,7 +277,7 @@ def test_user_likelihood_of_two_methods_trains() -> None:
 def test_large_numbers_are_finite() -> None:
     """Their sum overflows, they do not."""
     model = network([4, 5, 3])
-    stack = stacks(trainable_layers(model))[0]
+    stack = stacks(trainable_layers(model)[0])[0]
     matrices = torch.full((5, 5), torch.finfo(torch.float64).max, dtype=torch.float64)
     stack.check_finite("it", matrices, "")
     matrices[4, 4] = torch.inf

@@ -1,0 +1,35 @@
+"""What a `torch.amp.GradScaler` tells the optimizer it steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch.optim import Optimizer
+
+
+@contextmanager
+def loss_scale(optimizer: Optimizer) -> Iterator[float | None]:
+    """Divide all gradients by the scale of the loss, and yield it: 1.0 without a scaler, 0.0 if they overflowed.
+
+    It is unknown, None, if they had been divided by `scaler.unscale_` before. A scaler leaves the attributes
+    `grad_scale` and `found_inf` and deletes them after the step; here they are deleted after an error.
+    """
+    found_inf, scale = getattr(optimizer, "found_inf", None), getattr(optimizer, "grad_scale", None)
+    try:
+        if found_inf is None:
+            yield 1.0
+        elif found_inf:
+            yield 0.0
+        elif scale is None:
+            yield None
+        else:
+            for group in optimizer.param_groups:
+                for parameter in group["params"]:
+                    if parameter.grad is not None:
+                        parameter.grad.div_(scale)
+            yield float(scale)
+    except BaseException:
+        for name in ("found_inf", "grad_scale"):
+            vars(optimizer).pop(name, None)
+        raise
