@@ -57,7 +57,8 @@ class Batch:
     def add_residual(self, likelihood: Likelihood, output: Tensor, gradient: Tensor) -> None:
         """Include `gradient` `[M, n_L]` of the loss in `output` in the residual."""
         self._square += float(gradient.square().sum())
-        self._length += float(torch.vdot(gradient.flatten(), fisher_product(likelihood, output, gradient).flatten()))
+        product = fisher_product(likelihood, output, gradient)
+        self._length += float(torch.vdot(gradient.flatten(), product.flatten()))
 
     def keep(self, record: Record, count: int, rows: int | None) -> None:
         """Keep the call of a pass of `count` examples: of all passes the first `rows` examples, or all."""

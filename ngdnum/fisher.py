@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -81,7 +82,7 @@ class Fisher:
         if not self._backward:
             names = self._named([stack.weight() for stack in self._stacks])
             parameters = {name: self._model.get_parameter(name).detach() for name in names}
-            self._backward = [vjp(lambda p, call=call: self._output(p, call), parameters) for call in self._calls]
+            self._backward = [vjp(partial(self._output, call=call), parameters) for call in self._calls]
         return iter(self._backward)
 
     def _output(self, parameters: dict[str, Tensor], call: Call) -> Tensor:

@@ -17,7 +17,7 @@ RULES = ["kronecker", "pi_damped", "kfac", "sgd"]
 @pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=repr)
 @pytest.mark.parametrize("sizes", [[3, 4, 3], [4, 3, 2, 3]], ids=str)
 def test_it_is_the_natural_gradient_of_a_tanh_network(sizes: list[int], likelihood: Likelihood) -> None:
-    """F δ = −∇ to 1e-8 on range(F), where −∇ lies; 8 examples × 3 outputs < 31 or 32 weights: F is singular."""
+    """F δ = −∇ to 1e-8 on range(F), where −∇ lies: 8 examples × 3 outputs < 31, 32 weights, F is singular."""
     model, x, y = network(sizes), batch(8, sizes[0]), targets(likelihood, 8)
     F, g = dense_fisher(model, likelihood, x), -gradient(model, likelihood(model(x), y))
     assert torch.linalg.matrix_rank(F, hermitian=True) < len(F)
@@ -29,11 +29,12 @@ def test_it_is_the_natural_gradient_of_a_tanh_network(sizes: list[int], likeliho
 
 @pytest.mark.parametrize("rule", RULES)
 def test_any_rule_leads_to_the_solution_of_the_damped_system(rule: str) -> None:
-    model, x, y, lam = network([4, 5, 3]), batch(40, 4), batch(40, 3, seed=2), 0.1
-    F, g = dense_fisher(model, Gaussian(COVARIANCE), x), -gradient(model, Gaussian(COVARIANCE)(model(x), y))
+    lam, likelihood = 0.1, Gaussian(COVARIANCE)
+    model, x, y = network([4, 5, 3]), batch(40, 4), batch(40, 3, seed=2)
+    F, g = dense_fisher(model, likelihood, x), -gradient(model, likelihood(model(x), y))
     expected = torch.linalg.solve(F + lam * torch.eye(len(g)), g)
-    opt = NGD(model, Gaussian(COVARIANCE), 0.5, rule, Fixed(lam), control=ConjugateGradient(150, tolerance=1e-11))
-    torch.testing.assert_close(step(model, opt, Gaussian(COVARIANCE), x, y), 0.5 * expected)
+    opt = NGD(model, likelihood, 0.5, rule, Fixed(lam), control=ConjugateGradient(150, tolerance=1e-11))
+    torch.testing.assert_close(step(model, opt, likelihood, x, y), 0.5 * expected)
 
 
 def test_a_few_steps_are_conjugate_gradients() -> None:

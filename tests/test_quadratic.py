@@ -7,14 +7,12 @@ import io
 
 import pytest
 import torch
-from test_factors import COVARIANCE, batch, network, output_jacobians
+from test_factors import batch, network, output_jacobians
 from test_step import LIKELIHOODS, same, targets, weights
 from torch import Tensor, nn
 
 from ngdnum import (
     NGD,
-    Bernoulli,
-    Categorical,
     ConjugateGradient,
     Factors,
     Fixed,
@@ -87,15 +85,16 @@ def test_the_fisher_leaves_buffers_and_gradients_alone() -> None:
     before = copy.deepcopy(model.state_dict())
     u = [stack.weight() for stack in stacked]
     fisher = Fisher(model, Gaussian(), stacked, [((batch(9, 4),), {})])
-    torch.testing.assert_close(sum((a * b).sum() for a, b in zip(fisher.times(u), u)), fisher.inner([u]).squeeze())
+    length = sum((a * b).sum() for a, b in zip(fisher.times(u), u))
+    torch.testing.assert_close(length, fisher.inner([u]).squeeze())
     torch.testing.assert_close(model.state_dict(), before, rtol=0, atol=0)
     assert all(p.grad is None for p in model.parameters())
 
 
 @pytest.mark.parametrize("damped", [True, False])
-@pytest.mark.parametrize("likelihood", [Gaussian(), Gaussian(COVARIANCE), Categorical(), Bernoulli()], ids=repr)
+@pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=repr)
 def test_step_and_momentum_minimise_the_quadratic_model(likelihood: Likelihood, damped: bool) -> None:
-    """Three steps with G as the direction, against the dense model solved in the plane of G and the last step."""
+    """Three steps with G as the direction: the dense model is solved in the plane of G and the last step."""
     model, lam, lr = network([4, 5, 3]), 0.1, 0.7
     opt = NGD(model, likelihood, lr, "sgd", Fixed(lam), control=Quadratic(damped=damped))
     last = None
@@ -204,7 +203,8 @@ def test_a_saved_run_goes_on_to_the_bit(control: object, stop: int) -> None:
 def rising(reject: bool) -> tuple[nn.Module, NGD, Tensor, Tensor, dict[str, Tensor]]:
     """After a good step, one that raises the loss: ten times too long."""
     model, x, y = network([4, 5, 3]), batch(30, 4), batch(30, 3, seed=2)
-    opt = NGD(model, Gaussian(), damping=LevenbergMarquardt(0.1, factor=4.0, reject=reject), control=Quadratic())
+    damping = LevenbergMarquardt(0.1, factor=4.0, reject=reject)
+    opt = NGD(model, Gaussian(), damping=damping, control=Quadratic())
     for lr in (0.5, 10.0):
         before = weights(model)
         opt.param_groups[0]["lr"] = lr

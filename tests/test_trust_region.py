@@ -21,7 +21,8 @@ def test_a_long_step_is_cut_to_the_divergence(likelihood: Likelihood, rows: int 
     plain = network([4, 5, 3])
     free = step(plain, NGD(plain, likelihood, 0.7, "sgd", Fixed(1.0)), likelihood, x, y)
     assert 0.5 * free @ F @ free > kl
-    u = step(model, NGD(model, likelihood, 0.7, "sgd", Fixed(1.0), control=TrustRegion(kl, rows)), likelihood, x, y)
+    opt = NGD(model, likelihood, 0.7, "sgd", Fixed(1.0), control=TrustRegion(kl, rows))
+    u = step(model, opt, likelihood, x, y)
     torch.testing.assert_close(0.5 * u @ F @ u, torch.tensor(kl, dtype=u.dtype))
     torch.testing.assert_close(u / u.norm(), free / free.norm())
 
@@ -29,8 +30,8 @@ def test_a_long_step_is_cut_to_the_divergence(likelihood: Likelihood, rows: int 
 def test_a_short_step_is_left_as_it_is() -> None:
     likelihood, results = LIKELIHOODS[0], []
     for options in ({}, {"control": TrustRegion(1e6)}):
-        model = network([4, 5, 3])
-        step(model, NGD(model, likelihood, 0.01, "sgd", **options), likelihood, batch(30, 4), batch(30, 3, seed=2))
+        model, x, y = network([4, 5, 3]), batch(30, 4), batch(30, 3, seed=2)
+        step(model, NGD(model, likelihood, 0.01, "sgd", **options), likelihood, x, y)
         results.append(parameters(model))
     assert results[0].equal(results[1])
 

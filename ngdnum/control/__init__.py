@@ -1,7 +1,7 @@
 """Step control: from the directions ΔW of a rule to the change of the weights, W ← W + lr · scale · u.
 
-A control is a frozen description (`Control`). What it remembers from step to step, one tensor per layer, is kept
-by the optimizer, and replaced only when the step is taken.
+A control is a frozen description (`Control`). What it remembers from step to step, one tensor per layer, is
+kept by the optimizer, and replaced only when the step is taken.
 """
 
 from .conjugate_gradient import ConjugateGradient

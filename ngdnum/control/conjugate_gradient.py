@@ -17,9 +17,9 @@ class ConjugateGradient:
     r"""Solve (F + λI) u = g, the exact natural-gradient step of the batch, preconditioned by the rule.
 
     F is the exact Fisher of the first `rows` examples and g the negative gradient. The first iterate is the
-    rule's direction with its best length; each further one costs a forward- and a reverse-mode derivative of
-    the model. Few steps make a good step of a mini-batch, many make the exact natural gradient. A rule that is
-    not a fixed symmetric matrix is allowed for (Polak–Ribière), at the memory of one more vector.
+    rule's direction with its best length. Each iteration costs a forward- and a reverse-mode derivative of the
+    model. A few make a good step on a mini-batch, many the exact natural gradient. Rules that are no fixed
+    symmetric matrix are allowed for (Polak–Ribière), at the memory of one more vector.
 
     Parameters
     ----------

@@ -22,8 +22,8 @@ class OutputNormalised:
         W \leftarrow W + \text{lr} \sqrt{\ell / q} \; u
 
     d is the direction of the rule, q = uᵀFu the length of the change of the outputs along u on the first
-    `rows` examples, ℓ the length of the residual of the batch; for a Gaussian with Σ̃ = I they are ⟨‖J u‖²⟩ and
-    ⟨‖y − f‖²⟩. The scale of d cancels, so damping and stale factors matter little.
+    `rows` examples, ℓ the length of the residual of the batch; for a Gaussian with Σ̃ = I they are ⟨‖J u‖²⟩
+    and ⟨‖y − f‖²⟩. The scale of d cancels, so damping and stale factors matter little.
 
     Parameters
     ----------

@@ -22,8 +22,8 @@ class Quadratic:
         -g^\top u + \tfrac12 u^\top (F + \lambda I) u, \quad W \leftarrow W + \text{lr} \; u
 
     g is the negative gradient and F the exact Fisher of the first `rows` examples, so the scale of d does not
-    matter, and α and μ need no tuning (Martens and Grosse 2015, section 7). Costs two forward-mode derivatives, or
-    one without momentum.
+    matter, and α and μ need no tuning (Martens and Grosse 2015, section 7). Costs two forward-mode
+    derivatives, or one without momentum.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class Quadratic:
         check_rows(self.rows)
 
     def move(self, stacks: list[Stack], directions: Vector, memory: Memory, probe: Probe) -> Move:
-        """u, and uᵀ(F + λI)u."""
+        """u, uᵀ(F + λI)u, and u again to remember."""
         past = recall(stacks, memory)
         known = self.momentum and any(v is not None for v in past)
         span = [directions]
@@ -53,7 +53,8 @@ class Quadratic:
         if self.damped:
             gram += probe.lam * torch.tensor([[dot(u, v) for v in span] for u in span], dtype=gram.dtype)
         slopes = [dot(probe.gradients, u) for u in span]
-        gram.diagonal().mul_(1 + 10 * torch.finfo(directions[0].dtype).eps)  # parallel up to rounding is parallel
+        rounding = torch.finfo(directions[0].dtype).eps
+        gram.diagonal().mul_(1 + 10 * rounding)  # keeps α and μ moderate where d and v are nearly parallel
         alpha, mu = _best(slopes, gram.tolist())
         updates = [alpha * d for d in directions]
         if known:

@@ -18,8 +18,9 @@ class TrustRegion:
 
         W \leftarrow W + \text{lr} \min\Big(1, \sqrt{\frac{2\,\text{kl}}{\text{lr}^2 \, d^\top F d}}\Big) \; d
 
-    ½ uᵀFu is the Kullback–Leibler divergence of the outputs' distributions before and after the step u, a mean
-    over examples, to second order. F is the exact Fisher of the first `rows` examples; d the rule's direction.
+    ½ uᵀFu is the Kullback–Leibler divergence of the outputs' distributions before and after the step u, a
+    mean over examples, to second order. F is the exact Fisher of the first `rows` examples; d the direction
+    of the rule.
 
     Parameters
     ----------
