@@ -161,6 +161,11 @@ class Inverse:
         return False
 
 
+def dated(states: States) -> States:
+    """Only when and with which damping the states were made, not what they hold."""
+    return {key: state._replace(parts=(), origin={}) for key, state in states.items()}
+
+
 def _each(tree: Any, change: Callable[[Tensor], Tensor]) -> Any:
     """`tree` with `change` done to each tensor in it."""
     if isinstance(tree, Tensor):

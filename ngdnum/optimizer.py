@@ -18,10 +18,11 @@ from .control import Control, Memory, OutputNormalised, Plain, Probe, predicted
 from .damping import Decay, Fixed, LevenbergMarquardt
 from .factors import Factors, check_samples, error_factors, input_factors, running_mean
 from .fisher import Fisher
-from .inverse import Inverse, State, States
+from .inverse import Inverse, State, States, dated
 from .layers import trainable_layers
 from .likelihood import Likelihood, check_likelihood
 from .others import Others, check_gradients, optimizer_of
+from .report import Last, Report, report
 from .rule import resolve
 from .rules import Rule
 from .schedule import due
@@ -166,6 +167,7 @@ class NGD(torch.optim.Optimizer):
         self._evaluating = False
         self._batch = Batch()
         self._past = Past()
+        self._last: Last | None = None
         self._capture = Capture(model, self.layers, self._observe)
 
     @classmethod
@@ -260,6 +262,7 @@ class NGD(torch.optim.Optimizer):
         if before is not None and not math.isfinite(before):
             raise ValueError(f"the loss before the step is {float(before)}: check the batch and the weights")
 
+        self._last = None
         measured, factors = self._measured()
         active = self._active(factors)
         gradients = [stack.gradient() for stack in active]
@@ -279,7 +282,7 @@ class NGD(torch.optim.Optimizer):
             stack.check_finite("the new weight", w, "lower lr or raise the damping")
         check_gradients(self._rest)
 
-        memory, rho = move.memory, None
+        memory, rho, rejected = move.memory, None, False
         if closure is None:
             if self.others:
                 self.others.step()
@@ -308,9 +311,25 @@ class NGD(torch.optim.Optimizer):
             states if self.inverse.every > 1 else {},
             memory,
         )
+        scale = 0.0 if rejected else lr * move.scale
+        lengths = [torch.linalg.matrix_norm(u).mul_(scale) for u in move.updates]
+        self._last = Last(active, factors, dated(states), lengths)
         self._batch = Batch()
         self.steps += 1
         return before
+
+    def report(self) -> Report:
+        """What the last step was made of: conditions, ranks, damping, lengths and times, layer by layer.
+
+        Raises
+        ------
+        RuntimeError
+            If no step has been taken since the optimizer was made or loaded.
+        """
+        if self._last is None:
+            raise RuntimeError("nothing to report on yet: take a step first")
+        with torch.no_grad():
+            return report(self.rule, self.steps, self._last)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients, and the factors that were collected with them."""

@@ -45,6 +45,8 @@ class BoundRule:
         The rule for λ = 0 exactly, with Moore–Penrose inverses.
     network : bool
         Whether the rule treats all layers at once, from lists.
+    leading : bool
+        Whether it keeps only the leading eigenpairs of wide factors.
     """
 
     def __init__(self, rule: Rule) -> None:
@@ -52,6 +54,8 @@ class BoundRule:
         self._factorise, self.slow = rule.factorise, _quantities(rule.name, rule.factorise, 0)
         self._apply, self._fast = rule.apply, _quantities(rule.name, rule.apply, 2)
         self.needs = frozenset(self.slow + self._fast)
+        self._damping, self.leading = rule.damping or dict, rule.leading
+        self._slower = _quantities(rule.name, rule.damping, 0) if rule.damping else ()
         self.undamped = BoundRule(rule.undamped) if rule.undamped is not None else None
 
     def at(self, lam: float) -> BoundRule:
@@ -77,6 +81,10 @@ class BoundRule:
                     f"{tuple(g.shape)}"
                 )
         return updates
+
+    def damping(self, quantities: Quantities) -> dict[str, Tensor | float]:
+        """c of every factor A that the rule damps, as A + c I, by name; empty if that is not known."""
+        return self._damping(**{name: quantities[name] for name in self._slower})
 
     def jobs(
         self, stacks: list[Stack], gradients: list[Tensor]

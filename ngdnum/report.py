@@ -1,0 +1,286 @@
+"""What the last step of an optimizer was made of, layer by layer, for people."""
+
+from __future__ import annotations
+
+import io
+import math
+import time
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from .batch import Matrices
+from .inverse import RAISE, States
+from .rule import BoundRule, Quantities
+from .rules import leading_pairs
+from .stack import Stack
+
+if TYPE_CHECKING:
+    from .figures import Picture
+
+LETTERS = {"Lambda_tilde": "Λ̃", "Lambda": "Λ"}
+SYMBOLS = {"Lambda_tilde": r"$\tilde\Lambda$", "Lambda": r"$\Lambda$"}
+HEADER = (
+    "layer", "size", "λ", "", "condition", "damped", "rank", "damping", "left out", "‖ΔW‖/‖W‖", "age",
+    "factorise", "apply",
+)
+
+
+class Last(NamedTuple):
+    """What is kept of a step for a report: the layers, their factors, when these were factorised (`States`
+    without contents), and ‖ΔW‖ of each layer, by stack."""
+
+    stacks: list[Stack]
+    factors: Matrices
+    states: States
+    steps: list[Tensor]
+
+
+@dataclass(frozen=True)
+class FactorReport:
+    """One factor A, Λ̃ or Λ, and A + c I, of which the rule takes the inverse or a root of it.
+
+    Attributes
+    ----------
+    condition : float
+        Largest over smallest eigenvalue; infinite if A is singular up to rounding.
+    damped : float
+        The same for A + c I; NaN if the rule does not damp A.
+    rank : float
+        Effective rank (Roy & Vetterli 2007): exp(−Σ p log p) with p the eigenvalues over their sum.
+    damping : float
+        Share of c I in the trace of A + c I.
+    left_out : float
+        ‖A − Â‖/‖A‖ (Frobenius) for a rule that keeps only the leading eigenpairs Â; otherwise 0.
+    """
+
+    condition: float
+    damped: float
+    rank: float
+    damping: float
+    left_out: float
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """One layer in the last step.
+
+    Attributes
+    ----------
+    name : str
+        In the model.
+    shape : tuple of int
+        (n, m) of the weight matrix, with the bias as its last column.
+    lam : float
+        λ at the factorisation in use, raised if a factor was nearly singular (`Inverse.retries`).
+    factors : dict
+        A `FactorReport` for each of "Lambda_tilde" and "Lambda" that the rule uses.
+    step : float
+        ‖ΔW‖/‖W‖, the length of the last step over that of the weights.
+    age : int
+        Steps since the factors were factorised.
+    factorise_ms, apply_ms : float
+        Time of the rule's two parts, measured for the report; layers treated at once share it evenly.
+    """
+
+    name: str
+    shape: tuple[int, int]
+    lam: float
+    factors: dict[str, FactorReport]
+    step: float
+    age: int
+    factorise_ms: float
+    apply_ms: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """Diagnostics of the last step, from `NGD.report`: print it, show it in a notebook, or draw it.
+
+    Attributes
+    ----------
+    rule : str
+        Name of the rule.
+    steps : int
+        Steps taken so far.
+    layers : list of LayerReport
+
+    Examples
+    --------
+    >>> from ngdnum import NGD, Gaussian
+    >>> x = torch.tensor([[3.0, 0.0], [0.0, 1.0]])
+    >>> model, likelihood = torch.nn.Linear(2, 1, bias=False), Gaussian()
+    >>> opt = NGD(model, likelihood, samples=None)
+    >>> likelihood(model(x), torch.ones(2, 1)).backward()
+    >>> opt.step()
+    >>> inputs = opt.report().layers[0].factors["Lambda"]  # eigenvalues 9/2 and 1/2, damped by √0.01
+    >>> round(inputs.condition, 2), round(inputs.damped, 2), round(inputs.damping, 3)
+    (9.0, 7.67, 0.038)
+    >>> print(opt.report())
+    Step 1 by the rule kronecker
+    layer ...
+    model  1 × 2  0.01  Λ̃ ...
+    """
+
+    rule: str
+    steps: int
+    layers: list[LayerReport]
+
+    @property
+    def title(self) -> str:
+        return f"Step {self.steps} by the rule {self.rule}"
+
+    def __rich__(self) -> Table:
+        table = Table(title=self.title, title_justify="left", title_style="", box=None, pad_edge=False)
+        for column in HEADER:
+            table.add_column(column, justify="left" if column in ("layer", "") else "right", no_wrap=True)
+        for row in self._rows():
+            table.add_row(*row)
+        return table
+
+    def __str__(self) -> str:
+        text = io.StringIO()
+        Console(file=text, width=160, color_system=None).print(self)
+        return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+
+    def _repr_html_(self) -> str:
+        def line(cells: tuple[str, ...], tag: str) -> str:
+            return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+        body = "\n".join(line(row, "td") for row in self._rows())
+        head = f"<caption>{escape(self.title)}</caption>\n<thead>{line(HEADER, 'th')}</thead>"
+        return f"<table>\n{head}\n<tbody>\n{body}\n</tbody>\n</table>"
+
+    def figure(self) -> Picture:
+        """Condition numbers before and after damping, share of damping, and length of the step, by layer."""
+        import matplotlib  # slow to import, and not needed to train
+
+        from .figures import COLOURS, INK, STYLE, Picture
+
+        places = range(len(self.layers))
+        with matplotlib.rc_context(STYLE):
+            picture = Picture(figsize=(9.0, 1.4 + 0.45 * len(self.layers)), layout="constrained")
+            condition, share, step = picture.subplots(1, 3, sharey=True, width_ratios=(3, 2, 2))
+            condition.set(xscale="log", ylabel="layer", xlabel="condition (○ undamped, ▷ singular, ● damped)")
+            condition.set_yticks(places, [layer.name or "model" for layer in self.layers])
+            condition.invert_yaxis()
+            share.set(xlim=(-4, 104), xlabel="damping, % of trace")
+            step.set(xlabel="‖ΔW‖ / ‖W‖")
+            for (name, letter), colour, shift in zip(SYMBOLS.items(), COLOURS.values(), (-0.15, 0.15)):
+                named = ((y + shift, layer.factors.get(name)) for y, layer in enumerate(self.layers))
+                found = [(y, factor) for y, factor in named if factor is not None]
+                for y, factor in found:
+                    before = min(factor.condition, self._beyond())
+                    shape = "o" if before == factor.condition else ">"
+                    condition.plot([before, factor.damped], [y, y], color=colour, linewidth=1.4)
+                    condition.plot(before, y, shape, color=colour, markerfacecolor="none")
+                    condition.plot(factor.damped, y, "o", color=colour)
+                    share.plot(100 * factor.damping, y, "o", color=colour)
+                if found:
+                    condition.plot([], [], "o", color=colour, label=letter)
+            lengths = [layer.step for layer in self.layers]
+            step.plot(lengths, places, "D", color=INK)
+            if any(lengths):
+                exponents = [math.log10(length) for length in lengths if length]
+                step.set_xscale("log")
+                step.set_xlim(10 ** math.floor(min(exponents)), 10 ** math.ceil(max(exponents) + 0.05))
+            picture.legend(
+                *condition.get_legend_handles_labels(), frameon=False, ncols=2, loc="outside upper left"
+            )
+        return picture
+
+    def _beyond(self) -> float:
+        """A condition number beyond all finite ones, to draw an infinite one at."""
+        factors = [factor for layer in self.layers for factor in layer.factors.values()]
+        known = [c for factor in factors for c in (factor.condition, factor.damped) if math.isfinite(c)]
+        return 10 * max(known, default=1e6)
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        """Text of the table: a line for each factor, after the first without what belongs to the layer."""
+        rows = []
+        for layer in self.layers:
+            n, m = layer.shape
+            about = layer.name or "model", f"{n} × {m}", f"{layer.lam:.3g}"
+            spent = f"{layer.factorise_ms:.2f} ms", f"{layer.apply_ms:.2f} ms"
+            end = f"{layer.step:.1e}", str(layer.age), *spent
+            factors = [(LETTERS[name], *_cells(factor)) for name, factor in layer.factors.items()]
+            for k, cells in enumerate(factors or [("",) * 6]):
+                rows.append((*about, *cells, *end) if not k else ("",) * 3 + cells + ("",) * 4)
+        return rows
+
+
+def report(rule: BoundRule, steps: int, last: Last) -> Report:
+    """The report on step number `steps`, counted from 1.
+
+    Raises
+    ------
+    torch.linalg.LinAlgError
+        If an eigendecomposition fails.
+    """
+    pairs = zip(last.stacks, last.steps)
+    lengths = {k: length for stack, step in pairs for k, length in zip(stack.members, step.reshape(-1))}
+    layers: dict[int, LayerReport] = {}
+    for together, weights in rule.jobs(last.stacks, [stack.weight() for stack in last.stacks]):
+        members = {k: layer for stack in together for k, layer in stack.members.items()}
+        state = next(s for key, s in last.states.items() if key[1:] == tuple(members))
+        lam = state.lam * RAISE**state.raised
+        used = rule.at(lam)
+        depth = sum(len(stack.members) for stack in last.stacks)
+        spent = _times(used, used.gather(together, last.factors) | {"lam": lam, "L": depth}, weights)
+        for k, layer in members.items():
+            factors = {name: last.factors[name][k] for name in LETTERS if name in last.factors}
+            length = float(lengths[k]) and float(lengths[k] / Stack({k: layer}).weight().norm())
+            layers[k] = LayerReport(
+                layer.name, layer.shape, lam, _factors(used, factors, lam), length,
+                steps - 1 - state.step, *(1e3 * seconds / len(members) for seconds in spent),
+            )
+    return Report(rule.name, steps, [layers[k] for k in sorted(layers)])
+
+
+def _times(rule: BoundRule, quantities: Quantities, weights: list[Tensor]) -> tuple[float, float]:
+    """Seconds for the slow and for the fast part, with the weights in place of their gradients."""
+    start = time.perf_counter()
+    state = rule.factorise(quantities)
+    half = time.perf_counter()
+    rule.apply(weights, state, quantities)
+    return half - start, time.perf_counter() - half
+
+
+def _factors(rule: BoundRule, factors: dict[str, Tensor], lam: float) -> dict[str, FactorReport]:
+    """The factors of one layer."""
+    found = {}
+    added = rule.damping(factors | {"lam": lam})
+    for name, A in factors.items():
+        c, m = float(added.get(name, math.nan)), len(A)
+        values = torch.linalg.eigvalsh(A.double()).clamp(min=0)
+        largest, smallest, total = float(values[-1]), float(values[0]), float(values.sum())
+        singular = smallest <= m * torch.finfo(A.dtype).eps * largest
+        p = values[values > 0] / total
+        found[name] = FactorReport(
+            condition=math.inf if singular else largest / smallest,
+            damped=(largest + c) / (smallest + c),
+            rank=float(torch.exp(-(p * p.log()).sum())) if total else 0.0,
+            damping=m * c / (total + m * c),
+            left_out=_left_out(A) if rule.leading and total else 0.0,
+        )
+    return found
+
+
+def _left_out(A: Tensor) -> float:
+    """‖A − Â‖/‖A‖ for the Â of `leading_pairs`."""
+    values, vectors, rest = leading_pairs(A)
+    kept = (vectors * (values - rest)) @ vectors.mT
+    return float((A - kept - rest * torch.eye(len(A)).to(A)).norm() / A.norm())
+
+
+def _cells(factor: FactorReport) -> tuple[str, ...]:
+    known = not math.isnan(factor.damped)
+    damped = (f"{factor.damped:.1e}", f"{100 * factor.damping:.1f} %") if known else ("–", "–")
+    condition = "∞" if math.isinf(factor.condition) else f"{factor.condition:.1e}"
+    left_out = f"{100 * factor.left_out:.1f} %" if factor.left_out else "–"
+    return condition, damped[0], f"{factor.rank:.1f}", damped[1], left_out
