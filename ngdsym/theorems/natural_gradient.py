@@ -17,7 +17,7 @@ from ngdsym.theorems.notation import A, B, G, GRADIENT, P, Sigma, Sigma_tilde, Z
 from ngdsym.zoo import K, K_tilde, natural
 
 D = MatrixSymbol("D", o, d)
-KL, BEND, LOSS_BEND = symbols("KL KL_second loss_second")
+KL, BEND, LOSS_BEND = symbols("KL KL'' loss''")
 delta, D_2 = MatrixSymbol("delta", p, 1), MatrixSymbol("D_2", o, d)
 
 
