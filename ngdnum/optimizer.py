@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from functools import partial
@@ -19,7 +20,7 @@ from .damping import Decay, Fixed, LevenbergMarquardt
 from .factors import Factors, check_samples, error_factors, input_factors, running_mean
 from .fisher import Fisher
 from .inverse import Inverse, State, States, dated
-from .layers import trainable_layers
+from .layers import trainable_layers, uncompiled
 from .likelihood import Likelihood, check_likelihood
 from .others import Others, check_gradients, optimizer_of
 from .report import Last, Report, report
@@ -58,7 +59,8 @@ class NGD(torch.optim.Optimizer):
     model : nn.Module
         Its layers `nn.Linear` and `nn.Conv1d/2d/3d`, with or without bias, take natural-gradient steps. They may
         act on several positions of an example and be used several times. Examples lie along the first axis; the
-        output is `[M, n_L]`, or `[M, …, n_L]` where each position counts as an example.
+        output is `[M, n_L]`, or `[M, …, n_L]` where each position counts as an example. It may be compiled, but must
+        not have run so before NGD is built.
     likelihood : Likelihood
         q(y | f): `Gaussian()`, `Categorical()`, `Bernoulli()`, or any object with `log_density` and `sample`.
     lr : float, default 1.0
@@ -147,6 +149,7 @@ class NGD(torch.optim.Optimizer):
         _check_parts(factors, inverse, control, likelihood)
         if isinstance(lr, bool) or not isinstance(lr, (int, float)) or not 0 < lr < math.inf:
             raise ValueError(f"lr must be a finite number > 0; got {lr!r}")
+        model = uncompiled(model)
         self.model, self.likelihood, self.samples = model, likelihood, samples
         self.factors, self.inverse, self.control = factors, inverse, control
         self.rule = resolve(rule)
@@ -361,7 +364,7 @@ class NGD(torch.optim.Optimizer):
         super().load_state_dict({key: value for key, value in state_dict.items() if key != "ngd"})
         own = state_dict["ngd"]
         if self.others:
-            self.others.load_state_dict(own["others"])
+            self.others.load_state_dict(copy.deepcopy(own["others"]))
             self.param_groups[1:] = self.others.param_groups
         states = {key: State(*state) for key, state in own["past"]["states"].items()}
         self.steps, self._past = own["steps"], Past(**own["past"] | {"states": states})
