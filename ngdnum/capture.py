@@ -164,7 +164,7 @@ class _Hook:
 
     def __init__(self, capture: Capture | None = None, method: Callable | None = None, *first: int) -> None:
         self.capture = weakref.ref(capture) if capture else lambda: None
-        self.method, self.first = method, first
+        self.method, self.first = method and torch.compiler.disable(method), first
 
     def __call__(self, *args: object) -> Tensor | None:
         capture = self.capture()

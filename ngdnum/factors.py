@@ -30,7 +30,7 @@ from torch import Generator, Tensor, nn
 
 from .batch import Matrices
 from .capture import Capture, Record
-from .layers import Layer, trainable_layers
+from .layers import Layer, trainable_layers, uncompiled
 from .likelihood import Likelihood, check_likelihood, sampled_score
 from .schedule import check_every
 
@@ -85,6 +85,7 @@ def kronecker_factors(
     check_likelihood(likelihood)
     check_samples(samples, likelihood)
     check_sharing(sharing)
+    model = uncompiled(model)
     layers, _ = trainable_layers(model)
     capture = Capture(model, layers)
     try:

@@ -88,7 +88,8 @@ class Fisher:
     def _output(self, parameters: dict[str, Tensor], call: Call) -> Tensor:
         """f `[M, n_L]`, positions of an example counting as examples."""
         buffers = {name: buffer.clone() for name, buffer in self._model.named_buffers()}
-        return functional_call(self._model, {**buffers, **parameters}, *call).flatten(0, -2)
+        with torch.compiler.set_stance("force_eager"):  # compiled code has no forward-mode derivatives
+            return functional_call(self._model, {**buffers, **parameters}, *call).flatten(0, -2)
 
     def _named(self, vector: Vector) -> dict[str, Tensor]:
         named: dict[str, Tensor] = {}

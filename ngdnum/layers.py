@@ -154,5 +154,10 @@ def trainable_layers(model: nn.Module) -> tuple[list[Layer], dict[str, nn.Parame
     return layers, others
 
 
+def uncompiled(model: nn.Module) -> nn.Module:
+    """The module itself, where `model` is what `torch.compile` made of it."""
+    return getattr(model, "_orig_mod", model)
+
+
 def _join(path: str, kind: str) -> str:
     return f"{path}.{kind}" if path else kind
