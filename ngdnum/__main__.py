@@ -1,4 +1,4 @@
-"""`python -m ngdnum run EXPERIMENT`: the paper's experiments from the command line."""
+"""`python -m ngdnum run EXPERIMENT` and `bench TASK`: experiments from the command line."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from .bench import cli as bench
 from .experiments import EXPERIMENTS, Diverged, Interrupted, run
 from .results import Result, settings_text
 
@@ -17,7 +18,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m ngdnum", description="Natural gradient descent: experiments."
     )
-    command = parser.add_subparsers(dest="command", required=True).add_parser(
+    commands = parser.add_subparsers(dest="command", required=True)
+    bench.add_parser(commands)
+    command = commands.add_parser(
         "run", help="run an experiment", description="Tune, train and compare the methods of an experiment."
     )
     command.add_argument("experiment", metavar="EXPERIMENT",
@@ -31,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
                          help="training time of each method at most")
     command.add_argument("--output", type=Path, metavar="FILE",
                          help="file for the result (default results/EXPERIMENT-seedN.json)")
+    command.set_defaults(main=_run)
     return parser
 
 
@@ -52,6 +56,10 @@ def _summary(result: Result) -> Table:
 def main(arguments: list[str] | None = None) -> int:
     """Exit status: 0 done, 1 nothing converged, 2 wrong input, 130 interrupted (a partial result is left)."""
     args = _parser().parse_args(arguments)
+    return args.main(args)
+
+
+def _run(args: argparse.Namespace) -> int:
     output = args.output or Path("results") / f"{args.experiment}-seed{args.seed}.json"
     status = 0
     try:

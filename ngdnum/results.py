@@ -20,8 +20,8 @@ Settings = dict[str, float | int | str]
 class Curve:
     """Test error of one method while it trains.
 
-    `samples` counts the training examples seen (repeats included), `seconds` the time spent on training
-    alone, `test_error` is the mean squared error per output.  `tuning` lists every setting tried with its
+    `samples` counts the training examples seen (repeats included), `seconds` the processor time of
+    training alone, `test_error` is the mean squared error per output.  `tuning` lists every setting tried with its
     validation error (None: diverged) and the share of the tuning budget it was trained for.
     """
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from rich.console import Console
@@ -21,10 +23,18 @@ POINTS = 100  # test errors per curve, evenly spread over the budget
 SAVE_EVERY = 2.0  # seconds between saves of an unfinished result
 
 
+class Savable(Protocol):
+    """A result that can be printed, and written to a file as a whole."""
+
+    def to_json(self) -> str: ...
+
+    def save(self, path: str | os.PathLike[str]) -> None: ...
+
+
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C during an experiment; `result` is what there was by then, marked incomplete."""
 
-    def __init__(self, result: Result) -> None:
+    def __init__(self, result: Savable) -> None:
         super().__init__("interrupted")
         self.result = result
 
@@ -62,8 +72,8 @@ def run_experiment(
     command += "" if budget is None else f" --budget {budget:g}"
     result = Result(experiment.name, experiment.title, seed, command,
                     {**asdict(limit), "tuning_share": experiment.tuning_share})
-    save = _Saver(result, output)
-    with _one_thread(), _progress_bars(progress) as bars:
+    save = Saver(result, output)
+    with one_thread(), progress_bars(progress) as bars:
         result.environment = environment()
         save.now()
         try:
@@ -95,7 +105,7 @@ def _tuned_runs(
     return runs
 
 
-def _train_in_turns(runs: list[Run], budget: Budget, result: Result, bars: Progress, save: _Saver) -> None:
+def _train_in_turns(runs: list[Run], budget: Budget, result: Result, bars: Progress, save: Saver) -> None:
     tasks = [bars.add_task(f"training {run.method.name}", total=1.0, note="") for run in runs]
     for point in range(POINTS + 1):
         share = point / POINTS
@@ -109,10 +119,10 @@ def _train_in_turns(runs: list[Run], budget: Budget, result: Result, bars: Progr
             save.sometimes()
 
 
-class _Saver:
-    """Writes a result to its file, if it has one."""
+class Saver:
+    """Writes a result to its file, if it has one; `sometimes` at most every few seconds."""
 
-    def __init__(self, result: Result, output: str | Path | None) -> None:
+    def __init__(self, result: Savable, output: str | Path | None) -> None:
         self.result, self.output, self.last = result, output, 0.0
 
     def now(self) -> None:
@@ -126,7 +136,7 @@ class _Saver:
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Matrices this small lose time on a second thread, and one thread makes seconds comparable."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -136,7 +146,8 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _progress_bars(shown: bool) -> Progress:
+def progress_bars(shown: bool) -> Progress:
+    """Bars with a note, on standard error."""
     return Progress(
         TextColumn("{task.description:<14}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(), TextColumn("{task.fields[note]}"),

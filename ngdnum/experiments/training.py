@@ -25,8 +25,8 @@ class Method:
     `loss(model(x), y)` is minimised.  `reevaluates` says that `step` takes the loss, and a closure that
     computes the loss of the same batch after the step, without gradients.
 
-    Of the settings, `batch_size` is required; with `schedule="linear"` the rate `lr` falls linearly to zero
-    over the budget of a run.
+    Of the settings, `batch_size` is required; with `schedule="linear"` the rates of all parameter groups fall
+    linearly to zero over the budget of a run.
     """
 
     name: str
@@ -92,26 +92,31 @@ def mean_squared_error(model: nn.Module, examples: Examples) -> float:
 
 
 class Run:
-    """One method with one choice of settings, training its own copy of the problem's network."""
+    """One method with one choice of settings, training its own copy of the problem's network.
+
+    `seconds` is the processor time of its steps: with one thread it is what a clock shows on an idle machine,
+    and other programs do not count.
+    """
 
     def __init__(self, problem: Problem, method: Method, settings: Settings, seed: int) -> None:
         self.problem, self.method, self.settings = problem, method, settings
         self.model = copy.deepcopy(problem.model)
         self.optimizer = method.build(self.model, settings, seed)
+        self._rates = [group["lr"] for group in self.optimizer.param_groups]
         self.samples, self.seconds, self.diverged = 0, 0.0, False
         generator = torch.Generator().manual_seed(seed)
         self._batches = batches(problem.train, int(settings["batch_size"]), generator)
 
     def step(self) -> None:
         """One batch, one update.  Sets `diverged` when the loss or the update is no longer finite."""
-        start = time.perf_counter()
+        start = time.process_time()
         x, y = next(self._batches)
         try:
             self._update(x, y)
         except (torch.linalg.LinAlgError, NotFinite):
             self.diverged = True
         self.samples += len(x)
-        self.seconds += time.perf_counter() - start
+        self.seconds += time.process_time() - start
 
     def _update(self, x: Tensor, y: Tensor) -> None:
         self.optimizer.zero_grad()
@@ -129,8 +134,8 @@ class Run:
         """Train until `share` of the budget is spent, or the run diverges."""
         while not self.diverged and (spent := budget.spent(self)) < share:
             if self.settings.get("schedule") == "linear":
-                for group in self.optimizer.param_groups:
-                    group["lr"] = self.settings["lr"] * (1 - spent)
+                for group, rate in zip(self.optimizer.param_groups, self._rates):
+                    group["lr"] = rate * (1 - spent)
             self.step()
 
     def error(self, examples: Examples) -> float:
@@ -138,9 +143,9 @@ class Run:
         value = math.inf if self.diverged else mean_squared_error(self.model, examples)
         return value if math.isfinite(value) else math.inf
 
-    def record(self, curve: Curve) -> None:
-        """Append the present test error to `curve`, outside the measured time."""
+    def record(self, curve: Curve, scale: float = 1.0) -> None:
+        """Append the present test error, times `scale`, to `curve`, outside the measured time."""
         error = self.error(self.problem.test)
         self.diverged = curve.diverged = not math.isfinite(error)
         if not self.diverged:
-            curve.append(self.samples, self.seconds, error)
+            curve.append(self.samples, self.seconds, scale * error)

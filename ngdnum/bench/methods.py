@@ -1,0 +1,87 @@
+"""Who takes part: one line for each method, with the grid of settings it may be tuned over.
+
+All grids of a task are equally large.  A constant rate or one that falls linearly to zero is a choice of all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from .. import NGD, Gaussian
+from ..experiments.training import Method, settings_grid
+from ..results import Settings
+from .muon import MuonWithAdamW
+
+SCHEDULES = ("constant", "linear")
+BIAS_RATE = 1e-3  # of AdamW beside Muon, its default
+OPTIONS = ("lr", "damping")  # settings that are options of NGD
+
+
+def sgd(momentum: float = 0.0) -> Callable[[nn.Module, Settings, int], Any]:
+    """Stochastic gradient descent; with momentum in Nesterov's form."""
+    return lambda model, settings, seed: torch.optim.SGD(
+        model.parameters(), settings["lr"], momentum, nesterov=momentum > 0
+    )
+
+
+def adamw(model: nn.Module, settings: Settings, seed: int) -> torch.optim.AdamW:
+    """AdamW without weight decay."""
+    return torch.optim.AdamW(model.parameters(), settings["lr"], weight_decay=0.0)
+
+
+def muon(model: nn.Module, settings: Settings, seed: int) -> MuonWithAdamW:
+    """Muon, with AdamW for the biases."""
+    return MuonWithAdamW(model.parameters(), settings["lr"], BIAS_RATE)
+
+
+def natural(preset: Callable[..., NGD], **options: Any) -> Callable[[nn.Module, Settings, int], NGD]:
+    """A preset of NGD, with `options`, and those settings of the grid that are options too."""
+
+    def build(model: nn.Module, settings: Settings, seed: int) -> NGD:
+        chosen = {name: settings[name] for name in OPTIONS if name in settings}
+        optimizer = preset(model, Gaussian(), **options, **chosen)
+        optimizer.generator.manual_seed(seed)
+        return optimizer
+
+    return build
+
+
+def method(
+    name: str,
+    build: Callable[[nn.Module, Settings, int], Any],
+    lr: Sequence[float],
+    batch_size: Sequence[int],
+    reevaluates: bool = False,
+    **choices: Sequence[float],
+) -> Method:
+    """One method, with the grid of all combinations of these choices and the two schedules."""
+    grid = settings_grid(lr=lr, batch_size=batch_size, **choices, schedule=SCHEDULES)
+    return Method(name, build, Gaussian(), grid, reevaluates)
+
+
+LINEAR = (
+    method("SGD", sgd(), (0.005, 0.01, 0.02, 0.04, 0.08, 0.16), (20,)),
+    method("SGD+momentum", sgd(0.9), (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016), (20,)),
+    method("AdamW", adamw, (3e-4, 1e-3, 3e-3), (20, 100)),
+    method("Muon", muon, (0.005, 0.02, 0.08), (20, 100)),
+    method("NGD.paper", natural(NGD.paper), (1.0,), (200, 1_000), True, damping=(1e-6, 1e-4, 1e-2)),
+    method("NGD.fast", natural(NGD.fast), (0.3, 0.6, 1.0), (100, 200)),
+)
+
+BOTTLENECK = (
+    *LINEAR,
+    method("NGD.exact", natural(NGD.paper, rule="exact", damping=0.0), (0.4, 0.7, 1.0), (500, 1_000), True),
+)
+
+IMAGES = (
+    method("SGD", sgd(), (0.005, 0.01, 0.02), (20, 100)),
+    method("SGD+momentum", sgd(0.9), (0.001, 0.002, 0.004), (50, 200)),
+    method("AdamW", adamw, (5e-4, 1e-3, 2e-3), (100, 200)),
+    method("Muon", muon, (0.01, 0.02, 0.03), (200, 500)),
+    method("NGD.paper", natural(NGD.paper), (1.0,), (250, 1_000), True, damping=(1e-3, 1e-2, 1e-1)),
+    method("NGD.fast", natural(NGD.fast), (0.4, 0.6, 0.9), (200, 400)),
+)

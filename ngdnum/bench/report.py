@@ -1,0 +1,140 @@
+"""What a benchmark has measured: one object for machines, one table for people."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.table import Table
+
+from ..results import Curve, Settings, write_atomically
+
+
+@dataclass
+class Outcome:
+    """One method: its settings for each budget (from the smallest up), how they were found, and its curves.
+
+    `curves[budget]` has one curve for each seed, of errors in the measure of the task.
+    """
+
+    name: str
+    settings: dict[str, Settings]
+    trials: list[dict[str, object]]
+    curves: dict[str, list[Curve]] = field(default_factory=dict)
+
+    def first(self, target: float, axis: str) -> list[int | float | None]:
+        """For each seed, samples or seconds to `target`, in the shortest budget that gets there; or None."""
+        costs = [[getattr(c, f"{axis}_to")(target) for c in curves] for curves in self.curves.values()]
+        return [next((cost for cost in of_seed if cost is not None), None) for of_seed in zip(*costs)]
+
+    def final(self) -> dict[str, list[float | None]]:
+        """The error at the end of each budget, by seed; None where the method has diverged."""
+        return {budget: [None if c.diverged or not c.test_error else c.test_error[-1] for c in curves]
+                for budget, curves in self.curves.items()}
+
+    def diverged(self) -> dict[str, int]:
+        """In how many runs of each budget it diverged."""
+        return {budget: sum(curve.diverged for curve in curves) for budget, curves in self.curves.items()}
+
+    def step_ms(self) -> float | None:
+        """Milliseconds of a training step, median over the runs of the longest budget."""
+        trained = [c for c in list(self.curves.values())[-1] if len(c.samples) > 1] if self.curves else []
+        times = [1e3 * c.seconds[-1] * c.settings["batch_size"] / c.samples[-1] for c in trained]
+        return statistics.median(times) if times else None
+
+    def resolution(self) -> dict[str, dict[str, float]]:
+        """The largest distance between two recorded errors in each budget: how far a crossing may be off."""
+        return {budget: {axis: max((_largest_gap(getattr(c, axis)) for c in curves), default=0)
+                         for axis in ("samples", "seconds")}
+                for budget, curves in self.curves.items()}
+
+
+@dataclass
+class Report:
+    """A benchmark: task, targets by name, seeds, conditions, and the outcome of each method.
+
+    `complete` is False while it goes on, and stays False when it was interrupted.
+    """
+
+    task: str
+    title: str
+    command: str
+    measure: str
+    targets: dict[str, float]
+    budgets: list[str]
+    seeds: list[int]
+    precision: str
+    source: dict[str, object]
+    environment: dict[str, object]
+    outcomes: list[Outcome] = field(default_factory=list)
+    complete: bool = False
+
+    def to_json(self) -> str:
+        """One JSON object; the lists in it have one entry for each seed, null: not reached."""
+        methods = [
+            {"name": o.name, "settings": o.settings, "trials": o.trials, "step_ms": o.step_ms(),
+             "samples_to": {name: o.first(target, "samples") for name, target in self.targets.items()},
+             "seconds_to": {name: o.first(target, "seconds") for name, target in self.targets.items()},
+             "error_at": o.final(), "diverged": o.diverged(), "resolution": o.resolution()}
+            for o in self.outcomes
+        ]
+        content = {
+            "task": self.task, "targets": list(self.targets), "methods": methods,
+            "environment": {**self.environment, "float32_matmul_precision": self.precision},
+            "title": self.title, "command": self.command, "measure": self.measure, "budgets": self.budgets,
+            "seeds": self.seeds, "source": self.source, "complete": self.complete,
+        }
+        return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write `to_json()` to `path`: either all of it or nothing."""
+        write_atomically(Path(path), self.to_json() + "\n")
+
+    def table(self) -> Table:
+        """Medians over the seeds; a target that less than half of the runs reached has none (–)."""
+        table = Table(title=f"{self.title}: {self.measure}", caption=self._caption())
+        table.add_column("method")
+        for target in self.targets:
+            table.add_column(f"samples / seconds to {target}", justify="right")
+        for budget in self.budgets:
+            table.add_column(f"error at {budget}", justify="right")
+        for heading in ("ms/step", "diverged"):
+            table.add_column(heading, justify="right")
+        for o in self.outcomes:
+            costs = [" / ".join(_text(o.first(target, axis), form)
+                                for axis, form in (("samples", ",.0f"), ("seconds", ".2f")))
+                     for target in self.targets.values()]
+            errors = [_text(errors, ".4g") for errors in o.final().values()]
+            diverged = str(sum(o.diverged().values()))
+            table.add_row(o.name, *costs, *errors, _text([o.step_ms()], ".3g"), diverged)
+        return table
+
+    def _caption(self) -> str:
+        state = "" if self.complete else "interrupted: partial result; "
+        return f"{state}medians of {len(self.seeds)} seeds, on test data"
+
+
+def _largest_gap(values: list[float]) -> float:
+    return max((after - before for before, after in zip(values, values[1:])), default=0)
+
+
+def _text(values: list[float | None], form: str) -> str:
+    value = median(values)
+    return format(value, form) if math.isfinite(value) else "–"
+
+
+def median(values: Iterable[float | None]) -> float:
+    """Median, with None as infinity; nan of nothing.
+
+    Examples
+    --------
+    >>> median([3.0, None, 1.0])
+    3.0
+    """
+    values = sorted(math.inf if value is None else value for value in values)
+    return values[len(values) // 2] if values else math.nan

@@ -1,0 +1,177 @@
+"""What one training step costs, as a ratio to a step of SGD with the same batch."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from rich.table import Table
+
+from ..data import Examples, Problem, linear_teacher
+from ..experiments.autoencoder import HIDDEN, autoencoder
+from ..experiments.experiment import Interrupted, Saver, progress_bars
+from ..experiments.training import Method, Run
+from ..results import Settings, environment, write_atomically
+from .methods import IMAGES, LINEAR
+from .tasks import conditions
+
+STEPS = 40  # in a block: `NGD.fast` measures factors at every 8th step and inverts them at every 20th
+BLOCKS = 3
+WARM_UP = 8  # steps before the first block
+GENTLE = 1e-3  # of the least rate in a grid, so that nothing diverges while it is timed
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network and data to step on, the size of the batch, and the methods; the first is the yardstick."""
+
+    name: str
+    problem: Callable[[], Problem]
+    batch_size: int
+    methods: tuple[Method, ...]
+
+
+def _images() -> Problem:
+    """Random images: how long a step takes does not depend on what they show."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(2_000, 784, generator=generator)
+    examples = Examples(x, x)
+    model = autoencoder((784, *HIDDEN, 784), generator)
+    return Problem(examples, examples, examples, model, None, {"kind": "random images"})
+
+
+def _linear() -> Problem:
+    return linear_teacher((20,) * 17, train=2_000, dtype=torch.float32)
+
+
+CASES = (
+    Case("A: 16 linear layers of 20 units, M=1000", _linear, 1_000, LINEAR),
+    Case("D: autoencoder 784-400-…-784, M=200", _images, 200, IMAGES),
+    Case("D: autoencoder 784-400-…-784, M=1000", _images, 1_000, IMAGES),
+)
+
+
+@dataclass
+class StepTimes:
+    """Milliseconds of a step of each method in each case, by blocks; `complete` as in `Report`."""
+
+    cases: list[str]
+    environment: dict[str, object]
+    settings: dict[tuple[str, str], Settings] = field(default_factory=dict)
+    blocks: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    yardstick: dict[str, str] = field(default_factory=dict)
+    complete: bool = False
+
+    def step_ms(self, case: str, name: str) -> float:
+        """Median over the blocks, each a mean over `STEPS` steps."""
+        return statistics.median(self.blocks[case, name])
+
+    def ratio(self, case: str, name: str) -> float:
+        """Median over the blocks of the ratio to the yardstick's steps among which these were taken."""
+        pairs = zip(self.blocks[case, name], self.blocks[case, self.yardstick[case]])
+        return statistics.median(own / other for own, other in pairs)
+
+    def to_json(self) -> str:
+        """One JSON object, of the same form as those of the other tasks."""
+        methods = [
+            {"name": name, "case": case, "settings": self.settings[case, name], "trials": [],
+             "step_ms": self.step_ms(case, name), "ratio_to_sgd": self.ratio(case, name),
+             "samples_to": {}, "seconds_to": {}, "error_at": {}}
+            for case, name in self.blocks
+        ]
+        content = {"task": "step", "targets": [], "methods": methods, "environment": self.environment,
+                   "cases": self.cases, "command": "python -m ngdnum bench step", "complete": self.complete}
+        return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write `to_json()` to `path`: either all of it or nothing."""
+        write_atomically(Path(path), self.to_json() + "\n")
+
+    def table(self) -> Table:
+        """A row for each method and case."""
+        caption = "" if self.complete else "interrupted: partial result; "
+        caption += f"medians of {BLOCKS} blocks of {STEPS} steps in turns"
+        table = Table("case", "method", title="Training steps", caption=caption)
+        for heading in ("ms/step", "× SGD"):
+            table.add_column(heading, justify="right")
+        for case, name in self.blocks:
+            table.add_row(case, name, f"{self.step_ms(case, name):.3g}", f"{self.ratio(case, name):.2f}")
+        return table
+
+
+def time_steps(
+    cases: Sequence[Case] | None = None,
+    *,
+    methods: list[str] | None = None,
+    progress: bool = True,
+    output: Path | None = None,
+) -> StepTimes:
+    """Time whole training steps (batch, forward, backward, update) of all methods, one each in turns.
+
+    Parameters
+    ----------
+    cases : None: `CASES`.
+    methods : only these; the yardstick, SGD, is always there.
+    output : file that receives the result, written atomically after each case.
+
+    Raises
+    ------
+    ValueError : unknown method.
+    Interrupted : Ctrl-C; a KeyboardInterrupt whose `result` are the cases finished so far.
+    """
+    cases = CASES if cases is None else cases
+    known = list(dict.fromkeys(method.name for case in cases for method in case.methods))
+    if unknown := [name for name in methods or () if name not in known]:
+        raise ValueError(f"step has no method {unknown[0]!r}; choose from {', '.join(known)}")
+    with conditions("medium"), progress_bars(progress) as bars:
+        times = StepTimes([case.name for case in cases],
+                          {**environment(), "float32_matmul_precision": "medium"})
+        save = Saver(times, output)
+        save.now()
+        try:
+            for case in cases:
+                bar = bars.add_task(case.name, total=BLOCKS, note="")
+                _time(case, methods, times, lambda: bars.advance(bar))
+                save.now()
+            times.complete = True
+        except KeyboardInterrupt:
+            raise Interrupted(times) from None
+        finally:
+            save.now()
+    return times
+
+
+def _time(case: Case, methods: list[str] | None, times: StepTimes, advanced: Callable[[], None]) -> None:
+    problem, yardstick = case.problem(), case.methods[0]
+    chosen = [m for m in case.methods if methods is None or m.name in methods or m is yardstick]
+    runs = [Run(problem, m, _gentle(m, case.batch_size), seed=0) for m in chosen]
+    blocks: list[list[float]] = [[] for _ in runs]
+    _steps(runs, WARM_UP)
+    for _ in range(BLOCKS):
+        before = [run.seconds for run in runs]
+        _steps(runs, STEPS)
+        for own, run, start in zip(blocks, runs, before):
+            own.append(1e3 * (run.seconds - start) / STEPS)
+        advanced()
+    times.yardstick[case.name] = yardstick.name
+    for run, own in zip(runs, blocks):
+        times.settings[case.name, run.method.name] = run.settings
+        times.blocks[case.name, run.method.name] = own
+
+
+def _steps(runs: list[Run], count: int) -> None:
+    for _ in range(count):
+        for run in runs:
+            run.step()
+            if run.diverged:
+                raise RuntimeError(f"{run.method.name} diverged while its steps were timed")
+
+
+def _gentle(method: Method, batch_size: int) -> Settings:
+    rate = GENTLE * min(settings["lr"] for settings in method.grid)
+    return {**method.grid[0], "lr": rate, "batch_size": batch_size}

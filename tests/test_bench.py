@@ -1,0 +1,344 @@
+"""`python -m ngdnum bench`: all methods tuned alike on validation data, compared in turns on test data."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from ngdnum import NGD, Gaussian
+from ngdnum.__main__ import main
+from ngdnum.bench import step, tuned, tuning
+from ngdnum.bench.compare import compare
+from ngdnum.bench.methods import method, natural, sgd
+from ngdnum.bench.muon import MuonWithAdamW
+from ngdnum.bench.tasks import TASKS, Task, find_task
+from ngdnum.bench.tuned import load_tuned
+from ngdnum.bench.tuning import blind, halve, score, tune_task
+from ngdnum.data import Examples, linear_teacher
+from ngdnum.experiments import Diverged, Interrupted
+from ngdnum.experiments.training import Run
+from ngdnum.results import Curve
+
+METHODS = (
+    method("SGD", sgd(), (0.02, 0.1), (20,)),
+    method("NGD.paper", natural(NGD.paper), (1.0,), (100,), True, damping=(1e-2, 1e-1)),
+)
+
+
+def tiny(**changes) -> Task:
+    def problem(seed, data):
+        if data is not None:
+            raise ValueError("leave the data folder out")
+        return linear_teacher((4, 6, 3), seed, train=500, validation=100, test=100)
+
+    task = Task("tiny", "Tiny", problem, METHODS, (500, 1_500), "samples", {"100×floor": 100.0, "1.5×floor": 1.5},
+                "test error ÷ floor of the seed", goal=1.5, tuning_seeds=(1_000, 1_001), points=10)
+    return replace(task, **changes)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("tuned") / "tiny.json"
+    tune_task(tiny(), path, progress=False)
+    return path
+
+
+@pytest.fixture
+def settings(found, tmp_path) -> Path:
+    return Path(shutil.copy(found, tmp_path))
+
+
+@pytest.fixture
+def registered(monkeypatch, settings):
+    monkeypatch.setitem(TASKS, "tiny", tiny())
+    monkeypatch.setattr(tuned, "FOLDER", settings.parent)
+    monkeypatch.chdir(settings.parent)
+
+
+def test_every_method_of_a_task_has_equally_many_settings():
+    for task in TASKS.values():
+        assert {len(m.grid) for m in task.methods} == {12}, task.name
+        for m in task.methods:
+            assert {settings["schedule"] for settings in m.grid} == {"constant", "linear"}
+            assert len({json.dumps(settings) for settings in m.grid}) == 12
+        assert list(task.budgets) == sorted(task.budgets)
+        assert [m.name for m in task.methods][:4] == ["SGD", "SGD+momentum", "AdamW", "Muon"]
+
+
+def test_json_has_an_entry_per_seed_and_target(registered, capfd):
+    assert main(["bench", "tiny", "--seeds", "3", "--json"]) == 0
+    captured = capfd.readouterr()
+    printed = json.loads(captured.out)
+    assert printed == json.loads(Path("results/bench-tiny.json").read_text())
+    assert printed["task"] == "tiny" and printed["targets"] == ["100×floor", "1.5×floor"]
+    assert printed["seeds"] == [0, 1, 2] and printed["budgets"] == ["0.5k", "1.5k"] and printed["complete"] is True
+    assert printed["environment"]["threads"] == 1
+    assert printed["environment"]["float32_matmul_precision"] == "highest"
+    assert [m["name"] for m in printed["methods"]] == ["SGD", "NGD.paper"] and "NGD.paper" in captured.err
+    for m in printed["methods"]:
+        assert set(m["samples_to"]) == set(m["seconds_to"]) == set(printed["targets"])
+        for costs in (*m["samples_to"].values(), *m["seconds_to"].values(), *m["error_at"].values()):
+            assert len(costs) == 3
+        assert set(m["settings"]) == set(m["error_at"]) == set(m["diverged"]) == {"0.5k", "1.5k"}
+        assert m["step_ms"] > 0 and len(m["trials"]) == 4 + 2 + 2
+    ngd = printed["methods"][1]
+    assert all(100 <= samples <= 1_500 for samples in ngd["samples_to"]["100×floor"])
+    assert ngd["resolution"]["1.5k"]["samples"] <= 150 + 100
+    assert ngd["error_at"]["1.5k"] < printed["methods"][0]["error_at"]["1.5k"]
+
+
+def test_table_marks_what_was_not_reached(registered, capfd):
+    assert main(["bench", "tiny", "--seeds", "1", "--budget", "500", "--methods", "SGD"]) == 0
+    shown = capfd.readouterr().out
+    assert "– / –" in shown and "0.5k" in shown and "results/bench-tiny.json" in shown and "1.5k" not in shown
+
+
+def test_the_shortest_budget_that_reaches_a_target_tells_the_cost():
+    from ngdnum.bench.report import Outcome
+
+    def curve(errors):
+        return Curve("m", {}, list(range(0, 10 * len(errors), 10)), [0.0] * len(errors), errors)
+
+    short, long = [curve([9.0, 2.0]), curve([9.0, 5.0])], [curve([9.0, 1.0]), curve([9.0, 8.0, 1.0])]
+    assert Outcome("m", {}, [], {"short": short, "long": long}).first(2.0, "samples") == [10, 20]
+    assert Outcome("m", {}, [], {"short": short, "long": long}).first(0.5, "samples") == [None, None]
+
+
+def test_methods_take_turns(settings, monkeypatch):
+    trained, advance = [], Run.advance
+
+    def noted(self, budget, share):
+        trained.append((self.method.name, budget.samples, share))
+        advance(self, budget, share)
+
+    monkeypatch.setattr(Run, "advance", noted)
+    compare(tiny(), load_tuned(settings), seeds=2, progress=False)
+    turn = [("SGD", 500), ("NGD.paper", 500), ("SGD", 1_500), ("NGD.paper", 1_500)]
+    assert [entry[:2] for entry in trained] == 2 * 11 * turn
+    assert [entry[2] for entry in trained] == 2 * [point / 10 for point in range(11) for _ in turn]
+
+
+def test_tuned_file_holds_every_trial_and_can_be_read_again(settings):
+    found = load_tuned(settings)
+    assert (found.budgets, found.seeds, found.unit) == ([500, 1_500], [1_000, 1_001], "samples")
+    assert found.source["kind"] == "random linear map" and list(found.methods) == ["SGD", "NGD.paper"]
+    for m in METHODS:
+        search = found.methods[m.name]
+        assert search.grid == list(m.grid) and search.environment["threads"] == 1
+        assert [trial["budget"] for trial in search.trials] == ["0.25k"] * 4 + ["0.5k"] * 2 + ["1.5k"] * 2
+        for budget, winner in search.winners.items():
+            best = min((t for t in search.trials if t["budget"] == budget), key=lambda t: t["score"])
+            assert winner == best["settings"]
+    found.save(settings)
+    assert load_tuned(settings) == found
+    assert [path.name for path in settings.parent.iterdir()] == ["tiny.json"]
+
+
+def test_tuning_never_sees_the_test_examples():
+    task = tiny()
+    problems = [task.problem(seed, None) for seed in task.tuning_seeds]
+    blinded = [p._replace(test=Examples(p.test.x * math.nan, p.test.y), floor=math.nan) for p in problems]
+    for m in METHODS:
+        found, again = (halve(task, m, [blind(p) for p in of], task.budgets) for of in (problems, blinded))
+        assert found == again and all(math.isfinite(t["score"]) for t in found[1])
+
+
+def test_tuned_seeds_are_not_benchmarked(settings):
+    for task in TASKS.values():
+        assert min(task.tuning_seeds) >= 1_000
+    found = load_tuned(settings)
+    for seeds, others in ((0, found), (1_001, found), (3, replace(found, seeds=[2]))):
+        with pytest.raises(ValueError, match="number of seeds must be between 1 and"):
+            compare(tiny(), others, seeds=seeds, progress=False)
+
+
+def test_the_score_prefers_the_goal_then_its_date_then_the_error():
+    task = tiny()
+
+    def scored(*errors, diverged=False):
+        return score(Curve("m", {}, [0, 10, 20], [0.0, 0.1, 0.2], list(errors), diverged), 20, task)
+
+    assert scored(9, 1.4, 1.3) < scored(9, 2, 1.0) <= 1 < scored(9, 1.4, 1.6) < scored(9, 9, 9)
+    assert scored(9, 9, 9, diverged=True) == math.inf
+    assert score(Curve("m", {}, [0, 9], [0.0, 0.1], [3.0, 1.0]), 9, replace(task, goal=None)) == 0.0
+
+
+def test_tuning_one_method_keeps_the_others(settings):
+    before = load_tuned(settings)
+    wider = tiny(methods=(METHODS[0], method("NGD.paper", natural(NGD.paper), (1.0,), (100, 50), True)))
+    with pytest.raises(ValueError, match="the grid of NGD.paper has changed .* --tune --methods NGD.paper"):
+        compare(wider, before, progress=False)
+    tune_task(wider, settings, methods=["NGD.paper"], progress=False)
+    after = load_tuned(settings)
+    assert after.methods["SGD"] == before.methods["SGD"] and len(after.methods["NGD.paper"].grid) == 4
+    with pytest.raises(ValueError, match="other budgets, seeds or data"):
+        tune_task(wider, settings, methods=["SGD"], budgets=[200], progress=False)
+    assert load_tuned(settings) == after
+    tune_task(wider, settings, budgets=[400, 200], progress=False)
+    assert load_tuned(settings).budgets == [200, 400]
+
+
+def test_interrupts_leave_what_was_finished(settings, tmp_path, monkeypatch):
+    record, calls = Run.record, []
+
+    def interrupted(self, curve, scale):
+        record(self, curve, scale)
+        calls.append(self.method.name)
+        if len(calls) == stop:
+            curve.samples.append(0)  # as if in the middle of a new point
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, "record", interrupted)
+    stop, output = 44 + 10, tmp_path / "out.json"
+    with pytest.raises(Interrupted) as caught:
+        compare(tiny(points=10), load_tuned(settings), seeds=3, progress=False, output=output)
+    written = json.loads(output.read_text())
+    assert written == json.loads(caught.value.result.to_json()) and written["complete"] is False
+    assert [len(m["samples_to"]["1.5×floor"]) for m in written["methods"]] == [2, 2]
+    assert caught.value.result.table().row_count == 2
+
+    calls.clear()
+    stop, fresh = 10_000, tmp_path / "fresh.json"
+    monkeypatch.setattr(tuning, "halve", lambda task, m, *rest: _halve_or_stop(task, m, *rest))
+    with pytest.raises(Interrupted) as caught:
+        tune_task(tiny(), fresh, progress=False)
+    assert list(load_tuned(fresh).methods) == list(caught.value.result.methods) == ["SGD"]
+    with pytest.raises(ValueError, match="no tuned settings for NGD.paper: add --tune --methods NGD.paper"):
+        compare(tiny(), load_tuned(fresh), progress=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fresh.json", "out.json", "tiny.json"]
+
+
+def _halve_or_stop(task, m, *rest):
+    if m.name != "SGD":
+        raise KeyboardInterrupt
+    return halve(task, m, *rest)
+
+
+def test_ctrl_c_on_the_command_line(tmp_path):
+    output = tmp_path / "step.json"
+    process = subprocess.Popen(
+        (sys.executable, "-m", "ngdnum", "bench", "step", "--json", "--output", str(output)),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    while process.poll() is None and not output.exists():
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    printed, messages = process.communicate()
+    assert process.returncode == 130, messages
+    assert json.loads(printed)["complete"] is False and json.loads(printed) == json.loads(output.read_text())
+    assert "interrupted" in messages and "Traceback" not in messages
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["fig7"], "choose from fig1a, fig1b, fig1c, fig1d, tiny, step"),
+     (["tiny", "--methods", "Adam"], "tiny has no method 'Adam'; choose from SGD, NGD.paper"),
+     (["tiny", "--budget", "700"], "no settings for a budget of 700 samples, only for 500, 1500"),
+     (["tiny", "--tune", "--budget", "-1"], "positive number of samples"),
+     (["tiny", "--tune", "--seeds", "2"], "seeds of its own, 1000, 1001"),
+     (["tiny", "--data", "nowhere"], "leave the data folder out"),
+     (["tiny", "--settings", "absent.json"], "run the same command with --tune first"),
+     (["tiny", "--settings", "broken.json"], "holds no tuned settings"),
+     (["fig1d", "--data", "nowhere", "--tune"], "does not exist; give a folder with IDX files"),
+     (["step", "--tune", "--seeds", "3"], "leave out --tune --seeds"),
+     (["step", "--methods", "Adam"], "step has no method 'Adam'")],
+)
+def test_wrong_input_exits_with_2(registered, capfd, arguments, message):
+    Path("broken.json").write_text('{"methods": 3}')
+    before = load_tuned("tiny.json")
+    assert main(["bench", *arguments, "--json"]) == 2
+    captured = capfd.readouterr()
+    assert captured.out == "" and message in captured.err and "Traceback" not in captured.err
+    assert load_tuned("tiny.json") == before
+
+
+def test_settings_of_other_data_are_refused(settings):
+    def problem(seed, data):
+        return linear_teacher((4, 6, 3), seed, train=400, validation=100, test=100)
+
+    with pytest.raises(ValueError, match="tuned on other data"):
+        compare(tiny(problem=problem), load_tuned(settings), progress=False)
+    assert find_task("fig1d", None).name == "fig1d-digits" and find_task("fig1d", Path("x")).name == "fig1d"
+
+
+def test_tuning_from_the_command_line_and_hopeless_grids(registered, monkeypatch, capfd):
+    assert main(["bench", "tiny", "--tune", "--methods", "SGD", "--settings", "new.json"]) == 0
+    captured = capfd.readouterr()
+    assert "best settings on validation data" in captured.out and "tuning SGD" in captured.err
+    assert list(load_tuned("new.json").methods) == ["SGD"]
+    hopeless = tiny(methods=(*METHODS, method("wild", sgd(), (50.0, 100.0), (20,))))
+    monkeypatch.setitem(TASKS, "tiny", hopeless)
+    with pytest.raises(Diverged, match="wild diverged within 0.25k with each of 4 settings"):
+        tune_task(hopeless, Path("new.json"), progress=False)
+    assert list(load_tuned("new.json").methods) == ["SGD", "NGD.paper"]
+
+
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch has no Muon")
+def test_muon_takes_matrices_and_adamw_the_rest():
+    torch.manual_seed(0)
+    model, twin = nn.Linear(4, 3), nn.Linear(4, 3)
+    twin.load_state_dict(model.state_dict())
+    ours = MuonWithAdamW(model.parameters(), lr=0.1, bias_lr=0.01)
+    theirs = (torch.optim.Muon([twin.weight], 0.1, weight_decay=0.0),
+              torch.optim.AdamW([twin.bias], 0.01, weight_decay=0.0))
+    x, y, likelihood = torch.randn(8, 4), torch.randn(8, 3), Gaussian()
+    for _ in range(3):
+        for net, parts in ((model, [ours]), (twin, theirs)):
+            for part in parts:
+                part.zero_grad()
+            likelihood(net(x), y).backward()
+            for part in parts:
+                part.step()
+    assert torch.equal(model.weight, twin.weight) and torch.equal(model.bias, twin.bias)
+
+
+def test_a_schedule_reaches_the_rates_of_both():
+    rates = []
+
+    class Recording(MuonWithAdamW):
+        def step(self):
+            rates.append([group["lr"] for group in self.param_groups])
+            super().step()
+
+    problem = linear_teacher((4, 3), train=100, dtype=torch.float32)._replace(model=nn.Linear(4, 3))
+    m = method("m", lambda model, settings, seed: Recording(model.parameters(), settings["lr"], 0.01), (0.1,), (20,))
+    Run(problem, m, m.grid[1], 0).advance(tiny().budget(40), 1.0)
+    assert rates == [[0.1, 0.01], [0.05, 0.005]]
+
+
+def test_steps_are_timed_in_turns_and_compared_with_sgd(tmp_path, monkeypatch, capfd):
+    case = step.Case("tiny", lambda: linear_teacher((4, 6, 3), train=500), 100, METHODS)
+    monkeypatch.setattr(step, "CASES", (case,))
+    trained, one = [], Run.step
+    monkeypatch.setattr(Run, "step", lambda self: (trained.append(self.method.name), one(self)) and None)
+    output = tmp_path / "step.json"
+    assert main(["bench", "step", "--json", "--output", str(output)]) == 0
+    printed = json.loads(capfd.readouterr().out)
+    assert printed == json.loads(output.read_text()) and printed["task"] == "step" and printed["complete"]
+    assert trained == ["SGD", "NGD.paper"] * (step.WARM_UP + step.BLOCKS * step.STEPS)
+    by_sgd, by_ngd = printed["methods"]
+    assert by_sgd["ratio_to_sgd"] == 1.0 < by_ngd["ratio_to_sgd"]
+    assert by_ngd["step_ms"] > by_sgd["step_ms"] > 0 and by_ngd["settings"]["batch_size"] == 100
+    assert main(["bench", "step", "--methods", "NGD.paper", "--output", str(output)]) == 0
+    assert "× SGD" in capfd.readouterr().out
+
+
+def test_settings_of_the_package_belong_to_its_grids():
+    files = sorted(tuned.FOLDER.glob("*.json"))
+    for path in files:
+        task, found = TASKS[path.stem], load_tuned(path)
+        tuned.check_current(found, task.methods)
+        assert found.seeds == list(task.tuning_seeds) and found.budgets == list(task.budgets)
+        assert len({len(search.trials) for search in found.methods.values()}) == 1
