@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from functools import partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from .amp import loss_scale
 from .batch import Batch, Matrices
 from .capture import Capture, Record
-from .control import Control, Memory, OutputNormalised, Plain, Probe, predicted
+from .control import Control, Memory, Plain, Probe, predicted
 from .damping import Decay, Fixed, LevenbergMarquardt
 from .factors import Factors, check_samples, error_factors, input_factors, running_mean
 from .fisher import Fisher
@@ -23,6 +22,7 @@ from .inverse import Inverse, State, States, dated
 from .layers import trainable_layers, uncompiled
 from .likelihood import Likelihood, check_likelihood
 from .others import Others, check_gradients, optimizer_of
+from .presets import Presets
 from .report import Last, Report, report
 from .rule import resolve
 from .rules import Rule
@@ -43,7 +43,7 @@ class Past(NamedTuple):
     memory: Memory = {}
 
 
-class NGD(torch.optim.Optimizer):
+class NGD(Presets, torch.optim.Optimizer):
     r"""Natural gradient descent: W_i ← W_i + α ΔW_i with ΔW_i = rule(G_i, Λ̃_i, Λ_{i-1}).
 
     G_i = ⟨e_i x_{i-1}ᵀ⟩ is the negative gradient of the loss, Λ̃_i = ⟨e_i e_iᵀ⟩ and Λ_{i-1} =
@@ -173,49 +173,6 @@ class NGD(torch.optim.Optimizer):
         self._last: Last | None = None
         self._capture = Capture(model, self.layers, self._observe)
 
-    @classmethod
-    def paper(cls, model: nn.Module, likelihood: Likelihood, **options: Any) -> NGD:
-        """The paper's algorithm: Eq. 20 with α = 1 and one sampled target per example, λ by Eq. 21.
-
-        The same as the plain constructor; call `step(closure)`, so that λ can follow the loss. `options` are
-        those of the constructor and replace the preset's.
-        """
-        return cls(model, likelihood, **options)
-
-    @classmethod
-    def fast(cls, model: nn.Module, likelihood: Likelihood, **options: Any) -> NGD:
-        """Cheap, robust steps for any network: a good default, best with batches of a few hundred examples.
-
-        Factors are running means, measured at every 8th step and inverted at every 20th, with damping shared
-        between them; Nesterov momentum; each step changes the outputs by `lr` = 0.6 of their residual
-        (`OutputNormalised`). Let a scheduler lower `lr` to 1 % over the run. `options` are those of the
-        constructor and replace the preset's.
-
-        Examples
-        --------
-        >>> from ngdnum import NGD, Gaussian
-        >>> _ = torch.manual_seed(0)
-        >>> x = torch.randn(100, 3); y = x @ torch.randn(3, 2)
-        >>> model, likelihood = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2)), Gaussian()
-        >>> opt = NGD.fast(model, likelihood)
-        >>> for _ in range(50):
-        ...     opt.zero_grad()
-        ...     loss = likelihood(model(x), y)
-        ...     loss.backward()
-        ...     opt.step()
-        >>> bool(loss < 1e-3)
-        True
-        """
-        preset = {
-            "lr": 0.6,
-            "rule": "pi_damped_leading",
-            "damping": Decay(0.1, steps=30.0, floor=3e-3),
-            "factors": Factors(every=8, decay=0.95),
-            "inverse": Inverse(every=20),
-            "control": OutputNormalised(momentum=0.8, rows=64),
-        }
-        return cls(model, likelihood, **(preset | options))
-
     @torch.no_grad()
     def step(
         self, closure: Callable[[], Tensor | float] | None = None, loss: Tensor | float | None = None
@@ -226,8 +183,8 @@ class NGD(torch.optim.Optimizer):
         ----------
         closure : callable, optional
             Computes the loss of the same batch, forward only: it is called without gradients before and after
-            the update, and the damping is adapted by (21). If the loss after the update is not finite, the
-            update is undone and the damping raised.
+            the update, and the damping is adapted by (21). If the loss after the update is not finite, or
+            higher than before and the damping rejects that, the update is undone and the damping raised.
         loss : Tensor or float, optional
             The loss on which `backward` was called. With it, `closure` is called after the update only.
 

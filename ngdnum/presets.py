@@ -1,0 +1,99 @@
+"""Choices of all parts of a step that go well together."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from torch import nn
+
+from .control import OutputNormalised, Quadratic
+from .damping import Decay, LevenbergMarquardt
+from .factors import Factors
+from .inverse import Inverse
+from .likelihood import Likelihood
+
+
+class Presets:
+    """Other constructors of `NGD`; `options` are those of its own and replace the preset's."""
+
+    @classmethod
+    def paper(cls, model: nn.Module, likelihood: Likelihood, **options: Any) -> Self:
+        """The paper's algorithm: Eq. 20 with α = 1 and one sampled target per example, λ by Eq. 21.
+
+        The same as the plain constructor; call `step(closure)`, so that λ can follow the loss. `options` are
+        those of the constructor and replace the preset's.
+        """
+        return cls(model, likelihood, **options)
+
+    @classmethod
+    def fast(cls, model: nn.Module, likelihood: Likelihood, **options: Any) -> Self:
+        """Cheap, robust steps for any network: a good default, best with batches of a few hundred examples.
+
+        Factors are running means, measured at every 8th step and inverted at every 20th, with damping shared
+        between them; Nesterov momentum; each step changes the outputs by `lr` = 0.6 of their residual
+        (`OutputNormalised`). Let a scheduler lower `lr` to 1 % over the run. `options` are those of the
+        constructor and replace the preset's.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from torch import nn
+        >>> from ngdnum import NGD, Gaussian
+        >>> _ = torch.manual_seed(0)
+        >>> x = torch.randn(100, 3); y = x @ torch.randn(3, 2)
+        >>> model, likelihood = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2)), Gaussian()
+        >>> opt = NGD.fast(model, likelihood)
+        >>> for _ in range(50):
+        ...     opt.zero_grad()
+        ...     loss = likelihood(model(x), y)
+        ...     loss.backward()
+        ...     opt.step()
+        >>> bool(loss < 1e-3)
+        True
+        """
+        preset = {
+            "lr": 0.6,
+            "rule": "pi_damped_leading",
+            "damping": Decay(0.1, steps=30.0, floor=3e-3),
+            "factors": Factors(every=8, decay=0.95),
+            "inverse": Inverse(every=20),
+            "control": OutputNormalised(momentum=0.8, rows=64),
+        }
+        return cls(model, likelihood, **(preset | options))
+
+    @classmethod
+    def sample_efficient(cls, model: nn.Module, likelihood: Likelihood, **options: Any) -> Self:
+        """As few examples as possible; best with small batches.
+
+        Factors are measured and inverted at every step, and averaged over ten. The step is the best one in the
+        plane of the natural gradient and the last step, by the exact Fisher of the batch (`Quadratic`). λ starts
+        at 0.1 and follows the loss by factors of 2; a step that raises the loss of its batch is undone. Call
+        `step(closure, loss=loss)`, or λ stays. The batch size is yours: 50 in Figure 1A–C, where the targets can
+        be fitted almost exactly; larger where they cannot, since each step fits its batch. `options` are those
+        of the constructor and replace the preset's.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from torch import nn
+        >>> from ngdnum import NGD, Gaussian
+        >>> _ = torch.manual_seed(0)
+        >>> target = torch.randn(3, 2)
+        >>> model, likelihood = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2)), Gaussian()
+        >>> opt = NGD.sample_efficient(model, likelihood)
+        >>> for _ in range(20):
+        ...     x = torch.randn(10, 3); y = x @ target
+        ...     opt.zero_grad()
+        ...     loss = likelihood(model(x), y)
+        ...     loss.backward()
+        ...     _ = opt.step(lambda: likelihood(model(x), y), loss=loss)
+        >>> bool(loss < 1e-6)
+        True
+        """
+        preset = {
+            "rule": "pi_damped",
+            "damping": LevenbergMarquardt(0.1, factor=2.0, reject=True),
+            "factors": Factors(every=1, decay=0.9),
+            "control": Quadratic(),
+        }
+        return cls(model, likelihood, **(preset | options))
