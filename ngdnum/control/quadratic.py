@@ -33,6 +33,20 @@ class Quadratic:
         Examples on which F is measured; None: all.
     damped : bool, default True
         Whether λ of the rule is in the quadratic model as well.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ngdnum import NGD, Fixed, Gaussian, Quadratic
+    >>> _ = torch.manual_seed(0)
+    >>> x, y = torch.randn(50, 3), torch.randn(50, 2)
+    >>> model, likelihood = torch.nn.Linear(3, 2), Gaussian()
+    >>> opt = NGD(model, likelihood, rule="sgd", control=Quadratic(damped=False))
+    >>> before = likelihood(model(x), y)
+    >>> before.backward()
+    >>> _ = opt.step()
+    >>> bool(likelihood(model(x), y) < before)
+    True
     """
 
     momentum: bool = True

@@ -28,6 +28,21 @@ class TrustRegion:
         Largest divergence, in nats per example.
     rows : int or None, default None
         Examples on which F is measured, by one forward-mode derivative; None: all.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ngdnum import NGD, Fixed, Gaussian, TrustRegion
+    >>> _ = torch.manual_seed(0)
+    >>> x, y = torch.randn(50, 3), torch.randn(50, 2)
+    >>> model, likelihood = torch.nn.Linear(3, 2), Gaussian()
+    >>> opt = NGD(model, likelihood, damping=Fixed(0.1), control=TrustRegion(kl=1e-3))
+    >>> f, before = model(x).detach(), likelihood(model(x), y)
+    >>> before.backward()
+    >>> _ = opt.step()
+    >>> divergence = 0.5 * (model(x) - f).square().sum(1).mean()     # of two Gaussians with covariance I
+    >>> round(divergence.item(), 6)
+    0.001
     """
 
     kl: float
