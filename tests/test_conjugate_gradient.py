@@ -7,6 +7,7 @@ import torch
 from test_factors import COVARIANCE, batch, network
 from test_quadratic import dense_fisher, gradient, step
 from test_step import LIKELIHOODS, targets
+from torch import nn
 
 from ngdnum import NGD, ConjugateGradient, Fixed, Gaussian, Likelihood
 
@@ -73,3 +74,13 @@ def test_a_rule_that_is_not_linear_still_descends_the_quadratic() -> None:
         delta = step(model, opt, Gaussian(), x, y)
         values.append(float(0.5 * delta @ A @ delta - g @ delta))
     assert values == sorted(values, reverse=True)
+
+
+@pytest.mark.parametrize("rule", ["exact", "kronecker", "sgd"])
+def test_more_steps_than_needed_do_no_harm(rule: str) -> None:
+    """The exact rule solves the system of a linear network in one step; what is left then is rounding."""
+    model, x, y = network([4, 2, 4], activation=nn.Identity), batch(40, 4), batch(40, 4, seed=2)
+    F, g = dense_fisher(model, Gaussian(), x), -gradient(model, Gaussian()(model(x), y))
+    opt = NGD(model, Gaussian(), rule=rule, damping=0.0, samples=None, control=ConjugateGradient(500))
+    delta = step(model, opt, Gaussian(), x, y)
+    assert (F @ delta - g).norm() < 1e-12 * g.norm()

@@ -26,7 +26,7 @@ class ConjugateGradient:
     steps : int, default 3
         Largest number of iterations.
     tolerance : float, default 0.0
-        Stop at ‖g − (F + λI) u‖ ≤ tolerance · ‖g‖.
+        Stop at ‖g − (F + λI) u‖ ≤ tolerance · ‖g‖, at the latest when the residual is rounding.
     rows : int or None, default None
         Examples on which F is measured; None: all.
     damped : bool, default True
@@ -69,7 +69,8 @@ class ConjugateGradient:
         r = [g.clone() for g in probe.gradients]
         z = p = directions
         rz, curvature = dot(r, z), 0.0
-        bound = self.tolerance * math.sqrt(dot(r, r))
+        rounding = 10 * torch.finfo(r[0].dtype).eps
+        bound = max(self.tolerance, rounding) * math.sqrt(dot(r, r))
         for k in range(1, self.steps + 1):
             Fp = probe.fisher.times(p)
             if lam:
