@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 @contextmanager
 def loss_scale(optimizer: Optimizer) -> Iterator[float | None]:
-    """Divide all gradients by the scale of the loss, and yield it: 1.0 without a scaler, 0.0 if they overflowed.
+    """Divide all gradients by the scale of the loss, and yield it: 1.0 without a scaler, 0.0 if any overflowed.
 
     It is unknown, None, if they had been divided by `scaler.unscale_` before. A scaler leaves the attributes
     `grad_scale` and `found_inf` and deletes them after the step; here they are deleted after an error.

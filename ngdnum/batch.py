@@ -78,8 +78,8 @@ class Batch:
         """
         if self.scale is None:
             raise RuntimeError(
-                "this control measures the residual of the loss, whose scale is unknown after scaler.unscale_(opt), "
-                "so no weight was changed: leave the unscaling to scaler.step(opt)"
+                "this control measures the residual of the loss, whose scale is unknown after "
+                "scaler.unscale_(opt), so no weight was changed: leave the unscaling to scaler.step(opt)"
             )
         return self.count * (self._square / self.scale) ** 2 / self._length if self._length else 0.0
 

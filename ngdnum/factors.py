@@ -10,8 +10,8 @@ set; x its input, with a 1 appended if the layer has a bias. With K samples per 
 whose expectation depends neither on K nor on M. Without sampling, Λ̃ = (1/M) Σ_m Σ_r e_mr e_mrᵀ with the
 errors of the R directions of `Likelihood.fisher_root`: its value for K → ∞.
 
-A layer that acts at T positions of each example (convolutions, sequences, repeated use) has T inputs x_mt and T
-errors e_mt. Its factors are those of one input and one error per example after `sharing`
+A layer that acts at T positions of each example (convolutions, sequences, repeated use) has T inputs x_mt and
+T errors e_mt. Its factors are those of one input and one error per example after `sharing`
 (Eschenhagen et al. 2023):
 
     "expand"   Λ̃ = (1/M) Σ_m Σ_t e_mt e_mtᵀ,             Λ = (1/MT) Σ_m Σ_t x_mt x_mtᵀ
@@ -48,8 +48,12 @@ def kronecker_factors(
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """Kronecker factors (Λ̃, Λ) of every trainable linear layer and convolution at the batch `x`.
 
-    Λ̃ = ⟨e eᵀ⟩ and Λ = ⟨x xᵀ⟩ of Eq. 14 and 15, averaged over the batch. Examples must not influence one another,
-    as they do in batch normalisation while training: there, the factors are approximate.
+    Λ̃ = ⟨e eᵀ⟩ and Λ = ⟨x xᵀ⟩ of Eq. 14 and 15, averaged over the batch. Examples must not influence one
+    another, as they do in batch normalisation while training: there, the factors are approximate.
+
+    The exact ones are those of curvlinops' `KFACLinearOperator` (type 2, `separate_weight_and_bias=False`), but
+    for the scale of the loss: Λ̃ there is 1 for `nn.CrossEntropyLoss()`, 2/n_L for `nn.MSELoss()` and 1/n_L for
+    `nn.BCEWithLogitsLoss()` times Λ̃ here.
 
     Parameters
     ----------
@@ -101,7 +105,7 @@ def kronecker_factors(
 
 @dataclass(frozen=True)
 class Factors:
-    """When the factors are measured, how far back they reach, and what positions that share weights count for.
+    """When the factors are measured, how far back they reach, and how positions that share weights enter.
 
     Parameters
     ----------
@@ -110,9 +114,10 @@ class Factors:
     decay : float, default 0.0
         Decay of the running mean of the factors, with bias correction: min(1 − 1/k, decay) at measurement k.
     sharing : {"expand", "reduce"}, default "expand"
-        For layers that act at several positions of an example (Eschenhagen et al. 2023). "expand": Λ is a mean
-        over examples and positions, Λ̃ a mean over examples of the sum over positions of e eᵀ. "reduce": inputs
-        are averaged and errors summed over the positions of each example first. The same for one position.
+        For layers that act at several positions of an example (Eschenhagen et al. 2023). "expand": Λ is a
+        mean over examples and positions, Λ̃ a mean over examples of the sum over positions of e eᵀ.
+        "reduce": inputs are averaged and errors summed over the positions of each example first. The same
+        for one position.
 
     Factors are also measured at steps 1, 2, 4, 8, …, when they still rest on few examples.
     """
@@ -150,7 +155,7 @@ def input_factors(record: Record, output: Tensor, layers: list[Layer], sharing: 
     for k, inputs in record.inputs.items():
         rows = [layers[k].input_rows(x) for x in inputs]
         if sharing == "reduce":
-            rows = [_by_example(layers[k], x, output).mean(-2) for x in rows]
+            rows = [torch.cat([_by_example(layers[k], x, output) for x in rows], -2).mean(-2)]
         x = rows[0] if len(rows) == 1 else torch.cat(rows, -2)
         factors[k] = second_moment(x, homogeneous=layers[k].bias is not None)
     return factors
@@ -214,8 +219,8 @@ def _by_example(layer: Layer, rows: Tensor, output: Tensor, repeats: int = 1) ->
     examples = output[..., 0].numel()
     if rows.shape[-2] % (repeats * examples):
         raise ValueError(
-            f"layer {layer.name!r} acts on {rows.shape[-2] // repeats} rows, no multiple of the {examples} examples "
-            'in the output, so that they cannot be summed by example: use sharing="expand"'
+            f"layer {layer.name!r} acts on {rows.shape[-2] // repeats} rows, no multiple of the {examples} "
+            'examples in the output, so that they cannot be summed by example: use sharing="expand"'
         )
     return rows.unflatten(-2, (repeats * examples, -1))
 
@@ -229,8 +234,8 @@ def _directions(
 ) -> Iterator[Tensor]:
     """Vectors `[R, M, …, n_L]` to back-propagate, in chunks that bound the memory this takes.
 
-    Sampled targets of different positions are independent; for exact factors each position has its turn, since
-    the errors of the others may reach the same weights.
+    Sampled targets of different positions are independent; for exact factors each position has its turn,
+    since the errors of the others may reach the same weights.
     """
     rows = output.flatten(0, -2)
     if not output.dtype.itemsize > 2:

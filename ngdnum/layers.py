@@ -2,9 +2,9 @@
 
     output rows = [input rows, 1] Wᵀ
 
-A linear layer acts on the last axis of its input `[M, …, m]`, a convolution on the patch of `[M, c, …]` that each
-position of its output sees: the T positions of an example share the weights. A convolution in g groups is g such
-matrices, each with channels of its own; they are the leading axis of everything made for this layer.
+A linear layer acts on the last axis of its input `[M, …, m]`, a convolution on the patch of `[M, c, …]` that
+each position of its output sees: the T positions of an example share the weights. A convolution in g groups is g
+such matrices, each with channels of its own; they are the leading axis of everything made for this layer.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ class Layer(NamedTuple):
             axes, fits = f"[M, {self.module.in_channels}{', …' * dims}]", x.ndim == dims + 2
         if not fits:
             raise ValueError(
-                f"layer {self.name!r} got an input of shape {tuple(x.shape)}; NGD needs {axes}, the examples along "
-                "the first axis"
+                f"layer {self.name!r} got an input of shape {tuple(x.shape)}; NGD needs {axes}, the examples "
+                "along the first axis"
             )
         if not len(x):
             raise ValueError(f"empty batch: layer {self.name!r} got an input of shape {tuple(x.shape)}")
@@ -123,8 +123,8 @@ def _padding(convolution: nn.Module) -> list[tuple[int, int]]:
 def trainable_layers(model: nn.Module) -> tuple[list[Layer], dict[str, nn.Parameter]]:
     """The layers NGD preconditions, and by name the other trainable parameters.
 
-    Those are: of other modules; of a layer whose weight is frozen or shared with another module; of layers within
-    `nn.MultiheadAttention`, which uses their weights without calling them.
+    The others are those of other modules, of layers whose weight is frozen or shared with another module, and of
+    layers within `nn.MultiheadAttention`, which uses their weights without calling them.
 
     Raises
     ------
@@ -138,7 +138,7 @@ def trainable_layers(model: nn.Module) -> tuple[list[Layer], dict[str, nn.Parame
             skipped.update(module.modules())
         for kind, parameter in module.named_parameters(recurse=False):
             if isinstance(parameter, UninitializedParameter):
-                raise ValueError(f"{_join(path, kind)} has no shape yet: call the model once before building NGD")
+                raise ValueError(f"{_join(path, kind)} has no shape yet: call the model once, then build NGD")
             if parameter.requires_grad:
                 owners.setdefault(parameter, []).append(_join(path, kind))
     own = {parameter for parameter, names in owners.items() if len(names) == 1}
@@ -148,7 +148,7 @@ def trainable_layers(model: nn.Module) -> tuple[list[Layer], dict[str, nn.Parame
         if isinstance(module, (nn.Linear, *CONVOLUTIONS)) and module not in skipped and module.weight in own
     ]
     if not layers:
-        raise ValueError("the model has no trainable nn.Linear or nn.Conv layer: nothing for NGD to precondition")
+        raise ValueError("the model has no trainable nn.Linear or nn.Conv layer for NGD to precondition")
     ours = {parameter for layer in layers for parameter in layer.parameters}
     others = {" = ".join(names): p for p, names in owners.items() if p not in ours}
     return layers, others

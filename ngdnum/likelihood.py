@@ -5,8 +5,8 @@ the targets from which the Fisher is estimated, and it knows a square root of th
 which the Kronecker factors are computed exactly.
 
 Layout everywhere: outputs are `[M, n]`, one row per example, or `[M, …, n]`, one per position of an example: all
-axes but the last count examples. Scores ∂ log q/∂f are `[M, n]`; a square root of the output Fisher is `[R, M, n]`, R directions s_r per example with Σ_r s_r s_rᵀ = ⟨(∂ log q/∂f)(∂ log
-q/∂f)ᵀ⟩.
+axes but the last count examples. Scores ∂ log q/∂f are `[M, n]`; a square root of the output Fisher is
+`[R, M, n]`, R directions s_r per example with Σ_r s_r s_rᵀ = ⟨(∂ log q/∂f)(∂ log q/∂f)ᵀ⟩.
 """
 
 from __future__ import annotations

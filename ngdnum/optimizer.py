@@ -57,10 +57,10 @@ class NGD(Presets, torch.optim.Optimizer):
     Parameters
     ----------
     model : nn.Module
-        Its layers `nn.Linear` and `nn.Conv1d/2d/3d`, with or without bias, take natural-gradient steps. They may
-        act on several positions of an example and be used several times. Examples lie along the first axis; the
-        output is `[M, n_L]`, or `[M, …, n_L]` where each position counts as an example. It may be compiled, but must
-        not have run so before NGD is built.
+        Its layers `nn.Linear` and `nn.Conv1d/2d/3d`, with or without bias, take natural-gradient steps. They
+        may act on several positions of an example and be used several times. Examples lie along the first
+        axis; the output is `[M, n_L]`, or `[M, …, n_L]` where each position counts as an example. It may be
+        compiled, but must not have run so before NGD is built.
     likelihood : Likelihood
         q(y | f): `Gaussian()`, `Categorical()`, `Bernoulli()`, or any object with `log_density` and `sample`.
     lr : float, default 1.0
@@ -252,7 +252,8 @@ class NGD(Presets, torch.optim.Optimizer):
             _write(active, updated)
             try:
                 change = float(self._evaluate(closure)) - float(before)
-                rejected = not math.isfinite(change) or (change > 0 and getattr(self.damping, "reject", False))
+                reject = change > 0 and getattr(self.damping, "reject", False)
+                rejected = reject or not math.isfinite(change)
                 if self.others and not rejected:
                     self.others.step()
             except BaseException:
@@ -371,8 +372,8 @@ class NGD(Presets, torch.optim.Optimizer):
             if any(p.grad is not None and p.grad.any() for p in layer.parameters):
                 raise RuntimeError(
                     f"layer {layer.name!r} has a gradient, but was not called between the last zero_grad() and "
-                    "backward(), so no weight was changed: call the module itself, not its weight, and build NGD "
-                    "before the model is compiled"
+                    "backward(), so no weight was changed: call the module itself, not its weight, and build "
+                    "NGD before a compiled model runs for the first time"
                 )
         used = used.intersection(*factors.values())
         if not used:

@@ -20,32 +20,33 @@ def optimizer_of(parameters: dict[str, nn.Parameter], others: Others | None) -> 
     Raises
     ------
     ValueError
-        If there are parameters but no optimizer for them, if it does not update exactly these, or if it cannot
-        step without a closure.
+        If there are parameters but no optimizer for them, if it does not update exactly these, or if it
+        cannot step without a closure.
     TypeError
         If `others` does not make an optimizer.
     """
     if others is not None and not callable(others):
         raise TypeError(
-            f"others must make an optimizer from a list of parameters, as torch.optim.AdamW does; not {others!r}"
+            f"others must make an optimizer of a list of parameters, as torch.optim.AdamW does; not {others!r}"
         )
     if not parameters:
         return None
     if others is None:
         raise ValueError(
             "trainable parameters outside nn.Linear and nn.Conv layers, or shared: "
-            f"{', '.join(parameters)}; freeze them with requires_grad_(False), or say what updates them, e.g. "
-            "others=lambda p: torch.optim.AdamW(p, lr=1e-3)"
+            f"{', '.join(parameters)}; freeze them with requires_grad_(False), or say what updates them, "
+            "e.g. others=lambda p: torch.optim.AdamW(p, lr=1e-3)"
         )
     optimizer = others(list(parameters.values()))
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"others must make a torch.optim.Optimizer; it made {type(optimizer).__name__}")
     if {p for group in optimizer.param_groups for p in group["params"]} != set(parameters.values()):
-        raise ValueError(f"others must update all parameters it is given and no others: {', '.join(parameters)}")
+        raise ValueError(f"others must update all parameters it is given, no more: {', '.join(parameters)}")
     try:
         inspect.signature(optimizer.step).bind()
     except TypeError:
-        raise ValueError(f"{type(optimizer).__name__} needs a closure at each step: choose another for others") from None
+        name = type(optimizer).__name__
+        raise ValueError(f"{name} needs a closure at each step: choose another for others") from None
     return optimizer
 
 
@@ -58,6 +59,6 @@ def check_gradients(parameters: dict[str, nn.Parameter]) -> None:
         values = gradient.coalesce().values() if gradient.is_sparse else gradient
         if not values.isfinite().all():
             raise NotFinite(
-                f"the gradient of {name!r} is not finite, so no weight was changed: look for NaN or infinity in "
-                "the batch and in the weights"
+                f"the gradient of {name!r} is not finite, so no weight was changed: look for NaN or infinity "
+                "in the batch and in the weights"
             )

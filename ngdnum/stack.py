@@ -1,7 +1,7 @@
 """Layers of equal shape, treated as one batch of matrices `[B, n, m]`.
 
-A layer without equals has no leading axis: its matrices are `[n, m]`, for which products are faster. Convolutions
-in g groups have the axis `[g, n, m]` of their own.
+A layer without equals has no leading axis: its matrices are `[n, m]`, for which products are faster.
+Convolutions in g groups have the axis `[g, n, m]` of their own.
 """
 
 from __future__ import annotations
