@@ -28,6 +28,8 @@ class Batch:
         Whether the layers form a chain, see `Record`.
     factors : Matrices
         Mean of the factors, weighted by the number of examples.
+    roots : Matrices
+        X with XᵀX that mean, for running inverses.
     calls : list of Call
         How the model was called for the examples that were to be kept.
     scale : float or None
@@ -39,13 +41,14 @@ class Batch:
         self.layers: dict[int, None] = {}
         self.chained = True
         self.factors: Matrices = {}
+        self.roots: Matrices = {}
         self.calls: list[Call] = []
         self.scale: float | None = 1.0
         self._kept = 0
         self._square = self._length = 0.0
 
-    def add(self, record: Record, count: int, factors: Matrices) -> None:
-        """Include one pass of `count` examples, with the factors if they were computed."""
+    def add(self, record: Record, count: int, factors: Matrices, roots: Matrices) -> None:
+        """Include one pass of `count` examples, with the factors and roots if they were computed."""
         self.count += count
         self.layers |= dict.fromkeys(record.edges)
         self.chained &= record.chained
@@ -53,6 +56,12 @@ class Batch:
             mean = self.factors.setdefault(quantity, {})
             for k, matrix in matrices.items():
                 mean[k] = mean[k].lerp_(matrix, count / self.count) if k in mean else matrix
+        share = count / self.count
+        for quantity, matrices in roots.items():
+            root = self.roots.setdefault(quantity, {})
+            for k, X in matrices.items():
+                both = [(1 - share) ** 0.5 * root[k], share**0.5 * X] if k in root else [X]
+                root[k] = short(torch.cat(both, -2))
 
     def add_residual(self, likelihood: Likelihood, output: Tensor, gradient: Tensor) -> None:
         """Include `gradient` `[M, n_L]` of the loss in `output` in the residual."""
@@ -82,6 +91,11 @@ class Batch:
                 "scaler.unscale_(opt), so no weight was changed: leave the unscaling to scaler.step(opt)"
             )
         return self.count * (self._square / self.scale) ** 2 / self._length if self._length else 0.0
+
+
+def short(rows: Tensor) -> Tensor:
+    """X `[…, k, m]` with the same XᵀX and no more rows than columns."""
+    return torch.linalg.qr(rows, mode="r").R if rows.shape[-2] > rows.shape[-1] else rows
 
 
 def _first(argument: object, count: int, rows: int) -> object:

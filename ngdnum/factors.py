@@ -151,14 +151,19 @@ def running_mean(mean: Matrices, fresh: Matrices, k: int, decay: float) -> Matri
 
 def input_factors(record: Record, output: Tensor, layers: list[Layer], sharing: str) -> dict[int, Tensor]:
     """Λ of each recorded layer, `[m, m]`."""
-    factors = {}
+    rows = input_rows(record, output, layers, sharing)
+    return {k: second_moment(x, homogeneous=layers[k].bias is not None) for k, x in rows.items()}
+
+
+def input_rows(record: Record, output: Tensor, layers: list[Layer], sharing: str) -> dict[int, Tensor]:
+    """The x of each recorded layer, one in a row, without the 1 of the bias."""
+    found = {}
     for k, inputs in record.inputs.items():
         rows = [layers[k].input_rows(x) for x in inputs]
         if sharing == "reduce":
             rows = [torch.cat([_by_example(layers[k], x, output) for x in rows], -2).mean(-2)]
-        x = rows[0] if len(rows) == 1 else torch.cat(rows, -2)
-        factors[k] = second_moment(x, homogeneous=layers[k].bias is not None)
-    return factors
+        found[k] = rows[0] if len(rows) == 1 else torch.cat(rows, -2)
+    return found
 
 
 def error_factors(
@@ -172,16 +177,30 @@ def error_factors(
 ) -> dict[int, Tensor]:
     """Λ̃ of each recorded layer, `[n, n]`, from `samples` targets per example or exactly (None)."""
     total: dict[int, Tensor] = {}
+    for k, e in error_rows(record, likelihood, output, samples, generator, layers, sharing):
+        square = e.mT @ e
+        total[k] = total[k].add_(square) if k in total else square
+    count = output[..., 0].numel() * (samples or 1)
+    return {k: moment.div_(count) for k, moment in total.items()}
+
+
+def error_rows(
+    record: Record,
+    likelihood: Likelihood,
+    output: Tensor,
+    samples: int | None,
+    generator: Generator | None,
+    layers: list[Layer],
+    sharing: str,
+) -> Iterator[tuple[int, Tensor]]:
+    """The errors e of each recorded layer, in rows, piece by piece."""
     for directions in _directions(likelihood, output, samples, generator, record):
         for k, errors in record.errors(directions.to(output.dtype)).items():
             rows = [layers[k].output_rows(e) for e in errors]
             if sharing == "reduce":
                 rows = [sum(_by_example(layers[k], e, output, len(directions)).sum(-2) for e in rows)]
             for e in rows:
-                square = e.mT @ e
-                total[k] = total[k].add_(square) if k in total else square
-    count = output[..., 0].numel() * (samples or 1)
-    return {k: moment.div_(count) for k, moment in total.items()}
+                yield k, e
 
 
 def second_moment(x: Tensor, homogeneous: bool) -> Tensor:

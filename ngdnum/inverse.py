@@ -24,8 +24,8 @@ _ADVICE = "look for NaN or infinity in the batch and in the weights"
 class State(NamedTuple):
     """What a rule factorised, and when.
 
-    Its state; the damping it was given; how often that had to be raised by `RAISE`; the number of the step; and
-    a copy of what it was computed from, if `Inverse.drift` asks for it.
+    Its state; the damping it was given; how often that had to be raised by `RAISE`; the number of the step;
+    and a copy of what it was computed from, if `Inverse.drift` asks for it.
     """
 
     parts: tuple

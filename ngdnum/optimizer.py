@@ -26,6 +26,7 @@ from .presets import Presets
 from .report import Last, Report, report
 from .rule import resolve
 from .rules import Rule
+from .running import error_roots, input_roots, running_inverses
 from .schedule import due
 from .stack import Stack, stacks
 
@@ -223,6 +224,7 @@ class NGD(Presets, torch.optim.Optimizer):
             raise ValueError(f"the loss before the step is {float(before)}: check the batch and the weights")
 
         self._last = None
+        self.rule.at(lam)
         measured, factors = self._measured()
         active = self._active(factors)
         gradients = [stack.gradient() for stack in active]
@@ -273,7 +275,7 @@ class NGD(Presets, torch.optim.Optimizer):
             memory,
         )
         scale = 0.0 if rejected else lr * move.scale
-        lengths = [torch.linalg.matrix_norm(u).mul_(scale) for u in move.updates]
+        lengths = {k: u.norm() * scale for s, v in zip(active, move.updates) for k, u in zip(s.members, s.split(v))}
         self._last = Last(active, factors, dated(states), lengths)
         self._batch = Batch()
         self.steps += 1
@@ -333,6 +335,7 @@ class NGD(Presets, torch.optim.Optimizer):
         if self._evaluating:
             raise RuntimeError(_FORWARD_ONLY)
         factors: Matrices = {}
+        roots: Matrices = {}
         sharing = self.factors.sharing
         with torch.no_grad(), torch.autocast(output.device.type, enabled=False):
             if self._due(record):
@@ -342,8 +345,14 @@ class NGD(Presets, torch.optim.Optimizer):
                     factors["Lambda_tilde"] = error_factors(
                         record, self.likelihood, output, self.samples, self.generator, self.layers, sharing
                     )
+                if "K" in self.rule.needs:
+                    roots["K"] = input_roots(record, output, self.layers, sharing)
+                if "K_tilde" in self.rule.needs:
+                    roots["K_tilde"] = error_roots(
+                        record, self.likelihood, output, self.samples, self.generator, self.layers, sharing
+                    )
             rows = output.flatten(0, -2)
-            self._batch.add(record, len(rows), factors)
+            self._batch.add(record, len(rows), factors, roots)
             if self.control.rows != 0:
                 self._batch.add_residual(self.likelihood, rows, gradient.flatten(0, -2))
                 self._batch.keep(record, len(output), self.control.rows)
@@ -359,11 +368,12 @@ class NGD(Presets, torch.optim.Optimizer):
 
     def _measured(self) -> tuple[int, Matrices]:
         """The factors of this step, and the number of measurements they rest on."""
-        past, fresh = self._past, self._batch.factors
-        if not fresh:
+        past, batch, decay = self._past, self._batch, self.factors.decay
+        if not batch.factors and not batch.roots:
             return past.measured, past.factors
-        k = past.measured + 1
-        return k, running_mean(past.factors, fresh, k, self.factors.decay)
+        k, lam = past.measured + 1, self.param_groups[0]["damping"]
+        inverses = running_inverses(past.factors, batch.roots, k, decay, lam, self.layers)
+        return k, running_mean(past.factors, batch.factors, k, decay) | inverses
 
     def _active(self, factors: Matrices) -> list[Stack]:
         """The layers that took part in the last backward pass; one by one, in order, for a network's rule."""

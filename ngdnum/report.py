@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,6 +23,7 @@ from .stack import Stack
 if TYPE_CHECKING:
     from .figures import Picture
 
+INVERSES = {"Lambda_tilde": "K_tilde", "Lambda": "K"}
 LETTERS = {"Lambda_tilde": "Λ̃", "Lambda": "Λ"}
 SYMBOLS = {"Lambda_tilde": r"$\tilde\Lambda$", "Lambda": r"$\Lambda$"}
 HEADER = (
@@ -33,17 +34,20 @@ HEADER = (
 
 class Last(NamedTuple):
     """What is kept of a step for a report: the layers, their factors, when these were factorised (`States`
-    without contents), and ‖ΔW‖ of each layer, by stack."""
+    without contents), and ‖ΔW‖ of each layer."""
 
     stacks: list[Stack]
     factors: Matrices
     states: States
-    steps: list[Tensor]
+    lengths: dict[int, Tensor]
 
 
 @dataclass(frozen=True)
 class FactorReport:
     """One factor A, Λ̃ or Λ, and A + c I, of which the rule takes the inverse or a root of it.
+
+    With convolutions in groups, a mean over the groups. Of running inverses only `damped` is known; what is
+    not is NaN.
 
     Attributes
     ----------
@@ -56,7 +60,7 @@ class FactorReport:
     damping : float
         Share of c I in the trace of A + c I.
     left_out : float
-        ‖A − Â‖/‖A‖ (Frobenius) for a rule that keeps only the leading eigenpairs Â; otherwise 0.
+        ‖A − Â‖/‖A‖ (Frobenius) for a rule that keeps only the leading eigenpairs Â.
     """
 
     condition: float
@@ -222,8 +226,6 @@ def report(rule: BoundRule, steps: int, last: Last) -> Report:
     torch.linalg.LinAlgError
         If an eigendecomposition fails.
     """
-    pairs = zip(last.stacks, last.steps)
-    lengths = {k: length for stack, step in pairs for k, length in zip(stack.members, step.reshape(-1))}
     layers: dict[int, LayerReport] = {}
     for together, weights in rule.jobs(last.stacks, [stack.weight() for stack in last.stacks]):
         members = {k: layer for stack in together for k, layer in stack.members.items()}
@@ -233,10 +235,10 @@ def report(rule: BoundRule, steps: int, last: Last) -> Report:
         depth = sum(len(stack.members) for stack in last.stacks)
         spent = _times(used, used.gather(together, last.factors) | {"lam": lam, "L": depth}, weights)
         for k, layer in members.items():
-            factors = {name: last.factors[name][k] for name in LETTERS if name in last.factors}
-            length = float(lengths[k]) and float(lengths[k] / Stack({k: layer}).weight().norm())
+            own = {name: matrices[k] for name, matrices in last.factors.items()}
+            length = float(last.lengths[k]) and float(last.lengths[k] / Stack({k: layer}).weight().norm())
             layers[k] = LayerReport(
-                layer.name, layer.shape, lam, _factors(used, factors, lam), length,
+                layer.name, layer.shape, lam, _factors(used, own, lam), length,
                 steps - 1 - state.step, *(1e3 * seconds / len(members) for seconds in spent),
             )
     return Report(rule.name, steps, [layers[k] for k in sorted(layers)])
@@ -251,24 +253,35 @@ def _times(rule: BoundRule, quantities: Quantities, weights: list[Tensor]) -> tu
     return half - start, time.perf_counter() - half
 
 
-def _factors(rule: BoundRule, factors: dict[str, Tensor], lam: float) -> dict[str, FactorReport]:
-    """The factors of one layer."""
+def _factors(rule: BoundRule, own: dict[str, Tensor], lam: float) -> dict[str, FactorReport]:
+    """The factors of one layer, from what its rule is given."""
     found = {}
-    added = rule.damping(factors | {"lam": lam})
-    for name, A in factors.items():
-        c, m = float(added.get(name, math.nan)), len(A)
-        values = torch.linalg.eigvalsh(A.double()).clamp(min=0)
-        largest, smallest, total = float(values[-1]), float(values[0]), float(values.sum())
-        singular = smallest <= m * torch.finfo(A.dtype).eps * largest
-        p = values[values > 0] / total
-        found[name] = FactorReport(
-            condition=math.inf if singular else largest / smallest,
-            damped=(largest + c) / (smallest + c),
-            rank=float(torch.exp(-(p * p.log()).sum())) if total else 0.0,
-            damping=m * c / (total + m * c),
-            left_out=_left_out(A) if rule.leading and total else 0.0,
-        )
+    added = rule.damping(own | {"lam": lam})
+    for name, inverse in INVERSES.items():
+        if name in own:
+            matrices = own[name].reshape(-1, *own[name].shape[-2:])
+            dampings = torch.as_tensor(added.get(name, math.nan)).reshape(-1).expand(len(matrices))
+            reports = [_factor(A, float(c), rule.leading) for A, c in zip(matrices, dampings)]
+            means = (sum(values) / len(reports) for values in zip(*map(astuple, reports)))
+            found[name] = FactorReport(*means)
+        elif inverse in own:
+            condition = float(torch.linalg.cond(own[inverse].double()).mean())
+            found[name] = FactorReport(math.nan, condition, math.nan, math.nan, math.nan)
     return found
+
+
+def _factor(A: Tensor, c: float, leading: bool) -> FactorReport:
+    m = len(A)
+    values = torch.linalg.eigvalsh(A.double()).clamp(min=0)
+    largest, smallest, total = float(values[-1]), float(values[0]), float(values.sum())
+    p = values[values > 0] / total
+    return FactorReport(
+        condition=math.inf if smallest <= m * torch.finfo(A.dtype).eps * largest else largest / smallest,
+        damped=(largest + c) / (smallest + c),
+        rank=float(torch.exp(-(p * p.log()).sum())) if total else 0.0,
+        damping=m * c / (total + m * c),
+        left_out=(_left_out(A) if total else 0.0) if leading else math.nan,
+    )
 
 
 def _left_out(A: Tensor) -> float:
@@ -279,8 +292,11 @@ def _left_out(A: Tensor) -> float:
 
 
 def _cells(factor: FactorReport) -> tuple[str, ...]:
-    known = not math.isnan(factor.damped)
-    damped = (f"{factor.damped:.1e}", f"{100 * factor.damping:.1f} %") if known else ("–", "–")
-    condition = "∞" if math.isinf(factor.condition) else f"{factor.condition:.1e}"
-    left_out = f"{100 * factor.left_out:.1f} %" if factor.left_out else "–"
-    return condition, damped[0], f"{factor.rank:.1f}", damped[1], left_out
+    def cell(value: float, form: str, scale: float = 1.0) -> str:
+        return "–" if math.isnan(value) else "∞" if math.isinf(value) else form.format(scale * value)
+
+    percent = "{:.1f} %"
+    return (
+        cell(factor.condition, "{:.1e}"), cell(factor.damped, "{:.1e}"), cell(factor.rank, "{:.1f}"),
+        cell(factor.damping, percent, 100), cell(factor.left_out, percent, 100),
+    )

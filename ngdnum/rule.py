@@ -11,6 +11,8 @@ each of which takes, by name, the quantities it uses out of
     Lambda        `[..., m, m]`   Λ = ⟨x xᵀ⟩
     lam                           damping λ
     L                             number of preconditioned layers
+    K_tilde       `[..., n, n]`   inverse of Λ̃, damped, that runs along: see `ngdnum.running`
+    K             `[..., m, m]`   inverse of Λ, likewise
 
 Layers of equal shape come stacked: leading axes are kept. The rules in `ngdnum.rules.NETWORK_RULES` treat all
 layers at once, from lists of these quantities and of the `weights`, in the order of the forward pass.
@@ -28,7 +30,7 @@ from torch import Tensor
 from .rules import NETWORK_RULES, RULES, Rule
 from .stack import Stack
 
-QUANTITIES = ("Lambda_tilde", "Lambda", "lam", "L")
+QUANTITIES = ("Lambda_tilde", "Lambda", "lam", "L", "K_tilde", "K")
 Quantities = dict[str, Tensor | list[Tensor] | float | int]
 
 
@@ -62,7 +64,7 @@ class BoundRule:
         """The rule to use at damping `lam`."""
         if lam != 0.0:
             return self
-        if self.undamped is None and "lam" in self.needs:
+        if self.undamped is None and self.needs & {"lam", "K_tilde", "K"}:
             raise ValueError(f"rule {self.name!r} has no undamped form: use damping > 0")
         return self.undamped or self
 

@@ -1910,14 +1910,14 @@ RULES: dict[str, Rule] = {
         ),
         whitening_damping,
     ),
+    "running": Rule("running", running_factorise, running_apply),
 }
-"""Rules for one layer, in terms of `Lambda_tilde`, `Lambda`, `lam` and `L`.
+"""Rules for one layer, in terms of `Lambda_tilde`, `Lambda`, `lam` and `L`, or of inverses `K_tilde` and `K`.
 
 Functions only, since an optimizer has to supply other quantities:
 
 - `pseudo_backprop`: A, B, D, Sigma
 - `shampoo`: S, S_tilde
-- `running`: K, K_tilde
 """
 
 NETWORK_RULES: dict[str, Rule] = {

@@ -13,7 +13,7 @@ from ngdsym.emit import dampings, emit_damping, emit_module, emit_rule, emit_upd
 from ngdsym.exact import emit_exact
 from ngdsym.rule import Rule
 from ngdsym.symbols import PD, G, Lambda, Lambda_tilde, m, n
-from ngdsym.zoo import UPDATES, ZOO
+from ngdsym.zoo import UPDATES, ZOO, K, K_tilde
 
 TARGET = Path(__file__).parents[1] / "ngdnum" / "rules.py"
 
@@ -50,7 +50,7 @@ class Rule(NamedTuple):
 
 RULES: dict[str, Rule] = {
 %s}
-"""Rules for one layer, in terms of `Lambda_tilde`, `Lambda`, `lam` and `L`.
+"""Rules for one layer, in terms of `Lambda_tilde`, `Lambda`, `lam` and `L`, or of inverses `K_tilde` and `K`.
 
 Functions only, since an optimizer has to supply other quantities:
 
@@ -74,7 +74,7 @@ PAIR = '''\
         {4},
     ),
 '''
-QUANTITIES = {G, Lambda_tilde, Lambda, PD("Lambda_tilde", n, n), PD("Lambda", m, m)}
+QUANTITIES = {G, Lambda_tilde, Lambda, PD("Lambda_tilde", n, n), PD("Lambda", m, m), K_tilde, K}
 
 
 def source() -> str:

@@ -103,7 +103,7 @@ def test_a_raised_damping_stays_with_the_inverses_it_made() -> None:
 
 @pytest.mark.parametrize("rule", ["kronecker", "exact"])
 def test_double_precision_inverses_of_single_precision_weights(rule: str) -> None:
-    """One step at λ = 1e-10, where an inverse in single precision is mostly rounding: error against float64."""
+    """One step at λ = 1e-10, where an inverse in single precision is mostly rounding, against float64."""
     off = {}
     reference = None
     for name, dtype, inverse in (

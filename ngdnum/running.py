@@ -1,0 +1,107 @@
+r"""Damped inverses of the factors that run along with the batches, by Woodbury's formula (Amari et al. 2000).
+
+A rule that asks for `K` and `K_tilde`, such as "running", gets
+
+    K = (Λ + D)⁻¹,   Λ ← γ Λ + (1 − γ) XᵀX,   D ← γ D + damping of some axes,
+
+with XᵀX the factor of the batch, X in rows. Without `Factors.decay` there is no past, γ = 0, and K is the
+inverse of XᵀX + √λ I, as in Eq. 20. Either way only a matrix as large as the number of rows is factorised,
+which pays if these are far fewer than the width of the layer.
+
+Damping put in once would be forgotten with the examples, and √λ I is of full rank. So some axes are damped
+after each batch, in turn, with a weight that keeps the mean of D at √λ (`cyclic-damping` among the theorems).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .batch import Matrices, short
+from .capture import Record
+from .factors import error_rows, input_rows
+from .layers import Layer
+from .likelihood import Likelihood
+from .rules import identity_like, woodbury_update
+
+
+def input_roots(record: Record, output: Tensor, layers: list[Layer], sharing: str) -> dict[int, Tensor]:
+    """X of each recorded layer with XᵀX = Λ, in homogeneous coordinates if it has a bias."""
+    roots = {}
+    for k, x in input_rows(record, output, layers, sharing).items():
+        rows = x if layers[k].bias is None else torch.cat([x, torch.ones_like(x[..., :1])], -1)
+        roots[k] = short(rows / x.shape[-2] ** 0.5)
+    return roots
+
+
+def error_roots(
+    record: Record,
+    likelihood: Likelihood,
+    output: Tensor,
+    samples: int | None,
+    generator: torch.Generator | None,
+    layers: list[Layer],
+    sharing: str,
+) -> dict[int, Tensor]:
+    """X of each recorded layer with XᵀX = Λ̃."""
+    roots: dict[int, Tensor] = {}
+    for k, e in error_rows(record, likelihood, output, samples, generator, layers, sharing):
+        roots[k] = short(torch.cat([roots[k], e], -2) if k in roots else e)
+    count = output[..., 0].numel() * (samples or 1)
+    return {k: root / count**0.5 for k, root in roots.items()}
+
+
+def running_inverses(
+    past: Matrices, roots: Matrices, k: int, decay: float, lam: float, layers: list[Layer]
+) -> Matrices:
+    """The inverses after measurement k = 1, 2, … of the roots; `past` is left as it is.
+
+    Raises
+    ------
+    torch.linalg.LinAlgError
+        If an inverse is no longer positive definite.
+    """
+    found: Matrices = {}
+    for quantity, fresh in roots.items():
+        known = past.get(quantity, {})
+        found[quantity] = dict(known)
+        for layer, root in fresh.items():
+            try:
+                found[quantity][layer] = follow(known.get(layer), root, k, decay, lam)
+            except torch.linalg.LinAlgError as error:
+                raise torch.linalg.LinAlgError(
+                    f"the running inverse of layer {layers[layer].name!r} is no longer positive definite, so "
+                    f"no weight was changed: raise the damping, or train in float64 ({error})"
+                ) from error
+    return found
+
+
+def follow(K: Tensor | None, root: Tensor, k: int, decay: float, lam: float) -> Tensor:
+    """K `[…, m, m]` after measurement k of the root `[…, rows, m]` of a factor; None if there is no past."""
+    gamma, level = min(1 - 1 / k, decay), lam**0.5
+    if K is None or not gamma:
+        start = identity_like(root).expand(*root.shape[:-2], -1, -1) / level
+        return woodbury_update(start, root, eta=1.0, gamma=1.0)
+    axes, weight = turn(root.shape[-1], k, decay)
+    damping = (weight * level) ** 0.5 * identity_like(root)[axes].expand(*root.shape[:-2], -1, -1)
+    rows = short(torch.cat([(1 - gamma) ** 0.5 * root, damping], -2))
+    return woodbury_update(K, rows, eta=1.0, gamma=gamma)
+
+
+def turn(m: int, k: int, decay: float) -> tuple[list[int], float]:
+    """The axes of m whose turn it is at measurement k = 2, 3, …, and their new damping, √λ being 1.
+
+    About m (1 − γ) of them, so that every axis has its turn before much is forgotten.
+
+    Examples
+    --------
+    >>> [turn(6, k, decay=0.8) for k in (2, 3, 10, 11)]
+    [([0, 1, 2], 1.0), ([3, 4], 0.99...), ([0], 1.19...), ([1], 1.19...)]
+    """
+    def size(k: int) -> int:
+        return max(1, round(m * (1 - min(1 - 1 / k, decay))))
+
+    settled = min(k, int(1 / (1 - decay)) + 2)
+    before = sum(map(size, range(2, settled))) + (k - settled) * size(k)
+    axes = [(before + j) % m for j in range(size(k))]
+    return axes, m / len(axes) * (1 - min(1 - 1 / k, decay))
