@@ -20,8 +20,8 @@ def identity_like(A: Tensor) -> Tensor:
 
 
 def trace(A: Tensor) -> Tensor:
-    """tr A as `[..., 1, 1]`, so that it scales a matrix of the same batch."""
-    return A.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
+    """tr A of a semidefinite `A` as `[..., 1, 1]`, above √tiny, so that no ratio of traces is 0/0."""
+    return A.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None].clamp(min=torch.finfo(A.dtype).tiny ** 0.5)
 
 
 def cholesky(A: Tensor) -> Tensor:

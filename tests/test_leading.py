@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from sympy import Identity
-from torch import Tensor
+from torch import Tensor, nn
 
+from ngdnum import NGD, Gaussian
 from ngdnum.rules import RULES, leading_pairs, leading_root, leading_scale, leading_solve, leading_solve_right
 from ngdsym import Rule
 from ngdsym.symbols import PD, G, Lambda, lam, m
@@ -91,3 +92,18 @@ def test_a_rule_of_ones_own_brings_all_it_calls() -> None:
 def test_leading_pairs_need_damping() -> None:
     with pytest.raises(ValueError, match="need damping"):
         Rule("mine", G * PD("Lambda", m, m).I, leading=True).emit()
+
+
+@pytest.mark.parametrize("rule", ["pi_damped", "pi_damped_leading", "kfac"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_layers_that_nothing_passes_stay_as_they_are_and_do_not_stop_the_others(rule: str, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 3)).to(dtype)
+    with torch.no_grad():
+        model[2].bias.fill_(-1e3)  # no unit of the second layer is ever on
+    before = [p.clone() for p in model.parameters()]
+    opt, x = NGD(model, Gaussian(), rule=rule), torch.randn(20, 4, dtype=dtype)
+    Gaussian()(model(x), torch.ones(20, 3, dtype=dtype)).backward()
+    opt.step()
+    moved = [not torch.equal(old, new) for old, new in zip(before, model.parameters())]
+    assert moved == [False, False, False, False, False, True]
