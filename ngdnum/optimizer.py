@@ -203,9 +203,9 @@ class NGD(Presets, torch.optim.Optimizer):
         torch.linalg.LinAlgError
             If a damped factor is not positive definite.
 
-        Whatever is raised, no weight has changed.
+        Whatever is raised, no weight has changed. Under autocast, a step keeps the precision of the weights.
         """
-        with loss_scale(self) as scale:
+        with torch.autocast(self.generator.device.type, enabled=False), loss_scale(self) as scale:
             self._batch.scale = scale
             if scale == 0.0:
                 self._batch = Batch()
@@ -378,16 +378,19 @@ class NGD(Presets, torch.optim.Optimizer):
     def _active(self, factors: Matrices) -> list[Stack]:
         """The layers that took part in the last backward pass; one by one, in order, for a network's rule."""
         used = {k for k in self._batch.layers if all(p.grad is not None for p in self.layers[k].parameters)}
-        for layer in (layer for k, layer in enumerate(self.layers) if k not in self._batch.layers):
-            if any(p.grad is not None and p.grad.any() for p in layer.parameters):
-                raise RuntimeError(
-                    f"layer {layer.name!r} has a gradient, but was not called between the last zero_grad() and "
-                    "backward(), so no weight was changed: call the module itself, not its weight, and build "
-                    "NGD before a compiled model runs for the first time"
-                )
         used = used.intersection(*factors.values())
         if not used:
-            raise RuntimeError("nothing to step from: call backward() on a loss of the model's output first")
+            raise RuntimeError(
+                "nothing to step from: call backward() on a loss of the model's output first; a compiled "
+                "model must not have run before NGD was built"
+            )
+        for k, layer in enumerate(self.layers):
+            gradients = [p.grad for p in layer.parameters if p.grad is not None]
+            if k not in self._batch.layers and any(g.any() for g in gradients):
+                raise RuntimeError(
+                    f"layer {layer.name!r} has a gradient, but was not called since the last zero_grad(), so "
+                    "no weight was changed: call the module itself, not its weight"
+                )
         if not self.rule.network:
             return [stack for stack in (s.only(used) for s in self._stacks) if stack.members]
         if not self._batch.chained:
