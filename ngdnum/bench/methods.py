@@ -64,17 +64,19 @@ def method(
 
 
 LINEAR = (
-    method("SGD", sgd(), (0.005, 0.01, 0.02, 0.04, 0.08, 0.16), (20,)),
-    method("SGD+momentum", sgd(0.9), (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016), (20,)),
-    method("AdamW", adamw, (3e-4, 1e-3, 3e-3), (20, 100)),
+    method("SGD", sgd(), (0.0025, 0.005, 0.01, 0.02, 0.04, 0.08), (20,)),
+    method("SGD+momentum", sgd(0.9), (0.001, 0.002, 0.004, 0.008, 0.016, 0.032), (20,)),
+    method("AdamW", adamw, (1e-3, 3e-3, 1e-2), (20, 100)),
     method("Muon", muon, (0.005, 0.02, 0.08), (20, 100)),
-    method("NGD.paper", natural(NGD.paper), (1.0,), (200, 1_000), True, damping=(1e-6, 1e-4, 1e-2)),
-    method("NGD.fast", natural(NGD.fast), (0.3, 0.6, 1.0), (100, 200)),
+    method("NGD.paper", natural(NGD.paper), (1.0,), (200,), True,
+           damping=(1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)),
+    method("NGD.fast", natural(NGD.fast), (0.2, 0.5, 1.2), (50, 100)),
+    method("NGD.sample_efficient", natural(NGD.sample_efficient), (0.5, 1.0), (25, 50, 100), True),
 )
 
 BOTTLENECK = (
     *LINEAR,
-    method("NGD.exact", natural(NGD.paper, rule="exact", damping=0.0), (0.4, 0.7, 1.0), (500, 1_000), True),
+    method("NGD.exact", natural(NGD.paper, rule="exact", damping=0.0), (0.2, 0.4, 0.8), (250, 500), True),
 )
 
 IMAGES = (
@@ -84,4 +86,5 @@ IMAGES = (
     method("Muon", muon, (0.01, 0.02, 0.03), (200, 500)),
     method("NGD.paper", natural(NGD.paper), (1.0,), (250, 1_000), True, damping=(1e-3, 1e-2, 1e-1)),
     method("NGD.fast", natural(NGD.fast), (0.4, 0.6, 0.9), (200, 400)),
+    method("NGD.sample_efficient", natural(NGD.sample_efficient), (0.5, 1.0), (100, 200, 400), True),
 )
