@@ -55,9 +55,10 @@ class Layer(NamedTuple):
 
     def pieces(self, matrix: Tensor) -> tuple[Tensor, ...]:
         """Tensors shaped like the parameters: the inverse of `matrix`."""
-        if self.bias is None:
-            return (matrix.reshape(self.weight.shape),)
-        return matrix[..., :-1].reshape(self.weight.shape), matrix[..., -1].reshape(self.bias.shape)
+        weight = matrix if self.bias is None else matrix[..., :-1]
+        if self.weight.ndim > 2:
+            weight = weight.reshape(self.weight.shape)
+        return (weight,) if self.bias is None else (weight, matrix[..., -1].flatten())
 
     def input_rows(self, x: Tensor) -> Tensor:
         """What the matrix acts on, `[M·T, m]` or `[g, M·T, m]`, without the 1 of the bias."""
