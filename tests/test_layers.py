@@ -33,6 +33,7 @@ GEOMETRY = [
     {"stride": 2},
     {"padding": 2},
     {"padding": "same"},
+    {"padding": "same", "kernel_size": 4},
     {"padding": "same", "dilation": 2, "kernel_size": 4},
     {"padding": "valid", "dilation": 2},
     {"padding": 1, "padding_mode": "circular", "stride": 2},
@@ -176,6 +177,11 @@ def test_a_convolution_in_groups_is_one_convolution_per_group(rule: str) -> None
             p.data.copy_(b)
     weight = torch.cat([steps[1][0], steps[1][2]]), torch.cat([steps[1][1], steps[1][3]])
     torch.testing.assert_close(tuple(steps[0][:2]), weight)
+
+
+def test_layers_with_and_without_groups_are_not_stacked_for_matrices_of_one_shape() -> None:
+    layers, _ = trainable_layers(nn.ModuleList([nn.Conv1d(2, 3, 2), nn.Conv1d(4, 6, 2, groups=2)]))
+    assert layers[0].shape == layers[1].shape and len(stacks(layers)) == 2
 
 
 @pytest.mark.parametrize("kind", ["conv1d", "conv2d", "conv3d"])
