@@ -339,6 +339,6 @@ def test_settings_of_the_package_belong_to_its_grids():
     files = sorted(tuned.FOLDER.glob("*.json"))
     for path in files:
         task, found = TASKS[path.stem], load_tuned(path)
-        tuned.check_current(found, task.methods)
+        tuned.check_current(found, tuple(m for m in task.methods if m.name in found.methods))
         assert found.seeds == list(task.tuning_seeds) and found.budgets == list(task.budgets)
         assert len({len(search.trials) for search in found.methods.values()}) == 1
