@@ -35,7 +35,7 @@ class ConjugateGradient:
     Examples
     --------
     >>> import torch
-    >>> from ngdnum import NGD, Fixed, Gaussian, ConjugateGradient
+    >>> from ngdnum import NGD, Gaussian, ConjugateGradient
     >>> _ = torch.manual_seed(0)
     >>> x, y = torch.randn(50, 3), torch.randn(50, 2)
     >>> model, likelihood = torch.nn.Linear(3, 2), Gaussian()

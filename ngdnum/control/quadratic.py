@@ -37,7 +37,7 @@ class Quadratic:
     Examples
     --------
     >>> import torch
-    >>> from ngdnum import NGD, Fixed, Gaussian, Quadratic
+    >>> from ngdnum import NGD, Gaussian, Quadratic
     >>> _ = torch.manual_seed(0)
     >>> x, y = torch.randn(50, 3), torch.randn(50, 2)
     >>> model, likelihood = torch.nn.Linear(3, 2), Gaussian()
