@@ -13,15 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
-from torch import nn
 
-from ngdnum import NGD, Gaussian
+from ngdnum import NGD
 from ngdnum.__main__ import main
 from ngdnum.bench import step, tuned, tuning
 from ngdnum.bench.compare import compare
 from ngdnum.bench.methods import method, natural, sgd
-from ngdnum.bench.muon import MuonWithAdamW
 from ngdnum.bench.tasks import TASKS, Task, find_task
 from ngdnum.bench.tuned import load_tuned
 from ngdnum.bench.tuning import blind, halve, score, tune_task
@@ -85,6 +82,7 @@ def test_json_has_an_entry_per_seed_and_target(registered, capfd):
     assert printed["seeds"] == [0, 1, 2] and printed["budgets"] == ["0.5k", "1.5k"] and printed["complete"] is True
     assert printed["environment"]["threads"] == 1
     assert printed["environment"]["float32_matmul_precision"] == "highest"
+    assert printed["environment"]["muon_arithmetic"] in ("float32", "bfloat16")
     assert [m["name"] for m in printed["methods"]] == ["SGD", "NGD.paper"] and "NGD.paper" in captured.err
     for m in printed["methods"]:
         assert set(m["samples_to"]) == set(m["seconds_to"]) == set(printed["targets"])
@@ -283,39 +281,6 @@ def test_tuning_from_the_command_line_and_hopeless_grids(registered, monkeypatch
     with pytest.raises(Diverged, match="wild diverged within 0.25k with each of 4 settings"):
         tune_task(hopeless, Path("new.json"), progress=False)
     assert list(load_tuned("new.json").methods) == ["SGD", "NGD.paper"]
-
-
-@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch has no Muon")
-def test_muon_takes_matrices_and_adamw_the_rest():
-    torch.manual_seed(0)
-    model, twin = nn.Linear(4, 3), nn.Linear(4, 3)
-    twin.load_state_dict(model.state_dict())
-    ours = MuonWithAdamW(model.parameters(), lr=0.1, bias_lr=0.01)
-    theirs = (torch.optim.Muon([twin.weight], 0.1, weight_decay=0.0),
-              torch.optim.AdamW([twin.bias], 0.01, weight_decay=0.0))
-    x, y, likelihood = torch.randn(8, 4), torch.randn(8, 3), Gaussian()
-    for _ in range(3):
-        for net, parts in ((model, [ours]), (twin, theirs)):
-            for part in parts:
-                part.zero_grad()
-            likelihood(net(x), y).backward()
-            for part in parts:
-                part.step()
-    assert torch.equal(model.weight, twin.weight) and torch.equal(model.bias, twin.bias)
-
-
-def test_a_schedule_reaches_the_rates_of_both():
-    rates = []
-
-    class Recording(MuonWithAdamW):
-        def step(self):
-            rates.append([group["lr"] for group in self.param_groups])
-            super().step()
-
-    problem = linear_teacher((4, 3), train=100, dtype=torch.float32)._replace(model=nn.Linear(4, 3))
-    m = method("m", lambda model, settings, seed: Recording(model.parameters(), settings["lr"], 0.01), (0.1,), (20,))
-    Run(problem, m, m.grid[1], 0).advance(tiny().budget(40), 1.0)
-    assert rates == [[0.1, 0.01], [0.05, 0.005]]
 
 
 def test_steps_are_timed_in_turns_and_compared_with_sgd(tmp_path, monkeypatch, capfd):

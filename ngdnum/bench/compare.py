@@ -9,10 +9,10 @@ from pathlib import Path
 from ..data import Problem
 from ..experiments.experiment import Interrupted, Saver, progress_bars
 from ..experiments.training import Run
-from ..results import Curve, environment
+from ..results import Curve
 from .race import Entry, race
 from .report import Outcome, Report
-from .tasks import Task, conditions, scale
+from .tasks import Task, conditions, environment, scale
 from .tuned import Tuned, check_current
 from .tuning import check_budgets
 
@@ -59,8 +59,7 @@ def compare(
                         tuned.methods[m.name].trials, {b: [] for b in labels}) for m in chosen]
     with conditions(task.precision), progress_bars(progress) as bars:
         report = Report(task.name, task.title, _command(task, seeds, data, budgets, methods), task.measure,
-                        task.targets, labels, list(range(seeds)), task.precision, tuned.source, environment(),
-                        outcomes)
+                        task.targets, labels, list(range(seeds)), tuned.source, environment(), outcomes)
         save = Saver(report, output)
         with _partial(report, save):
             for seed in range(seeds):

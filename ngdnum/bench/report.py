@@ -68,7 +68,6 @@ class Report:
     targets: dict[str, float]
     budgets: list[str]
     seeds: list[int]
-    precision: str
     source: dict[str, object]
     environment: dict[str, object]
     outcomes: list[Outcome] = field(default_factory=list)
@@ -85,9 +84,9 @@ class Report:
         ]
         content = {
             "task": self.task, "targets": list(self.targets), "methods": methods,
-            "environment": {**self.environment, "float32_matmul_precision": self.precision},
-            "title": self.title, "command": self.command, "measure": self.measure, "budgets": self.budgets,
-            "seeds": self.seeds, "source": self.source, "complete": self.complete,
+            "environment": self.environment, "title": self.title, "command": self.command,
+            "measure": self.measure, "budgets": self.budgets, "seeds": self.seeds, "source": self.source,
+            "complete": self.complete,
         }
         return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
 

@@ -16,9 +16,9 @@ from ..data import Examples, Problem, linear_teacher
 from ..experiments.autoencoder import HIDDEN, autoencoder
 from ..experiments.experiment import Interrupted, Saver, progress_bars
 from ..experiments.training import Method, Run
-from ..results import Settings, environment, write_atomically
+from ..results import Settings, write_atomically
 from .methods import IMAGES, LINEAR
-from .tasks import conditions
+from .tasks import conditions, environment
 
 STEPS = 40  # in a block: `NGD.fast` measures factors at every 8th step and inverts them at every 20th
 BLOCKS = 3
@@ -129,8 +129,7 @@ def time_steps(
     if unknown := [name for name in methods or () if name not in known]:
         raise ValueError(f"step has no method {unknown[0]!r}; choose from {', '.join(known)}")
     with conditions("medium"), progress_bars(progress) as bars:
-        times = StepTimes([case.name for case in cases],
-                          {**environment(), "float32_matmul_precision": "medium"})
+        times = StepTimes([case.name for case in cases], environment())
         save = Saver(times, output)
         save.now()
         try:

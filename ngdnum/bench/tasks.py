@@ -9,11 +9,13 @@ from pathlib import Path
 
 import torch
 
+from .. import results
 from ..data import Problem
 from ..experiments import EXPERIMENTS
 from ..experiments.experiment import one_thread
 from ..experiments.training import Budget, Method
 from .methods import BOTTLENECK, IMAGES, LINEAR
+from .muon import arithmetic
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,15 @@ def conditions(precision: str) -> Iterator[None]:
             yield
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+def environment() -> dict[str, object]:
+    """What a reader needs to judge seconds: versions, processor, precision of products, arithmetic of Muon."""
+    return {
+        **results.environment(),
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "muon_arithmetic": str(arithmetic(torch.device("cpu"))).removeprefix("torch."),
+    }
 
 
 def _linear(name: str, methods: tuple[Method, ...], budgets: tuple[int, ...]) -> Task:

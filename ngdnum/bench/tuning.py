@@ -10,9 +10,9 @@ from ..data import Problem
 from ..experiments.experiment import Interrupted, progress_bars
 from ..experiments.training import Method, Run
 from ..experiments.tuning import Diverged
-from ..results import Curve, Settings, environment, finite, settings_text
+from ..results import Curve, Settings, finite, settings_text
 from .race import Entry, race
-from .tasks import Task, conditions, scale
+from .tasks import Task, conditions, environment, scale
 from .tuned import Search, Tuned, load_tuned
 
 TURNS = 20  # of every setting in each budget
