@@ -6,6 +6,7 @@ Passes under `torch.no_grad` are not recorded.
 
 from __future__ import annotations
 
+import copy
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -48,6 +49,16 @@ class Record:
         self.keywords: dict[str, Any] = {}
         self.end: tuple[weakref.ref, int] | None = None
         self.used = False
+        self._first: tuple[int, int] | None = None
+
+    def first(self, rows: int, count: int) -> Record:
+        """The record of the first `rows` of all `count` examples: fewer inputs, and errors for fewer directions."""
+        if rows >= count:
+            return self
+        part = copy.copy(self)
+        part.inputs = {k: [x[: _share(x, rows, count)] for x in xs] for k, xs in self.inputs.items()}
+        part._first = rows, count
+        return part
 
     def ends_in(self, tensor: Tensor) -> bool:
         """Whether `tensor` is the output of the last layer so far, unchanged."""
@@ -60,6 +71,10 @@ class Record:
         Returns `{layer: [e, …]}` with e `[R·M, …]`, for the uses that reach the output. The graph is kept.
         """
         batched = len(directions) > 1
+        if self._first:
+            rows, count = self._first
+            others = directions.new_zeros(len(directions), count - rows, *directions.shape[2:])
+            directions = torch.cat([directions, others], 1)
         uses = [(k, edge) for k, edges in self.edges.items() for edge in edges]
         with _PROBING:
             errors = torch.autograd.grad(
@@ -72,9 +87,17 @@ class Record:
             )
         found: dict[int, list[Tensor]] = {}
         for (k, _), e in zip(uses, errors):
-            if e is not None:
-                found.setdefault(k, []).append(e.flatten(0, 1) if batched else e)
+            if e is None:
+                continue
+            if self._first:
+                e = e[:, : _share(e[0], *self._first)] if batched else e[: _share(e, *self._first)]
+            found.setdefault(k, []).append(e.flatten(0, 1) if batched else e)
         return found
+
+
+def _share(x: Tensor, rows: int, count: int) -> int:
+    """How many rows of `x` belong to the first `rows` of `count` examples."""
+    return max(1, len(x) * rows // count)
 
 
 class Capture:

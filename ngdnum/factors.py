@@ -32,7 +32,7 @@ from .batch import Matrices
 from .capture import Capture, Record
 from .layers import Layer, trainable_layers, uncompiled
 from .likelihood import Likelihood, check_likelihood, sampled_score
-from .schedule import check_every
+from .schedule import check_every, check_rows
 
 _CHUNK = 2**22
 """Errors back-propagated in one go, in numbers per layer of average width."""
@@ -118,6 +118,8 @@ class Factors:
         mean over examples and positions, Λ̃ a mean over examples of the sum over positions of e eᵀ.
         "reduce": inputs are averaged and errors summed over the positions of each example first. The same
         for one position.
+    rows : int, optional
+        Examples of each pass on which factors are measured, the first so many; None: all.
 
     Factors are also measured at steps 1, 2, 4, 8, …, when they still rest on few examples.
     """
@@ -125,6 +127,7 @@ class Factors:
     every: int = 1
     decay: float = 0.0
     sharing: str = "expand"
+    rows: int | None = None
 
     def __post_init__(self) -> None:
         check_every(self.every)
@@ -132,6 +135,7 @@ class Factors:
         if isinstance(decay, bool) or not isinstance(decay, (int, float)) or not 0 <= decay < 1:
             raise ValueError(f"decay must be a number in [0, 1); got {decay!r}")
         check_sharing(self.sharing)
+        check_rows(self.rows)
 
 
 def running_mean(mean: Matrices, fresh: Matrices, k: int, decay: float) -> Matrices:

@@ -47,8 +47,8 @@ class Fisher:
         gram, count = torch.zeros(len(vectors), len(vectors), dtype=torch.float64), 0
         for call in self._calls:
             output, changes = self._changes(call, vectors)
-            weighted = torch.stack([fisher_product(self._likelihood, output, c) for c in changes])
-            gram += torch.einsum("imn,jmn->ij", torch.stack(changes), weighted).cpu()
+            weighted = torch.stack([fisher_product(self._likelihood, output, c).flatten() for c in changes])
+            gram += (torch.stack(changes).flatten(1) @ weighted.mT).cpu()
             count += len(output)
         return gram.add(gram.mT).div_(2 * count)
 

@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,34 +14,23 @@ from torch import Tensor, nn
 from .amp import loss_scale
 from .batch import Batch, Matrices
 from .capture import Capture, Record
-from .control import Control, Memory, Plain, Probe, predicted
+from .control import Control, Plain, Probe, predicted
 from .damping import Decay, Fixed, LevenbergMarquardt
-from .factors import Factors, check_samples, error_factors, input_factors, running_mean
+from .factors import Factors, check_samples, running_mean
 from .fisher import Fisher
-from .inverse import Inverse, State, States, dated
+from .inverse import Inverse, dated
 from .layers import trainable_layers, uncompiled
 from .likelihood import Likelihood, check_likelihood
+from .measure import measure
 from .others import Others, check_gradients, optimizer_of
+from .past import Past
 from .presets import Presets
 from .report import Last, Report, report
 from .rule import resolve
 from .rules import Rule
-from .running import error_roots, input_roots, running_inverses
+from .running import running_inverses
 from .schedule import due
 from .stack import Stack, stacks
-
-
-class Past(NamedTuple):
-    """What one step leaves to the next, replaced as a whole when the step is taken.
-
-    The number of measurements behind the running mean of the factors, that mean, what the rule factorised (by
-    layers), and the memory of the step control; empty where nothing is to be kept.
-    """
-
-    measured: int = 0
-    factors: Matrices = {}
-    states: States = {}
-    memory: Memory = {}
 
 
 class NGD(Presets, torch.optim.Optimizer):
@@ -238,10 +227,14 @@ class NGD(Presets, torch.optim.Optimizer):
         fisher = Fisher(self.model, self.likelihood, active, self._batch.calls)
         probe = Probe(gradients, lr, lam, precondition, fisher, self._batch.residual)
         move = self.control.move(active, updates, past.memory, probe)
-        weights = [stack.weight() for stack in active]
-        updated = [torch.add(w, u, alpha=lr * move.scale) for w, u in zip(weights, move.updates)]
-        for stack, w in zip(active, updated):
-            stack.check_finite("the new weight", w, "lower lr or raise the damping")
+        scale = lr * move.scale
+        updated = [stack.moved(u, scale) for stack, u in zip(active, move.updates)]
+        lengths: dict[int, Tensor] = {}
+        for stack, u, w in zip(active, move.updates, updated):
+            norms = stack.norms(u).mul_(abs(scale))
+            if not norms.isfinite().all():
+                stack.check_finite("the new weight", w, "lower lr or raise the damping")
+            lengths.update(zip(stack.members, norms))
         check_gradients(self._rest)
 
         memory, rho, rejected = move.memory, None, False
@@ -250,7 +243,7 @@ class NGD(Presets, torch.optim.Optimizer):
                 self.others.step()
             _write(active, updated)
         else:
-            weights = [w.clone() for w in weights]
+            weights = [stack.weight().clone() for stack in active]
             _write(active, updated)
             try:
                 change = float(self._evaluate(closure)) - float(before)
@@ -263,7 +256,7 @@ class NGD(Presets, torch.optim.Optimizer):
                 raise
             if rejected:
                 _write(active, weights)
-                memory = {}
+                memory, lengths = {}, {k: torch.zeros_like(norm) for k, norm in lengths.items()}
             products = (torch.vdot(u.flatten(), g.flatten()) for u, g in zip(move.updates, gradients))
             trace = move.scale * sum(float(product) for product in products)
             rho = _ratio(change, predicted(lr, trace, move.curvature))
@@ -274,8 +267,6 @@ class NGD(Presets, torch.optim.Optimizer):
             states if self.inverse.every > 1 else {},
             memory,
         )
-        scale = 0.0 if rejected else lr * move.scale
-        lengths = {k: u.norm() * scale for s, v in zip(active, move.updates) for k, u in zip(s.members, s.split(v))}
         self._last = Last(active, factors, dated(states), lengths)
         self._batch = Batch()
         self.steps += 1
@@ -312,9 +303,8 @@ class NGD(Presets, torch.optim.Optimizer):
 
         That is lr, damping, random state, number of steps, running factors, inverses and momentum.
         """
-        past = self._past._asdict() | {"states": {k: tuple(s) for k, s in self._past.states.items()}}
         others = self.others.state_dict() if self.others else None
-        own = {"steps": self.steps, "generator": self.generator.get_state(), "past": past, "others": others}
+        own = {"steps": self.steps, "generator": self.generator.get_state(), "past": self._past.saved(), "others": others}
         return {**super().state_dict(), "ngd": own}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -326,31 +316,20 @@ class NGD(Presets, torch.optim.Optimizer):
         if self.others:
             self.others.load_state_dict(copy.deepcopy(own["others"]))
             self.param_groups[1:] = self.others.param_groups
-        states = {key: State(*state) for key, state in own["past"]["states"].items()}
-        self.steps, self._past = own["steps"], Past(**own["past"] | {"states": states})
+        self.steps, self._past = own["steps"], Past.loaded(own["past"])
         self.generator.set_state(own["generator"].cpu())
 
     def _observe(self, record: Record, output: Tensor, gradient: Tensor) -> None:
         """Collect what one forward pass tells, in its backward pass."""
         if self._evaluating:
             raise RuntimeError(_FORWARD_ONLY)
-        factors: Matrices = {}
-        roots: Matrices = {}
-        sharing = self.factors.sharing
         with torch.no_grad(), torch.autocast(output.device.type, enabled=False):
+            factors, roots = {}, {}
             if self._due(record):
-                if "Lambda" in self.rule.needs:
-                    factors["Lambda"] = input_factors(record, output, self.layers, sharing)
-                if "Lambda_tilde" in self.rule.needs:
-                    factors["Lambda_tilde"] = error_factors(
-                        record, self.likelihood, output, self.samples, self.generator, self.layers, sharing
-                    )
-                if "K" in self.rule.needs:
-                    roots["K"] = input_roots(record, output, self.layers, sharing)
-                if "K_tilde" in self.rule.needs:
-                    roots["K_tilde"] = error_roots(
-                        record, self.likelihood, output, self.samples, self.generator, self.layers, sharing
-                    )
+                factors, roots = measure(
+                    self.rule.needs, self.factors, record, output, self.layers,
+                    self.likelihood, self.samples, self.generator,
+                )
             rows = output.flatten(0, -2)
             self._batch.add(record, len(rows), factors, roots)
             if self.control.rows != 0:

@@ -55,9 +55,9 @@ class Presets:
             "lr": 0.6,
             "rule": "pi_damped_leading",
             "damping": Decay(0.1, steps=30.0, floor=3e-3),
-            "factors": Factors(every=8, decay=0.95),
+            "factors": Factors(every=8, decay=0.95, rows=100),
             "inverse": Inverse(every=20),
-            "control": OutputNormalised(momentum=0.8, rows=64),
+            "control": OutputNormalised(momentum=0.8, rows=32),
         }
         return cls(model, likelihood, **(preset | options))
 

@@ -34,7 +34,7 @@ def solve_right(B: Tensor, factor: Tensor) -> Tensor:
     return torch.cholesky_solve(B.mT, factor).mT
 
 
-def leading_basis(A: Tensor, k: int, products: int = 3) -> Tensor:
+def leading_basis(A: Tensor, k: int, products: int = 2) -> Tensor:
     """Orthonormal `[..., m, k]`, nearly the k leading eigenvectors of a semidefinite `A` `[..., m, m]`.
 
     Randomised subspace iteration (Halko, Martinsson & Tropp 2011): each product with `A` sharpens it.
@@ -49,14 +49,25 @@ def leading_basis(A: Tensor, k: int, products: int = 3) -> Tensor:
 def leading_pairs(A: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """A semidefinite `A` `[..., m, m]` as U diag(s) Uᵀ + σ (I − U Uᵀ): s `[..., 1, k]`, U `[..., m, k]`, σ.
 
-    σ = (tr A − Σ s)/(m − k) `[..., 1, 1]` keeps the trace. With k = min(m, 32 + m/16) = m this is `A`.
+    σ = (tr A − Σ s)/(m − k) `[..., 1, 1]` keeps the trace. With k = min(m, 32 + m/16) = m this is `A`;
+    otherwise k is the number of those s that stand out from their σ by a factor of 3 or more.
     """
     m = A.shape[-1]
     k = min(m, 32 + m // 16)
     basis = leading_basis(A, k)
     values, vectors = torch.linalg.eigh(basis.mT @ A @ basis)
-    rest = (trace(A) - values.sum(-1)[..., None, None]).clamp(min=0) / max(m - k, 1)
+    rest = mean_of_rest(A, values)
+    if k < m:
+        k = max(1, int((values > 3 * rest[..., 0]).sum(-1).max()))
+        values, vectors = values[..., -k:], vectors[..., -k:]
+        rest = mean_of_rest(A, values)
     return values.unsqueeze(-2), basis @ vectors, rest
+
+
+def mean_of_rest(A: Tensor, values: Tensor) -> Tensor:
+    """Mean `[..., 1, 1]` of all eigenvalues of a semidefinite `A` `[..., m, m]` but `values` `[..., k]`."""
+    others = (trace(A) - values.sum(-1)[..., None, None]).clamp(min=0)
+    return others / max(A.shape[-1] - values.shape[-1], 1)
 
 
 def leading_root(pairs: tuple[Tensor, Tensor, Tensor], c: Tensor | float) -> Tensor:
@@ -72,12 +83,12 @@ def leading_scale(pairs: tuple[Tensor, Tensor, Tensor], c: Tensor | float) -> Te
 
 def leading_solve(root: Tensor, scale: Tensor, B: Tensor) -> Tensor:
     """(A + c I)⁻¹ B."""
-    return scale * B - root @ (root.mT @ B)
+    return (scale * B).sub_(root @ (root.mT @ B))
 
 
 def leading_solve_right(B: Tensor, root: Tensor, scale: Tensor) -> Tensor:
     """B (A + c I)⁻¹."""
-    return scale * B - (B @ root) @ root.mT
+    return (scale * B).sub_((B @ root) @ root.mT)
 
 
 def definite_power(A: Tensor, exponent: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""When something that need not be done at every step is done."""
+"""When something that need not be done at every step, or for all examples, is done."""
 
 from __future__ import annotations
 
@@ -18,3 +18,9 @@ def check_every(every: int) -> None:
     """Refuse anything but a positive number of steps."""
     if isinstance(every, bool) or not isinstance(every, int) or every < 1:
         raise ValueError(f"every must be a positive number of steps; got {every!r}")
+
+
+def check_rows(rows: int | None) -> None:
+    """Refuse anything but a positive number of examples, or None."""
+    if rows is not None and (isinstance(rows, bool) or not isinstance(rows, int) or rows < 1):
+        raise ValueError(f"rows must be a positive integer, or None for all examples; got {rows!r}")

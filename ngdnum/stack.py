@@ -34,6 +34,12 @@ class Stack:
         """One matrix per member, `[B, ...]`, from a dictionary over layers; a single one is not copied."""
         return _stack([matrices[k] for k in self.members])
 
+    @property
+    def _shared(self) -> bool:
+        """Whether `weight` shares memory with the parameters."""
+        layer, *others = self.members.values()
+        return not others and layer.bias is None
+
     def split(self, matrices: Tensor) -> tuple[Tensor, ...]:
         """The matrix of each member."""
         return matrices.unbind() if len(self.members) > 1 else (matrices,)
@@ -46,7 +52,16 @@ class Stack:
         """G = −∂L/∂W `[B, n, m]`."""
         layers = self.members.values()
         G = _stack([layer.matrix(*(parameter.grad for parameter in layer.parameters)) for layer in layers])
-        return G.neg_() if len(layers) > 1 else G.neg()
+        return G.neg() if self._shared else G.neg_()
+
+    def moved(self, update: Tensor, scale: float) -> Tensor:
+        """W + scale · update `[B, n, m]`, sharing no memory with the parameters."""
+        W = self.weight()
+        return torch.add(W, update, alpha=scale) if self._shared else W.add_(update, alpha=scale)
+
+    def norms(self, matrices: Tensor) -> Tensor:
+        """Frobenius norm of the matrix of each member, `[B]`."""
+        return matrices.reshape(len(self.members), -1).norm(dim=1)
 
     def write(self, weight: Tensor) -> None:
         """Set the layers' parameters to `weight` `[B, n, m]`."""

@@ -87,9 +87,3 @@ def predicted(lr: float, trace: float, curvature: float | None) -> float:
     if curvature is None:
         return predicted_change(lr, trace)
     return quadratic_change(lr, trace, curvature)
-
-
-def check_rows(rows: int | None) -> None:
-    """Refuse anything but a positive number of examples, or None."""
-    if rows is not None and (isinstance(rows, bool) or not isinstance(rows, int) or rows < 1):
-        raise ValueError(f"rows must be a positive integer, or None for all examples; got {rows!r}")

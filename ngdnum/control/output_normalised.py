@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 
 from ..fisher import Vector
+from ..schedule import check_rows
 from ..stack import Stack
-from .move import Memory, Move, Probe, check_rows, recall, remember
+from .move import Memory, Move, Probe, recall, remember
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ import torch
 
 from ..fisher import Vector
 from ..rules import step_and_momentum
+from ..schedule import check_rows
 from ..stack import Stack
-from .move import Memory, Move, Probe, check_rows, dot, recall, remember
+from .move import Memory, Move, Probe, dot, recall, remember
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 
 from ..fisher import Vector
+from ..schedule import check_rows
 from ..stack import Stack
-from .move import Memory, Move, Probe, check_rows
+from .move import Memory, Move, Probe
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,41 @@
+"""The factors of one pass, or what they are made of, as far as a rule asks for them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .batch import Matrices
+from .capture import Record
+from .factors import Factors, error_factors, input_factors
+from .layers import Layer
+from .likelihood import Likelihood
+from .running import error_roots, input_roots
+
+
+def measure(
+    needs: frozenset[str],
+    plan: Factors,
+    record: Record,
+    output: Tensor,
+    layers: list[Layer],
+    likelihood: Likelihood,
+    samples: int | None,
+    generator: torch.Generator,
+) -> tuple[Matrices, Matrices]:
+    """The factors and the roots among `needs`, at the examples of `record` that the `plan` says."""
+    if plan.rows is not None:
+        record, output = record.first(plan.rows, len(output)), output[: plan.rows]
+    inputs = record, output, layers, plan.sharing
+    errors = record, likelihood, output, samples, generator, layers, plan.sharing
+    factors: Matrices = {}
+    roots: Matrices = {}
+    if "Lambda" in needs:
+        factors["Lambda"] = input_factors(*inputs)
+    if "Lambda_tilde" in needs:
+        factors["Lambda_tilde"] = error_factors(*errors)
+    if "K" in needs:
+        roots["K"] = input_roots(*inputs)
+    if "K_tilde" in needs:
+        roots["K_tilde"] = error_roots(*errors)
+    return factors, roots
