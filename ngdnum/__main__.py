@@ -6,11 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from .bench import cli as bench
-from .experiments import EXPERIMENTS, Diverged, Interrupted, run
+from .command import Job, finish
+from .experiments import EXPERIMENTS, run
 from .results import Result, settings_text
 
 
@@ -34,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
                          help="training time of each method at most")
     command.add_argument("--output", type=Path, metavar="FILE",
                          help="file for the result (default results/EXPERIMENT-seedN.json)")
-    command.set_defaults(main=_run)
+    command.set_defaults(job=_job)
     return parser
 
 
@@ -53,28 +53,16 @@ def _summary(result: Result) -> Table:
     return table
 
 
+def _job(args: argparse.Namespace) -> Job:
+    output = args.output or Path("results") / f"{args.experiment}-seed{args.seed}.json"
+    return Job(lambda: run(args.experiment, seed=args.seed, data=args.data, budget=args.budget, output=output),
+               output, _summary)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Exit status: 0 done, 1 nothing converged, 2 wrong input, 130 interrupted (a partial result is left)."""
     args = _parser().parse_args(arguments)
-    return args.main(args)
-
-
-def _run(args: argparse.Namespace) -> int:
-    output = args.output or Path("results") / f"{args.experiment}-seed{args.seed}.json"
-    status = 0
-    try:
-        result = run(args.experiment, seed=args.seed, data=args.data, budget=args.budget, output=output)
-    except (Diverged, ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1 if isinstance(error, Diverged) else 2
-    except Interrupted as stop:
-        result, status = stop.result, 130
-        print(f"interrupted: the partial result is in {output}", file=sys.stderr)
-    if args.json:
-        print(result.to_json())
-    else:
-        Console().print(_summary(result), f"written to {output}")
-    return status
+    return finish(lambda: args.job(args), args.json)
 
 
 if __name__ == "__main__":

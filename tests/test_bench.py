@@ -283,6 +283,24 @@ def test_tuning_from_the_command_line_and_hopeless_grids(registered, monkeypatch
     assert list(load_tuned("new.json").methods) == ["SGD", "NGD.paper"]
 
 
+@pytest.mark.parametrize(
+    ("ending", "status", "message"),
+    [(KeyboardInterrupt, 130, "interrupted: the methods tuned so far are in tiny.json"),
+     (Diverged("wild diverged"), 1, "error: wild diverged")],
+)
+def test_tuning_that_ends_early_says_so(registered, monkeypatch, capfd, ending, status, message):
+    def halve(*task_and_method):
+        raise ending
+
+    monkeypatch.setattr(tuning, "halve", halve)
+    command = ["bench", "tiny", "--tune", "--methods", "SGD", "--settings", "tiny.json", "--json"]
+    assert main(command) == status
+    captured = capfd.readouterr()
+    assert message in captured.err and "Traceback" not in captured.err
+    printed = json.loads(captured.out)["methods"] if captured.out else {}
+    assert list(printed) == (["SGD", "NGD.paper"] if status == 130 else [])
+
+
 def test_steps_are_timed_in_turns_and_compared_with_sgd(tmp_path, monkeypatch, capfd):
     case = step.Case("tiny", lambda: linear_teacher((4, 6, 3), train=500), 100, METHODS)
     monkeypatch.setattr(step, "CASES", (case,))

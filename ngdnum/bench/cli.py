@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from rich.console import Console
-
-from ..experiments import Diverged, Interrupted
+from ..command import Job
 from .compare import SEEDS, compare
-from .step import time_steps
+from .report import Report
+from .step import StepTimes, time_steps
 from .tasks import TASKS, Task, find_task
-from .tuned import default_path, load_tuned
+from .tuned import Tuned, default_path, load_tuned
 from .tuning import tune_task
 
 
@@ -39,55 +37,34 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
                          help="file of the tuned settings (default: the one of the package)")
     command.add_argument("--output", type=Path, metavar="FILE",
                          help="file for the result (default results/bench-TASK.json)")
-    command.set_defaults(main=main)
+    command.set_defaults(job=_job)
 
 
-def main(args: argparse.Namespace) -> int:
-    """Exit status: 0 done, 1 a method diverged with every setting, 2 wrong input, 130 interrupted."""
+def _job(args: argparse.Namespace) -> Job:
     output = args.output or Path("results") / f"bench-{args.task}.json"
-    status = 0
-    try:
-        if args.task == "step":
-            result = _steps(args, output)
-        else:
-            task = find_task(args.task, args.data)
-            settings = args.settings or default_path(task)
-            if args.tune:
-                return _tune(args, task, settings)
-            result = compare(task, load_tuned(settings), seeds=SEEDS if args.seeds is None else args.seeds,
-                             data=args.data, budgets=args.budget, methods=args.methods, output=output)
-    except (Diverged, ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1 if isinstance(error, Diverged) else 2
-    except Interrupted as stop:
-        result, status = stop.result, 130
-        print(f"interrupted: the partial result is in {output}", file=sys.stderr)
-    if args.json:
-        print(result.to_json())
-    else:
-        Console().print(result.table(), f"written to {output}")
-    return status
+    if args.task == "step":
+        return Job(lambda: _steps(args, output), output)
+    task = find_task(args.task, args.data)
+    settings = args.settings or default_path(task)
+    if args.tune:
+        return Job(lambda: _tune(args, task, settings), settings, partial="the methods tuned so far are")
+    return Job(lambda: _compare(args, task, settings, output), output)
 
 
-def _steps(args: argparse.Namespace, output: Path):
+def _steps(args: argparse.Namespace, output: Path) -> StepTimes:
     given = [name for name in ("tune", "seeds", "data", "budget", "settings") if getattr(args, name)]
     if given:
         raise ValueError(f"step times untuned steps on random data; leave out --{' --'.join(given)}")
     return time_steps(methods=args.methods, output=output)
 
 
-def _tune(args: argparse.Namespace, task: Task, settings: Path) -> int:
+def _tune(args: argparse.Namespace, task: Task, settings: Path) -> Tuned:
     if args.seeds is not None:
         own = ", ".join(map(str, task.tuning_seeds))
         raise ValueError(f"tuning has seeds of its own, {own}; leave out --seeds")
-    status = 0
-    try:
-        tuned = tune_task(task, settings, data=args.data, budgets=args.budget, methods=args.methods)
-    except Interrupted as stop:
-        tuned, status = stop.result, 130
-        print(f"interrupted: the methods tuned so far are in {settings}", file=sys.stderr)
-    if args.json:
-        print(tuned.to_json())
-    else:
-        Console().print(tuned.table(), f"written to {settings}")
-    return status
+    return tune_task(task, settings, data=args.data, budgets=args.budget, methods=args.methods)
+
+
+def _compare(args: argparse.Namespace, task: Task, settings: Path, output: Path) -> Report:
+    return compare(task, load_tuned(settings), seeds=SEEDS if args.seeds is None else args.seeds,
+                   data=args.data, budgets=args.budget, methods=args.methods, output=output)
