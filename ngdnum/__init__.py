@@ -6,6 +6,7 @@ from .factors import Factors, kronecker_factors
 from .inverse import Inverse
 from .likelihood import Bernoulli, Categorical, Gaussian, Likelihood
 from .optimizer import NGD
+from .statistics import Statistics
 
 __all__ = [
     "NGD",
@@ -22,6 +23,7 @@ __all__ = [
     "OutputNormalised",
     "Plain",
     "Quadratic",
+    "Statistics",
     "TrustRegion",
     "kronecker_factors",
 ]
