@@ -1,6 +1,6 @@
 """Natural gradient descent for PyTorch, with preconditioners emitted by `ngdsym`."""
 
-from .control import ConjugateGradient, OutputNormalised, Plain, Quadratic, TrustRegion
+from .control import ConjugateGradient, DualConjugateGradient, OutputNormalised, Plain, Quadratic, TrustRegion
 from .damping import Decay, Fixed, LevenbergMarquardt
 from .factors import Factors, kronecker_factors
 from .inverse import Inverse
@@ -14,6 +14,7 @@ __all__ = [
     "Categorical",
     "ConjugateGradient",
     "Decay",
+    "DualConjugateGradient",
     "Factors",
     "Fixed",
     "Gaussian",

@@ -32,6 +32,8 @@ class Batch:
         X with XᵀX that mean, for running inverses.
     calls : list of Call
         How the model was called for the examples that were to be kept.
+    gradients : list of Tensor
+        ∂ loss/∂f `[M, n_L]` of each of these calls, if it is asked for.
     scale : float or None
         What the loss was multiplied by before `backward`; None if unknown.
     """
@@ -43,6 +45,7 @@ class Batch:
         self.factors: Matrices = {}
         self.roots: Matrices = {}
         self.calls: list[Call] = []
+        self.gradients: list[Tensor] = []
         self.scale: float | None = 1.0
         self._kept = 0
         self._square = self._length = 0.0
@@ -85,12 +88,16 @@ class Batch:
         Length, in the metric of F, of the step along e that is best for the quadratic model. For a Gaussian
         with Σ̃ = σ²I it is ⟨‖y − f‖²⟩/σ².
         """
+        return self.count * (self._square / self.known_scale()) ** 2 / self._length if self._length else 0.0
+
+    def known_scale(self) -> float:
+        """What the loss was multiplied by; a RuntimeError if that is unknown."""
         if self.scale is None:
             raise RuntimeError(
                 "this control measures the residual of the loss, whose scale is unknown after "
                 "scaler.unscale_(opt), so no weight was changed: leave the unscaling to scaler.step(opt)"
             )
-        return self.count * (self._square / self.scale) ** 2 / self._length if self._length else 0.0
+        return self.scale
 
 
 def short(rows: Tensor) -> Tensor:

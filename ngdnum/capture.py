@@ -68,7 +68,8 @@ class Record:
     def errors(self, directions: Tensor) -> dict[int, list[Tensor]]:
         """Back-propagate `directions` `[R, M, …, n_L]` at the model's output to the outputs of every layer.
 
-        Returns `{layer: [e, …]}` with e `[R·M, …]`, for the uses that reach the output. The graph is kept.
+        Returns `{layer: [e, …]}` with e `[R·M, …]`, for the uses that reach the output. The graph is kept; if
+        `directions` require gradients, e is a differentiable function of them.
         """
         batched = len(directions) > 1
         if self._first:
@@ -84,6 +85,7 @@ class Record:
                 retain_graph=True,
                 allow_unused=True,
                 is_grads_batched=batched,
+                create_graph=directions.requires_grad,
             )
         found: dict[int, list[Tensor]] = {}
         for (k, _), e in zip(uses, errors):

@@ -73,7 +73,7 @@ class Fisher:
                     name: forward_ad.make_dual(self._model.get_parameter(name), tangent)
                     for name, tangent in tangents.items()
                 }
-                output, change = forward_ad.unpack_dual(self._output(duals, call))
+                output, change = forward_ad.unpack_dual(run(self._model, duals, call))
             changes.append(torch.zeros_like(output) if change is None else change)
         return output, changes
 
@@ -82,17 +82,22 @@ class Fisher:
         if not self._backward:
             names = self._named([stack.weight() for stack in self._stacks])
             parameters = {name: self._model.get_parameter(name).detach() for name in names}
-            self._backward = [vjp(partial(self._output, call=call), parameters) for call in self._calls]
+            self._backward = [vjp(partial(run, self._model, call=call), parameters) for call in self._calls]
         return iter(self._backward)
-
-    def _output(self, parameters: dict[str, Tensor], call: Call) -> Tensor:
-        """f `[M, n_L]`, positions of an example counting as examples."""
-        buffers = {name: buffer.clone() for name, buffer in self._model.named_buffers()}
-        with torch.compiler.set_stance("force_eager"):  # compiled code has no forward-mode derivatives
-            return functional_call(self._model, {**buffers, **parameters}, *call).flatten(0, -2)
 
     def _named(self, vector: Vector) -> dict[str, Tensor]:
         named: dict[str, Tensor] = {}
         for stack, u in zip(self._stacks, vector):
             named.update(stack.named(u))
         return named
+
+
+def run(model: nn.Module, parameters: dict[str, Tensor], call: Call, flat: bool = True) -> Tensor:
+    """f `[M, n_L]`, positions of an example counting as examples unless not `flat`; buffers stay as they are.
+
+    `parameters` take the place of those of the model.
+    """
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    with torch.compiler.set_stance("force_eager"):  # compiled code has no forward-mode derivatives
+        output = functional_call(model, {**buffers, **parameters}, *call)
+    return output.flatten(0, -2) if flat else output

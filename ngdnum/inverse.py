@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -88,49 +88,33 @@ class Inverse:
         if self.dtype not in (None, torch.float32, torch.float64):
             raise ValueError(f"dtype must be torch.float32, torch.float64 or None; got {self.dtype!r}")
 
-    def directions(
-        self,
-        rule: BoundRule,
-        stacks: list[Stack],
-        gradients: list[Tensor],
-        factors: Matrices,
-        lam: float,
-        step: int,
-        states: States,
-    ) -> tuple[list[Tensor], States]:
-        """ΔW of every stack for α = 1, and the states they came from: those of `states`, or new ones.
+    def states(
+        self, rule: BoundRule, stacks: list[Stack], factors: Matrices, lam: float, step: int, past: States
+    ) -> States:
+        """What the rule needs of the factors at this step: what is in `past`, or factorised anew.
 
         Raises
         ------
         NotFinite
-            If a gradient, or a factor that is to be factorised, is not finite.
+            If a factor that is to be factorised is not finite.
         torch.linalg.LinAlgError
             If a damped factor is not positive definite, however often λ was raised.
         """
-        rule = rule.at(lam)
-        for stack, G in zip(stacks, gradients):
-            stack.check_finite("the gradient", G, _ADVICE)
-        depth = sum(len(stack.members) for stack in stacks)
-        calendar = due(step, self.every)
-        used: States = {}
-        updates: list[Tensor] = []
-        for together, G in rule.jobs(stacks, gradients):
-            key = (lam == 0.0, *(k for stack in together for k in stack.members))
-            quantities = rule.gather(together, factors) | {"lam": lam, "L": depth}
-            state = states.get(key)
+        rule, calendar = rule.at(lam), due(step, self.every)
+        found: States = {}
+        for together, key, quantities in _jobs(rule, stacks, factors, lam):
+            state = past.get(key)
             if state is None or state.step < step and (calendar or self._moved(state.origin, quantities)):
                 for name in factors:
                     for stack in together:
                         stack.check_finite(name, stack.gather(factors[name]), _ADVICE)
-                state = self._factorise(rule, together, quantities, G[0].dtype, step)
-            used[key] = state
-            updates += rule.apply(G, state.parts, quantities | {"lam": lam * RAISE**state.raised})
-        return updates, used
+                state = self._factorise(rule, together, quantities, step)
+            found[key] = state
+        return found
 
-    def _factorise(
-        self, rule: BoundRule, stacks: list[Stack], quantities: Quantities, dtype: torch.dtype, step: int
-    ) -> State:
+    def _factorise(self, rule: BoundRule, stacks: list[Stack], quantities: Quantities, step: int) -> State:
         """The slow part of the rule for one job, at the first damping for which it works."""
+        dtype = next(iter(stacks[0].members.values())).weight.dtype
         lam, slow = quantities["lam"], {name: quantities[name] for name in rule.slow}
         matrices = {name: q for name, q in slow.items() if isinstance(q, (Tensor, list))}
         origin = {} if self.drift is None else _each(matrices, Tensor.clone)
@@ -159,6 +143,29 @@ class Inverse:
                 if (norm(b - a) > self.drift * norm(a)).any():
                     return True
         return False
+
+
+def directions(
+    rule: BoundRule, stacks: list[Stack], gradients: list[Tensor], factors: Matrices, lam: float, states: States
+) -> list[Tensor]:
+    """ΔW of every stack for α = 1."""
+    rule, updates = rule.at(lam), []
+    remaining = iter(gradients)
+    for together, key, quantities in _jobs(rule, stacks, factors, lam):
+        state = states[key]
+        G = [next(remaining) for _ in together]
+        updates += rule.apply(G, state.parts, quantities | {"lam": lam * RAISE**state.raised})
+    return updates
+
+
+def _jobs(
+    rule: BoundRule, stacks: list[Stack], factors: Matrices, lam: float
+) -> Iterator[tuple[list[Stack], tuple, Quantities]]:
+    """The stacks that are treated together, their key in `States`, and the quantities of the rule."""
+    depth = sum(len(stack.members) for stack in stacks)
+    for together in rule.jobs(stacks):
+        key = (lam == 0.0, *(k for stack in together for k in stack.members))
+        yield together, key, rule.gather(together, factors) | {"lam": lam, "L": depth}
 
 
 def dated(states: States) -> States:

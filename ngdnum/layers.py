@@ -70,6 +70,14 @@ class Layer(NamedTuple):
         rows = e if isinstance(self.module, nn.Linear) else e.movedim(1, -1)
         return self._by_group(rows.flatten(0, -2)).to(self.weight.dtype)
 
+    def output(self, rows: Tensor, shape: torch.Size) -> Tensor:
+        """What has these rows and `shape`: the inverse of `output_rows`."""
+        if self.groups > 1:
+            rows = rows.movedim(0, -2).flatten(-2)
+        if isinstance(self.module, nn.Linear):
+            return rows.reshape(shape)
+        return rows.reshape(shape[0], *shape[2:], shape[1]).movedim(-1, 1)
+
     def check_input(self, x: Tensor) -> None:
         """Refuse inputs that have no first axis for examples, or none of them."""
         if isinstance(self.module, nn.Linear):

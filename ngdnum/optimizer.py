@@ -17,8 +17,9 @@ from .capture import Capture, Record
 from .control import Control, Plain, Probe, predicted
 from .damping import Decay, Fixed, LevenbergMarquardt
 from .factors import Factors, check_samples, running_mean
+from .dual import Dual
 from .fisher import Fisher
-from .inverse import Inverse, dated
+from .inverse import Inverse, dated, directions
 from .layers import trainable_layers, uncompiled
 from .likelihood import Likelihood, check_likelihood
 from .measure import measure
@@ -144,7 +145,12 @@ class NGD(Presets, torch.optim.Optimizer):
         self.factors, self.inverse, self.control = factors, inverse, control
         self.rule = resolve(rule)
         self.damping = damping if hasattr(damping, "next") else LevenbergMarquardt(damping)
-        self.rule.at(self.damping.lam)
+        used = self.rule.at(self.damping.lam)
+        if getattr(control, "dual", False) and not used.product:
+            raise ValueError(
+                f"{type(control).__name__} needs a damped rule that is a product with G, such as "
+                f'"pi_damped_cached"; rule {used.name!r} is not'
+            )
         self.layers, self._rest = trainable_layers(model)
         self.others = optimizer_of(self._rest, others)
         self.steps = 0
@@ -217,16 +223,21 @@ class NGD(Presets, torch.optim.Optimizer):
         measured, factors = self._measured()
         active = self._active(factors)
         gradients = [stack.gradient() for stack in active]
-        updates, states = self.inverse.directions(
-            self.rule, active, gradients, factors, lam, self.steps, past.states
-        )
+        for stack, G in zip(active, gradients):
+            stack.check_finite("the gradient", G, "look for NaN or infinity in the batch and in the weights")
+        states = self.inverse.states(self.rule, active, factors, lam, self.steps, past.states)
 
         def precondition(G: list[Tensor]) -> list[Tensor]:
-            return self.inverse.directions(self.rule, active, G, factors, lam, self.steps, states)[0]
+            return directions(self.rule, active, G, factors, lam, states)
+
+        def dual() -> Dual:
+            slopes = [g / self._batch.known_scale() for g in self._batch.gradients]
+            return Dual(self.model, self.likelihood, active, self._batch.calls, slopes, self.rule.at(lam), states)
 
         fisher = Fisher(self.model, self.likelihood, active, self._batch.calls)
-        probe = Probe(gradients, lr, lam, precondition, fisher, self._batch.residual)
-        move = self.control.move(active, updates, past.memory, probe)
+        probe = Probe(gradients, lr, lam, precondition, fisher, self._batch.residual, dual)
+        along = [] if getattr(self.control, "dual", False) else precondition(gradients)
+        move = self.control.move(active, along, past.memory, probe)
         scale = lr * move.scale
         updated = [stack.moved(u, scale) for stack, u in zip(active, move.updates)]
         lengths: dict[int, Tensor] = {}
@@ -335,6 +346,8 @@ class NGD(Presets, torch.optim.Optimizer):
             if self.control.rows != 0:
                 self._batch.add_residual(self.likelihood, rows, gradient.flatten(0, -2))
                 self._batch.keep(record, len(output), self.control.rows)
+            if getattr(self.control, "dual", False):
+                self._batch.gradients.append(gradient.flatten(0, -2))
 
     def _due(self, record: Record) -> bool:
         """Whether this step measures factors: by the calendar, or since a layer is new."""

@@ -227,7 +227,8 @@ def report(rule: BoundRule, steps: int, last: Last) -> Report:
         If an eigendecomposition fails.
     """
     layers: dict[int, LayerReport] = {}
-    for together, weights in rule.jobs(last.stacks, [stack.weight() for stack in last.stacks]):
+    for together in rule.jobs(last.stacks):
+        weights = [stack.weight() for stack in together]
         members = {k: layer for stack in together for k, layer in stack.members.items()}
         state = next(s for key, s in last.states.items() if key[1:] == tuple(members))
         lam = state.lam * RAISE**state.raised

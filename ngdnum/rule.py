@@ -22,7 +22,8 @@ from __future__ import annotations
 
 import inspect
 import linecache
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from types import ModuleType
 
 from torch import Tensor
@@ -49,6 +50,8 @@ class BoundRule:
         Whether the rule treats all layers at once, from lists.
     leading : bool
         Whether it keeps only the leading eigenpairs of wide factors.
+    product : bool
+        Whether the rule is a product with G, so that it has `halves`.
     """
 
     def __init__(self, rule: Rule) -> None:
@@ -57,6 +60,7 @@ class BoundRule:
         self._apply, self._fast = rule.apply, _quantities(rule.name, rule.apply, 2)
         self.needs = frozenset(self.slow + self._fast)
         self._damping, self.leading = rule.damping or dict, rule.leading
+        self._halves = [(half, _quantities(rule.name, half, 2)) for half in rule.halves or ()]
         self._slower = _quantities(rule.name, rule.damping, 0) if rule.damping else ()
         self.undamped = BoundRule(rule.undamped) if rule.undamped is not None else None
 
@@ -84,17 +88,22 @@ class BoundRule:
                 )
         return updates
 
+    @property
+    def product(self) -> bool:
+        return bool(self._halves)
+
+    def halves(self, state: tuple, quantities: Quantities) -> Iterator[Callable[[Tensor], Tensor]]:
+        """What `apply` does to the left of G, and to its right."""
+        for half, names in self._halves:
+            yield partial(half, state=state, **{name: quantities[name] for name in names})
+
     def damping(self, quantities: Quantities) -> dict[str, Tensor | float]:
         """c of every factor A that the rule damps, as A + c I, by name; empty if that is not known."""
         return self._damping(**{name: quantities[name] for name in self._slower})
 
-    def jobs(
-        self, stacks: list[Stack], gradients: list[Tensor]
-    ) -> list[tuple[list[Stack], list[Tensor]]]:
+    def jobs(self, stacks: list[Stack]) -> list[list[Stack]]:
         """What is treated together: each stack alone, or all."""
-        if self.network:
-            return [(stacks, gradients)]
-        return [([stack], [G]) for stack, G in zip(stacks, gradients)]
+        return [stacks] if self.network else [[stack] for stack in stacks]
 
     def gather(self, stacks: list[Stack], factors: dict[str, dict[int, Tensor]]) -> Quantities:
         """The factors of one job: tensors for a stack, lists for a network, there with the weights."""

@@ -34,7 +34,7 @@ def solve_right(B: Tensor, factor: Tensor) -> Tensor:
     return torch.cholesky_solve(B.mT, factor).mT
 
 
-def leading_basis(A: Tensor, k: int, products: int = 2) -> Tensor:
+def leading_basis(A: Tensor, k: int, products: int = 3) -> Tensor:
     """Orthonormal `[..., m, k]`, nearly the k leading eigenvectors of a semidefinite `A` `[..., m, m]`.
 
     Randomised subspace iteration (Halko, Martinsson & Tropp 2011): each product with `A` sharpens it.
@@ -220,6 +220,60 @@ def natural_apply(G: Tensor, state: tuple[Tensor, ...], L: int) -> Tensor:
     return torch.cholesky_solve(solve_right(G, chol_Lambda), chol_Lambda_tilde) / L
 
 
+def natural_left(G: Tensor, state: tuple[Tensor, ...], L: int) -> Tensor:
+    r"""The left half of the fast part of natural gradient of a deep linear network (Eq. 10); both, one after
+    the other, are all of it.
+
+    .. math::
+
+        \frac{1}{L} \tilde{\Lambda}^{-1} G
+
+    FLOPs: 2·m·n², per member of the batch.
+
+    Parameters
+    ----------
+    G : Tensor
+        `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
+    state : tuple[Tensor, ...]
+        What `natural_factorise` returned.
+    L : int
+        Number of preconditioned layers.
+
+    Returns
+    -------
+    Tensor
+        The product.
+    """
+    _, chol_Lambda_tilde = state
+    return torch.cholesky_solve(G, chol_Lambda_tilde) / L
+
+
+def natural_right(G: Tensor, state: tuple[Tensor, ...]) -> Tensor:
+    r"""The right half of the fast part of natural gradient of a deep linear network (Eq. 10); both, one after
+    the other, are all of it.
+
+    .. math::
+
+        G \Lambda^{-1}
+
+    FLOPs: 2·m²·n, per member of the batch.
+
+    Parameters
+    ----------
+    G : Tensor
+        `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
+    state : tuple[Tensor, ...]
+        What `natural_factorise` returned.
+
+    Returns
+    -------
+    Tensor
+        The product.
+    """
+    chol_Lambda, _ = state
+    return solve_right(G, chol_Lambda)
+
+
 def kronecker_factorise(Lambda_tilde: Tensor, Lambda: Tensor, lam: float) -> tuple[Tensor, ...]:
     r"""Slow part of natural gradient with Kronecker damping (Eq. 20).
 
@@ -280,6 +334,60 @@ def kronecker_apply(G: Tensor, state: tuple[Tensor, ...], L: int) -> Tensor:
     """
     chol_Lambda, chol_Lambda_tilde = state
     return torch.cholesky_solve(solve_right(G, chol_Lambda), chol_Lambda_tilde) / L
+
+
+def kronecker_left(G: Tensor, state: tuple[Tensor, ...], L: int) -> Tensor:
+    r"""The left half of the fast part of natural gradient with Kronecker damping (Eq. 20); both, one after
+    the other, are all of it.
+
+    .. math::
+
+        \frac{1}{L} \left(\sqrt{\lambda} \mathbb{I} + \tilde{\Lambda}\right)^{-1} G
+
+    FLOPs: 2·m·n², per member of the batch.
+
+    Parameters
+    ----------
+    G : Tensor
+        `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
+    state : tuple[Tensor, ...]
+        What `kronecker_factorise` returned.
+    L : int
+        Number of preconditioned layers.
+
+    Returns
+    -------
+    Tensor
+        The product.
+    """
+    _, chol_Lambda_tilde = state
+    return torch.cholesky_solve(G, chol_Lambda_tilde) / L
+
+
+def kronecker_right(G: Tensor, state: tuple[Tensor, ...]) -> Tensor:
+    r"""The right half of the fast part of natural gradient with Kronecker damping (Eq. 20); both, one after
+    the other, are all of it.
+
+    .. math::
+
+        G \left(\sqrt{\lambda} \mathbb{I} + \Lambda\right)^{-1}
+
+    FLOPs: 2·m²·n, per member of the batch.
+
+    Parameters
+    ----------
+    G : Tensor
+        `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
+    state : tuple[Tensor, ...]
+        What `kronecker_factorise` returned.
+
+    Returns
+    -------
+    Tensor
+        The product.
+    """
+    chol_Lambda, _ = state
+    return solve_right(G, chol_Lambda)
 
 
 def kronecker_undamped_factorise(Lambda_tilde: Tensor, Lambda: Tensor) -> tuple[Tensor, ...]:
@@ -432,6 +540,64 @@ def pi_damped_apply(G: Tensor, state: tuple[Tensor, ...], L: int) -> Tensor:
     """
     chol_Lambda, chol_Lambda_tilde = state
     return torch.cholesky_solve(solve_right(G, chol_Lambda), chol_Lambda_tilde) / L
+
+
+def pi_damped_left(G: Tensor, state: tuple[Tensor, ...], L: int) -> Tensor:
+    r"""The left half of the fast part of natural gradient with damping shared between the factors (Eq. 20;
+    Martens & Grosse 2015); both, one after the other, are all of it.
+
+    .. math::
+
+        \frac{1}{L} \left(\frac{\sqrt{\lambda} \sqrt{m}}{\sqrt{n} \sqrt{\frac{\operatorname{tr}\left(\Lambda
+        \right)}{\operatorname{tr}\left(\tilde{\Lambda} \right)}}} \mathbb{I} + \tilde{\Lambda}\right)^{-1}
+        G
+
+    FLOPs: 2·m·n², per member of the batch.
+
+    Parameters
+    ----------
+    G : Tensor
+        `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
+    state : tuple[Tensor, ...]
+        What `pi_damped_factorise` returned.
+    L : int
+        Number of preconditioned layers.
+
+    Returns
+    -------
+    Tensor
+        The product.
+    """
+    _, chol_Lambda_tilde = state
+    return torch.cholesky_solve(G, chol_Lambda_tilde) / L
+
+
+def pi_damped_right(G: Tensor, state: tuple[Tensor, ...]) -> Tensor:
+    r"""The right half of the fast part of natural gradient with damping shared between the factors (Eq. 20;
+    Martens & Grosse 2015); both, one after the other, are all of it.
+
+    .. math::
+
+        G \left(\frac{\sqrt{\lambda} \sqrt{n} \sqrt{\frac{\operatorname{tr}\left(\Lambda
+        \right)}{\operatorname{tr}\left(\tilde{\Lambda} \right)}}}{\sqrt{m}} \mathbb{I} +
+        \Lambda\right)^{-1}
+
+    FLOPs: 2·m²·n, per member of the batch.
+
+    Parameters
+    ----------
+    G : Tensor
+        `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
+    state : tuple[Tensor, ...]
+        What `pi_damped_factorise` returned.
+
+    Returns
+    -------
+    Tensor
+        The product.
+    """
+    chol_Lambda, _ = state
+    return solve_right(G, chol_Lambda)
 
 
 def pi_damped_undamped_factorise(Lambda_tilde: Tensor, Lambda: Tensor) -> tuple[Tensor, ...]:
@@ -601,6 +767,66 @@ def pi_damped_cached_apply(G: Tensor, state: tuple[Tensor, ...], L: int) -> Tens
     return inverse_Lambda_tilde @ (G @ inverse_Lambda) / L
 
 
+def pi_damped_cached_left(G: Tensor, state: tuple[Tensor, ...], L: int) -> Tensor:
+    r"""The left half of the fast part of natural gradient with damping shared between the factors, for
+    inverses that serve many steps (Eq. 20; Martens & Grosse 2015); both, one after the other, are all of
+    it.
+
+    .. math::
+
+        \frac{1}{L} \left(\frac{\sqrt{\lambda} \sqrt{m}}{\sqrt{n} \sqrt{\frac{\operatorname{tr}\left(\Lambda
+        \right)}{\operatorname{tr}\left(\tilde{\Lambda} \right)}}} \mathbb{I} + \tilde{\Lambda}\right)^{-1}
+        G
+
+    FLOPs: 2·m·n², per member of the batch.
+
+    Parameters
+    ----------
+    G : Tensor
+        `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
+    state : tuple[Tensor, ...]
+        What `pi_damped_cached_factorise` returned.
+    L : int
+        Number of preconditioned layers.
+
+    Returns
+    -------
+    Tensor
+        The product.
+    """
+    _, inverse_Lambda_tilde = state
+    return inverse_Lambda_tilde @ G / L
+
+
+def pi_damped_cached_right(G: Tensor, state: tuple[Tensor, ...]) -> Tensor:
+    r"""The right half of the fast part of natural gradient with damping shared between the factors, for
+    inverses that serve many steps (Eq. 20; Martens & Grosse 2015); both, one after the other, are all of
+    it.
+
+    .. math::
+
+        G \left(\frac{\sqrt{\lambda} \sqrt{n} \sqrt{\frac{\operatorname{tr}\left(\Lambda
+        \right)}{\operatorname{tr}\left(\tilde{\Lambda} \right)}}}{\sqrt{m}} \mathbb{I} +
+        \Lambda\right)^{-1}
+
+    FLOPs: 2·m²·n, per member of the batch.
+
+    Parameters
+    ----------
+    G : Tensor
+        `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
+    state : tuple[Tensor, ...]
+        What `pi_damped_cached_factorise` returned.
+
+    Returns
+    -------
+    Tensor
+        The product.
+    """
+    inverse_Lambda, _ = state
+    return G @ inverse_Lambda
+
+
 def pi_damped_cached_undamped_factorise(Lambda_tilde: Tensor, Lambda: Tensor) -> tuple[Tensor, ...]:
     r"""Slow part of limit λ → 0 of natural gradient with damping shared between the factors, for inverses
     that serve many steps.
@@ -732,6 +958,66 @@ def pi_damped_leading_apply(G: Tensor, state: tuple[Tensor, ...], L: int) -> Ten
     return leading_solve(root_Lambda_tilde, scale_Lambda_tilde, step) / L
 
 
+def pi_damped_leading_left(G: Tensor, state: tuple[Tensor, ...], L: int) -> Tensor:
+    r"""The left half of the fast part of natural gradient with damping shared between the factors, by the
+    leading eigenpairs of wide factors (Eq. 20; Martens & Grosse 2015; Halko et al. 2011); both, one after
+    the other, are all of it.
+
+    .. math::
+
+        \frac{1}{L} \left(\frac{\sqrt{\lambda} \sqrt{m}}{\sqrt{n} \sqrt{\frac{\operatorname{tr}\left(\Lambda
+        \right)}{\operatorname{tr}\left(\tilde{\Lambda} \right)}}} \mathbb{I} + \tilde{\Lambda}\right)^{-1}
+        G
+
+    FLOPs: m·n²/4, per member of the batch.
+
+    Parameters
+    ----------
+    G : Tensor
+        `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
+    state : tuple[Tensor, ...]
+        What `pi_damped_leading_factorise` returned.
+    L : int
+        Number of preconditioned layers.
+
+    Returns
+    -------
+    Tensor
+        The product.
+    """
+    _, _, root_Lambda_tilde, scale_Lambda_tilde = state
+    return leading_solve(root_Lambda_tilde, scale_Lambda_tilde, G) / L
+
+
+def pi_damped_leading_right(G: Tensor, state: tuple[Tensor, ...]) -> Tensor:
+    r"""The right half of the fast part of natural gradient with damping shared between the factors, by the
+    leading eigenpairs of wide factors (Eq. 20; Martens & Grosse 2015; Halko et al. 2011); both, one after
+    the other, are all of it.
+
+    .. math::
+
+        G \left(\frac{\sqrt{\lambda} \sqrt{n} \sqrt{\frac{\operatorname{tr}\left(\Lambda
+        \right)}{\operatorname{tr}\left(\tilde{\Lambda} \right)}}}{\sqrt{m}} \mathbb{I} +
+        \Lambda\right)^{-1}
+
+    FLOPs: m²·n/4, per member of the batch.
+
+    Parameters
+    ----------
+    G : Tensor
+        `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
+    state : tuple[Tensor, ...]
+        What `pi_damped_leading_factorise` returned.
+
+    Returns
+    -------
+    Tensor
+        The product.
+    """
+    root_Lambda, scale_Lambda, _, _ = state
+    return leading_solve_right(G, root_Lambda, scale_Lambda)
+
+
 def pi_damped_leading_undamped_factorise(Lambda_tilde: Tensor, Lambda: Tensor) -> tuple[Tensor, ...]:
     r"""Slow part of limit λ → 0 of natural gradient with damping shared between the factors, by the leading
     eigenpairs of wide factors.
@@ -859,6 +1145,62 @@ def kfac_apply(G: Tensor, state: tuple[Tensor, ...]) -> Tensor:
     return torch.cholesky_solve(solve_right(G, chol_Lambda), chol_Lambda_tilde)
 
 
+def kfac_left(G: Tensor, state: tuple[Tensor, ...]) -> Tensor:
+    r"""The left half of the fast part of K-FAC (Martens & Grosse 2015); both, one after the other, are all of
+    it.
+
+    .. math::
+
+        \left(\frac{\sqrt{\lambda} \sqrt{m}}{\sqrt{n} \sqrt{\frac{\operatorname{tr}\left(\Lambda
+        \right)}{\operatorname{tr}\left(\tilde{\Lambda} \right)}}} \mathbb{I} + \tilde{\Lambda}\right)^{-1}
+        G
+
+    FLOPs: 2·m·n², per member of the batch.
+
+    Parameters
+    ----------
+    G : Tensor
+        `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
+    state : tuple[Tensor, ...]
+        What `kfac_factorise` returned.
+
+    Returns
+    -------
+    Tensor
+        The product.
+    """
+    _, chol_Lambda_tilde = state
+    return torch.cholesky_solve(G, chol_Lambda_tilde)
+
+
+def kfac_right(G: Tensor, state: tuple[Tensor, ...]) -> Tensor:
+    r"""The right half of the fast part of K-FAC (Martens & Grosse 2015); both, one after the other, are all
+    of it.
+
+    .. math::
+
+        G \left(\frac{\sqrt{\lambda} \sqrt{n} \sqrt{\frac{\operatorname{tr}\left(\Lambda
+        \right)}{\operatorname{tr}\left(\tilde{\Lambda} \right)}}}{\sqrt{m}} \mathbb{I} +
+        \Lambda\right)^{-1}
+
+    FLOPs: 2·m²·n, per member of the batch.
+
+    Parameters
+    ----------
+    G : Tensor
+        `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
+    state : tuple[Tensor, ...]
+        What `kfac_factorise` returned.
+
+    Returns
+    -------
+    Tensor
+        The product.
+    """
+    chol_Lambda, _ = state
+    return solve_right(G, chol_Lambda)
+
+
 def kfac_undamped_factorise(Lambda_tilde: Tensor, Lambda: Tensor) -> tuple[Tensor, ...]:
     r"""Slow part of limit λ → 0 of K-FAC.
 
@@ -963,6 +1305,58 @@ def whitening_apply(G: Tensor, state: tuple[Tensor, ...]) -> Tensor:
     """
     inverse_root_Lambda, inverse_root_Lambda_tilde = state
     return inverse_root_Lambda_tilde @ (G @ inverse_root_Lambda)
+
+
+def whitening_left(G: Tensor, state: tuple[Tensor, ...]) -> Tensor:
+    r"""The left half of the fast part of descent in whitened activations and errors (Desjardins et al. 2015);
+    both, one after the other, are all of it.
+
+    .. math::
+
+        \left(\lambda \mathbb{I} + \tilde{\Lambda}\right)^{- \frac{1}{2}} G
+
+    FLOPs: 2·m·n², per member of the batch.
+
+    Parameters
+    ----------
+    G : Tensor
+        `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
+    state : tuple[Tensor, ...]
+        What `whitening_factorise` returned.
+
+    Returns
+    -------
+    Tensor
+        The product.
+    """
+    _, inverse_root_Lambda_tilde = state
+    return inverse_root_Lambda_tilde @ G
+
+
+def whitening_right(G: Tensor, state: tuple[Tensor, ...]) -> Tensor:
+    r"""The right half of the fast part of descent in whitened activations and errors (Desjardins et al.
+    2015); both, one after the other, are all of it.
+
+    .. math::
+
+        G \left(\lambda \mathbb{I} + \Lambda\right)^{- \frac{1}{2}}
+
+    FLOPs: 2·m²·n, per member of the batch.
+
+    Parameters
+    ----------
+    G : Tensor
+        `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
+    state : tuple[Tensor, ...]
+        What `whitening_factorise` returned.
+
+    Returns
+    -------
+    Tensor
+        The product.
+    """
+    inverse_root_Lambda, _ = state
+    return G @ inverse_root_Lambda
 
 
 def whitening_undamped_factorise(Lambda_tilde: Tensor, Lambda: Tensor) -> tuple[Tensor, ...]:
@@ -1091,6 +1485,58 @@ def foof_apply(G: Tensor, state: tuple[Tensor, ...]) -> Tensor:
     -------
     Tensor
         ΔW for learning rate 1.
+    """
+    chol_Lambda, = state
+    return solve_right(G, chol_Lambda)
+
+
+def foof_left(G: Tensor, state: tuple[Tensor, ...]) -> Tensor:
+    r"""The left half of the fast part of input-only natural gradient (Heskes 2000; Benzing 2022); both, one
+    after the other, are all of it.
+
+    .. math::
+
+        G
+
+    FLOPs: 0, per member of the batch.
+
+    Parameters
+    ----------
+    G : Tensor
+        `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
+    state : tuple[Tensor, ...]
+        What `foof_factorise` returned.
+
+    Returns
+    -------
+    Tensor
+        The product.
+    """
+    _, = state
+    return G
+
+
+def foof_right(G: Tensor, state: tuple[Tensor, ...]) -> Tensor:
+    r"""The right half of the fast part of input-only natural gradient (Heskes 2000; Benzing 2022); both, one
+    after the other, are all of it.
+
+    .. math::
+
+        G \left(\lambda \mathbb{I} + \Lambda\right)^{-1}
+
+    FLOPs: 2·m²·n, per member of the batch.
+
+    Parameters
+    ----------
+    G : Tensor
+        `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
+    state : tuple[Tensor, ...]
+        What `foof_factorise` returned.
+
+    Returns
+    -------
+    Tensor
+        The product.
     """
     chol_Lambda, = state
     return solve_right(G, chol_Lambda)
@@ -1542,6 +1988,60 @@ def running_apply(G: Tensor, state: tuple[Tensor, ...], L: int) -> Tensor:
     return K_tilde @ (G @ K) / L
 
 
+def running_left(G: Tensor, state: tuple[Tensor, ...], L: int) -> Tensor:
+    r"""The left half of the fast part of natural gradient with running inverses (Eq. 10); both, one after the
+    other, are all of it.
+
+    .. math::
+
+        \frac{1}{L} \tilde{K} G
+
+    FLOPs: 2·m·n², per member of the batch.
+
+    Parameters
+    ----------
+    G : Tensor
+        `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
+    state : tuple[Tensor, ...]
+        What `running_factorise` returned.
+    L : int
+        Number of preconditioned layers.
+
+    Returns
+    -------
+    Tensor
+        The product.
+    """
+    _, K_tilde = state
+    return K_tilde @ G / L
+
+
+def running_right(G: Tensor, state: tuple[Tensor, ...]) -> Tensor:
+    r"""The right half of the fast part of natural gradient with running inverses (Eq. 10); both, one after
+    the other, are all of it.
+
+    .. math::
+
+        G K
+
+    FLOPs: 2·m²·n, per member of the batch.
+
+    Parameters
+    ----------
+    G : Tensor
+        `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
+    state : tuple[Tensor, ...]
+        What `running_factorise` returned.
+
+    Returns
+    -------
+    Tensor
+        The product.
+    """
+    K, _ = state
+    return G @ K
+
+
 def brought_inverse(P: Tensor, V: Tensor) -> Tensor:
     r"""Inverse of the factor of one layer, brought to another.
 
@@ -1842,7 +2342,8 @@ def step_and_momentum(gd: float, gv: float, dFd: float, dFv: float, vFv: float) 
 class Rule(NamedTuple):
     """A learning rule, the one it becomes without damping, and what it needs no more than to be understood.
 
-    That is the damping of its factors, and whether it keeps only their leading eigenpairs.
+    That is the damping of its factors, and whether it keeps only their leading eigenpairs. `halves` are what
+    `apply` does to the left of G and to its right, if it is a product of both.
     """
 
     name: str
@@ -1850,19 +2351,20 @@ class Rule(NamedTuple):
     apply: Callable[..., Tensor | list[Tensor]]
     undamped: Rule | None = None
     damping: Callable[..., dict[str, Tensor | float]] | None = None
+    halves: tuple[Callable[..., Tensor], Callable[..., Tensor]] | None = None
     leading: bool = False
 
 
 RULES: dict[str, Rule] = {
     "sgd": Rule("sgd", sgd_factorise, sgd_apply),
-    "natural": Rule("natural", natural_factorise, natural_apply),
+    "natural": Rule("natural", natural_factorise, natural_apply, halves=(natural_left, natural_right)),
     "kronecker": Rule(
         "kronecker", kronecker_factorise, kronecker_apply,
         Rule(
             "kronecker_undamped",
             kronecker_undamped_factorise, kronecker_undamped_apply,
         ),
-        kronecker_damping,
+        damping=kronecker_damping, halves=(kronecker_left, kronecker_right),
     ),
     "pi_damped": Rule(
         "pi_damped", pi_damped_factorise, pi_damped_apply,
@@ -1870,7 +2372,7 @@ RULES: dict[str, Rule] = {
             "pi_damped_undamped",
             pi_damped_undamped_factorise, pi_damped_undamped_apply,
         ),
-        pi_damped_damping,
+        damping=pi_damped_damping, halves=(pi_damped_left, pi_damped_right),
     ),
     "pi_damped_cached": Rule(
         "pi_damped_cached", pi_damped_cached_factorise, pi_damped_cached_apply,
@@ -1878,7 +2380,7 @@ RULES: dict[str, Rule] = {
             "pi_damped_cached_undamped",
             pi_damped_cached_undamped_factorise, pi_damped_cached_undamped_apply,
         ),
-        pi_damped_damping,
+        damping=pi_damped_damping, halves=(pi_damped_cached_left, pi_damped_cached_right),
     ),
     "pi_damped_leading": Rule(
         "pi_damped_leading", pi_damped_leading_factorise, pi_damped_leading_apply,
@@ -1886,7 +2388,7 @@ RULES: dict[str, Rule] = {
             "pi_damped_leading_undamped",
             pi_damped_leading_undamped_factorise, pi_damped_leading_undamped_apply,
         ),
-        pi_damped_damping, leading=True,
+        damping=pi_damped_damping, halves=(pi_damped_leading_left, pi_damped_leading_right), leading=True,
     ),
     "kfac": Rule(
         "kfac", kfac_factorise, kfac_apply,
@@ -1894,7 +2396,7 @@ RULES: dict[str, Rule] = {
             "kfac_undamped",
             kfac_undamped_factorise, kfac_undamped_apply,
         ),
-        pi_damped_damping,
+        damping=pi_damped_damping, halves=(kfac_left, kfac_right),
     ),
     "whitening": Rule(
         "whitening", whitening_factorise, whitening_apply,
@@ -1902,7 +2404,7 @@ RULES: dict[str, Rule] = {
             "whitening_undamped",
             whitening_undamped_factorise, whitening_undamped_apply,
         ),
-        whitening_damping,
+        damping=whitening_damping, halves=(whitening_left, whitening_right),
     ),
     "foof": Rule(
         "foof", foof_factorise, foof_apply,
@@ -1910,7 +2412,7 @@ RULES: dict[str, Rule] = {
             "foof_undamped",
             foof_undamped_factorise, foof_undamped_apply,
         ),
-        foof_damping,
+        damping=foof_damping, halves=(foof_left, foof_right),
     ),
     "muon": Rule("muon", muon_factorise, muon_apply),
     "fisher_muon": Rule(
@@ -1919,9 +2421,9 @@ RULES: dict[str, Rule] = {
             "fisher_muon_undamped",
             fisher_muon_undamped_factorise, fisher_muon_undamped_apply,
         ),
-        whitening_damping,
+        damping=whitening_damping,
     ),
-    "running": Rule("running", running_factorise, running_apply),
+    "running": Rule("running", running_factorise, running_apply, halves=(running_left, running_right)),
 }
 """Rules for one layer, in terms of `Lambda_tilde`, `Lambda`, `lam` and `L`, or of inverses `K_tilde` and `K`.
 

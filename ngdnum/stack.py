@@ -40,6 +40,10 @@ class Stack:
         layer, *others = self.members.values()
         return not others and layer.bias is None
 
+    def parts(self, tensors: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
+        """Those of each member, from tensors with one entry per member `[B, ...]`."""
+        return list(zip(*map(self.split, tensors)))
+
     def split(self, matrices: Tensor) -> tuple[Tensor, ...]:
         """The matrix of each member."""
         return matrices.unbind() if len(self.members) > 1 else (matrices,)

@@ -30,8 +30,8 @@ from torch import Tensor"""
 ORDER = ("Lambda_tilde", "Lambda", "lam")
 
 
-def emit_rule(rule: Rule, prefix: str = "") -> str:
-    """Source of `{prefix}factorise` and `{prefix}apply`."""
+def emit_rule(rule: Rule, prefix: str = "", halves: bool = False) -> str:
+    """Source of `{prefix}factorise` and `{prefix}apply`, and of the `{prefix}left` and `{prefix}right` half of that."""
     value = rule.program[1]
     kept = carried(value)
     title = (rule.title or rule.name) + (f" ({rule.source})" if rule.source else "")
@@ -45,16 +45,24 @@ def emit_rule(rule: Rule, prefix: str = "") -> str:
     slow.result = f"State for `{prefix}apply`: {', '.join(names)}." if names else "The empty state."
     slow.lines.append(f"return {pack(names)}")
 
-    fast = Function(f"{prefix}apply", "Tensor", f"Fast part of {title}.", formula,
-                    fast_flops, result="ΔW for learning rate 1.")
-    fast.inputs([rule.program[0].input(rule.gradient)], shapes)
-    fast.parameters["state"] = "tuple[Tensor, ...]", f"What `{prefix}factorise` returned."
-    if kept:
-        fast.lines.append(f"{pack(names)} = state")
-        fast.names.update(zip(kept, names))
-    fast.inputs([value], shapes)
-    fast.lines.append(f"return {fast.expression(value)}")
-    return f"{slow.source()}\n\n\n{fast.source()}\n"
+    fast = [Function(f"{prefix}apply", "Tensor", f"Fast part of {title}.", formula,
+                     fast_flops, result="ΔW for learning rate 1.")]
+    values = [value]
+    for side, half in rule.halves().items() if halves else ():
+        about = f"The {side} half of the fast part of {title}; both, one after the other, are all of it."
+        fast.append(Function(f"{prefix}{side}", "Tensor", about, latex(half), rule.flops_of(half),
+                             result="The product."))
+        values.append(rule.program[0].lower(half))
+    for function, node in zip(fast, values):
+        function.inputs([rule.program[0].input(rule.gradient)], shapes)
+        function.parameters["state"] = "tuple[Tensor, ...]", f"What `{prefix}factorise` returned."
+        if kept:
+            needed = {arg for fast_node in live_nodes([node], kept) for arg in fast_node.args}
+            function.lines.append(f"{pack([name if k in needed else '_' for k, name in zip(kept, names)])} = state")
+            function.names.update(zip(kept, names))
+        function.inputs([node], shapes)
+        function.lines.append(f"return {function.expression(node)}")
+    return "\n\n\n".join(function.source() for function in (slow, *fast)) + "\n"
 
 
 def emit_update(update: Update, name: str = "update") -> str:

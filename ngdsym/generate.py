@@ -37,7 +37,8 @@ REGISTRY = '''\
 class Rule(NamedTuple):
     """A learning rule, the one it becomes without damping, and what it needs no more than to be understood.
 
-    That is the damping of its factors, and whether it keeps only their leading eigenpairs.
+    That is the damping of its factors, and whether it keeps only their leading eigenpairs. `halves` are what
+    `apply` does to the left of G and to its right, if it is a product of both.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Rule(NamedTuple):
     apply: Callable[..., Tensor | list[Tensor]]
     undamped: Rule | None = None
     damping: Callable[..., dict[str, Tensor | float]] | None = None
+    halves: tuple[Callable[..., Tensor], Callable[..., Tensor]] | None = None
     leading: bool = False
 
 
@@ -82,8 +84,8 @@ def source() -> str:
     functions, entries, others, damped = [], [], [], {}
     for rule in ZOO:
         variants = [rule, rule.undamped] if rule.undamped else [rule]
-        functions += [emit_rule(variant, f"{variant.name}_") for variant in variants]
         needed = rule.expression.atoms(MatrixSymbol)
+        functions += [emit_rule(v, f"{v.name}_", v is rule and needed <= QUANTITIES) for v in variants]
         if needed <= QUANTITIES:
             key = tuple(dampings(rule.expression).items())
             if key and key not in damped:
@@ -101,8 +103,12 @@ def source() -> str:
 def entry(variants: list[Rule], damping: str | None) -> str:
     """Lines of the registry for a rule, its undamped limit and its damping."""
     (name, *rule), *undamped = ((v.name, f"{v.name}_factorise, {v.name}_apply") for v in variants)
-    more = f"{damping}, leading=True" if variants[0].leading else damping
-    return (PAIR if undamped else SINGLE).format(name, *rule, *(part for v in undamped for part in v), more)
+    more = [f"damping={damping}"] if damping else []
+    more += [f"halves=({name}_left, {name}_right)"] if variants[0].halves() else []
+    more += ["leading=True"] if variants[0].leading else []
+    if not undamped:
+        return SINGLE.format(name, ", ".join(rule + more))
+    return PAIR.format(name, *rule, *(part for v in undamped for part in v), ", ".join(more))
 
 
 def write(path: Path = TARGET) -> None:

@@ -28,7 +28,7 @@ def solve_right(B: Tensor, factor: Tensor) -> Tensor:
     return torch.cholesky_solve(B.mT, factor).mT
 
 
-def leading_basis(A: Tensor, k: int, products: int = 2) -> Tensor:
+def leading_basis(A: Tensor, k: int, products: int = 3) -> Tensor:
     """Orthonormal `[..., m, k]`, nearly the k leading eigenvectors of a semidefinite `A` `[..., m, m]`.
 
     Randomised subspace iteration (Halko, Martinsson & Tropp 2011): each product with `A` sharpens it.

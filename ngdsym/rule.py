@@ -4,13 +4,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from sympy import Expr, MatrixSymbol, Poly, S, latex
+from sympy import Expr, MatMul, MatrixSymbol, Poly, S, latex
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
 from ngdsym.emit import HEAD, check_names, emit_module, emit_rule, emit_update, live_nodes
 from ngdsym.limits import undamp
 from ngdsym.lower import Node, Program, compile_expression
 from ngdsym.properties import Properties, properties
+from ngdsym.rewrite import rewrite
 from ngdsym.symbols import G, check_shapes, lam, size
 
 
@@ -99,6 +100,30 @@ class Rule:
         for node in live_nodes([self.program[1]]):
             slow, fast = (slow, fast + node.flops) if node.fast else (slow + node.flops, fast)
         return leading(slow), leading(fast)
+
+    def halves(self) -> dict[str, MatrixExpr]:
+        """"left" and "right": what a rule A G B makes of G on either side, A G and G B.
+
+        A scalar belongs to the left. Rows of errors and inputs are then preconditioned without their product G.
+        Empty for a rule of another form.
+
+        Examples
+        --------
+        >>> from ngdsym.zoo import running
+        >>> running.halves()
+        {'left': 1/L*K_tilde*G, 'right': G*K}
+        """
+        scale, product = rewrite(self.expression).as_coeff_mmul()
+        factors = product.args if isinstance(product, MatMul) else (product,)
+        if factors.count(self.gradient) != 1 or len(factors) == 1:
+            return {}
+        i = factors.index(self.gradient)
+        left, right = MatMul(scale, *factors[: i + 1]), MatMul(*factors[i:])
+        return {"left": left.doit(), "right": right.doit()}
+
+    def flops_of(self, half: MatrixExpr) -> Expr:
+        """Leading FLOPs of one of the `halves`."""
+        return leading(sum((node.flops for node in live_nodes([self.program[0].lower(half)]) if node.fast), S.Zero))
 
     def properties(self) -> Properties:
         """What the rule is exact for, how it transforms and scales, and what it costs."""

@@ -47,4 +47,4 @@ def test_the_floor_is_reached_with_few_samples_and_kept(task: str, dtype: torch.
 def test_the_preset_takes_options() -> None:
     opt = NGD.sample_efficient(nn.Linear(3, 2), Gaussian(), damping=0.5, lr=0.3)
     assert opt.param_groups[0]["damping"] == 0.5 and opt.param_groups[0]["lr"] == 0.3
-    assert opt.control.steps == 3 and opt.factors.decay == 0.9
+    assert opt.control.steps == 5 and opt.factors.decay == 0.9

@@ -124,7 +124,7 @@ def test_the_damping_that_was_used_is_reported() -> None:
 
 def test_what_the_leading_eigenpairs_leave_out() -> None:
     """Against the best approximation by as many pairs and one value for the rest."""
-    x, y = batch(300, 120) * torch.arange(1, 121).double() ** -0.5, batch(300, 3)
+    x, y = batch(300, 120) * torch.arange(1, 121).double() ** -1.5, batch(300, 3)
     model = network([120, 3])
     opt = NGD(model, Gaussian(), lr=1e-3, rule="pi_damped_leading")
     Gaussian()(model(x), y).backward()

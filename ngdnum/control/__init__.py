@@ -5,6 +5,7 @@ kept by the optimizer, and replaced only when the step is taken.
 """
 
 from .conjugate_gradient import ConjugateGradient
+from .dual import DualConjugateGradient
 from .move import Control, Memory, Move, Probe, predicted
 from .output_normalised import OutputNormalised
 from .plain import Plain
@@ -14,6 +15,7 @@ from .trust_region import TrustRegion
 __all__ = [
     "ConjugateGradient",
     "Control",
+    "DualConjugateGradient",
     "Memory",
     "Move",
     "OutputNormalised",

@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
+from ..dual import Dual
 from ..fisher import Fisher, Vector
 from ..rules import predicted_change, quadratic_change
 from ..stack import Stack
@@ -28,6 +29,8 @@ class Probe(NamedTuple):
         The rule, with the factors and inverses of this step, as a map from G to ΔW.
     fisher : Fisher
         The exact Fisher on the examples that the control keeps.
+    dual : callable
+        Makes the `Dual` of this step, for controls whose attribute `dual` is true.
     residual : callable
         ℓ, length of the best step in the space of outputs, in the metric of their Fisher (`Batch.residual`).
     """
@@ -38,6 +41,7 @@ class Probe(NamedTuple):
     precondition: Callable[[Vector], Vector]
     fisher: Fisher
     residual: Callable[[], float]
+    dual: Callable[[], Dual]
 
 
 class Move(NamedTuple):
@@ -56,12 +60,17 @@ class Control(Protocol):
     ----------
     rows : int or None
         How many examples of the batch are kept for `Probe.fisher`: the first so many, or all (None).
+    dual : bool, optional
+        Whether the control asks for `Probe.dual`, for which the rule must have two halves.
     """
 
     rows: int | None
 
     def move(self, stacks: list[Stack], directions: Vector, memory: Memory, probe: Probe) -> Move:
-        """The step along the `directions` ΔW of the rule; `memory` is what the last step left."""
+        """The step along the `directions` ΔW of the rule; `memory` is what the last step left.
+
+        There are no `directions` for a control with `dual`.
+        """
 
 
 def recall(stacks: list[Stack], memory: Memory) -> list[Tensor | None]:

@@ -1,0 +1,150 @@
+r"""Natural gradient in the space of errors at the outputs, which has fewer dimensions than that of the weights.
+
+Errors ρ `[M, n_L]` stand for the vector P Jᵀρ/M of weights, P being the rule. If this has two halves, ΔW =
+left(right(G)), then for a layer with inputs X `[R, m]`, in rows, to which ρ propagates as E `[R, n]`, that
+vector u, and what it changes in the output of the layer, are
+
+    u = left(Eᵀ) X̃ / M,     X uᵀ = K left(Eᵀ)ᵀ / M     with X̃ = right(X) and K = X X̃ᵀ,
+
+so that G is not formed, nor u until the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from .capture import Capture, Record
+from .fisher import Call, Vector, run
+from .inverse import States
+from .likelihood import Likelihood, fisher_product
+from .rule import BoundRule
+from .stack import Stack
+
+
+class Dual:
+    """J, its transpose, and the rule between them, for the weights of `stacks` at the examples of `calls`.
+
+    Parameters
+    ----------
+    model, likelihood
+        The network, and what gives the outputs their Fisher.
+    stacks : list of Stack
+        The weights; all others count as constants.
+    calls : list of Call
+        How the model is called to treat the examples.
+    gradients : list of Tensor
+        ∂ loss/∂f `[M, n_L]` of each call.
+    rule, states
+        The rule, which must have halves, and what it factorised.
+
+    Attributes
+    ----------
+    errors : Tensor
+        ρ `[M, n_L]` that stands for P g, with g = Jᵀρ/M the negative gradient of the loss.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        likelihood: Likelihood,
+        stacks: list[Stack],
+        calls: list[Call],
+        gradients: list[Tensor],
+        rule: BoundRule,
+        states: States,
+    ) -> None:
+        self._model, self._likelihood, self._stacks, self._calls = model, likelihood, stacks, calls
+        self._layers = [layer for stack in stacks for layer in stack.members.values()]
+        self.count = sum(map(len, gradients))
+        self.errors = torch.cat(gradients).mul_(-self.count)
+        self._records, outputs = zip(*map(self._forward, calls))
+        self._shapes = [output.shape for output in outputs]
+        self._output = torch.cat([output.flatten(0, -2) for output in outputs])
+        self._transposed = list(map(_linear_map, self._records, outputs))
+        self._left: list[Callable[[Tensor], Tensor]] = []
+        self._right: list[Tensor] = []
+        self._kernels: list[Callable[[Tensor], Tensor]] = []
+        for stack in stacks:
+            state = next(state for key, state in states.items() if key[1:] == tuple(stack.members))
+            for parts in stack.parts(state.parts):
+                left, right = rule.halves(parts, {"L": len(self._layers)})
+                X = self._inputs(len(self._left))
+                self._left.append(left)
+                self._right.append(right(X))
+                self._kernels.append(_kernel(X, self._right[-1]))
+
+    def weigh(self, change: Tensor) -> Tensor:
+        """The Fisher of the outputs times a change of them `[M, n_L]`."""
+        return fisher_product(self._likelihood, self._output, change)
+
+    def change(self, errors: Tensor) -> Tensor:
+        """J P Jᵀρ/M `[M, n_L]`: what the vector that ρ stands for changes in the outputs."""
+        tangents = [
+            kernel(left(E.mT).mT).div_(self.count)
+            for kernel, left, E in zip(self._kernels, self._left, self._propagate(errors))
+        ]
+        changes = []
+        for direction, uses in self._transposed:
+            own = []
+            for i, e in uses:
+                layer = self._layers[i]
+                here, tangents[i] = tangents[i].tensor_split([layer.output_rows(e).shape[-2]], -2)
+                own.append(layer.output(here, e.shape).to(e.dtype))
+            (change,) = torch.autograd.grad([e for _, e in uses], direction, own, retain_graph=True)
+            changes.append(change.flatten(0, -2))
+        return torch.cat(changes)
+
+    def update(self, errors: Tensor) -> Vector:
+        """P Jᵀρ/M, one tensor per stack: the vector that ρ stands for."""
+        layers = zip(self._left, self._propagate(errors), self._right)
+        matrices = iter([(left(E.mT) @ X).div_(self.count) for left, E, X in layers])
+        return [stack.gather({k: next(matrices) for k in stack.members}) for stack in self._stacks]
+
+    def _forward(self, call: Call) -> tuple[Record, Tensor]:
+        """What one call of the model leaves to back-propagate through, and its output."""
+        capture = Capture(self._model, self._layers)
+        try:
+            with torch.enable_grad():
+                output = run(self._model, {}, call, flat=False)
+        finally:
+            capture.remove()
+        return capture.record, output.detach()
+
+    def _inputs(self, i: int) -> Tensor:
+        """X of layer number `i`, with a column of ones for a bias."""
+        layer = self._layers[i]
+        X = torch.cat([layer.input_rows(x) for record in self._records for x in record.inputs.get(i, ())], -2)
+        return X if layer.bias is None else torch.cat([X, torch.ones_like(X[..., :1])], -1)
+
+    def _propagate(self, errors: Tensor) -> list[Tensor]:
+        """E of every layer."""
+        found: list[list[Tensor]] = [[] for _ in self._layers]
+        pieces = errors.split([shape[:-1].numel() for shape in self._shapes])
+        for record, piece, shape in zip(self._records, pieces, self._shapes):
+            for i, uses in record.errors(piece.reshape(1, *shape)).items():
+                if len(uses) < len(record.inputs[i]):
+                    raise ValueError(
+                        f"layer {self._layers[i].name!r} is also used where the output does not depend on it, so "
+                        "no weight was changed: leave out that use, or take ConjugateGradient"
+                    )
+                found[i] += [self._layers[i].output_rows(e) for e in uses]
+        return [torch.cat(E, -2) for E in found]
+
+
+def _linear_map(record: Record, output: Tensor) -> tuple[Tensor, list[tuple[int, Tensor]]]:
+    """A ρ, and the E of all uses of layers as a differentiable function of it: its transpose is J."""
+    direction = torch.zeros_like(output, requires_grad=True)
+    with torch.enable_grad():
+        errors = record.errors(direction.unsqueeze(0))
+    return direction, [(i, e) for i, uses in errors.items() for e in uses]
+
+
+def _kernel(X: Tensor, weighted: Tensor) -> Callable[[Tensor], Tensor]:
+    """The map Z → X X̃ᵀ Z, in the cheaper order."""
+    if X.shape[-2] > 2 * X.shape[-1]:
+        return lambda Z: X @ (weighted.mT @ Z)
+    return partial(torch.matmul, X @ weighted.mT)
