@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .. import NGD, Gaussian
+from .. import NGD, Gaussian, Inverse
 from ..experiments.training import Method, settings_grid
 from ..results import Settings
 from .muon import MuonWithAdamW
@@ -80,11 +80,12 @@ BOTTLENECK = (
 )
 
 IMAGES = (
-    method("SGD", sgd(), (0.005, 0.01, 0.02), (20, 100)),
-    method("SGD+momentum", sgd(0.9), (0.001, 0.002, 0.004), (50, 200)),
-    method("AdamW", adamw, (5e-4, 1e-3, 2e-3), (100, 200)),
-    method("Muon", muon, (0.01, 0.02, 0.03), (200, 500)),
+    method("SGD", sgd(), (0.0025, 0.005, 0.01), (20, 100)),
+    method("SGD+momentum", sgd(0.9), (0.0005, 0.001, 0.002), (20, 50)),
+    method("AdamW", adamw, (2.5e-4, 5e-4, 1e-3), (50, 100)),
+    method("Muon", muon, (0.01, 0.02, 0.04), (200, 400)),
     method("NGD.paper", natural(NGD.paper), (1.0,), (250, 1_000), True, damping=(1e-3, 1e-2, 1e-1)),
-    method("NGD.fast", natural(NGD.fast), (0.4, 0.6, 0.9), (200, 400)),
-    method("NGD.sample_efficient", natural(NGD.sample_efficient), (0.5, 1.0), (100, 200, 400), True),
+    method("NGD.fast", natural(NGD.fast), (0.6, 0.9, 1.3), (100, 200)),
+    method("NGD.sample_efficient", natural(NGD.sample_efficient, inverse=Inverse(every=2)), (0.5, 1.0),
+           (50, 100, 200), True),
 )
