@@ -235,7 +235,8 @@ class NGD(Presets, torch.optim.Optimizer):
             return Dual(self.model, self.likelihood, active, self._batch.calls, slopes, self.rule.at(lam), states)
 
         fisher = Fisher(self.model, self.likelihood, active, self._batch.calls)
-        probe = Probe(gradients, lr, lam, precondition, fisher, self._batch.residual, dual)
+        chain = list(self._batch.layers) if self._batch.chained else None
+        probe = Probe(gradients, lr, lam, precondition, fisher, self._batch.residual, dual, chain)
         along = [] if getattr(self.control, "dual", False) else precondition(gradients)
         move = self.control.move(active, along, past.memory, probe)
         scale = lr * move.scale

@@ -33,6 +33,9 @@ class Probe(NamedTuple):
         Makes the `Dual` of this step, for controls whose attribute `dual` is true.
     residual : callable
         ℓ, length of the best step in the space of outputs, in the metric of their Fisher (`Batch.residual`).
+    chain : list of int or None
+        The layers in the order of the forward pass, if each was fed with the unchanged output of the one before
+        and the output of the last is the model's; otherwise None.
     """
 
     gradients: Vector
@@ -42,6 +45,7 @@ class Probe(NamedTuple):
     fisher: Fisher
     residual: Callable[[], float]
     dual: Callable[[], Dual]
+    chain: list[int] | None
 
 
 class Move(NamedTuple):
