@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
-from .results import Result
+from .results import Result, median
 
 INK = "#757575"  # text and axes: contrast ≥ 4.3 : 1 on white and on #121212, no grey does better on both
 COLOURS = {"NGD": "#d55e00", "SGD": "#2c7fb8"}  # vermilion and blue differ for every kind of colour vision
 OTHER_COLOURS = ("#a05fb4", "#1a936f", "#9c7a00", "#c2568b")
 DASHES = ("solid", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
+_AXES = {"samples": "training examples seen", "seconds": "training time [s]"}
 STYLE = {
     "font.size": 12, "svg.fonttype": "path",
     "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none",
@@ -87,6 +91,45 @@ def curves_description(result: Result) -> str:
     if result.floor is not None:
         sentences.append(f"The smallest achievable error is {result.floor:.3g}.")
     return " ".join(sentences)
+
+
+def costs_figure(report: Mapping[str, Any], axis: str) -> Picture:
+    """What each method spends until it reaches the targets of a benchmark, one panel each, log scale.
+
+    A dot for each seed and a bar at their median; where seeds did not get there, the panel says how many.
+
+    Parameters
+    ----------
+    report : mapping
+        What `python -m ngdnum bench TASK --json` prints.
+    axis : {"samples", "seconds"}
+        What is counted.
+    """
+    methods, targets = report["methods"][::-1], report["targets"]
+    seeds = len(report["seeds"])
+    with matplotlib.rc_context(STYLE):
+        figure = Picture(figsize=(9.0, 1.2 + 0.36 * len(methods)), layout="constrained")
+        panels = figure.subplots(1, len(targets), sharey=True, sharex=True, squeeze=False)[0]
+        for panel, target in zip(panels, targets):
+            panel.set(xscale="log", title=f"error {target}", xlabel=_AXES[axis])
+            panel.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+            panel.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k" if value >= 1000 else f"{value:g}")
+            panel.xaxis.set_minor_formatter(NullFormatter())
+            for row, method in enumerate(methods):
+                costs = [cost for cost in method[f"{axis}_to"][target] if cost is not None]
+                colour = COLOURS["NGD" if method["name"].startswith("NGD") else "SGD"]
+                panel.plot(costs, [row] * len(costs), "o", color=colour, alpha=0.6)
+                middle = median(method[f"{axis}_to"][target])
+                if math.isfinite(middle):
+                    panel.plot([middle], [row], "|", color=colour, markersize=16, markeredgewidth=2.2)
+                if len(costs) < seeds:
+                    panel.text(0.99, row, f"{seeds - len(costs)} of {seeds} did not", fontsize=9, va="center",
+                               ha="right", transform=panel.get_yaxis_transform())
+        panels[0].set_yticks(range(len(methods)), [method["name"] for method in methods])
+        left, right = panels[0].get_xlim()
+        panels[0].set_xlim(left, right * (right / left) ** 0.35)
+        panels[0].set_ylim(-0.6, len(methods) - 0.4)
+    return figure
 
 
 def _styles(methods: Iterable[str]) -> list[dict[str, object]]:

@@ -7,6 +7,7 @@ import math
 import os
 import platform
 import tempfile
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -173,3 +174,15 @@ def settings_text(settings: Settings) -> str:
 def finite(value: float) -> float | None:
     """`value`, or None where JSON has no number for it (nan, ±inf)."""
     return value if math.isfinite(value) else None
+
+
+def median(values: Iterable[float | None]) -> float:
+    """Median, with None as infinity; nan of nothing.
+
+    Examples
+    --------
+    >>> median([3.0, None, 1.0])
+    3.0
+    """
+    values = sorted(math.inf if value is None else value for value in values)
+    return values[len(values) // 2] if values else math.nan

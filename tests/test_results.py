@@ -117,3 +117,21 @@ def test_nothing_to_draw_is_an_error(result):
     result.curves = []
     with pytest.raises(ValueError, match="nothing to draw"):
         figures.curves_figure(result)
+
+
+def test_costs_show_every_seed_their_median_and_who_did_not_arrive():
+    report = {
+        "targets": ["10", "8"], "seeds": [0, 1, 2],
+        "methods": [
+            {"name": "SGD", "seconds_to": {"10": [3.0, 1.0, 2.0], "8": [None, None, 9.0]}},
+            {"name": "NGD.fast", "seconds_to": {"10": [0.5, 0.5, 0.5], "8": [1.0, None, 2.0]}},
+        ],
+    }
+    ten, eight = figures.costs_figure(report, "seconds").axes
+    drawn = [(list(line.get_xdata()), list(line.get_ydata())) for line in ten.get_lines()]
+    assert drawn == [([0.5] * 3, [0] * 3), ([0.5], [0]), ([3.0, 1.0, 2.0], [1] * 3), ([2.0], [1])]
+    drawn = [(list(line.get_xdata()), list(line.get_ydata())) for line in eight.get_lines()]
+    assert drawn == [([1.0, 2.0], [0, 0]), ([2.0], [0]), ([9.0], [1])]
+    assert [text.get_text() for text in (*ten.texts, *eight.texts)] == ["1 of 3 did not", "2 of 3 did not"]
+    assert [label.get_text() for label in ten.get_yticklabels()] == ["NGD.fast", "SGD"]
+    assert ten.get_xlabel() == "training time [s]"

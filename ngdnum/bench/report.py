@@ -6,13 +6,12 @@ import json
 import math
 import os
 import statistics
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.table import Table
 
-from ..results import Curve, Settings, write_atomically
+from ..results import Curve, Settings, median, write_atomically
 
 
 @dataclass
@@ -125,15 +124,3 @@ def _largest_gap(values: list[float]) -> float:
 def _text(values: list[float | None], form: str) -> str:
     value = median(values)
     return format(value, form) if math.isfinite(value) else "–"
-
-
-def median(values: Iterable[float | None]) -> float:
-    """Median, with None as infinity; nan of nothing.
-
-    Examples
-    --------
-    >>> median([3.0, None, 1.0])
-    3.0
-    """
-    values = sorted(math.inf if value is None else value for value in values)
-    return values[len(values) // 2] if values else math.nan
