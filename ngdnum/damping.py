@@ -109,8 +109,8 @@ class LevenbergMarquardt:
         """λ of the next step, given ρ of this one; without ρ, λ stays."""
         if rho is None or not lam:
             return lam
-        once = levenberg_marquardt(1.0, rho)
-        return max(lam * once ** (math.log(self.factor) / math.log(1.5)), self.floor)
+        once, paper = levenberg_marquardt(1.0, rho), levenberg_marquardt(1.0, 0.0)
+        return max(lam * once ** (math.log(self.factor) / math.log(paper)), self.floor)
 
 
 def _check(value: float) -> None:
