@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .capture import Record
 from .fisher import Call
+from .layers import Layer
 from .likelihood import Likelihood, fisher_product
 
 Matrices = dict[str, dict[int, Tensor]]
@@ -81,6 +82,30 @@ class Batch:
             keywords = {name: first(a) for name, a in record.keywords.items()}
             self.calls.append((tuple(map(first, record.arguments)), keywords))
             self._kept += count
+
+    def used(self, layers: list[Layer], factors: Matrices) -> set[int]:
+        """Those of `layers` that took part and have gradients and factors.
+
+        Raises
+        ------
+        RuntimeError
+            If there are none, or if a layer has a gradient without having taken part.
+        """
+        used = {k for k in self.layers if all(p.grad is not None for p in layers[k].parameters)}
+        used = used.intersection(*factors.values())
+        if not used:
+            raise RuntimeError(
+                "nothing to step from: call backward() on a loss of the model's output first; a compiled "
+                "model must not have run before NGD was built"
+            )
+        for k, layer in enumerate(layers):
+            gradients = [p.grad for p in layer.parameters if p.grad is not None]
+            if k not in self.layers and any(g.any() for g in gradients):
+                raise RuntimeError(
+                    f"layer {layer.name!r} has a gradient, but was not called since the last zero_grad(), so "
+                    "no weight was changed: call the module itself, not its weight"
+                )
+        return used
 
     def residual(self) -> float:
         r"""ℓ = (1/M) (Σ ‖e‖²)² / Σ eᵀF e, with e = ∂ log q/∂f of the training targets and F the Fisher of f.

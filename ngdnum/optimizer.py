@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from .amp import loss_scale
 from .batch import Batch, Matrices
 from .capture import Capture, Record
+from .checks import check_model, check_parts
 from .control import Control, Plain, Probe, predicted
 from .damping import Decay, Fixed, LevenbergMarquardt
 from .factors import Factors, check_samples, running_mean
@@ -133,24 +134,15 @@ class NGD(Presets, torch.optim.Optimizer):
         control: Control = Plain(),
         others: Others | None = None,
     ) -> None:
-        if not isinstance(model, nn.Module):
-            raise TypeError(f"model must be an nn.Module, not {type(model).__name__}: NGD needs the layers")
+        check_model(model, lr)
         check_likelihood(likelihood)
         check_samples(samples, likelihood)
-        _check_parts(factors, inverse, control, likelihood)
-        if isinstance(lr, bool) or not isinstance(lr, (int, float)) or not 0 < lr < math.inf:
-            raise ValueError(f"lr must be a finite number > 0; got {lr!r}")
         model = uncompiled(model)
         self.model, self.likelihood, self.samples = model, likelihood, samples
         self.factors, self.inverse, self.control = factors, inverse, control
         self.rule = resolve(rule)
         self.damping = damping if hasattr(damping, "next") else LevenbergMarquardt(damping)
-        used = self.rule.at(self.damping.lam)
-        if getattr(control, "dual", False) and not used.product:
-            raise ValueError(
-                f"{type(control).__name__} needs a damped rule that is a product with G, such as "
-                f'"pi_damped_cached"; rule {used.name!r} is not'
-            )
+        check_parts(self.rule.at(self.damping.lam), factors, inverse, control, likelihood)
         self.layers, self._rest = trainable_layers(model)
         self.others = optimizer_of(self._rest, others)
         self.steps = 0
@@ -370,20 +362,7 @@ class NGD(Presets, torch.optim.Optimizer):
 
     def _active(self, factors: Matrices) -> list[Stack]:
         """The layers that took part in the last backward pass; one by one, in order, for a network's rule."""
-        used = {k for k in self._batch.layers if all(p.grad is not None for p in self.layers[k].parameters)}
-        used = used.intersection(*factors.values())
-        if not used:
-            raise RuntimeError(
-                "nothing to step from: call backward() on a loss of the model's output first; a compiled "
-                "model must not have run before NGD was built"
-            )
-        for k, layer in enumerate(self.layers):
-            gradients = [p.grad for p in layer.parameters if p.grad is not None]
-            if k not in self._batch.layers and any(g.any() for g in gradients):
-                raise RuntimeError(
-                    f"layer {layer.name!r} has a gradient, but was not called since the last zero_grad(), so "
-                    "no weight was changed: call the module itself, not its weight"
-                )
+        used = self._batch.used(self.layers, factors)
         if not self.rule.network:
             return [stack for stack in (s.only(used) for s in self._stacks) if stack.members]
         if not self._batch.chained:
@@ -412,20 +391,6 @@ _FORWARD_ONLY = (
     "the closure of NGD.step must only compute the loss: it runs without gradients, before and after the "
     "update. Call zero_grad() and backward() before step(closure), not inside the closure"
 )
-
-
-def _check_parts(factors: Factors, inverse: Inverse, control: object, likelihood: Likelihood) -> None:
-    if not isinstance(factors, Factors):
-        raise TypeError(f"factors must be a Factors(every, decay), not {factors!r}")
-    if not isinstance(inverse, Inverse):
-        raise TypeError(f"inverse must be an Inverse(every), not {inverse!r}")
-    if not callable(getattr(control, "move", None)) or not hasattr(control, "rows"):
-        raise TypeError(f"control must be Plain() or another control, with move(...) and rows; not {control!r}")
-    if control.rows != 0 and not any(hasattr(likelihood, name) for name in ("fisher_product", "fisher_root")):
-        raise ValueError(
-            f"{type(control).__name__} measures changes of the output in the metric of its Fisher, for which "
-            f"{type(likelihood).__name__} must implement fisher_root or fisher_product; or use control=Plain()"
-        )
 
 
 def _write(stacks: list[Stack], weights: list[Tensor]) -> None:

@@ -1,0 +1,41 @@
+"""Which parts of a step go together; everything else is refused at construction, with the reason."""
+
+from __future__ import annotations
+
+import math
+
+from torch import nn
+
+from .factors import Factors
+from .inverse import Inverse
+from .likelihood import Likelihood
+from .rule import BoundRule
+
+
+def check_model(model: object, lr: object) -> None:
+    """Refuse what is no module, and a rate that is no positive number."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be an nn.Module, not {type(model).__name__}: NGD needs the layers")
+    if isinstance(lr, bool) or not isinstance(lr, (int, float)) or not 0 < lr < math.inf:
+        raise ValueError(f"lr must be a finite number > 0; got {lr!r}")
+
+
+def check_parts(rule: BoundRule, factors: object, inverse: object, control: object, likelihood: Likelihood) -> None:
+    """Refuse parts of the wrong kind, and those that lack what another one needs; `rule` is the one at λ."""
+    if not isinstance(factors, Factors):
+        raise TypeError(f"factors must be a Factors(every, decay), not {factors!r}")
+    if not isinstance(inverse, Inverse):
+        raise TypeError(f"inverse must be an Inverse(every), not {inverse!r}")
+    if not callable(getattr(control, "move", None)) or not hasattr(control, "rows"):
+        raise TypeError(f"control must be Plain() or another control, with move(...) and rows; not {control!r}")
+    name = type(control).__name__
+    if control.rows != 0 and not any(hasattr(likelihood, part) for part in ("fisher_product", "fisher_root")):
+        raise ValueError(
+            f"{name} measures changes of the output in the metric of its Fisher, for which "
+            f"{type(likelihood).__name__} must implement fisher_root or fisher_product; or use control=Plain()"
+        )
+    if getattr(control, "dual", False) and not rule.product:
+        raise ValueError(
+            f'{name} needs a damped rule that is a product with G, such as "pi_damped_cached"; rule '
+            f"{rule.name!r} is not"
+        )
