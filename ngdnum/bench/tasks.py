@@ -98,7 +98,7 @@ def _linear(name: str, methods: tuple[Method, ...], budgets: tuple[int, ...]) ->
 def _images(name: str, title: str, budgets: tuple[float, ...], targets: tuple[float, ...]) -> Task:
     return Task(name, title, EXPERIMENTS["fig1d"].problem, IMAGES, budgets, "seconds",
                 {f"{target:g}": target for target in targets}, "test squared error, summed over outputs",
-                points=60, precision="medium")
+                points=40, precision="medium")
 
 
 TASKS: dict[str, Task] = {
