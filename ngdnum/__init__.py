@@ -1,6 +1,14 @@
 """Natural gradient descent for PyTorch, with preconditioners emitted by `ngdsym`."""
 
-from .control import ConjugateGradient, DualConjugateGradient, OutputNormalised, Plain, Quadratic, TrustRegion
+from .control import (
+    ConjugateGradient,
+    DualConjugateGradient,
+    OutputNormalised,
+    Plain,
+    Quadratic,
+    Retraction,
+    TrustRegion,
+)
 from .damping import Decay, Fixed, LevenbergMarquardt
 from .factors import Factors, kronecker_factors
 from .inverse import Inverse
@@ -24,6 +32,7 @@ __all__ = [
     "OutputNormalised",
     "Plain",
     "Quadratic",
+    "Retraction",
     "Statistics",
     "TrustRegion",
     "kronecker_factors",

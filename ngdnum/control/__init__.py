@@ -10,6 +10,7 @@ from .move import Control, Memory, Move, Probe, predicted
 from .output_normalised import OutputNormalised
 from .plain import Plain
 from .quadratic import Quadratic
+from .retraction import Retraction
 from .trust_region import TrustRegion
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Plain",
     "Probe",
     "Quadratic",
+    "Retraction",
     "TrustRegion",
     "predicted",
 ]
