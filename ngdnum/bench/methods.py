@@ -66,11 +66,11 @@ def method(
 LINEAR = (
     method("SGD", sgd(), (0.0025, 0.005, 0.01, 0.02, 0.04, 0.08), (20,)),
     method("SGD+momentum", sgd(0.9), (0.001, 0.002, 0.004, 0.008, 0.016, 0.032), (20,)),
-    method("AdamW", adamw, (0.001, 0.002, 0.004, 0.008, 0.016, 0.032), (20,)),
+    method("AdamW", adamw, (1e-3, 3e-3, 1e-2), (20, 100)),
     method("Muon", muon, (0.0025, 0.005, 0.01, 0.02, 0.04, 0.08), (20,)),
     method("NGD.paper", natural(NGD.paper), (1.0,), (200,), True,
            damping=(1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)),
-    method("NGD.fast", natural(NGD.fast), (0.2, 0.4, 0.8), (25, 50)),
+    method("NGD.fast", natural(NGD.fast), (0.2, 0.5, 1.2), (50, 100)),
     method("NGD.sample_efficient", natural(NGD.sample_efficient), (0.5, 1.0), (25, 50, 100), True),
 )
 
