@@ -26,7 +26,7 @@ class Retraction:
     :math:`B_i = W_{i-1} \cdots W_1`. The plain step adds terms of second and higher order in lr, which this one
     leaves out. :math:`[\cdot]_r` is the nearest matrix, by the Frobenius norm, of the rank r of the narrowest
     layer. So lr = 1 with undamped, exact factors solves linear regression in one step where no hidden layer is
-    narrower than input or output, and in a handful elsewhere.
+    narrower than input or output and the weights are far from singular, and in a handful elsewhere.
 
     Of the two ways to T, the one that changes the weights less is taken:
 
