@@ -10,7 +10,7 @@ import torch
 from ..fisher import Vector
 from ..schedule import check_rows
 from ..stack import Stack
-from .move import Memory, Move, Probe, recall, remember
+from .move import Memory, Move, Probe, dot, recall, remember
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,9 @@ class OutputNormalised:
     d is the direction of the rule, q = uᵀFu the length of the change of the outputs along u on the first
     `rows` examples, ℓ the length of the residual of the batch; for a Gaussian with Σ̃ = I they are ⟨‖J u‖²⟩
     and ⟨‖y − f‖²⟩. The scale of d cancels, so damping and stale factors matter little.
+
+    q is taken to be (gᵀu)²/ℓ at least, g being the negative gradient: on all examples it is, by the
+    Cauchy–Schwarz inequality, so a few on which the outputs hardly change cannot make a step too long.
 
     Parameters
     ----------
@@ -52,5 +55,7 @@ class OutputNormalised:
         ]
         updates = [d.lerp(v, beta) for d, v in zip(directions, velocities)]
         residual, q = probe.residual(), float(probe.fisher.inner([updates]))
+        if residual:
+            q = max(q, dot(updates, probe.gradients) ** 2 / residual)
         scale = math.sqrt(residual / q) if q > 0 else 0.0
         return Move(updates, scale, residual, remember(stacks, velocities, memory))
