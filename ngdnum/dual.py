@@ -1,7 +1,7 @@
 r"""Natural gradient in the space of errors at the outputs, which has fewer dimensions than that of the weights.
 
-Errors ρ `[M, n_L]` stand for the vector P Jᵀρ/M of weights, P being the rule. If this has two halves, ΔW =
-left(right(G)), then for a layer with inputs X `[R, m]`, in rows, to which ρ propagates as E `[R, n]`, that
+Errors c `[M, n_L]` stand for the vector P Jᵀc/M of weights, P being the rule. If this has two halves, ΔW =
+left(right(G)), then for a layer with inputs X `[R, m]`, in rows, to which c propagates as E `[R, n]`, that
 vector u, and what it changes in the output of the layer, are
 
     u = left(Eᵀ) X̃ / M,     X uᵀ = K left(Eᵀ)ᵀ / M     with X̃ = right(X) and K = X X̃ᵀ,
@@ -44,7 +44,7 @@ class Dual:
     Attributes
     ----------
     errors : Tensor
-        ρ `[M, n_L]` that stands for P g, with g = Jᵀρ/M the negative gradient of the loss.
+        c `[M, n_L]` that stands for P g, with g = Jᵀc/M the negative gradient of the loss.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Dual:
         return fisher_product(self._likelihood, self._output, change)
 
     def change(self, errors: Tensor) -> Tensor:
-        """J P Jᵀρ/M `[M, n_L]`: what the vector that ρ stands for changes in the outputs."""
+        """J P Jᵀc/M `[M, n_L]`: what the vector that c stands for changes in the outputs."""
         tangents = [
             kernel(left(E.mT).mT).div_(self.count)
             for kernel, left, E in zip(self._kernels, self._left, self._propagate(errors))
@@ -99,7 +99,7 @@ class Dual:
         return torch.cat(changes)
 
     def update(self, errors: Tensor) -> Vector:
-        """P Jᵀρ/M, one tensor per stack: the vector that ρ stands for."""
+        """P Jᵀc/M, one tensor per stack: the vector that c stands for."""
         layers = zip(self._left, self._propagate(errors), self._right)
         matrices = iter([(left(E.mT) @ X).div_(self.count) for left, E, X in layers])
         return [stack.gather({k: next(matrices) for k in stack.members}) for stack in self._stacks]
@@ -136,7 +136,7 @@ class Dual:
 
 
 def _linear_map(record: Record, output: Tensor) -> tuple[Tensor, list[tuple[int, Tensor]]]:
-    """A ρ, and the E of all uses of layers as a differentiable function of it: its transpose is J."""
+    """A c, and the E of all uses of layers as a differentiable function of it: its transpose is J."""
     direction = torch.zeros_like(output, requires_grad=True)
     with torch.enable_grad():
         errors = record.errors(direction.unsqueeze(0))

@@ -308,7 +308,8 @@ class NGD(Presets, torch.optim.Optimizer):
         That is lr, damping, random state, number of steps, running factors, inverses and momentum.
         """
         others = self.others.state_dict() if self.others else None
-        own = {"steps": self.steps, "generator": self.generator.get_state(), "past": self._past.saved(), "others": others}
+        own = {"steps": self.steps, "generator": self.generator.get_state(), "past": self._past.saved()}
+        own["others"] = others
         return {**super().state_dict(), "ngd": own}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

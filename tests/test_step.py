@@ -68,7 +68,7 @@ def test_product_with_the_output_fisher(likelihood: Likelihood) -> None:
 @pytest.mark.parametrize("rows", [10, 30])
 @pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=repr)
 def test_a_step_changes_the_outputs_by_lr_times_their_residual(likelihood: Likelihood, rows: int) -> None:
-    """(1/M) Σ (J δ)ᵀF(J δ) = lr² ℓ, ℓ = (1/M) (Σ eᵀe)² / Σ eᵀF e, with dense Jacobians; on all rows ≥ (gᵀδ)²/ℓ."""
+    """(1/M) Σ (J δ)ᵀF(J δ) = lr² ℓ, ℓ = (1/M) (Σ eᵀe)² / Σ eᵀF e, with dense Jacobians, unless (gᵀδ)²/ℓ is more."""
     model, x, y, lr = network([4, 5, 3]), batch(30, 4), targets(likelihood, 30), 0.3
     before, jacobians = weights(model), output_jacobians(model, x[:rows])
     output = model(x).detach()
@@ -83,7 +83,7 @@ def test_a_step_changes_the_outputs_by_lr_times_their_residual(likelihood: Likel
     change = sum(torch.einsum("mi...,...->mi", j, delta[n]) for n, j in jacobians.items())
     length = torch.einsum("mi,mij,mj->", change, fisher[:rows], change) / rows
     slope = sum((p.grad * delta[name]).sum() for name, p in model.named_parameters())
-    if rows == 30:
+    if rows == 30 and isinstance(likelihood, Gaussian) and not likelihood.covariance.ndim:
         assert length >= slope**2 / residual
     torch.testing.assert_close(torch.maximum(length, slope**2 / residual), lr**2 * residual)
 

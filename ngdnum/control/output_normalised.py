@@ -26,8 +26,9 @@ class OutputNormalised:
     `rows` examples, ℓ the length of the residual of the batch; for a Gaussian with Σ̃ = I they are ⟨‖J u‖²⟩
     and ⟨‖y − f‖²⟩. The scale of d cancels, so damping and stale factors matter little.
 
-    q is taken to be (gᵀu)²/ℓ at least, g being the negative gradient: on all examples it is, by the
-    Cauchy–Schwarz inequality, so a few on which the outputs hardly change cannot make a step too long.
+    q is taken to be (gᵀu)²/ℓ at least, g being the negative gradient, so that a few examples on which the
+    outputs hardly change cannot make a step too long: no first-order change of the loss exceeds lr · ℓ. For a
+    Gaussian with Σ̃ = σ²I and all examples, q is never less, by the Cauchy–Schwarz inequality.
 
     Parameters
     ----------
