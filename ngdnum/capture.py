@@ -189,11 +189,15 @@ class _Hook:
 
     def __init__(self, capture: Capture | None = None, method: Callable | None = None, *first: int) -> None:
         self.capture = weakref.ref(capture) if capture else lambda: None
-        self.method, self.first = method and torch.compiler.disable(method), first
+        self.method, self.first = method, first
+        self.not_compiled = method and torch.compiler.disable(method)
 
     def __call__(self, *args: object) -> Tensor | None:
         capture = self.capture()
-        return None if capture is None else self.method(capture, *self.first, *args)
+        if capture is None:
+            return None
+        method = self.not_compiled if torch.compiler.is_compiling() else self.method
+        return method(capture, *self.first, *args)
 
     def __reduce__(self) -> tuple:
         return _Hook, ()

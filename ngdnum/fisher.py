@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.func import functional_call, vjp
 
+from .layers import Layer
 from .likelihood import Likelihood, fisher_product
 from .stack import Stack
 
@@ -67,29 +69,55 @@ class Fisher:
         """f and J u for each vector u."""
         changes = []
         for vector in vectors:
-            tangents = self._named(vector)
-            with forward_ad.dual_level():
-                duals = {
-                    name: forward_ad.make_dual(self._model.get_parameter(name), tangent)
-                    for name, tangent in tangents.items()
-                }
-                output, change = forward_ad.unpack_dual(run(self._model, duals, call))
+            with forward_ad.dual_level(), _moving(self._stacks, vector):
+                output, change = forward_ad.unpack_dual(run(self._model, {}, call))
             changes.append(torch.zeros_like(output) if change is None else change)
         return output, changes
 
     def _backwards(self) -> Iterator[tuple[Tensor, Callable]]:
         """f, and the function that maps c `[M, n_L]` to Jᵀc, for each call."""
         if not self._backward:
-            names = self._named([stack.weight() for stack in self._stacks])
-            parameters = {name: self._model.get_parameter(name).detach() for name in names}
+            layers = [layer for stack in self._stacks for layer in stack.members.values()]
+            parameters = {name: p.detach() for layer in layers for name, p in zip(layer.names, layer.parameters)}
             self._backward = [vjp(partial(run, self._model, call=call), parameters) for call in self._calls]
         return iter(self._backward)
 
-    def _named(self, vector: Vector) -> dict[str, Tensor]:
-        named: dict[str, Tensor] = {}
-        for stack, u in zip(self._stacks, vector):
-            named.update(stack.named(u))
-        return named
+
+@contextlib.contextmanager
+def _moving(stacks: list[Stack], vector: Vector) -> Iterator[None]:
+    """Within, the output f of each layer is dual: its tangent is the change along u, W dx + u x.
+
+    The layers themselves see no dual numbers, which costs less than making W dual.
+    """
+    handles = []
+    try:
+        for stack, u in zip(stacks, vector):
+            for layer, matrix in zip(stack.members.values(), stack.split(u)):
+                hooks = _Moving(layer, matrix)
+                handles.append(layer.module.register_forward_pre_hook(hooks.before))
+                handles.append(layer.module.register_forward_hook(hooks.after, prepend=True))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class _Moving:
+    """Hooks around the forward pass of a layer whose weights move along u."""
+
+    def __init__(self, layer: Layer, u: Tensor) -> None:
+        self._layer, self._pieces = layer, layer.pieces(u)
+        self._dx: Tensor | None = None
+
+    def before(self, module: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+        x, self._dx = forward_ad.unpack_dual(*inputs)
+        return (x,)
+
+    def after(self, module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+        change = self._layer.act(*inputs, *self._pieces)
+        if self._dx is not None:
+            change.add_(self._layer.act(self._dx, self._layer.weight))
+        return forward_ad.make_dual(output, change)
 
 
 def run(model: nn.Module, parameters: dict[str, Tensor], call: Call, flat: bool = True) -> Tensor:
@@ -97,7 +125,7 @@ def run(model: nn.Module, parameters: dict[str, Tensor], call: Call, flat: bool 
 
     `parameters` take the place of those of the model.
     """
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    replaced = parameters | {name: buffer.clone() for name, buffer in model.named_buffers()}
     with torch.compiler.set_stance("force_eager"):  # compiled code has no forward-mode derivatives
-        output = functional_call(model, {**buffers, **parameters}, *call)
+        output = functional_call(model, replaced, *call) if replaced else model(*call[0], **call[1])
     return output.flatten(0, -2) if flat else output

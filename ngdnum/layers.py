@@ -60,6 +60,12 @@ class Layer(NamedTuple):
             weight = weight.reshape(self.weight.shape)
         return (weight,) if self.bias is None else (weight, matrix[..., -1].flatten())
 
+    def act(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """What the layer would make of `x` with this weight and bias."""
+        if isinstance(self.module, nn.Linear):
+            return F.linear(x, weight, bias)
+        return self.module._conv_forward(x, weight, bias)
+
     def input_rows(self, x: Tensor) -> Tensor:
         """What the matrix acts on, `[M·T, m]` or `[g, M·T, m]`, without the 1 of the bias."""
         rows = x if isinstance(self.module, nn.Linear) else patches(self.module, x)

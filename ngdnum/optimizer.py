@@ -70,7 +70,7 @@ class NGD(Presets, torch.optim.Optimizer):
         When the factors are inverted, and how. Default: at each step.
     control : Control, default Plain()
         How the directions become the change of the weights: `Plain`, `OutputNormalised`, `Quadratic`,
-        `TrustRegion`, `ConjugateGradient`, or one of your own.
+        `TrustRegion`, `ConjugateGradient`, `DualConjugateGradient`, `Retraction`, or one of your own.
     others : callable, optional
         Makes the optimizer of all other trainable parameters, those of norms, embeddings and transposed
         convolutions, and weights that modules share: `lambda p: torch.optim.AdamW(p, lr=1e-3)`. Its steps are
@@ -232,12 +232,11 @@ class NGD(Presets, torch.optim.Optimizer):
         along = [] if getattr(self.control, "dual", False) else precondition(gradients)
         move = self.control.move(active, along, past.memory, probe)
         scale = lr * move.scale
-        updated = [stack.moved(u, scale) for stack, u in zip(active, move.updates)]
         lengths: dict[int, Tensor] = {}
-        for stack, u, w in zip(active, move.updates, updated):
+        for stack, u in zip(active, move.updates):
             norms = stack.norms(u).mul_(abs(scale))
             if not norms.isfinite().all():
-                stack.check_finite("the new weight", w, "lower lr or raise the damping")
+                stack.check_finite("the new weight", scale * u, "lower lr or raise the damping")
             lengths.update(zip(stack.members, norms))
         check_gradients(self._rest)
 
@@ -245,10 +244,11 @@ class NGD(Presets, torch.optim.Optimizer):
         if closure is None:
             if self.others:
                 self.others.step()
-            _write(active, updated)
+            _add(active, move.updates, scale)
         else:
-            weights = [stack.weight().clone() for stack in active]
-            _write(active, updated)
+            parameters = [p for stack in active for layer in stack.members.values() for p in layer.parameters]
+            weights = [p.clone() for p in parameters]
+            _add(active, move.updates, scale)
             try:
                 change = float(self._evaluate(closure)) - float(before)
                 reject = change > 0 and getattr(self.damping, "reject", False)
@@ -256,10 +256,10 @@ class NGD(Presets, torch.optim.Optimizer):
                 if self.others and not rejected:
                     self.others.step()
             except BaseException:
-                _write(active, weights)
+                _restore(parameters, weights)
                 raise
             if rejected:
-                _write(active, weights)
+                _restore(parameters, weights)
                 memory, lengths = {}, {k: torch.zeros_like(norm) for k, norm in lengths.items()}
             products = (torch.vdot(u.flatten(), g.flatten()) for u, g in zip(move.updates, gradients))
             trace = move.scale * sum(float(product) for product in products)
@@ -394,9 +394,14 @@ _FORWARD_ONLY = (
 )
 
 
-def _write(stacks: list[Stack], weights: list[Tensor]) -> None:
-    for stack, weight in zip(stacks, weights):
-        stack.write(weight)
+def _add(stacks: list[Stack], updates: list[Tensor], scale: float) -> None:
+    for stack, u in zip(stacks, updates):
+        stack.add(u, scale)
+
+
+def _restore(parameters: list[nn.Parameter], weights: list[Tensor]) -> None:
+    for parameter, weight in zip(parameters, weights):
+        parameter.copy_(weight)
 
 
 def _ratio(change: float, predicted: float) -> float:

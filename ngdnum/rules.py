@@ -71,24 +71,38 @@ def mean_of_rest(A: Tensor, values: Tensor) -> Tensor:
 
 
 def leading_root(pairs: tuple[Tensor, Tensor, Tensor], c: Tensor | float) -> Tensor:
-    """Y `[..., m, k]` of (A + c I)⁻¹ = I/(σ + c) − Y Yᵀ."""
+    """Y `[..., m, k]` of (A + c I)⁻¹ = (I − Y Yᵀ)/(σ + c)."""
     values, vectors, rest = pairs
-    return vectors * ((values - rest).clamp(min=0) / ((values + c) * (rest + c))).sqrt()
+    return vectors * ((values - rest).clamp(min=0) / (values + c)).sqrt()
 
 
 def leading_scale(pairs: tuple[Tensor, Tensor, Tensor], c: Tensor | float) -> Tensor:
-    """1/(σ + c) `[..., 1, 1]` of (A + c I)⁻¹ = I/(σ + c) − Y Yᵀ."""
+    """1/(σ + c) `[..., 1, 1]` of (A + c I)⁻¹ = (I − Y Yᵀ)/(σ + c)."""
     return 1 / (pairs[2] + c)
 
 
 def leading_solve(root: Tensor, scale: Tensor, B: Tensor) -> Tensor:
     """(A + c I)⁻¹ B."""
-    return (scale * B).sub_(root @ (root.mT @ B))
+    return minus_product(scale * B, scale * root, root.mT @ B)
 
 
 def leading_solve_right(B: Tensor, root: Tensor, scale: Tensor) -> Tensor:
     """B (A + c I)⁻¹."""
-    return (scale * B).sub_((B @ root) @ root.mT)
+    return minus_product(scale * B, B @ root, scale * root.mT)
+
+
+def leading_sandwich(left: Tensor, scale: Tensor, B: Tensor, right: Tensor) -> Tensor:
+    """scale · (I − X Xᵀ) B (I − Y Yᵀ) for the roots X `[..., n, k]` and Y `[..., m, l]`."""
+    product = B @ right
+    rest = left.mT @ B - (left.mT @ product) @ right.mT
+    return minus_product(scale * B, scale * torch.cat([product, left], -1), torch.cat([right.mT, rest], -2))
+
+
+def minus_product(A: Tensor, B: Tensor, C: Tensor) -> Tensor:
+    """A − B C, by overwriting `A`."""
+    if A.ndim == 2:
+        return A.addmm_(B, C, alpha=-1)
+    return A.flatten(0, -3).baddbmm_(B.flatten(0, -3), C.flatten(0, -3), alpha=-1).view_as(A)
 
 
 def definite_power(A: Tensor, exponent: float) -> Tensor:
@@ -908,21 +922,21 @@ def pi_damped_leading_factorise(Lambda_tilde: Tensor, Lambda: Tensor, lam: float
     Returns
     -------
     tuple[Tensor, ...]
-        State for `pi_damped_leading_apply`: root_Lambda, scale_Lambda, root_Lambda_tilde, scale_Lambda_tilde.
+        State for `pi_damped_leading_apply`: root_Lambda_tilde, scale_Lambda_tilde, scale_Lambda, root_Lambda.
     """
+    m = Lambda.shape[-1]
     n = Lambda_tilde.shape[-1]
     trace_Lambda = trace(Lambda)
     trace_Lambda_tilde = trace(Lambda_tilde)
-    m = Lambda.shape[-1]
-    damping_Lambda = lam ** 0.5 * n ** 0.5 * (trace_Lambda / trace_Lambda_tilde) ** 0.5 / m ** 0.5
-    pairs_Lambda = leading_pairs(Lambda)
-    root_Lambda = leading_root(pairs_Lambda, damping_Lambda)
-    scale_Lambda = leading_scale(pairs_Lambda, damping_Lambda)
     damping_Lambda_tilde = lam ** 0.5 * m ** 0.5 / (n ** 0.5 * (trace_Lambda / trace_Lambda_tilde) ** 0.5)
     pairs_Lambda_tilde = leading_pairs(Lambda_tilde)
     root_Lambda_tilde = leading_root(pairs_Lambda_tilde, damping_Lambda_tilde)
     scale_Lambda_tilde = leading_scale(pairs_Lambda_tilde, damping_Lambda_tilde)
-    return root_Lambda, scale_Lambda, root_Lambda_tilde, scale_Lambda_tilde
+    damping_Lambda = lam ** 0.5 * n ** 0.5 * (trace_Lambda / trace_Lambda_tilde) ** 0.5 / m ** 0.5
+    pairs_Lambda = leading_pairs(Lambda)
+    scale_Lambda = leading_scale(pairs_Lambda, damping_Lambda)
+    root_Lambda = leading_root(pairs_Lambda, damping_Lambda)
+    return root_Lambda_tilde, scale_Lambda_tilde, scale_Lambda, root_Lambda
 
 
 def pi_damped_leading_apply(G: Tensor, state: tuple[Tensor, ...], L: int) -> Tensor:
@@ -953,9 +967,8 @@ def pi_damped_leading_apply(G: Tensor, state: tuple[Tensor, ...], L: int) -> Ten
     Tensor
         ΔW for learning rate 1.
     """
-    root_Lambda, scale_Lambda, root_Lambda_tilde, scale_Lambda_tilde = state
-    step = leading_solve_right(G, root_Lambda, scale_Lambda)
-    return leading_solve(root_Lambda_tilde, scale_Lambda_tilde, step) / L
+    root_Lambda_tilde, scale_Lambda_tilde, scale_Lambda, root_Lambda = state
+    return leading_sandwich(root_Lambda_tilde, scale_Lambda_tilde * scale_Lambda * (1 / L), G, root_Lambda)
 
 
 def pi_damped_leading_left(G: Tensor, state: tuple[Tensor, ...], L: int) -> Tensor:
@@ -985,7 +998,7 @@ def pi_damped_leading_left(G: Tensor, state: tuple[Tensor, ...], L: int) -> Tens
     Tensor
         The product.
     """
-    _, _, root_Lambda_tilde, scale_Lambda_tilde = state
+    root_Lambda_tilde, scale_Lambda_tilde, _, _ = state
     return leading_solve(root_Lambda_tilde, scale_Lambda_tilde, G) / L
 
 
@@ -1014,7 +1027,7 @@ def pi_damped_leading_right(G: Tensor, state: tuple[Tensor, ...]) -> Tensor:
     Tensor
         The product.
     """
-    root_Lambda, scale_Lambda, _, _ = state
+    _, _, scale_Lambda, root_Lambda = state
     return leading_solve_right(G, root_Lambda, scale_Lambda)
 
 

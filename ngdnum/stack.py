@@ -34,12 +34,6 @@ class Stack:
         """One matrix per member, `[B, ...]`, from a dictionary over layers; a single one is not copied."""
         return _stack([matrices[k] for k in self.members])
 
-    @property
-    def _shared(self) -> bool:
-        """Whether `weight` shares memory with the parameters."""
-        layer, *others = self.members.values()
-        return not others and layer.bias is None
-
     def parts(self, tensors: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
         """Those of each member, from tensors with one entry per member `[B, ...]`."""
         return list(zip(*map(self.split, tensors)))
@@ -55,23 +49,17 @@ class Stack:
     def gradient(self) -> Tensor:
         """G = −∂L/∂W `[B, n, m]`."""
         layers = self.members.values()
-        G = _stack([layer.matrix(*(parameter.grad for parameter in layer.parameters)) for layer in layers])
-        return G.neg() if self._shared else G.neg_()
+        return _stack([layer.matrix(*(-parameter.grad for parameter in layer.parameters)) for layer in layers])
 
-    def moved(self, update: Tensor, scale: float) -> Tensor:
-        """W + scale · update `[B, n, m]`, sharing no memory with the parameters."""
-        W = self.weight()
-        return torch.add(W, update, alpha=scale) if self._shared else W.add_(update, alpha=scale)
+    def add(self, update: Tensor, scale: float) -> None:
+        """W ← W + scale · update `[B, n, m]`."""
+        for layer, u in zip(self.members.values(), self.split(update)):
+            for parameter, piece in zip(layer.parameters, layer.pieces(u)):
+                parameter.add_(piece, alpha=scale)
 
     def norms(self, matrices: Tensor) -> Tensor:
         """Frobenius norm of the matrix of each member, `[B]`."""
         return matrices.reshape(len(self.members), -1).norm(dim=1)
-
-    def write(self, weight: Tensor) -> None:
-        """Set the layers' parameters to `weight` `[B, n, m]`."""
-        for layer, w in zip(self.members.values(), self.split(weight)):
-            for parameter, piece in zip(layer.parameters, layer.pieces(w)):
-                parameter.copy_(piece)
 
     def named(self, matrices: Tensor) -> dict[str, Tensor]:
         """`matrices` `[B, n, m]` as tensors shaped like the parameters, by their names in the model."""

@@ -214,6 +214,8 @@ class Program:
         sizes = [factors[0].shape[0]] + [factor.shape[1] for factor in factors]
         fast = [self.gradient is not None and factor.has(self.gradient) for factor in factors]
         solvable = [isinstance(f, MatPow) and f.exp == -1 and positive(f.base) == "pd" for f in factors]
+        if self.leading and solvable == [True, False, True]:
+            return self.sandwich(scale, *factors)
 
         def build(part: Join | int) -> Node:
             if isinstance(part, int):
@@ -237,6 +239,17 @@ class Program:
             return self.node(template, *args, flops=flops, label=label)
 
         return self.scaled(scale, build(associate(sizes, fast, solvable, self.reuse)), sizes[0] * sizes[-1])
+
+    def sandwich(self, scale: Expr, left: MatPow, middle: MatrixExpr, right: MatPow) -> Node:
+        """`scale` · left · middle · right, both inverses by leading eigenpairs, in fewer passes than one by one."""
+        (left_root, left_scale), (right_root, right_scale) = map(self.leading_inverse, (left.base, right.base))
+        text, args, scalars = self.scalar(scale)
+        first, second, third, *others = (f"{{{len(args) + k}}}" for k in range(5))
+        template = f"leading_sandwich({first}, {second} * {third} * ({text}), {', '.join(others)})"
+        args += left_root, left_scale, right_scale, self.lower(middle), right_root
+        rows, columns = middle.shape
+        return self.node(template, *args, flops=2 * LEADING_SHARE * rows * columns * (rows + columns),
+                         scalars=scalars, label="step")
 
     # --- scalars ----------------------------------------------------------------------------------
 

@@ -65,24 +65,38 @@ def mean_of_rest(A: Tensor, values: Tensor) -> Tensor:
 
 
 def leading_root(pairs: tuple[Tensor, Tensor, Tensor], c: Tensor | float) -> Tensor:
-    """Y `[..., m, k]` of (A + c I)⁻¹ = I/(σ + c) − Y Yᵀ."""
+    """Y `[..., m, k]` of (A + c I)⁻¹ = (I − Y Yᵀ)/(σ + c)."""
     values, vectors, rest = pairs
-    return vectors * ((values - rest).clamp(min=0) / ((values + c) * (rest + c))).sqrt()
+    return vectors * ((values - rest).clamp(min=0) / (values + c)).sqrt()
 
 
 def leading_scale(pairs: tuple[Tensor, Tensor, Tensor], c: Tensor | float) -> Tensor:
-    """1/(σ + c) `[..., 1, 1]` of (A + c I)⁻¹ = I/(σ + c) − Y Yᵀ."""
+    """1/(σ + c) `[..., 1, 1]` of (A + c I)⁻¹ = (I − Y Yᵀ)/(σ + c)."""
     return 1 / (pairs[2] + c)
 
 
 def leading_solve(root: Tensor, scale: Tensor, B: Tensor) -> Tensor:
     """(A + c I)⁻¹ B."""
-    return (scale * B).sub_(root @ (root.mT @ B))
+    return minus_product(scale * B, scale * root, root.mT @ B)
 
 
 def leading_solve_right(B: Tensor, root: Tensor, scale: Tensor) -> Tensor:
     """B (A + c I)⁻¹."""
-    return (scale * B).sub_((B @ root) @ root.mT)
+    return minus_product(scale * B, B @ root, scale * root.mT)
+
+
+def leading_sandwich(left: Tensor, scale: Tensor, B: Tensor, right: Tensor) -> Tensor:
+    """scale · (I − X Xᵀ) B (I − Y Yᵀ) for the roots X `[..., n, k]` and Y `[..., m, l]`."""
+    product = B @ right
+    rest = left.mT @ B - (left.mT @ product) @ right.mT
+    return minus_product(scale * B, scale * torch.cat([product, left], -1), torch.cat([right.mT, rest], -2))
+
+
+def minus_product(A: Tensor, B: Tensor, C: Tensor) -> Tensor:
+    """A − B C, by overwriting `A`."""
+    if A.ndim == 2:
+        return A.addmm_(B, C, alpha=-1)
+    return A.flatten(0, -3).baddbmm_(B.flatten(0, -3), C.flatten(0, -3), alpha=-1).view_as(A)
 
 
 def definite_power(A: Tensor, exponent: float) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from test_factors import batch, network, output_jacobians
 from test_step import LIKELIHOODS, same, targets, weights
 from torch import Tensor, nn
+from torch.func import functional_call, jvp
 
 from ngdnum import (
     NGD,
@@ -89,6 +90,28 @@ def test_the_fisher_leaves_buffers_and_gradients_alone() -> None:
     torch.testing.assert_close(length, fisher.inner([u]).squeeze())
     torch.testing.assert_close(model.state_dict(), before, rtol=0, atol=0)
     assert all(p.grad is None for p in model.parameters())
+
+
+def test_the_fisher_sees_what_hooks_of_the_user_do_and_layers_used_twice() -> None:
+    """And a frozen bias: the change of the outputs is that of a derivative of the whole model."""
+    model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Conv1d(1, 2, 3), nn.Flatten(), nn.Linear(4, 3)).double()
+    first, convolution = model[0], model[2]
+    first.bias.requires_grad_(False)
+    first.register_forward_hook(lambda module, inputs, output: 2 * output)
+    first.register_forward_pre_hook(lambda module, inputs: (inputs[0].sin(),))
+    model.register_forward_pre_hook(lambda module, inputs: (first(inputs[0]),))
+    convolution.register_forward_pre_hook(lambda module, inputs: (inputs[0].unsqueeze(1),))
+    stacked = stacks(NGD(model, Gaussian()).layers)
+    u, x = [torch.randn_like(stack.weight()) for stack in stacked], batch(6, 4)
+    named: dict[str, Tensor] = {}
+    for stack, matrices in zip(stacked, u):
+        named.update(stack.named(matrices))
+    trained = {name: model.get_parameter(name).detach() for name in named}
+    _, change = jvp(lambda p: functional_call(model, p, (x,)), (trained,), (named,))
+    hooks = [len(module._forward_hooks) for module in model.modules()]
+    length = Fisher(model, Gaussian(), stacked, [((x,), {})]).inner([u])
+    torch.testing.assert_close(length.squeeze(), change.square().sum() / 6)
+    assert hooks == [len(module._forward_hooks) for module in model.modules()]
 
 
 @pytest.mark.parametrize("damped", [True, False])

@@ -66,12 +66,12 @@ def method(
 LINEAR = (
     method("SGD", sgd(), (0.0025, 0.005, 0.01, 0.02, 0.04, 0.08), (20,)),
     method("SGD+momentum", sgd(0.9), (0.001, 0.002, 0.004, 0.008, 0.016, 0.032), (20,)),
-    method("AdamW", adamw, (1e-3, 3e-3, 1e-2), (20, 100)),
+    method("AdamW", adamw, (1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 4e-2), (20,)),
     method("Muon", muon, (0.0025, 0.005, 0.01, 0.02, 0.04, 0.08), (20,)),
     method("NGD.paper", natural(NGD.paper), (1.0,), (200,), True,
            damping=(1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)),
     method("NGD.fast", natural(NGD.fast), (0.2, 0.5, 1.2), (50, 100)),
-    method("NGD.sample_efficient", natural(NGD.sample_efficient), (0.5, 1.0), (25, 50, 100), True),
+    method("NGD.sample_efficient", natural(NGD.sample_efficient), (0.5, 1.0), (12, 25, 50), True),
 )
 
 BOTTLENECK = (
@@ -80,12 +80,12 @@ BOTTLENECK = (
 )
 
 IMAGES = (
-    method("SGD", sgd(), (0.0025, 0.005, 0.01), (20, 100)),
-    method("SGD+momentum", sgd(0.9), (0.0005, 0.001, 0.002), (20, 50)),
-    method("AdamW", adamw, (2.5e-4, 5e-4, 1e-3), (50, 100)),
-    method("Muon", muon, (0.01, 0.02, 0.04), (200, 400)),
-    method("NGD.paper", natural(NGD.paper), (1.0,), (250, 1_000), True, damping=(1e-3, 1e-2, 1e-1)),
-    method("NGD.fast", natural(NGD.fast), (0.6, 0.9, 1.3), (100, 200)),
-    method("NGD.sample_efficient", natural(NGD.sample_efficient, inverse=Inverse(every=2)), (0.5, 1.0),
-           (50, 100, 200), True),
+    method("SGD", sgd(), (0.005, 0.01, 0.02), (20, 50)),
+    method("SGD+momentum", sgd(0.9), (0.0005, 0.001, 0.002), (10, 20)),
+    method("AdamW", adamw, (5e-4, 1e-3, 2e-3), (25, 50)),
+    method("Muon", muon, (0.01, 0.02, 0.04), (100, 200)),
+    method("NGD.paper", natural(NGD.paper), (1.0,), (125, 250), True, damping=(1e-2, 1e-1, 1.0)),
+    method("NGD.fast", natural(NGD.fast), (0.6, 0.9), (100, 200, 400)),
+    method("NGD.sample_efficient", natural(NGD.sample_efficient, inverse=Inverse(every=2)), (0.7, 1.0),
+           (100, 200, 400), True),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 from ..dual import Dual
@@ -92,7 +93,7 @@ def remember(stacks: list[Stack], vector: Vector, memory: Memory) -> Memory:
 
 def dot(first: Vector, second: Vector) -> float:
     """Σ_i tr u_iᵀ v_i."""
-    return sum(float((u * v).sum()) for u, v in zip(first, second))
+    return sum(float(torch.vdot(u.flatten(), v.flatten())) for u, v in zip(first, second))
 
 
 def predicted(lr: float, trace: float, curvature: float | None) -> float:
