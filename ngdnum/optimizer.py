@@ -15,7 +15,7 @@ from .amp import loss_scale
 from .batch import Batch, Matrices
 from .capture import Capture, Record
 from .checks import check_model, check_parts
-from .control import Control, Plain, Probe, predicted
+from .control import Control, Plain, Probe, dot, predicted
 from .damping import Decay, Fixed, LevenbergMarquardt
 from .factors import Factors, check_samples, running_mean
 from .dual import Dual
@@ -240,29 +240,12 @@ class NGD(Presets, torch.optim.Optimizer):
             lengths.update(zip(stack.members, norms))
         check_gradients(self._rest)
 
-        memory, rho, rejected = move.memory, None, False
-        if closure is None:
-            if self.others:
-                self.others.step()
-            _add(active, move.updates, scale)
-        else:
-            parameters = [p for stack in active for layer in stack.members.values() for p in layer.parameters]
-            weights = [p.clone() for p in parameters]
-            _add(active, move.updates, scale)
-            try:
-                change = float(self._evaluate(closure)) - float(before)
-                reject = change > 0 and getattr(self.damping, "reject", False)
-                rejected = reject or not math.isfinite(change)
-                if self.others and not rejected:
-                    self.others.step()
-            except BaseException:
-                _restore(parameters, weights)
-                raise
-            if rejected:
-                _restore(parameters, weights)
-                memory, lengths = {}, {k: torch.zeros_like(norm) for k, norm in lengths.items()}
-            products = (torch.vdot(u.flatten(), g.flatten()) for u, g in zip(move.updates, gradients))
-            trace = move.scale * sum(float(product) for product in products)
+        memory, rho = move.memory, None
+        change, undone = self._take(active, move.updates, scale, closure, before)
+        if undone:
+            memory, lengths = {}, {k: torch.zeros_like(norm) for k, norm in lengths.items()}
+        if change is not None:
+            trace = move.scale * dot(move.updates, gradients)
             rho = _ratio(change, predicted(lr, trace, move.curvature))
         group["damping"] = self.damping.next(lam, rho)
         self._past = Past(
@@ -275,6 +258,35 @@ class NGD(Presets, torch.optim.Optimizer):
         self._batch = Batch()
         self.steps += 1
         return before
+
+    def _take(
+        self,
+        stacks: list[Stack],
+        updates: list[Tensor],
+        scale: float,
+        closure: Callable[[], Tensor | float] | None,
+        before: Tensor | float | None,
+    ) -> tuple[float | None, bool]:
+        """Move all parameters; the change of the loss if a closure tells it, and whether the move was undone."""
+        if closure is None:
+            if self.others:
+                self.others.step()
+            _add(stacks, updates, scale)
+            return None, False
+        parameters = [p for stack in stacks for layer in stack.members.values() for p in layer.parameters]
+        weights = [p.clone() for p in parameters]
+        _add(stacks, updates, scale)
+        try:
+            change = float(self._evaluate(closure)) - float(before)
+            undo = not math.isfinite(change) or change > 0 and getattr(self.damping, "reject", False)
+            if self.others and not undo:
+                self.others.step()
+        except BaseException:
+            _restore(parameters, weights)
+            raise
+        if undo:
+            _restore(parameters, weights)
+        return change, undo
 
     def report(self) -> Report:
         """What the last step was made of: conditions, ranks, damping, lengths and times, layer by layer.

@@ -47,6 +47,7 @@ def damped_inverse(A: Tensor, c: float) -> Tensor:
 def test_small_layers_keep_all_eigenpairs() -> None:
     assert difference(20, 32, 0.3, 1e-2) < 1e-10
     assert difference(20, 32, 0.3, 1e-2, 4) < 1e-10
+    assert difference(20, 32, 0.3, 1e-2, 2, 3) < 1e-10
 
 
 def test_wide_layers_keep_what_exceeds_the_damping() -> None:

@@ -6,7 +6,7 @@ kept by the optimizer, and replaced only when the step is taken.
 
 from .conjugate_gradient import ConjugateGradient
 from .dual import DualConjugateGradient
-from .move import Control, Memory, Move, Probe, predicted
+from .move import Control, Memory, Move, Probe, dot, predicted
 from .output_normalised import OutputNormalised
 from .plain import Plain
 from .quadratic import Quadratic
@@ -25,5 +25,6 @@ __all__ = [
     "Quadratic",
     "Retraction",
     "TrustRegion",
+    "dot",
     "predicted",
 ]
