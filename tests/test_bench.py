@@ -89,7 +89,7 @@ def test_json_has_an_entry_per_seed_and_target(registered, capfd):
         for costs in (*m["samples_to"].values(), *m["seconds_to"].values(), *m["error_at"].values()):
             assert len(costs) == 3
         assert set(m["settings"]) == set(m["error_at"]) == set(m["diverged"]) == {"0.5k", "1.5k"}
-        assert m["step_ms"] > 0 and len(m["trials"]) == 4 + 2 + 2
+        assert m["step_ms"] > 0 and len(m["trials"]) == 4 + 4
     ngd = printed["methods"][1]
     assert all(100 <= samples <= 1_500 for samples in ngd["samples_to"]["100×floor"])
     assert ngd["resolution"]["1.5k"]["samples"] <= 150 + 100
@@ -134,13 +134,27 @@ def test_tuned_file_holds_every_trial_and_can_be_read_again(settings):
     for m in METHODS:
         search = found.methods[m.name]
         assert search.grid == list(m.grid) and search.environment["threads"] == 1
-        assert [trial["budget"] for trial in search.trials] == ["0.25k"] * 4 + ["0.5k"] * 2 + ["1.5k"] * 2
+        assert [trial["budget"] for trial in search.trials] == ["0.5k"] * 4 + ["1.5k"] * 4
         for budget, winner in search.winners.items():
             best = min((t for t in search.trials if t["budget"] == budget), key=lambda t: t["score"])
             assert winner == best["settings"]
     found.save(settings)
     assert load_tuned(settings) == found
     assert [path.name for path in settings.parent.iterdir()] == ["tiny.json"]
+
+
+def test_schedules_are_halved_by_themselves():
+    """Twelve settings, of which the falling rates come last in the smallest budget: half of them go on."""
+    rates = method("SGD", sgd(), (0.01, 0.02, 0.04, 0.06, 0.08, 0.1), (20,))
+    task = tiny()
+    _, trials = halve(task, rates, [blind(task.problem(seed, None)) for seed in task.tuning_seeds], task.budgets)
+    first, second = ([t for t in trials if t["budget"] == budget] for budget in ("0.5k", "1.5k"))
+    assert len(first) == 12
+    for schedule in ("constant", "linear"):
+        ranked = sorted((t for t in first if t["settings"]["schedule"] == schedule), key=lambda t: t["score"])
+        assert [t["settings"] for t in second if t["settings"]["schedule"] == schedule] == [
+            t["settings"] for t in ranked[:3]
+        ]
 
 
 def test_tuning_never_sees_the_test_examples():

@@ -11,12 +11,13 @@ from ..experiments.experiment import Interrupted, progress_bars
 from ..experiments.training import Method, Run
 from ..experiments.tuning import Diverged
 from ..results import Curve, Settings, finite, settings_text
+from .methods import SCHEDULES
 from .race import Entry, race
 from .tasks import Task, conditions, environment, scale
 from .tuned import Search, Tuned, load_tuned
 
 TURNS = 20  # of every setting in each budget
-SURVIVORS = 2  # at least, however small half of them is
+SURVIVORS = 2  # of each schedule at least, however small half of them is
 
 
 def blind(problem: Problem) -> Problem:
@@ -57,16 +58,16 @@ def halve(
 ) -> tuple[dict[str, Settings], list[dict[str, object]]]:
     """The best settings of `method` for each budget, and every trial.
 
-    The whole grid trains for half the smallest budget, the better half of it for that budget, the better half
-    of those for the next, and so on, each time anew from the start, so that schedules end with the budget.
-    A trial's score is its mean over `problems`, one for each tuning seed.
+    The whole grid trains for the smallest budget, the better half of it for the next, and so on, each time anew
+    from the start, so that schedules end with the budget. Halves are taken of each schedule by itself: a rate
+    that falls to zero needs a larger budget to show what it is worth. A trial's score is its mean over `problems`, one for each tuning seed.
 
     Raises
     ------
     Diverged : every setting did.
     """
     alive, trials, winners = list(method.grid), [], {}
-    for amount in (budgets[0] / 2, *budgets):
+    for amount in budgets:
         entries = [
             [Entry(Run(problem, method, settings, seed), task.budget(amount), scale(problem),
                    Curve(method.name, settings)) for seed, problem in zip(task.tuning_seeds, problems)]
@@ -84,23 +85,29 @@ def halve(
         if math.isinf(scores[order[0]]):
             raise Diverged(f"{method.name} diverged within {task.label(amount)} with each of {len(alive)} "
                            "settings: check the data, or give the method a wider grid")
-        if amount in budgets:
-            winners[task.label(amount)] = alive[order[0]]
-        alive = [alive[i] for i in order[: max(SURVIVORS, math.ceil(len(alive) / 2))]]
+        winners[task.label(amount)] = alive[order[0]]
+        ranked = {schedule: [alive[i] for i in order if alive[i]["schedule"] == schedule] for schedule in SCHEDULES}
+        alive = [settings for some in ranked.values() for settings in some[: _half(len(some))]]
     return winners, trials
 
 
+def _half(count: int) -> int:
+    """How many of `count` settings go on."""
+    return max(SURVIVORS, math.ceil(count / 2))
+
+
 def halving_cost(candidates: int, seeds: int, budgets: Sequence[float]) -> float:
-    """Units of training that `halve` spends.
+    """Units of training that `halve` spends, with equally many candidates of each schedule.
 
     Examples
     --------
     >>> halving_cost(12, 1, (5.0, 10.0, 20.0))
-    130.0
+    200.0
     """
-    cost = 0.0
-    for amount in (budgets[0] / 2, *budgets):
-        cost, candidates = cost + seeds * candidates * amount, max(SURVIVORS, math.ceil(candidates / 2))
+    cost, of_each = 0.0, candidates // len(SCHEDULES)
+    for amount in budgets:
+        cost += seeds * len(SCHEDULES) * of_each * amount
+        of_each = min(of_each, _half(of_each))
     return cost
 
 
