@@ -112,7 +112,6 @@ def costs_figure(report: Mapping[str, Any], axis: str) -> Picture:
         panels = figure.subplots(1, len(targets), sharey=True, sharex=True, squeeze=False)[0]
         for panel, target in zip(panels, targets):
             panel.set(xscale="log", title=f"error {target}", xlabel=_AXES[axis])
-            panel.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
             panel.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k" if value >= 1000 else f"{value:g}")
             panel.xaxis.set_minor_formatter(NullFormatter())
             for row, method in enumerate(methods):
@@ -127,7 +126,9 @@ def costs_figure(report: Mapping[str, Any], axis: str) -> Picture:
                                ha="right", transform=panel.get_yaxis_transform())
         panels[0].set_yticks(range(len(methods)), [method["name"] for method in methods])
         left, right = panels[0].get_xlim()
-        panels[0].set_xlim(left, right * (right / left) ** 0.35)
+        ticks = LogLocator(subs=(1, 3) if right < 30 * left else (1,)).tick_values(left, right)
+        panels[0].set_xticks([tick for tick in ticks if left <= tick <= right])
+        panels[0].set_xlim(left, right * (right / left) ** 0.8)
         panels[0].set_ylim(-0.6, len(methods) - 0.4)
     return figure
 
