@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 import copy
+import cProfile
 import json
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import pytest
@@ -60,12 +60,13 @@ def test_every_missing_check_has_a_reason() -> None:
         assert all(len(reason) > 20 for reason in theorem.missing.values())
 
 
-def test_certificates_check_within_a_second_of_computing() -> None:
+def test_certificates_are_cheap_to_check() -> None:
+    """A second or so; counted in calls of functions, which no other work on the machine can change."""
     for theorem in ALL.values():
         vars(theorem).pop("certificates", None)
-    started = time.process_time()
-    assert verify(checks=["certificate"]).passed
-    assert time.process_time() - started < 1
+    with cProfile.Profile() as profile:
+        assert verify(checks=["certificate"]).passed
+    assert sum(entry.callcount for entry in profile.getstats()) < 4_000_000
 
 
 @pytest.mark.parametrize("name", DENIED)
