@@ -95,8 +95,8 @@ class Batch:
         used = used.intersection(*factors.values())
         if not used:
             raise RuntimeError(
-                "nothing to step from: call backward() on a loss of the model's output first; a compiled "
-                "model must not have run before NGD was built"
+                "nothing to step from: call backward() on a loss of the model's output first; if a "
+                "compiled model, or another of its kind, ran before NGD was built, call torch.compiler.reset()"
             )
         for k, layer in enumerate(layers):
             gradients = [p.grad for p in layer.parameters if p.grad is not None]

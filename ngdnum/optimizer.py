@@ -52,7 +52,7 @@ class NGD(Presets, torch.optim.Optimizer):
         Its layers `nn.Linear` and `nn.Conv1d/2d/3d`, with or without bias, take natural-gradient steps. They
         may act on several positions of an example and be used several times. Examples lie along the first
         axis; the output is `[M, n_L]`, or `[M, …, n_L]` where each position counts as an example. It may be
-        compiled, but must not have run so before NGD is built.
+        compiled; if it, or another of its kind, has run so before NGD is built, call `torch.compiler.reset()`.
     likelihood : Likelihood
         q(y | f): `Gaussian()`, `Categorical()`, `Bernoulli()`, or any object with `log_density` and `sample`.
     lr : float, default 1.0
