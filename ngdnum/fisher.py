@@ -85,7 +85,7 @@ class Fisher:
 
 @contextlib.contextmanager
 def _moving(stacks: list[Stack], vector: Vector) -> Iterator[None]:
-    """Within, the output f of each layer is dual: its tangent is the change along u, W dx + u x.
+    """Within, the output of each layer is dual: its tangent is the change along u, W dx + u x.
 
     The layers themselves see no dual numbers, which costs less than making W dual.
     """

@@ -144,7 +144,7 @@ def test_tuned_file_holds_every_trial_and_can_be_read_again(settings):
 
 
 def test_schedules_are_halved_by_themselves():
-    """Twelve settings, of which the falling rates come last in the smallest budget: half of them go on."""
+    """Three of six settings of each schedule go on, though the better half of all twelve would be others."""
     rates = method("SGD", sgd(), (0.01, 0.02, 0.04, 0.06, 0.08, 0.1), (20,))
     task = tiny()
     _, trials = halve(task, rates, [blind(task.problem(seed, None)) for seed in task.tuning_seeds], task.budgets)

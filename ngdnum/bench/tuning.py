@@ -60,7 +60,8 @@ def halve(
 
     The whole grid trains for the smallest budget, the better half of it for the next, and so on, each time anew
     from the start, so that schedules end with the budget. Halves are taken of each schedule by itself: a rate
-    that falls to zero needs a larger budget to show what it is worth. A trial's score is its mean over `problems`, one for each tuning seed.
+    that falls to zero needs a larger budget to show what it is worth. A trial's score is its mean over
+    `problems`, one for each tuning seed.
 
     Raises
     ------
