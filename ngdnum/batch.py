@@ -75,13 +75,16 @@ class Batch:
 
     def keep(self, record: Record, count: int, rows: int | None) -> None:
         """Keep the call of a pass of `count` examples: of all passes the first `rows` examples, or all."""
-        if rows is None:
-            self.calls.append((record.arguments, record.keywords))
-        elif self._kept < rows:
-            first = partial(_first, count=count, rows=rows - self._kept)
-            keywords = {name: first(a) for name, a in record.keywords.items()}
-            self.calls.append((tuple(map(first, record.arguments)), keywords))
-            self._kept += count
+        if rows is not None and self._kept >= rows:
+            return
+        first = partial(_first, count=count, rows=count if rows is None else rows - self._kept)
+        keywords = {name: first(a) for name, a in record.keywords.items()}
+        call = Call(tuple(map(first, record.arguments)), keywords)
+        if record.chained:
+            start = next(iter(record.inputs))
+            call = call._replace(chain=tuple(record.inputs), x=first(*record.inputs[start]))
+        self.calls.append(call)
+        self._kept += count
 
     def used(self, layers: list[Layer], factors: Matrices) -> set[int]:
         """Those of `layers` that took part and have gradients and factors.

@@ -121,7 +121,7 @@ class Capture:
         self._on_backward = weakref.WeakMethod(on_backward) if on_backward else lambda: None
         handles = [model.register_forward_pre_hook(_Hook(self, Capture._begin), with_kwargs=True)]
         for k, layer in enumerate(layers):
-            handles.append(layer.module.register_forward_hook(_Hook(self, Capture._layer, k)))
+            handles.append(layer.module.register_forward_hook(_Hook(self, Capture._layer, k), prepend=True))
         handles.append(model.register_forward_hook(_Hook(self, Capture._end)))
         self.remove = weakref.finalize(self, _remove, handles)
 
@@ -137,7 +137,7 @@ class Capture:
             return
         (x,) = inputs
         layer.check_input(x)
-        linear = isinstance(module, nn.Linear) and x.ndim == 2 and k not in record.edges
+        linear = type(module).forward is nn.Linear.forward and x.ndim == 2 and k not in record.edges
         record.chained &= linear and (not record.edges or record.ends_in(x))
         record.end = weakref.ref(output), output._version
         record.inputs.setdefault(k, []).append(x.detach())

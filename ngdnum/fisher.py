@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +16,21 @@ from .layers import Layer
 from .likelihood import Likelihood, fisher_product
 from .stack import Stack
 
-Call = tuple[tuple, dict[str, object]]
-"""Arguments and keywords with which the model was called."""
 Vector = list[Tensor]
 """A vector in the space of weights: one tensor per stack, shaped like its weights."""
+
+
+class Call(NamedTuple):
+    """How the model is called to treat some examples.
+
+    `chain` are the layers, by index and in order, if nothing but them is between the input `x` `[M, m]` of the
+    first and the output of the model.
+    """
+
+    arguments: tuple
+    keywords: dict[str, object]
+    chain: tuple[int, ...] = ()
+    x: Tensor | None = None
 
 
 class Fisher:
@@ -42,6 +54,7 @@ class Fisher:
         self, model: nn.Module, likelihood: Likelihood, stacks: list[Stack], calls: list[Call]
     ) -> None:
         self._model, self._likelihood, self._stacks, self._calls = model, likelihood, stacks, calls
+        self._layers = {k: layer for stack in stacks for k, layer in stack.members.items()}
         self._backward: list[tuple[Tensor, Callable]] = []
 
     def inner(self, vectors: list[Vector]) -> Tensor:
@@ -67,35 +80,54 @@ class Fisher:
 
     def _changes(self, call: Call, vectors: list[Vector]) -> tuple[Tensor, list[Tensor]]:
         """f and J u for each vector u."""
+        if call.chain and self._layers.keys() >= set(call.chain):
+            return self._chain_changes(call, vectors)
         changes = []
         for vector in vectors:
-            with forward_ad.dual_level(), _moving(self._stacks, vector):
+            with forward_ad.dual_level(), _moving(self._layers, self._by_layer(vector)):
                 output, change = forward_ad.unpack_dual(run(self._model, {}, call))
             changes.append(torch.zeros_like(output) if change is None else change)
         return output, changes
 
+    def _chain_changes(self, call: Call, vectors: list[Vector]) -> tuple[Tensor, list[Tensor]]:
+        """The same where no dual numbers are needed."""
+        moves = list(map(self._by_layer, vectors))
+        x, changes = call.x, [None] * len(vectors)
+        for k in call.chain:
+            layer = self._layers[k]
+            changes = [_change(layer, move[k], x, dx) for move, dx in zip(moves, changes)]
+            x = layer.act(x, layer.weight, layer.module.bias)
+        return x, changes
+
+    def _by_layer(self, vector: Vector) -> dict[int, tuple[Tensor, ...]]:
+        """The parts of a vector that are shaped like the parameters of each layer."""
+        return {
+            k: layer.pieces(matrix)
+            for stack, u in zip(self._stacks, vector)
+            for (k, layer), matrix in zip(stack.members.items(), stack.split(u))
+        }
+
     def _backwards(self) -> Iterator[tuple[Tensor, Callable]]:
         """f, and the function that maps c `[M, n_L]` to Jᵀc, for each call."""
         if not self._backward:
-            layers = [layer for stack in self._stacks for layer in stack.members.values()]
+            layers = self._layers.values()
             parameters = {name: p.detach() for layer in layers for name, p in zip(layer.names, layer.parameters)}
             self._backward = [vjp(partial(run, self._model, call=call), parameters) for call in self._calls]
         return iter(self._backward)
 
 
 @contextlib.contextmanager
-def _moving(stacks: list[Stack], vector: Vector) -> Iterator[None]:
+def _moving(layers: dict[int, Layer], u: dict[int, tuple[Tensor, ...]]) -> Iterator[None]:
     """Within, the output of each layer is dual: its tangent is the change along u, W dx + u x.
 
     The layers themselves see no dual numbers, which costs less than making W dual.
     """
     handles = []
     try:
-        for stack, u in zip(stacks, vector):
-            for layer, matrix in zip(stack.members.values(), stack.split(u)):
-                hooks = _Moving(layer, matrix)
-                handles.append(layer.module.register_forward_pre_hook(hooks.before))
-                handles.append(layer.module.register_forward_hook(hooks.after, prepend=True))
+        for k, layer in layers.items():
+            hooks = _Moving(layer, u[k])
+            handles.append(layer.module.register_forward_pre_hook(hooks.before))
+            handles.append(layer.module.register_forward_hook(hooks.after, prepend=True))
         yield
     finally:
         for handle in handles:
@@ -105,8 +137,8 @@ def _moving(stacks: list[Stack], vector: Vector) -> Iterator[None]:
 class _Moving:
     """Hooks around the forward pass of a layer whose weights move along u."""
 
-    def __init__(self, layer: Layer, u: Tensor) -> None:
-        self._layer, self._pieces = layer, layer.pieces(u)
+    def __init__(self, layer: Layer, u: tuple[Tensor, ...]) -> None:
+        self._layer, self._u = layer, u
         self._dx: Tensor | None = None
 
     def before(self, module: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
@@ -114,10 +146,13 @@ class _Moving:
         return (x,)
 
     def after(self, module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
-        change = self._layer.act(*inputs, *self._pieces)
-        if self._dx is not None:
-            change.add_(self._layer.act(self._dx, self._layer.weight))
-        return forward_ad.make_dual(output, change)
+        return forward_ad.make_dual(output, _change(self._layer, self._u, *inputs, self._dx))
+
+
+def _change(layer: Layer, u: tuple[Tensor, ...], x: Tensor, dx: Tensor | None) -> Tensor:
+    """W dx + u x, the change of the output of `layer`."""
+    change = layer.act(x, *u)
+    return change if dx is None else change.add_(layer.act(dx, layer.weight))
 
 
 def run(model: nn.Module, parameters: dict[str, Tensor], call: Call, flat: bool = True) -> Tensor:
@@ -127,5 +162,9 @@ def run(model: nn.Module, parameters: dict[str, Tensor], call: Call, flat: bool 
     """
     replaced = parameters | {name: buffer.clone() for name, buffer in model.named_buffers()}
     with torch.compiler.set_stance("force_eager"):  # compiled code has no forward-mode derivatives
-        output = functional_call(model, replaced, *call) if replaced else model(*call[0], **call[1])
+        output = (
+            functional_call(model, replaced, call.arguments, call.keywords)
+            if replaced
+            else model(*call.arguments, **call.keywords)
+        )
     return output.flatten(0, -2) if flat else output

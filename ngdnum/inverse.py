@@ -148,13 +148,14 @@ class Inverse:
 def directions(
     rule: BoundRule, stacks: list[Stack], gradients: list[Tensor], factors: Matrices, lam: float, states: States
 ) -> list[Tensor]:
-    """ΔW of every stack for α = 1."""
+    """ΔW of every stack for α = 1, in memory of their own."""
     rule, updates = rule.at(lam), []
     remaining = iter(gradients)
     for together, key, quantities in _jobs(rule, stacks, factors, lam):
         state = states[key]
         G = [next(remaining) for _ in together]
-        updates += rule.apply(G, state.parts, quantities | {"lam": lam * RAISE**state.raised})
+        found = rule.apply(G, state.parts, quantities | {"lam": lam * RAISE**state.raised})
+        updates += [u.clone() if u.data_ptr() == g.data_ptr() else u for u, g in zip(found, G)]
     return updates
 
 

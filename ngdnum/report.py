@@ -281,13 +281,13 @@ def _factor(A: Tensor, c: float, leading: bool) -> FactorReport:
         damped=(largest + c) / (smallest + c),
         rank=float(torch.exp(-(p * p.log()).sum())) if total else 0.0,
         damping=m * c / (total + m * c),
-        left_out=(_left_out(A) if total else 0.0) if leading else math.nan,
+        left_out=(_left_out(A, c) if total else 0.0) if leading else math.nan,
     )
 
 
-def _left_out(A: Tensor) -> float:
-    """‖A − Â‖/‖A‖ for the Â of `leading_pairs`."""
-    values, vectors, rest = leading_pairs(A)
+def _left_out(A: Tensor, c: float) -> float:
+    """‖A − Â‖/‖A‖ for the Â of `leading_pairs` with damping c, 0 if that is not known."""
+    values, vectors, rest = leading_pairs(A, 0.0 if math.isnan(c) else c)
     kept = (vectors * (values - rest)) @ vectors.mT
     return float((A - kept - rest * torch.eye(len(A)).to(A)).norm() / A.norm())
 

@@ -49,7 +49,9 @@ class Stack:
     def gradient(self) -> Tensor:
         """G = −∂L/∂W `[B, n, m]`."""
         layers = self.members.values()
-        return _stack([layer.matrix(*(-parameter.grad for parameter in layer.parameters)) for layer in layers])
+        gradient = _stack([layer.matrix(*(parameter.grad for parameter in layer.parameters)) for layer in layers])
+        own = gradient.data_ptr() != next(iter(layers)).weight.grad.data_ptr()
+        return gradient.neg_() if own else gradient.neg()
 
     def add(self, update: Tensor, scale: float) -> None:
         """W ← W + scale · update `[B, n, m]`."""

@@ -167,14 +167,14 @@ class Program:
         if len(shifts) != 1:
             raise ValueError(f"the leading eigenpairs of {base} need damping: write it as A + c*Identity")
         name, size = letter(rest), base.shape[0]
-        pairs = self.node("leading_pairs({0})", self.lower(rest), flops=4 * LEADING_SHARE * size**3,
-                          label=f"pairs_{name}")
         text, args, scalars = self.scalar(shifts[0])
         if args:
             args, text = [self.node(text, *args, scalars=scalars, label=f"damping_{name}")], "{0}"
+        last = f"{{{len(args)}}}"
+        pairs = self.node(f"leading_pairs({last}, {text})", *args, self.lower(rest), scalars=scalars,
+                          flops=4 * LEADING_SHARE * size**3, label=f"pairs_{name}")
         return tuple(
-            self.node(f"leading_{part}({{{len(args)}}}, {text})", *args, pairs, scalars=scalars,
-                      label=f"{part}_{name}")
+            self.node(f"leading_{part}({last}, {text})", *args, pairs, scalars=scalars, label=f"{part}_{name}")
             for part in ("root", "scale")
         )
 

@@ -28,7 +28,7 @@ def solve_right(B: Tensor, factor: Tensor) -> Tensor:
     return torch.cholesky_solve(B.mT, factor).mT
 
 
-def leading_basis(A: Tensor, k: int, products: int = 3) -> Tensor:
+def leading_basis(A: Tensor, k: int, products: int = 2) -> Tensor:
     """Orthonormal `[..., m, k]`, nearly the k leading eigenvectors of a semidefinite `A` `[..., m, m]`.
 
     Randomised subspace iteration (Halko, Martinsson & Tropp 2011): each product with `A` sharpens it.
@@ -40,19 +40,19 @@ def leading_basis(A: Tensor, k: int, products: int = 3) -> Tensor:
     return basis
 
 
-def leading_pairs(A: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def leading_pairs(A: Tensor, c: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
     """A semidefinite `A` `[..., m, m]` as U diag(s) Uᵀ + σ (I − U Uᵀ): s `[..., 1, k]`, U `[..., m, k]`, σ.
 
-    σ = (tr A − Σ s)/(m − k) `[..., 1, 1]` keeps the trace. With k = min(m, 32 + m/16) = m this is `A`;
-    otherwise k is the number of those s that stand out from their σ by a factor of 3 or more.
+    σ = (tr A − Σ s)/(m − k) `[..., 1, 1]` keeps the trace. With k = min(m, 24 + m/24) = m this is `A`;
+    otherwise k is the number of those s that matter in (A + c I)⁻¹: s + c is twice σ + c or more.
     """
     m = A.shape[-1]
-    k = min(m, 32 + m // 16)
+    k = min(m, 24 + m // 24)
     basis = leading_basis(A, k)
     values, vectors = torch.linalg.eigh(basis.mT @ A @ basis)
     rest = mean_of_rest(A, values)
     if k < m:
-        k = max(1, int((values > 3 * rest[..., 0]).sum(-1).max()))
+        k = max(1, int((values.unsqueeze(-2) + c > 2 * (rest + c)).sum(-1).max()))
         values, vectors = values[..., -k:], vectors[..., -k:]
         rest = mean_of_rest(A, values)
     return values.unsqueeze(-2), basis @ vectors, rest

@@ -25,7 +25,7 @@ from ngdnum import (
     Quadratic,
     TrustRegion,
 )
-from ngdnum.fisher import Fisher
+from ngdnum.fisher import Call, Fisher
 from ngdnum.stack import Stack, stacks
 
 torch.set_num_threads(1)
@@ -73,7 +73,7 @@ def test_products_with_the_exact_fisher(likelihood: Likelihood, bias: bool) -> N
     stacked = stacks(NGD(model, Gaussian()).layers)
     torch.manual_seed(1)
     vectors = [[torch.randn_like(stack.weight()) for stack in stacked] for _ in range(3)]
-    fisher = Fisher(model, likelihood, stacked, [((x[:7],), {}), ((), {"input": x[7:]})])
+    fisher = Fisher(model, likelihood, stacked, [Call((x[:7],), {}), Call((), {"input": x[7:]})])
     F, V = dense_fisher(model, likelihood, x), torch.stack([flat(stacked, v, model) for v in vectors])
     torch.testing.assert_close(fisher.inner(vectors), V @ F @ V.T)
     for v, row in zip(vectors, V):
@@ -85,7 +85,7 @@ def test_the_fisher_leaves_buffers_and_gradients_alone() -> None:
     stacked = stacks(NGD(model, Gaussian()).layers)
     before = copy.deepcopy(model.state_dict())
     u = [stack.weight() for stack in stacked]
-    fisher = Fisher(model, Gaussian(), stacked, [((batch(9, 4),), {})])
+    fisher = Fisher(model, Gaussian(), stacked, [Call((batch(9, 4),), {})])
     length = sum((a * b).sum() for a, b in zip(fisher.times(u), u))
     torch.testing.assert_close(length, fisher.inner([u]).squeeze())
     torch.testing.assert_close(model.state_dict(), before, rtol=0, atol=0)
@@ -109,9 +109,48 @@ def test_the_fisher_sees_what_hooks_of_the_user_do_and_layers_used_twice() -> No
     trained = {name: model.get_parameter(name).detach() for name in named}
     _, change = jvp(lambda p: functional_call(model, p, (x,)), (trained,), (named,))
     hooks = [len(module._forward_hooks) for module in model.modules()]
-    length = Fisher(model, Gaussian(), stacked, [((x,), {})]).inner([u])
+    length = Fisher(model, Gaussian(), stacked, [Call((x,), {})]).inner([u])
     torch.testing.assert_close(length.squeeze(), change.square().sum() / 6)
     assert hooks == [len(module._forward_hooks) for module in model.modules()]
+
+
+def calls(model: nn.Module, likelihood: Likelihood, x: Tensor) -> tuple[list[Stack], list[Call]]:
+    """What NGD keeps of two passes, to ask for their Fisher."""
+    opt = NGD(model, likelihood, control=Quadratic(rows=7))
+    for part in (x[:3], x[3:]):
+        likelihood(model(part), targets(likelihood, len(part), 0)).backward()
+    return stacks(opt.layers), opt._batch.calls
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=repr)
+def test_chains_of_linear_layers_need_no_dual_numbers(
+    likelihood: Likelihood, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a frozen bias, and a model that changes its input first."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.Linear(3, 3), nn.Linear(3, 3)).double()
+    model[2].bias.requires_grad_(False)
+    stacked, kept = calls(model, likelihood, batch(9, 4).view(9, 2, 2))
+    assert [call.chain for call in kept] == [(0, 1, 2)] * 2 and [len(call.x) for call in kept] == [3, 4]
+    vectors = [[torch.randn_like(stack.weight()) for stack in stacked] for _ in range(2)]
+    expected = Fisher(model, likelihood, stacked, [call._replace(chain=()) for call in kept]).inner(vectors)
+    monkeypatch.delattr("torch.autograd.forward_ad.make_dual")
+    torch.testing.assert_close(Fisher(model, likelihood, stacked, kept).inner(vectors), expected)
+
+
+class Doubled(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * super().forward(x)
+
+
+@pytest.mark.parametrize("between", ["tanh", "hook", "class"])
+def test_whatever_is_not_a_plain_chain_is_differentiated_as_it_is(between: str) -> None:
+    model = nn.Sequential(nn.Linear(4, 3), *[nn.Tanh()] * (between == "tanh"), nn.Linear(3, 3)).double()
+    if between == "hook":
+        model[0].register_forward_hook(lambda module, inputs, output: 2 * output)
+    if between == "class":
+        model[0] = Doubled(4, 3).double()
+    stacked, kept = calls(model, Gaussian(), batch(9, 4))
+    assert [call.chain for call in kept] == [(), ()]
 
 
 @pytest.mark.parametrize("damped", [True, False])

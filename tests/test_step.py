@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -323,7 +324,19 @@ def test_presets_take_options() -> None:
         assert getattr(plain, name) == getattr(paper, name)
     assert plain.rule.name == paper.rule.name
     fast = NGD.fast(model, Gaussian(), lr=0.2, rule="kfac")
-    assert fast.param_groups[0]["lr"] == 0.2 and fast.rule.name == "kfac" and fast.factors.decay == 0.95
+    assert fast.param_groups[0]["lr"] == 0.2 and fast.rule.name == "kfac" and fast.factors.decay == 0.9
+
+
+@pytest.mark.parametrize("preset", [NGD.paper, NGD.fast], ids=lambda preset: preset.__name__)
+@pytest.mark.parametrize("rule", ["sgd", "pi_damped"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_step_leaves_the_gradients_as_they_are(preset: Callable[..., NGD], rule: str, bias: bool) -> None:
+    model, x = nn.Sequential(nn.Linear(4, 5, bias), nn.Linear(5, 3, bias)), batch(20, 4).float()
+    opt = preset(model, Gaussian(), rule=rule)
+    Gaussian()(model(x), torch.ones(20, 3)).backward()
+    before = [p.grad.clone() for p in model.parameters()]
+    opt.step()
+    assert all(torch.equal(p.grad, g) for p, g in zip(model.parameters(), before))
 
 
 @pytest.mark.parametrize("likelihood", [Gaussian(), Categorical(), Bernoulli()], ids=repr)

@@ -12,18 +12,17 @@ from pathlib import Path
 import torch
 from rich.table import Table
 
-from ..data import Examples, Problem, linear_teacher
-from ..experiments.autoencoder import HIDDEN, autoencoder
+from ..data import Problem, linear_teacher
+from ..experiments import EXPERIMENTS
 from ..experiments.experiment import Interrupted, Saver, progress_bars
 from ..experiments.training import Method, Run
 from ..results import Settings, write_atomically
 from .methods import IMAGES, LINEAR
 from .tasks import conditions, environment
 
-STEPS = 40  # in a block: `NGD.fast` measures factors at every 8th step and inverts them at every 20th
+STEPS = 48  # in a block: `NGD.fast` measures factors at every 24th step and inverts them at every 48th
 BLOCKS = 3
 WARM_UP = 8  # steps before the first block
-GENTLE = 1e-3  # of the least rate in a grid, so that nothing diverges while it is timed
 
 
 @dataclass(frozen=True)
@@ -37,12 +36,8 @@ class Case:
 
 
 def _images() -> Problem:
-    """Random images: how long a step takes does not depend on what they show."""
-    generator = torch.Generator().manual_seed(0)
-    x = torch.rand(2_000, 784, generator=generator)
-    examples = Examples(x, x)
-    model = autoencoder((784, *HIDDEN, 784), generator)
-    return Problem(examples, examples, examples, model, None, {"kind": "random images"})
+    """The bundled digits: how many eigenpairs of a factor matter, so the time of a step, depends on the images."""
+    return EXPERIMENTS["fig1d"].problem(0, None)
 
 
 def _linear() -> Problem:
@@ -148,7 +143,7 @@ def time_steps(
 def _time(case: Case, methods: list[str] | None, times: StepTimes, advanced: Callable[[], None]) -> None:
     problem, yardstick = case.problem(), case.methods[0]
     chosen = [m for m in case.methods if methods is None or m.name in methods or m is yardstick]
-    runs = [Run(problem, m, _gentle(m, case.batch_size), seed=0) for m in chosen]
+    runs = [Run(problem, m, _slowest(m, case.batch_size), seed=0) for m in chosen]
     blocks: list[list[float]] = [[] for _ in runs]
     _steps(runs, WARM_UP)
     for _ in range(BLOCKS):
@@ -171,6 +166,6 @@ def _steps(runs: list[Run], count: int) -> None:
                 raise RuntimeError(f"{run.method.name} diverged while its steps were timed")
 
 
-def _gentle(method: Method, batch_size: int) -> Settings:
-    rate = GENTLE * min(settings["lr"] for settings in method.grid)
-    return {**method.grid[0], "lr": rate, "batch_size": batch_size}
+def _slowest(method: Method, batch_size: int) -> Settings:
+    """The least rate of the grid."""
+    return {**method.grid[0], "lr": min(settings["lr"] for settings in method.grid), "batch_size": batch_size}

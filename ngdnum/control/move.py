@@ -74,7 +74,7 @@ class Control(Protocol):
     def move(self, stacks: list[Stack], directions: Vector, memory: Memory, probe: Probe) -> Move:
         """The step along the `directions` ΔW of the rule; `memory` is what the last step left.
 
-        There are no `directions` for a control with `dual`.
+        The control may overwrite the `directions`. There are none for a control with `dual`.
         """
 
 

@@ -54,7 +54,7 @@ class OutputNormalised:
             (1 - beta) * d if v is None else torch.lerp(d, v, beta)
             for d, v in zip(directions, recall(stacks, memory))
         ]
-        updates = [d.lerp(v, beta) for d, v in zip(directions, velocities)]
+        updates = [d.lerp_(v, beta) for d, v in zip(directions, velocities)]
         residual, q = probe.residual(), float(probe.fisher.inner([updates]))
         if residual:
             q = max(q, dot(updates, probe.gradients) ** 2 / residual)
