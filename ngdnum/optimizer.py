@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -17,10 +16,10 @@ from .capture import Capture, Record
 from .checks import check_model, check_parts
 from .control import Control, Plain, Probe, dot, predicted
 from .damping import Decay, Fixed, LevenbergMarquardt
-from .factors import Factors, check_samples, running_mean
+from .factors import Factors, check_samples
 from .dual import Dual
-from .fisher import Fisher
-from .inverse import Inverse, dated, directions
+from .fisher import Fisher, Vector
+from .inverse import Inverse, States, dated, directions
 from .layers import trainable_layers, uncompiled
 from .likelihood import Likelihood, check_likelihood
 from .measure import measure
@@ -30,9 +29,8 @@ from .presets import Presets
 from .report import Last, Report, report
 from .rule import resolve
 from .rules import Rule
-from .running import running_inverses
-from .schedule import due
 from .stack import Stack, stacks
+from .trial import Closure, Evaluation, take
 
 
 class NGD(Presets, torch.optim.Optimizer):
@@ -155,7 +153,7 @@ class NGD(Presets, torch.optim.Optimizer):
         self.generator = torch.Generator(parameters[0].device)
         self.generator.manual_seed(torch.initial_seed())
         self._stacks = stacks(self.layers)
-        self._evaluating = False
+        self._evaluate = Evaluation()
         self._batch = Batch()
         self._past = Past()
         self._last: Last | None = None
@@ -163,7 +161,7 @@ class NGD(Presets, torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(
-        self, closure: Callable[[], Tensor | float] | None = None, loss: Tensor | float | None = None
+        self, closure: Closure | None = None, loss: Tensor | float | None = None
     ) -> Tensor | float | None:
         """Update the weights from the last `loss.backward()`.
 
@@ -199,9 +197,7 @@ class NGD(Presets, torch.optim.Optimizer):
                 return loss
             return self._step(closure, loss)
 
-    def _step(
-        self, closure: Callable[[], Tensor | float] | None, loss: Tensor | float | None
-    ) -> Tensor | float | None:
+    def _step(self, closure: Closure | None, loss: Tensor | float | None) -> Tensor | float | None:
         group, past = self.param_groups[0], self._past
         lr, lam = group["lr"], group["damping"]
         before = loss.detach() if isinstance(loss, Tensor) else loss
@@ -212,24 +208,14 @@ class NGD(Presets, torch.optim.Optimizer):
 
         self._last = None
         self.rule.at(lam)
-        measured, factors = self._measured()
+        measured, factors = past.after(self._batch, self.factors.decay, lam, self.layers)
         active = self._active(factors)
         gradients = [stack.gradient() for stack in active]
         for stack, G in zip(active, gradients):
             stack.check_finite("the gradient", G, "look for NaN or infinity in the batch and in the weights")
         states = self.inverse.states(self.rule, active, factors, lam, self.steps, past.states)
-
-        def precondition(G: list[Tensor]) -> list[Tensor]:
-            return directions(self.rule, active, G, factors, lam, states)
-
-        def dual() -> Dual:
-            slopes = [g / self._batch.known_scale() for g in self._batch.gradients]
-            return Dual(self.model, self.likelihood, active, self._batch.calls, slopes, self.rule.at(lam), states)
-
-        fisher = Fisher(self.model, self.likelihood, active, self._batch.calls)
-        chain = list(self._batch.layers) if self._batch.chained else None
-        probe = Probe(gradients, lr, lam, precondition, fisher, self._batch.residual, dual, chain)
-        along = [] if getattr(self.control, "dual", False) else precondition(gradients)
+        probe = self._probe(active, gradients, factors, states, lr, lam)
+        along = [] if getattr(self.control, "dual", False) else probe.precondition(gradients)
         move = self.control.move(active, along, past.memory, probe)
         scale = lr * move.scale
         lengths: dict[int, Tensor] = {}
@@ -241,7 +227,9 @@ class NGD(Presets, torch.optim.Optimizer):
         check_gradients(self._rest)
 
         memory, rho = move.memory, None
-        change, undone = self._take(active, move.updates, scale, closure, before)
+        after = closure and (lambda: float(self._evaluate(closure)))
+        reject = getattr(self.damping, "reject", False)
+        change, undone = take(active, move.updates, scale, self.others, after, before, reject)
         if undone:
             memory, lengths = {}, {k: torch.zeros_like(norm) for k, norm in lengths.items()}
         if change is not None:
@@ -259,35 +247,6 @@ class NGD(Presets, torch.optim.Optimizer):
         self.steps += 1
         return before
 
-    def _take(
-        self,
-        stacks: list[Stack],
-        updates: list[Tensor],
-        scale: float,
-        closure: Callable[[], Tensor | float] | None,
-        before: Tensor | float | None,
-    ) -> tuple[float | None, bool]:
-        """Move all parameters; the change of the loss if a closure tells it, and whether the move was undone."""
-        if closure is None:
-            if self.others:
-                self.others.step()
-            _add(stacks, updates, scale)
-            return None, False
-        parameters = [p for stack in stacks for layer in stack.members.values() for p in layer.parameters]
-        weights = [p.clone() for p in parameters]
-        _add(stacks, updates, scale)
-        try:
-            change = float(self._evaluate(closure)) - float(before)
-            undo = not math.isfinite(change) or change > 0 and getattr(self.damping, "reject", False)
-            if self.others and not undo:
-                self.others.step()
-        except BaseException:
-            _restore(parameters, weights)
-            raise
-        if undo:
-            _restore(parameters, weights)
-        return change, undo
-
     def report(self) -> Report:
         """What the last step was made of: conditions, ranks, damping, lengths and times, layer by layer.
 
@@ -303,8 +262,7 @@ class NGD(Presets, torch.optim.Optimizer):
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients, and the factors that were collected with them."""
-        if self._evaluating:
-            raise RuntimeError(_FORWARD_ONLY)
+        self._evaluate.check()
         super().zero_grad(set_to_none)
         self._batch = Batch()
 
@@ -338,11 +296,10 @@ class NGD(Presets, torch.optim.Optimizer):
 
     def _observe(self, record: Record, output: Tensor, gradient: Tensor) -> None:
         """Collect what one forward pass tells, in its backward pass."""
-        if self._evaluating:
-            raise RuntimeError(_FORWARD_ONLY)
+        self._evaluate.check()
         with torch.no_grad(), torch.autocast(output.device.type, enabled=False):
             factors, roots = {}, {}
-            if self._due(record):
+            if self._past.due(self.steps, self.factors.every, record):
                 factors, roots = measure(
                     self.rule.needs, self.factors, record, output, self.layers,
                     self.likelihood, self.samples, self.generator,
@@ -355,23 +312,22 @@ class NGD(Presets, torch.optim.Optimizer):
             if getattr(self.control, "dual", False):
                 self._batch.gradients.append(gradient.flatten(0, -2))
 
-    def _due(self, record: Record) -> bool:
-        """Whether this step measures factors: by the calendar, or since a layer is new."""
-        known = [matrices.keys() for matrices in self._past.factors.values()]
-        return (
-            due(self.steps, self.factors.every)
-            or not known
-            or any(not record.edges.keys() <= layers for layers in known)
-        )
+    def _probe(
+        self, active: list[Stack], gradients: Vector, factors: Matrices, states: States, lr: float, lam: float
+    ) -> Probe:
+        """What the control may ask about this step."""
+        batch = self._batch
 
-    def _measured(self) -> tuple[int, Matrices]:
-        """The factors of this step, and the number of measurements they rest on."""
-        past, batch, decay = self._past, self._batch, self.factors.decay
-        if not batch.factors and not batch.roots:
-            return past.measured, past.factors
-        k, lam = past.measured + 1, self.param_groups[0]["damping"]
-        inverses = running_inverses(past.factors, batch.roots, k, decay, lam, self.layers)
-        return k, running_mean(past.factors, batch.factors, k, decay) | inverses
+        def precondition(G: Vector) -> Vector:
+            return directions(self.rule, active, G, factors, lam, states)
+
+        def dual() -> Dual:
+            slopes = [g / batch.known_scale() for g in batch.gradients]
+            return Dual(self.model, self.likelihood, active, batch.calls, slopes, self.rule.at(lam), states)
+
+        fisher = Fisher(self.model, self.likelihood, active, batch.calls)
+        chain = list(batch.layers) if batch.chained else None
+        return Probe(gradients, lr, lam, precondition, fisher, batch.residual, dual, chain)
 
     def _active(self, factors: Matrices) -> list[Stack]:
         """The layers that took part in the last backward pass; one by one, in order, for a network's rule."""
@@ -384,36 +340,6 @@ class NGD(Presets, torch.optim.Optimizer):
                 "one before, the last one's output being the model's"
             )
         return [Stack({k: self.layers[k]}) for k in self._batch.layers if k in used]
-
-    def _evaluate(self, closure: Callable[[], Tensor | float]) -> Tensor | float:
-        self._evaluating = True
-        try:
-            loss = closure()
-        except RuntimeError as error:
-            if "does not require grad" in str(error):
-                raise RuntimeError(_FORWARD_ONLY) from error
-            raise
-        finally:
-            self._evaluating = False
-        if not isinstance(loss, (int, float)) and not (isinstance(loss, Tensor) and loss.numel() == 1):
-            raise TypeError(f"the closure must return the loss, one number, not {type(loss).__name__}")
-        return loss
-
-
-_FORWARD_ONLY = (
-    "the closure of NGD.step must only compute the loss: it runs without gradients, before and after the "
-    "update. Call zero_grad() and backward() before step(closure), not inside the closure"
-)
-
-
-def _add(stacks: list[Stack], updates: list[Tensor], scale: float) -> None:
-    for stack, u in zip(stacks, updates):
-        stack.add(u, scale)
-
-
-def _restore(parameters: list[nn.Parameter], weights: list[Tensor]) -> None:
-    for parameter, weight in zip(parameters, weights):
-        parameter.copy_(weight)
 
 
 def _ratio(change: float, predicted: float) -> float:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Self
 
-from .batch import Matrices
+from .batch import Batch, Matrices
+from .capture import Record
 from .control import Memory
+from .factors import running_mean
 from .inverse import State, States
+from .layers import Layer
+from .running import running_inverses
+from .schedule import due
 
 
 class Past(NamedTuple):
@@ -20,6 +25,19 @@ class Past(NamedTuple):
     factors: Matrices = {}
     states: States = {}
     memory: Memory = {}
+
+    def due(self, step: int, every: int, record: Record) -> bool:
+        """Whether this step measures factors: by the calendar, or since a layer is new."""
+        known = [matrices.keys() for matrices in self.factors.values()]
+        return due(step, every) or not known or any(not record.edges.keys() <= layers for layers in known)
+
+    def after(self, batch: Batch, decay: float, lam: float, layers: list[Layer]) -> tuple[int, Matrices]:
+        """The number of measurements and the factors, those of `batch` included."""
+        if not batch.factors and not batch.roots:
+            return self.measured, self.factors
+        k = self.measured + 1
+        inverses = running_inverses(self.factors, batch.roots, k, decay, lam, layers)
+        return k, running_mean(self.factors, batch.factors, k, decay) | inverses
 
     def saved(self) -> dict[str, Any]:
         """Its parts as plain dictionaries and tuples, as `torch.save` takes them."""
