@@ -1,7 +1,6 @@
 """A deep linear network derived from its log-density: every statement, and wrong variants refused."""
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -25,15 +24,13 @@ NARROW = [(2, 1, 2), (2, 1, 1, 2), (3, 2, 2), (2, 2, 3), (3, 2, 2, 3)]
 
 
 @pytest.mark.parametrize("sizes", [(1, 1), (2, 3), *WIDE, *NARROW])
-def test_every_identity_by_proof_in_seconds(sizes):
-    start = time.perf_counter()
+def test_every_identity_by_proof(sizes):
     net = LinearNetwork(sizes)
     for identity in FROM_DENSITY + ALWAYS:
         assert identity(net), identity.__name__
     if net.L > 1:
         for identity in IFF_WIDE:
             assert identity(net) == net.formulas.is_wide, identity.__name__
-    assert time.perf_counter() - start < 30
 
 
 LARGER = [(4, 3, 2), (2, 3, 4), (4, 4, 4, 4), (3, 5, 4, 2), (5, 3, 2, 3, 5), (6, 3, 5, 2, 4, 5)]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import cProfile
 import os
 import subprocess
 import sys
-from time import perf_counter
+from collections.abc import Callable
 
 import pytest
 from sympy import Eq, Identity, Inverse, MatrixSymbol, Q, symbols
@@ -16,8 +17,12 @@ from ngdsym.symbols import PD, PSD, Pinv
 from ngdsym.textbook import FACTS, FALSEHOODS
 from ngdsym.words import Letters, TypeMismatch, UndeclaredLetter
 
-SLACK = 5
-"""How much slower than the stated time a loaded machine may be."""
+
+def function_calls(action: Callable[[], object]) -> int:
+    """How many functions it calls: a measure of its cost that no other work on the machine can change."""
+    with cProfile.Profile() as profile:
+        action()
+    return sum(entry.callcount for entry in profile.getstats())
 
 
 @pytest.mark.parametrize("name", FACTS)
@@ -28,14 +33,16 @@ def test_fact_is_certified(name: str) -> None:
     assert 0 < certificate.cofactors < 80
 
 
-def test_all_facts_are_found_in_two_seconds_and_checked_in_a_tenth() -> None:
-    prove(*FACTS["push-through"][:2], **FACTS["push-through"][2])
-    start = perf_counter()
-    certificates = [prove(assumptions, claim, **letters) for assumptions, claim, letters in FACTS.values()]
-    searched = perf_counter()
+def test_all_facts_are_found_soon_and_checked_at_once() -> None:
+    """A second and a hundredth of it, or so."""
+    certificates = []
+
+    def search() -> None:
+        certificates.extend(prove(assumptions, claim, **letters) for assumptions, claim, letters in FACTS.values())
+
+    assert function_calls(search) < 6_000_000
+    assert function_calls(lambda: [certificate.check() for certificate in certificates]) < 60_000
     assert all(certificate.check() for certificate in certificates)
-    assert searched - start < 2 * SLACK
-    assert perf_counter() - searched < 0.1 * SLACK
 
 
 @pytest.mark.parametrize("name", FALSEHOODS)
