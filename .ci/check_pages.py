@@ -31,6 +31,7 @@ FLAGS = [
 OWN_HOSTS = ("accounts.google.com", "clients2.google.com", "update.googleapis.com")   # asked by Chromium itself
 SCREENS = {"wide": (1280, 900), "phone": (390, 844)}
 LOAD_ALL = "document.querySelectorAll('[loading=lazy]').forEach((node) => { node.loading = 'eager'; })"
+AT_ONCE = "document.head.insertAdjacentHTML('beforeend', '<style>* { transition: none !important }</style>')"
 TYPESET = "window.MathJax?.startup?.promise?.then(() => true) ?? true"
 INSPECT = r"""(() => {
   const all = (query) => [...document.querySelectorAll(query)];
@@ -139,10 +140,11 @@ def inspect(browser: Browser, page: Path, shots: Path | None) -> tuple[list[str]
     wrong += [f"script error: {text}" for text in script_errors(browser.events)]
     for kind in ("refused", "untypeset", "raw", "broken", "nameless"):
         wrong += [f"{kind}: {item}" for item in found[kind]]
+    evaluate(AT_ONCE)
     for screen, (width, height) in SCREENS.items():
         browser.call("Emulation.setDeviceMetricsOverride", session, width=width, height=height,
                      deviceScaleFactor=1, mobile=screen == "phone")
-        browser.drain(0.8 if shots else 0.1)   # sidebars slide in when the width changes
+        browser.drain(0.8 if shots else 0.1)
         if (excess := evaluate(OVERFLOW)) > 0:
             wrong.append(f"{excess} pixels wider than the {screen} screen")
         for theme in ("light", "dark") if shots else ():
