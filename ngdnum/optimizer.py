@@ -219,8 +219,9 @@ class NGD(Presets, torch.optim.Optimizer):
         move = self.control.move(active, along, past.memory, probe)
         scale = lr * move.scale
         lengths: dict[int, Tensor] = {}
-        for stack, u in zip(active, move.updates):
-            norms = stack.norms(u).mul_(abs(scale))
+        known = move.lengths or [stack.norms(u) for stack, u in zip(active, move.updates)]
+        for stack, u, length in zip(active, move.updates, known):
+            norms = length * abs(scale)
             if not norms.isfinite().all():
                 stack.check_finite("the new weight", scale * u, "lower lr or raise the damping")
             lengths.update(zip(stack.members, norms))

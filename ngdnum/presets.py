@@ -57,7 +57,7 @@ class Presets:
             "damping": Decay(0.1, steps=30.0, floor=3e-3),
             "factors": Factors(every=24, decay=0.9, rows=200),
             "inverse": Inverse(every=48),
-            "control": OutputNormalised(momentum=0.8, rows=16),
+            "control": OutputNormalised(momentum=0.8, rows=12),
         }
         return cls(model, likelihood, **(preset | options))
 

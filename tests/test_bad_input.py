@@ -329,6 +329,8 @@ def test_the_exact_rule_refuses_what_is_no_linear_chain(model: nn.Module) -> Non
         (lambda: Factors(decay=1.0), ValueError, "decay must be"),
         (lambda: OutputNormalised(momentum=1.0), ValueError, "momentum must be"),
         (lambda: OutputNormalised(rows=0), ValueError, "rows must be"),
+        (lambda: OutputNormalised(reach=0.0), ValueError, "reach must be"),
+        (lambda: OutputNormalised(reach=float("nan")), ValueError, "reach must be"),
         (lambda: Decay(0.1, steps=0.0), ValueError, "steps must be"),
         (lambda: Decay(-0.1, steps=1.0), ValueError, "damping must be"),
         (lambda: NGD(network([4, 3]), Gaussian(), factors=8), TypeError, "factors must be a Factors"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import math
 from collections.abc import Callable
 
 import pytest
@@ -24,6 +25,7 @@ from ngdnum import (
     OutputNormalised,
     kronecker_factors,
 )
+from ngdnum.experiments import EXPERIMENTS
 from ngdnum.likelihood import fisher_product
 from ngdnum.schedule import due
 
@@ -77,7 +79,7 @@ def test_a_step_changes_the_outputs_by_lr_times_their_residual(likelihood: Likel
     e = likelihood.score(output, y)
     residual = e.square().sum() ** 2 / torch.einsum("mi,mij,mj->", e, fisher, e) / 30
 
-    opt = NGD(model, likelihood, lr=lr, control=OutputNormalised(rows=rows))
+    opt = NGD(model, likelihood, lr=lr, control=OutputNormalised(rows=rows, reach=math.inf))
     likelihood(model(x), y).backward()
     opt.step()
     delta = {name: p - before[name] for name, p in weights(model).items()}
@@ -96,6 +98,57 @@ def test_length_of_the_residual_of_a_gaussian_is_the_squared_error() -> None:
     Gaussian(0.1)(model(x), y).backward()
     opt.step()
     torch.testing.assert_close((model(x) - start).norm(), 0.3 * (y - start).norm())
+
+
+def test_the_second_order_of_a_step_is_within_reach() -> None:
+    """One layer starts at zero: its length counts as 1. Two layers are of equal shape."""
+    model, x, y = network([4, 5, 5, 5, 3]), batch(30, 4), 100 * batch(30, 3, seed=2)
+    with torch.no_grad():
+        model[-1].weight.zero_()
+    start = weights(model)
+    moves = {}
+    for reach in (math.inf, 0.3, 0.03):
+        model.load_state_dict(start)
+        opt = NGD(model, Gaussian(), lr=0.5, rule="sgd", control=OutputNormalised(rows=30, reach=reach))
+        Gaussian()(model(x), y).backward()
+        opt.step()
+        moves[reach] = {name: p - start[name] for name, p in weights(model).items()}
+    lengths = [(f"{k}.weight", f"{k}.bias", max(1.0, float(start[f"{k}.weight"].norm()))) for k in (0, 2, 4, 6)]
+    second = {}
+    for reach, move in moves.items():
+        r = [float((move[w].square().sum() + move[b].square().sum()).sqrt()) / length for w, b, length in lengths]
+        second[reach] = sum(r[i] * r[j] for j in range(4) for i in range(j)) / sum(r)
+    assert second[math.inf] > 0.3 and second[0.3] == pytest.approx(0.3) and second[0.03] == pytest.approx(0.03)
+    for name, move in moves[0.03].items():
+        torch.testing.assert_close(move, 0.1 * moves[0.3][name])
+
+
+def test_a_single_layer_has_no_second_order() -> None:
+    model, x, y = network([4, 3], activation=nn.Identity), batch(30, 4), 100 * batch(30, 3, seed=2)
+    start = model(x).detach()
+    opt = NGD(model, Gaussian(), lr=0.3, control=OutputNormalised(rows=30))
+    Gaussian()(model(x), y).backward()
+    opt.step()
+    torch.testing.assert_close((model(x) - start).norm(), 0.3 * (y - start).norm())
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_the_fast_preset_stays_within_its_reach_in_deep_linear_networks(seed: int) -> None:
+    """Seeds of Figure 1C with which first-order changes of the right size have led to errors of 1e5 and more."""
+    problem = EXPERIMENTS["fig1c"].problem(seed, None)
+    model, likelihood, examples = problem.model.float(), Gaussian(), problem.train
+    opt = NGD.fast(model, likelihood)
+    opt.generator.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(60):
+        rows = torch.randint(len(examples.x), (200,), generator=generator)
+        opt.zero_grad()
+        loss = likelihood(model(examples.x[rows].float()), examples.y[rows].float())
+        loss.backward()
+        opt.step()
+    with torch.no_grad():
+        start = likelihood(torch.zeros_like(problem.test.y), problem.test.y)
+        assert likelihood(model(problem.test.x.float()), problem.test.y.float()) < start
 
 
 def test_momentum_is_nesterovs() -> None:

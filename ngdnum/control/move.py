@@ -50,12 +50,17 @@ class Probe(NamedTuple):
 
 
 class Move(NamedTuple):
-    """The step lr · scale · u: u; the scale; (scale · u)ᵀF(scale · u) if it is known; what to remember."""
+    """The step lr · scale · u.
+
+    u; the scale; (scale · u)ᵀF(scale · u) if it is known; what to remember; the norm of u in each layer of each
+    stack, `[B]`, if it is known.
+    """
 
     updates: Vector
     scale: float
     curvature: float | None
     memory: Memory
+    lengths: list[Tensor] | None = None
 
 
 class Control(Protocol):

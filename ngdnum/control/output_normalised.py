@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from ..fisher import Vector
 from ..schedule import check_rows
@@ -30,25 +31,38 @@ class OutputNormalised:
     outputs hardly change cannot make a step too long: no first-order change of the loss exceeds lr · ℓ. For a
     Gaussian with Σ̃ = σ²I and all examples, q is never less, by the Cauchy–Schwarz inequality.
 
+    All this is first order. Relative changes r_i of the layers can change what they compute together by a factor
+    of ∏(1 + r_i) (Bernstein et al. 2020), so a step is shortened until the second order of this product is no more
+    than `reach` times the first,
+
+    .. math::
+
+        \sum_{i<j} r_i r_j \le \text{reach} \sum_i r_i, \quad r_i = \|\Delta W_i\| / \max(1, \|W_i\|).
+
     Parameters
     ----------
     momentum : float, default 0.8
         β.
     rows : int or None, default 64
         Examples on which q is measured, by one forward-mode derivative; None: all.
+    reach : float, default 0.2
+        How much of a step may be of second order. Without a bound, `math.inf`, deep linear networks have diverged.
     """
 
     momentum: float = 0.8
     rows: int | None = 64
+    reach: float = 0.2
 
     def __post_init__(self) -> None:
         beta = self.momentum
         if isinstance(beta, bool) or not isinstance(beta, (int, float)) or not 0 <= beta < 1:
             raise ValueError(f"momentum must be a number in [0, 1); got {beta!r}")
         check_rows(self.rows)
+        if isinstance(self.reach, bool) or not isinstance(self.reach, (int, float)) or not self.reach > 0:
+            raise ValueError(f"reach must be a number > 0, or math.inf; got {self.reach!r}")
 
     def move(self, stacks: list[Stack], directions: Vector, memory: Memory, probe: Probe) -> Move:
-        """u, √(ℓ/q) and the new v."""
+        """u, √(ℓ/q) or what `reach` allows, and the new v."""
         beta = self.momentum
         velocities = [
             (1 - beta) * d if v is None else torch.lerp(d, v, beta)
@@ -59,4 +73,18 @@ class OutputNormalised:
         if residual:
             q = max(q, dot(updates, probe.gradients) ** 2 / residual)
         scale = math.sqrt(residual / q) if q > 0 else 0.0
-        return Move(updates, scale, residual, remember(stacks, velocities, memory))
+        lengths = [stack.norms(u) for stack, u in zip(stacks, updates)]
+        second = probe.lr * scale * _second_order(stacks, lengths)
+        if second > self.reach:
+            scale *= self.reach / second
+        return Move(updates, scale, scale**2 * q, remember(stacks, velocities, memory), lengths)
+
+
+def _second_order(stacks: list[Stack], lengths: list[Tensor]) -> float:
+    """Σ_{i<j} r_i r_j / Σ r_i, with the norms of u, `[B]` for each stack, in the place of those of ΔW."""
+    r: list[float] = []
+    for stack, norms in zip(stacks, lengths):
+        weights = torch.stack([layer.weight.norm() for layer in stack.members.values()])
+        r += (norms / weights.clamp(min=1)).tolist()
+    total = sum(r)
+    return (total - sum(x * x for x in r) / total) / 2 if total else 0.0
