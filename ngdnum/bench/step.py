@@ -23,6 +23,7 @@ from .tasks import conditions, environment
 STEPS = 48  # in a block: `NGD.fast` measures factors at every 24th step and inverts them at every 48th
 BLOCKS = 3
 WARM_UP = 8  # steps before the first block
+GENTLE = 1e-3  # of the least rate in a grid, so that nothing diverges while it is timed
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def time_steps(
 def _time(case: Case, methods: list[str] | None, times: StepTimes, advanced: Callable[[], None]) -> None:
     problem, yardstick = case.problem(), case.methods[0]
     chosen = [m for m in case.methods if methods is None or m.name in methods or m is yardstick]
-    runs = [Run(problem, m, _slowest(m, case.batch_size), seed=0) for m in chosen]
+    runs = [Run(problem, m, _gentle(m, case.batch_size), seed=0) for m in chosen]
     blocks: list[list[float]] = [[] for _ in runs]
     _steps(runs, WARM_UP)
     for _ in range(BLOCKS):
@@ -166,6 +167,6 @@ def _steps(runs: list[Run], count: int) -> None:
                 raise RuntimeError(f"{run.method.name} diverged while its steps were timed")
 
 
-def _slowest(method: Method, batch_size: int) -> Settings:
-    """The least rate of the grid."""
-    return {**method.grid[0], "lr": min(settings["lr"] for settings in method.grid), "batch_size": batch_size}
+def _gentle(method: Method, batch_size: int) -> Settings:
+    rate = GENTLE * min(settings["lr"] for settings in method.grid)
+    return {**method.grid[0], "lr": rate, "batch_size": batch_size}
