@@ -121,7 +121,7 @@ class Factors:
     rows : int, optional
         Examples of each pass on which factors are measured, the first so many; None: all.
 
-    Factors are also measured at steps 1, 2, 4, 8, …, when they still rest on few examples.
+    Before the first interval is over, when factors rest on few examples, they are also measured at steps 1, 2, 4, 8, …
     """
 
     every: int = 1

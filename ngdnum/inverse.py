@@ -46,7 +46,7 @@ class Inverse:
     Parameters
     ----------
     every : int, default 1
-        Steps between two factorisations; besides, factors are factorised at steps 1, 2, 4, 8, …
+        Steps between two factorisations; before the first such interval is over, also at steps 1, 2, 4, 8, …
     drift : float, optional
         Factorise earlier if a factor of the layer has moved by more than this part of itself,
         ‖Λ − Λ₀‖ > drift ‖Λ₀‖ (Frobenius), since it was factorised. Needs copies of the factors.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 
 def due(step: int, every: int) -> bool:
-    """Whether it is done in the step with this number, counted from 0: at every so many, and at 1, 2, 4, 8, …
+    """Whether it is done in the step with this number, counted from 0: at every so many, first at 1, 2, 4, 8, …
 
     Examples
     --------
     >>> [step for step in range(50) if due(step, every=20)]
-    [0, 1, 3, 7, 15, 20, 31, 40]
+    [0, 1, 3, 7, 15, 20, 40]
     """
-    return step % every == 0 or (step + 1) & step == 0
+    return step % every == 0 or step < every and (step + 1) & step == 0
 
 
 def check_every(every: int) -> None:

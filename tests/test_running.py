@@ -117,10 +117,10 @@ def test_inverses_of_a_training_run() -> None:
         factors=Factors(every=2, decay=0.8),
     )
     for k in range(11):
-        if k % 2 == 0 or k in (1, 3, 7):
+        if k % 2 == 0 or k == 1:
             factors.append(kronecker_factors(model, Gaussian(), batch(30, 4, k)))
         train(model, opt, range(k, k + 1))
-    assert opt._past.measured == len(factors) == 9
+    assert opt._past.measured == len(factors) == 7
     for position, quantity in enumerate(("K_tilde", "K")):
         for layer, name in enumerate(factors[0]):
             roots = [torch.linalg.cholesky(f[name][position] + 1e-15 * torch.eye(len(f[name][position]))).mT
