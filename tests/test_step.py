@@ -140,7 +140,7 @@ def test_the_fast_preset_stays_within_its_reach_in_deep_linear_networks(seed: in
     opt = NGD.fast(model, likelihood)
     opt.generator.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    for _ in range(60):
+    for _ in range(150):
         rows = torch.randint(len(examples.x), (200,), generator=generator)
         opt.zero_grad()
         loss = likelihood(model(examples.x[rows].float()), examples.y[rows].float())

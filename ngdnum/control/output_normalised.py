@@ -45,13 +45,14 @@ class OutputNormalised:
         β.
     rows : int or None, default 64
         Examples on which q is measured, by one forward-mode derivative; None: all.
-    reach : float, default 0.2
-        How much of a step may be of second order. Without a bound, `math.inf`, deep linear networks have diverged.
+    reach : float, default 1.0
+        How much of a step may be of second order. Without a bound, `math.inf`, deep linear networks have diverged;
+        with 0.2 they learn faster than with 1, and shallow nonlinear ones more slowly.
     """
 
     momentum: float = 0.8
     rows: int | None = 64
-    reach: float = 0.2
+    reach: float = 1.0
 
     def __post_init__(self) -> None:
         beta = self.momentum
