@@ -92,7 +92,7 @@ class Fisher:
     def _chain_changes(self, call: Call, vectors: list[Vector]) -> tuple[Tensor, list[Tensor]]:
         """The same where no dual numbers are needed."""
         moves = list(map(self._by_layer, vectors))
-        x, changes = call.x, [None] * len(vectors)
+        x, changes = call.x.to(self._layers[call.chain[0]].weight.dtype), [None] * len(vectors)
         for k in call.chain:
             layer = self._layers[k]
             changes = [_change(layer, move[k], x, dx) for move, dx in zip(moves, changes)]

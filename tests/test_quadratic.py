@@ -137,6 +137,19 @@ def test_chains_of_linear_layers_need_no_dual_numbers(
     torch.testing.assert_close(Fisher(model, likelihood, stacked, kept).inner(vectors), expected)
 
 
+def test_a_chain_behind_what_autocast_has_rounded() -> None:
+    """The step keeps the precision of the weights, whatever that of the input of the first layer was."""
+    model, x = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 3), nn.Linear(3, 3)), batch(9, 4).float()
+    model[0].requires_grad_(False)
+    opt = NGD(model, Gaussian(), control=Quadratic())
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = Gaussian()(model(x), torch.ones(9, 3))
+    loss.backward()
+    assert opt._batch.calls[0].chain == (0, 1) and opt._batch.calls[0].x.dtype == torch.bfloat16
+    opt.step()
+    assert opt.steps == 1
+
+
 class Doubled(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         return 2 * super().forward(x)

@@ -64,8 +64,9 @@ def test_certificates_are_cheap_to_check() -> None:
     """A second or so."""
     for theorem in ALL.values():
         vars(theorem).pop("certificates", None)
-    assert function_calls(lambda: verify(checks=["certificate"])) < 4_000_000
-    assert verify(checks=["certificate"]).passed
+    found = []
+    assert function_calls(lambda: found.append(verify(checks=["certificate"]))) < 4_000_000
+    assert found[0].passed
 
 
 @pytest.mark.parametrize("name", DENIED)
