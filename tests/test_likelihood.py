@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ngdnum import Bernoulli, Categorical, Gaussian, Likelihood
-from ngdnum.likelihood import sampled_score, score
+from ngdnum.likelihood import fisher_product, sampled_score, score
 
 torch.set_num_threads(1)
 N = 3
@@ -134,3 +134,15 @@ def test_log_density_that_sums_over_examples_is_refused() -> None:
 
     with pytest.raises(ValueError, match="one value per example"):
         Summed().score(outputs(), outputs())
+
+
+def test_product_with_the_fisher_of_the_output(likelihood: Likelihood) -> None:
+    output, change = outputs(), outputs().flip(0)
+    root = likelihood.fisher_root(output)
+    expected = torch.einsum("rmi,rmj,mj->mi", root, root, change)
+    torch.testing.assert_close(likelihood.fisher_product(output, change), expected)
+
+    class OnlyRoot:
+        fisher_root = staticmethod(likelihood.fisher_root)
+
+    torch.testing.assert_close(fisher_product(OnlyRoot(), output, change), expected)
