@@ -324,7 +324,8 @@ def test_steps_are_timed_in_turns_and_compared_with_sgd(tmp_path, monkeypatch, c
     assert main(["bench", "step", "--json", "--output", str(output)]) == 0
     printed = json.loads(capfd.readouterr().out)
     assert printed == json.loads(output.read_text()) and printed["task"] == "step" and printed["complete"]
-    assert trained == ["SGD", "NGD.paper"] * (step.WARM_UP + step.BLOCKS * step.STEPS)
+    turn = ["SGD"] * step.TURN + ["NGD.paper"] * step.TURN
+    assert trained == turn * ((step.WARM_UP + step.BLOCKS * step.STEPS) // step.TURN)
     by_sgd, by_ngd = printed["methods"]
     assert by_sgd["ratio_to_sgd"] == 1.0 < by_ngd["ratio_to_sgd"]
     assert by_ngd["step_ms"] > by_sgd["step_ms"] > 0 and by_ngd["settings"]["batch_size"] == 100

@@ -21,8 +21,9 @@ from .methods import IMAGES, LINEAR
 from .tasks import conditions, environment
 
 STEPS = 48  # in a block: `NGD.fast` measures factors at every 24th step and inverts them at every 48th
+TURN = 12  # steps a method takes in a row, with its own numbers in the caches, as in training
 BLOCKS = 3
-WARM_UP = 8  # steps before the first block
+WARM_UP = 12  # steps before the first block
 GENTLE = 1e-3  # of the least rate in a grid, so that nothing diverges while it is timed
 
 
@@ -91,7 +92,7 @@ class StepTimes:
     def table(self) -> Table:
         """A row for each method and case."""
         caption = "" if self.complete else "interrupted: partial result; "
-        caption += f"medians of {BLOCKS} blocks of {STEPS} steps in turns"
+        caption += f"medians of {BLOCKS} blocks of {STEPS} steps, {TURN} in turns"
         table = Table("case", "method", title="Training steps", caption=caption)
         for heading in ("ms/step", "× SGD"):
             table.add_column(heading, justify="right")
@@ -107,7 +108,7 @@ def time_steps(
     progress: bool = True,
     output: Path | None = None,
 ) -> StepTimes:
-    """Time whole training steps (batch, forward, backward, update) of all methods, one each in turns.
+    """Time whole training steps (batch, forward, backward, update) of all methods, `TURN` each in turns.
 
     Parameters
     ----------
@@ -160,8 +161,8 @@ def _time(case: Case, methods: list[str] | None, times: StepTimes, advanced: Cal
 
 
 def _steps(runs: list[Run], count: int) -> None:
-    for _ in range(count):
-        for run in runs:
+    for run in runs * (count // TURN):
+        for _ in range(TURN):
             run.step()
             if run.diverged:
                 raise RuntimeError(f"{run.method.name} diverged while its steps were timed")
