@@ -82,23 +82,24 @@ def test_a_single_layer_has_no_second_order() -> None:
     torch.testing.assert_close((model(x) - start).norm(), 0.3 * (y - start).norm())
 
 
-@pytest.mark.parametrize("seed", [0, 3])
-def test_the_fast_preset_stays_within_its_reach_in_deep_linear_networks(seed: int) -> None:
-    """Seeds of Figure 1C with which first-order changes of the right size have led to errors of 1e5 and more."""
+@pytest.mark.parametrize("seed", [9, 15])
+def test_the_fast_preset_never_makes_deep_linear_networks_much_worse(seed: int) -> None:
+    """Seeds of Figure 1C of which twice the bound lets one step multiply the loss; without any, they diverge."""
     problem = EXPERIMENTS["fig1c"].problem(seed, None)
-    model, likelihood, examples = problem.model.float(), Gaussian(), problem.train
+    model, likelihood = problem.model.float(), Gaussian()
+    x, y = problem.train.x.float(), problem.train.y.float()
     opt = NGD.fast(model, likelihood)
     opt.generator.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    for _ in range(150):
-        rows = torch.randint(len(examples.x), (200,), generator=generator)
+    losses = []
+    for _ in range(100):
+        rows = torch.randint(len(x), (200,), generator=generator)
         opt.zero_grad()
-        loss = likelihood(model(examples.x[rows].float()), examples.y[rows].float())
+        loss = likelihood(model(x[rows]), y[rows])
         loss.backward()
         opt.step()
-    with torch.no_grad():
-        start = likelihood(torch.zeros_like(problem.test.y), problem.test.y)
-        assert likelihood(model(problem.test.x.float()), problem.test.y.float()) < start
+        losses.append(loss.item())
+    assert max(losses) < 2 * losses[0] and losses[-1] < 0.1 * losses[0]
 
 
 def test_momentum_is_nesterovs() -> None:

@@ -45,14 +45,14 @@ class OutputNormalised:
         β.
     rows : int or None, default 64
         Examples on which q is measured, by one forward-mode derivative; None: all.
-    reach : float, default 1.0
-        How much of a step may be of second order. Without a bound, `math.inf`, deep linear networks have diverged;
-        with 0.2 they learn faster than with 1, and shallow nonlinear ones more slowly.
+    reach : float, default 0.3
+        How much of a step may be of second order. In 20 runs of Figure 1C at the rate of `NGD.fast` no step took
+        the loss above 1.5 times its start; with 1.0 some took it above 1,000 times, without a bound they diverged.
     """
 
     momentum: float = 0.8
     rows: int | None = 64
-    reach: float = 1.0
+    reach: float = 0.3
 
     def __post_init__(self) -> None:
         beta = self.momentum
