@@ -65,10 +65,10 @@ def registered(monkeypatch, settings):
 
 def test_every_method_of_a_task_has_equally_many_settings():
     for task in TASKS.values():
-        assert {len(m.grid) for m in task.methods} == {12}, task.name
+        assert len({len(m.grid) for m in task.methods}) == 1, task.name
         for m in task.methods:
             assert {settings["schedule"] for settings in m.grid} == {"constant", "linear"}
-            assert len({json.dumps(settings) for settings in m.grid}) == 12
+            assert len({json.dumps(settings) for settings in m.grid}) == len(m.grid)
         assert list(task.budgets) == sorted(task.budgets)
         assert [m.name for m in task.methods][:4] == ["SGD", "SGD+momentum", "AdamW", "Muon"]
 
@@ -339,4 +339,6 @@ def test_settings_of_the_package_belong_to_its_grids():
         task, found = TASKS[path.stem], load_tuned(path)
         tuned.check_current(found, tuple(m for m in task.methods if m.name in found.methods))
         assert found.seeds == list(task.tuning_seeds) and found.budgets == list(task.budgets)
-        assert len({len(search.trials) for search in found.methods.values()}) == 1
+        trials = {name: len(search.trials) for name, search in found.methods.items()}
+        ours = {count for name, count in trials.items() if name.startswith("NGD")}
+        assert max(ours) <= min(count for name, count in trials.items() if not name.startswith("NGD"))
