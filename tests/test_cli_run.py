@@ -86,7 +86,8 @@ def test_interrupt_prints_and_keeps_the_partial_result(tmp_path):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     printed, messages = process.communicate()
-    assert process.returncode == 130, messages
+    # 130 in a shell, too, if `-m` dies of the signal: CPython does so when it came inside an exec()
+    assert process.returncode in (130, -signal.SIGINT), messages
     assert json.loads(printed) == json.loads(output.read_text())
     assert json.loads(printed)["complete"] is False and load(output).experiment == "fig1a"
     assert "interrupted" in messages and "Traceback" not in messages
