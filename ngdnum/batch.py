@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .capture import Record
-from .fisher import Call
+from .fisher import Call, Link
 from .layers import Layer
 from .likelihood import Likelihood, fisher_product
 
@@ -71,18 +71,19 @@ class Batch:
         """Include `gradient` `[M, n_L]` of the loss in `output` in the residual."""
         self._square += float(gradient.square().sum())
         product = fisher_product(likelihood, output, gradient)
-        self._length += float(torch.vdot(gradient.flatten(), product.flatten()))
+        self._length += float((gradient * product).sum())
 
-    def keep(self, record: Record, count: int, rows: int | None) -> None:
-        """Keep the call of a pass of `count` examples: of all passes the first `rows` examples, or all."""
+    def keep(self, record: Record, output: Tensor, rows: int | None) -> None:
+        """Keep the call of a pass that had this `output`: of all passes the first `rows` examples, or all."""
         if rows is not None and self._kept >= rows:
             return
+        count = len(output)
         first = partial(_first, count=count, rows=count if rows is None else rows - self._kept)
         keywords = {name: first(a) for name, a in record.keywords.items()}
         call = Call(tuple(map(first, record.arguments)), keywords)
-        if record.chained:
-            start = next(iter(record.inputs))
-            call = call._replace(chain=tuple(record.inputs), x=first(*record.inputs[start]))
+        if record.links is not None:
+            chain = {k: Link(first(*x), first(record.slope(k))) for k, x in record.inputs.items()}
+            call = call._replace(chain=chain, output=first(output))
         self.calls.append(call)
         self._kept += count
 
@@ -135,5 +136,5 @@ def short(rows: Tensor) -> Tensor:
 
 def _first(argument: object, count: int, rows: int) -> object:
     """The first rows of whatever has one row per example."""
-    by_example = isinstance(argument, Tensor) and argument.ndim and len(argument) == count
-    return argument[:rows] if by_example else argument
+    by_example = isinstance(argument, Tensor) and argument.ndim and len(argument) == count > rows
+    return argument[:rows].clone() if by_example else argument

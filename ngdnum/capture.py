@@ -13,9 +13,18 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import GradientEdge, get_gradient_edge
+from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
 from .layers import Layer
+
+ELEMENTWISE = {
+    f"{function}Backward0"
+    for function in (
+        "Celu", "Elu", "Gelu", "Hardsigmoid", "Hardswish", "Hardtanh", "LeakyRelu", "LogSigmoid", "Mish", "Relu",
+        "Sigmoid", "Silu", "Softplus", "Tanh",
+    )
+}
+"""Names in autograd's graph of functions that act on every number by itself."""
 
 
 class _Probing:
@@ -36,15 +45,16 @@ _PROBING = _Probing()
 class Record:
     """One forward pass: inputs and places in the graph of the outputs of each layer (by index), one per use.
 
-    `arguments` and `keywords` are those the model was called with; `chained` says that each layer was fed with
-    the output of the one before and the last one's output is the model's.
+    `arguments` and `keywords` are those the model was called with. `links` tell what is between each layer and the
+    one before: nothing (None), or the place in the graph of an elementwise function. They are None if there is
+    anything else, or if the last layer's output is not the model's.
     """
 
     def __init__(self) -> None:
         self.inputs: dict[int, list[Tensor]] = {}
         self.edges: dict[int, list[GradientEdge]] = {}
         self.output: GradientEdge | None = None
-        self.chained = True
+        self.links: dict[int, Node | None] | None = {}
         self.arguments: tuple = ()
         self.keywords: dict[str, Any] = {}
         self.end: tuple[weakref.ref, int] | None = None
@@ -60,10 +70,34 @@ class Record:
         part._first = rows, count
         return part
 
+    @property
+    def chained(self) -> bool:
+        """Whether each layer was fed with the output of the one before and the last one's output is the model's."""
+        return self.links is not None and not any(self.links.values())
+
+    def slope(self, k: int) -> Tensor | None:
+        """∂x/∂z `[M, m]` for the input x of layer `k` and the output z of the one before; None where they are one."""
+        link = self.links[k]
+        return None if link is None else link(torch.ones_like(self.inputs[k][0]))
+
+    def link(self, k: int, x: Tensor) -> None:
+        """Note what is between the last layer so far and the input `x` of layer `k`."""
+        if not self.edges or self.ends_in(x):
+            self.links[k] = None
+        elif x.grad_fn is not None and x.grad_fn.name() in ELEMENTWISE and self._leads_to(x.grad_fn):
+            self.links[k] = x.grad_fn
+        else:
+            self.links = None
+
     def ends_in(self, tensor: Tensor) -> bool:
         """Whether `tensor` is the output of the last layer so far, unchanged."""
         last, version = self.end
         return last() is tensor and tensor._version == version
+
+    def _leads_to(self, node: Node) -> bool:
+        """Whether `node` acts on the output of the last layer so far, and on nothing else."""
+        (*_, (edge, *_)) = self.edges.values()
+        return node.next_functions == ((edge.node, edge.output_nr),)
 
     def errors(self, directions: Tensor) -> dict[int, list[Tensor]]:
         """Back-propagate `directions` `[R, M, …, n_L]` at the model's output to the outputs of every layer.
@@ -137,8 +171,10 @@ class Capture:
             return
         (x,) = inputs
         layer.check_input(x)
-        linear = type(module).forward is nn.Linear.forward and x.ndim == 2 and k not in record.edges
-        record.chained &= linear and (not record.edges or record.ends_in(x))
+        if type(module).forward is not nn.Linear.forward or x.ndim != 2 or k in record.edges:
+            record.links = None
+        if record.links is not None:
+            record.link(k, x)
         record.end = weakref.ref(output), output._version
         record.inputs.setdefault(k, []).append(x.detach())
         record.edges.setdefault(k, []).append(get_gradient_edge(output))
@@ -153,7 +189,8 @@ class Capture:
                 "the model's output must be a tensor [M, n_L], one row per example, or [M, …, n_L], one per "
                 f"position; got {got}"
             )
-        record.chained &= record.ends_in(output)
+        if not record.ends_in(output):
+            record.links = None
         if self._on_backward() is None:
             record.output = get_gradient_edge(output)
             return None

@@ -20,17 +20,24 @@ Vector = list[Tensor]
 """A vector in the space of weights: one tensor per stack, shaped like its weights."""
 
 
+class Link(NamedTuple):
+    """Input x `[M, m]` of a layer, and ∂x/∂z `[M, m]` for the output z of the layer before; None where x = z."""
+
+    x: Tensor
+    slope: Tensor | None
+
+
 class Call(NamedTuple):
     """How the model is called to treat some examples.
 
-    `chain` are the layers, by index and in order, if nothing but them is between the input `x` `[M, m]` of the
-    first and the output of the model.
+    `chain` are the layers, by index and in order, if nothing but elementwise functions is between them and the
+    last one's `output` `[M, n_L]` is the model's.
     """
 
     arguments: tuple
     keywords: dict[str, object]
-    chain: tuple[int, ...] = ()
-    x: Tensor | None = None
+    chain: dict[int, Link] = {}
+    output: Tensor | None = None
 
 
 class Fisher:
@@ -80,7 +87,7 @@ class Fisher:
 
     def _changes(self, call: Call, vectors: list[Vector]) -> tuple[Tensor, list[Tensor]]:
         """f and J u for each vector u."""
-        if call.chain and self._layers.keys() >= set(call.chain):
+        if call.chain.keys() == self._layers.keys():
             return self._chain_changes(call, vectors)
         changes = []
         for vector in vectors:
@@ -90,14 +97,21 @@ class Fisher:
         return output, changes
 
     def _chain_changes(self, call: Call, vectors: list[Vector]) -> tuple[Tensor, list[Tensor]]:
-        """The same where no dual numbers are needed."""
-        moves = list(map(self._by_layer, vectors))
-        x, changes = call.x.to(self._layers[call.chain[0]].weight.dtype), [None] * len(vectors)
-        for k in call.chain:
-            layer = self._layers[k]
-            changes = [_change(layer, move[k], x, dx) for move, dx in zip(moves, changes)]
-            x = layer.act(x, layer.weight, layer.module.bias)
-        return x, changes
+        """The same where no dual numbers are needed, from W dx + u x of each layer."""
+        inputs = [stack.rows({k: call.chain[k].x for k in stack.members}) for stack in self._stacks]
+        changes = []
+        for vector in vectors:
+            own: dict[int, Tensor] = {}
+            for stack, X, u in zip(self._stacks, inputs, vector):
+                own.update(zip(stack.members, stack.split(X @ u.mT)))
+            change = None
+            for k, link in call.chain.items():
+                if change is not None:
+                    dx = change if link.slope is None else change * link.slope
+                    own[k].addmm_(dx, self._layers[k].weight.mT)
+                change = own[k]
+            changes.append(change)
+        return call.output.to(changes[0].dtype), changes
 
     def _by_layer(self, vector: Vector) -> dict[int, tuple[Tensor, ...]]:
         """The parts of a vector that are shaped like the parameters of each layer."""

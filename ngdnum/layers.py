@@ -49,7 +49,7 @@ class Layer(NamedTuple):
     def matrix(self, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """`[n, m]`, or `[g, n, m]` with groups, from tensors shaped like the parameters."""
         matrix = weight.flatten(1)
-        if self.groups > 1:
+        if weight.ndim > 2 and self.groups > 1:
             matrix = matrix.unflatten(0, (self.groups, -1))
         return matrix if bias is None else torch.cat([matrix, bias.view(*matrix.shape[:-1], 1)], -1)
 

@@ -309,7 +309,7 @@ class NGD(Presets, torch.optim.Optimizer):
             self._batch.add(record, len(rows), factors, roots)
             if self.control.rows != 0:
                 self._batch.add_residual(self.likelihood, rows, gradient.flatten(0, -2))
-                self._batch.keep(record, len(output), self.control.rows)
+                self._batch.keep(record, output, self.control.rows)
             if getattr(self.control, "dual", False):
                 self._batch.gradients.append(gradient.flatten(0, -2))
 

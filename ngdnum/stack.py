@@ -34,6 +34,12 @@ class Stack:
         """One matrix per member, `[B, ...]`, from a dictionary over layers; a single one is not copied."""
         return _stack([matrices[k] for k in self.members])
 
+    def rows(self, inputs: dict[int, Tensor]) -> Tensor:
+        """What the matrices act on, `[B, M, m]`, from inputs of linear layers: with a 1 for a bias at the end."""
+        layer = next(iter(self.members.values()))
+        X = self.gather(inputs).to(layer.weight.dtype)
+        return X if layer.bias is None else torch.cat([X, torch.ones_like(X[..., :1])], -1)
+
     def parts(self, tensors: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
         """Those of each member, from tensors with one entry per member `[B, ...]`."""
         return list(zip(*map(self.split, tensors)))

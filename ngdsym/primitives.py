@@ -43,19 +43,18 @@ def leading_basis(A: Tensor, k: int, products: int = 2) -> Tensor:
 def leading_pairs(A: Tensor, c: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
     """A semidefinite `A` `[..., m, m]` as U diag(s) Uᵀ + σ (I − U Uᵀ): s `[..., 1, k]`, U `[..., m, k]`, σ.
 
-    σ = (tr A − Σ s)/(m − k) `[..., 1, 1]` keeps the trace. With k = min(m, 24 + m/24) = m this is `A`;
-    otherwise k is the number of those s that matter in (A + c I)⁻¹: s + c is twice σ + c or more.
+    σ = (tr A − Σ s)/(m − k) `[..., 1, 1]` keeps the trace. Up to m = 256, k = m and this is `A`. Otherwise,
+    of 24 + m/24 candidates, those s are kept that matter in (A + c I)⁻¹: s + c is twice σ + c or more.
     """
     m = A.shape[-1]
-    k = min(m, 24 + m // 24)
-    basis = leading_basis(A, k)
+    if m <= 256:
+        values, vectors = torch.linalg.eigh(A)
+        return values.unsqueeze(-2), vectors, mean_of_rest(A, values)
+    basis = leading_basis(A, 24 + m // 24)
     values, vectors = torch.linalg.eigh(basis.mT @ A @ basis)
-    rest = mean_of_rest(A, values)
-    if k < m:
-        k = max(1, int((values.unsqueeze(-2) + c > 2 * (rest + c)).sum(-1).max()))
-        values, vectors = values[..., -k:], vectors[..., -k:]
-        rest = mean_of_rest(A, values)
-    return values.unsqueeze(-2), basis @ vectors, rest
+    k = max(1, int((values.unsqueeze(-2) + c > 2 * (mean_of_rest(A, values) + c)).sum(-1).max()))
+    values, vectors = values[..., -k:], vectors[..., -k:]
+    return values.unsqueeze(-2), basis @ vectors, mean_of_rest(A, values)
 
 
 def mean_of_rest(A: Tensor, values: Tensor) -> Tensor:
@@ -65,8 +64,10 @@ def mean_of_rest(A: Tensor, values: Tensor) -> Tensor:
 
 
 def leading_root(pairs: tuple[Tensor, Tensor, Tensor], c: Tensor | float) -> Tensor:
-    """Y `[..., m, k]` of (A + c I)⁻¹ = (I − Y Yᵀ)/(σ + c)."""
+    """Y `[..., m, k]` of (A + c I)⁻¹ = (I − Y Yᵀ)/(σ + c); with k = m, I − Y Yᵀ itself."""
     values, vectors, rest = pairs
+    if is_square(vectors):
+        return (vectors * ((rest + c) / (values + c))) @ vectors.mT
     return vectors * ((values - rest).clamp(min=0) / (values + c)).sqrt()
 
 
@@ -77,19 +78,32 @@ def leading_scale(pairs: tuple[Tensor, Tensor, Tensor], c: Tensor | float) -> Te
 
 def leading_solve(root: Tensor, scale: Tensor, B: Tensor) -> Tensor:
     """(A + c I)⁻¹ B."""
+    if is_square(root):
+        return (scale * root) @ B
     return minus_product(scale * B, scale * root, root.mT @ B)
 
 
 def leading_solve_right(B: Tensor, root: Tensor, scale: Tensor) -> Tensor:
     """B (A + c I)⁻¹."""
+    if is_square(root):
+        return B @ (scale * root)
     return minus_product(scale * B, B @ root, scale * root.mT)
 
 
 def leading_sandwich(left: Tensor, scale: Tensor, B: Tensor, right: Tensor) -> Tensor:
-    """scale · (I − X Xᵀ) B (I − Y Yᵀ) for the roots X `[..., n, k]` and Y `[..., m, l]`."""
+    """scale · (I − X Xᵀ) B (I − Y Yᵀ) for the roots X and Y, see `leading_root`."""
+    if is_square(left):
+        return leading_solve_right(left @ B, right, scale)
+    if is_square(right):
+        return leading_solve(left, scale, B @ right)
     product = B @ right
     rest = left.mT @ B - (left.mT @ product) @ right.mT
     return minus_product(scale * B, scale * torch.cat([product, left], -1), torch.cat([right.mT, rest], -2))
+
+
+def is_square(A: Tensor) -> bool:
+    """Whether `A` `[..., n, m]` has n = m."""
+    return A.shape[-2] == A.shape[-1]
 
 
 def minus_product(A: Tensor, B: Tensor, C: Tensor) -> Tensor:

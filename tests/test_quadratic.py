@@ -122,30 +122,56 @@ def calls(model: nn.Module, likelihood: Likelihood, x: Tensor) -> tuple[list[Sta
     return stacks(opt.layers), opt._batch.calls
 
 
+ACTIVATIONS = [
+    nn.CELU(), nn.ELU(), nn.GELU(), nn.GELU("tanh"), nn.Hardsigmoid(), nn.Hardswish(), nn.Hardtanh(), nn.Identity(),
+    nn.LeakyReLU(0.3), nn.LogSigmoid(), nn.Mish(), nn.ReLU(), nn.ReLU(inplace=True), nn.ReLU6(), nn.SELU(),
+    nn.Sigmoid(), nn.SiLU(), nn.Softplus(2.0), nn.Tanh(),
+]
+
+
 @pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=repr)
 def test_chains_of_linear_layers_need_no_dual_numbers(
     likelihood: Likelihood, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And a frozen bias, and a model that changes its input first."""
-    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.Linear(3, 3), nn.Linear(3, 3)).double()
-    model[2].bias.requires_grad_(False)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 3), nn.Linear(3, 3)).double()
+    model[3].bias.requires_grad_(False)
     stacked, kept = calls(model, likelihood, batch(9, 4).view(9, 2, 2))
-    assert [call.chain for call in kept] == [(0, 1, 2)] * 2 and [len(call.x) for call in kept] == [3, 4]
+    assert [[(k, len(link.x)) for k, link in call.chain.items()] for call in kept] == [
+        [(k, rows) for k in range(3)] for rows in (3, 4)]
+    check_without_dual_numbers(model, likelihood, stacked, kept, monkeypatch)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=repr)
+def test_elementwise_functions_between_layers_need_none_either(
+    activation: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = nn.Sequential(nn.Linear(4, 5), activation, nn.Linear(5, 5), activation, nn.Linear(5, 3)).double()
+    stacked, kept = calls(model, Gaussian(), 3 * batch(9, 4))
+    assert all(list(call.chain) == [0, 1, 2] for call in kept)
+    check_without_dual_numbers(model, Gaussian(), stacked, kept, monkeypatch)
+
+
+def check_without_dual_numbers(
+    model: nn.Module, likelihood: Likelihood, stacked: list[Stack], kept: list[Call], monkeypatch: pytest.MonkeyPatch
+) -> None:
     vectors = [[torch.randn_like(stack.weight()) for stack in stacked] for _ in range(2)]
-    expected = Fisher(model, likelihood, stacked, [call._replace(chain=()) for call in kept]).inner(vectors)
+    expected = Fisher(model, likelihood, stacked, [call._replace(chain={}) for call in kept]).inner(vectors)
     monkeypatch.delattr("torch.autograd.forward_ad.make_dual")
     torch.testing.assert_close(Fisher(model, likelihood, stacked, kept).inner(vectors), expected)
 
 
-def test_a_chain_behind_what_autocast_has_rounded() -> None:
-    """The step keeps the precision of the weights, whatever that of the input of the first layer was."""
-    model, x = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 3), nn.Linear(3, 3)), batch(9, 4).float()
+@pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=repr)
+def test_a_chain_behind_what_autocast_has_rounded(likelihood: Likelihood) -> None:
+    """The step keeps the precision of the weights, whatever that of the inputs of the layers was."""
+    model, x = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 3)), batch(9, 4).float()
     model[0].requires_grad_(False)
-    opt = NGD(model, Gaussian(), control=Quadratic())
+    opt, y = NGD(model, likelihood, control=Quadratic()), targets(likelihood, 9, 0)
     with torch.autocast("cpu", torch.bfloat16):
-        loss = Gaussian()(model(x), torch.ones(9, 3))
+        loss = likelihood(model(x), y.float() if y.is_floating_point() else y)
     loss.backward()
-    assert opt._batch.calls[0].chain == (0, 1) and opt._batch.calls[0].x.dtype == torch.bfloat16
+    chain = opt._batch.calls[0].chain
+    assert list(chain) == [0, 1] and {link.x.dtype for link in chain.values()} == {torch.bfloat16}
     opt.step()
     assert opt.steps == 1
 
@@ -155,15 +181,41 @@ class Doubled(nn.Linear):
         return 2 * super().forward(x)
 
 
-@pytest.mark.parametrize("between", ["tanh", "hook", "class"])
+class Residual(nn.Module):
+    """Its output has the values of a chain with tanh, but not its derivative."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind, self.first, self.second = kind, nn.Linear(4, 3), nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.first(x)
+        between = {
+            "skipped": lambda: z.tanh() + z,
+            "earlier": lambda: (2 * z).tanh(),
+            "part": lambda: z[:, :3].tanh(),
+            "softmax": lambda: z.softmax(-1),
+            "output": lambda: z.tanh(),
+        }
+        found = self.second(between[self.kind]())
+        return found.tanh() if self.kind == "output" else found
+
+
+@pytest.mark.parametrize(
+    "between", ["dropout", "hook", "class", "skipped", "earlier", "part", "softmax", "output", "twice"]
+)
 def test_whatever_is_not_a_plain_chain_is_differentiated_as_it_is(between: str) -> None:
-    model = nn.Sequential(nn.Linear(4, 3), *[nn.Tanh()] * (between == "tanh"), nn.Linear(3, 3)).double()
+    model = nn.Sequential(nn.Linear(4, 3), *[nn.Dropout()] * (between == "dropout"), nn.Linear(3, 3)).double()
     if between == "hook":
         model[0].register_forward_hook(lambda module, inputs, output: 2 * output)
-    if between == "class":
+    elif between == "class":
         model[0] = Doubled(4, 3).double()
+    elif between == "twice":
+        model.append(model[1])
+    elif between != "dropout":
+        model = Residual(between).double()
     stacked, kept = calls(model, Gaussian(), batch(9, 4))
-    assert [call.chain for call in kept] == [(), ()]
+    assert [call.chain for call in kept] == [{}, {}]
 
 
 @pytest.mark.parametrize("damped", [True, False])

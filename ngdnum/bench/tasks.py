@@ -107,7 +107,7 @@ TASKS: dict[str, Task] = {
         _linear("fig1a", LINEAR, (5_000, 10_000, 40_000)),
         _linear("fig1b", LINEAR, (2_500, 5_000, 40_000)),
         _linear("fig1c", BOTTLENECK, (6_000, 12_000, 80_000)),
-        _images("fig1d", "Figure 1D: autoencoder of Fashion-MNIST", (5.0, 10.0, 20.0, 60.0), (10.0, 8.5, 7.5)),
+        _images("fig1d", "Figure 1D: autoencoder of Fashion-MNIST", (5.0, 10.0, 20.0, 40.0), (10.0, 8.5, 7.5)),
         _images("fig1d-digits", "Figure 1D: autoencoder of the bundled digits", (2.0, 4.0, 8.0),
                 (15.0, 12.0, 10.0)),
     )

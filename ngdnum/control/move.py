@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-import torch
 from torch import Tensor
 
 from ..dual import Dual
@@ -97,8 +96,11 @@ def remember(stacks: list[Stack], vector: Vector, memory: Memory) -> Memory:
 
 
 def dot(first: Vector, second: Vector) -> float:
-    """Σ_i tr u_iᵀ v_i."""
-    return sum(float(torch.vdot(u.flatten(), v.flatten())) for u, v in zip(first, second))
+    """Σ_i tr u_iᵀ v_i.
+
+    Not by `torch.dot`, which "medium" precision of matrix products rounds, and slows down.
+    """
+    return sum(float((u * v).sum()) for u, v in zip(first, second))
 
 
 def predicted(lr: float, trace: float, curvature: float | None) -> float:

@@ -85,7 +85,7 @@ def _second_order(stacks: list[Stack], lengths: list[Tensor]) -> float:
     """Σ_{i<j} r_i r_j / Σ r_i, with the norms of u, `[B]` for each stack, in the place of those of ΔW."""
     r: list[float] = []
     for stack, norms in zip(stacks, lengths):
-        weights = torch.stack([layer.weight.norm() for layer in stack.members.values()])
+        weights = torch.stack(torch._foreach_norm([layer.weight for layer in stack.members.values()]))
         r += (norms / weights.clamp(min=1)).tolist()
     total = sum(r)
     return (total - sum(x * x for x in r) / total) / 2 if total else 0.0
