@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from ngdnum import NGD
 from ngdnum.__main__ import main
@@ -317,10 +318,16 @@ def test_tuning_that_ends_early_says_so(registered, monkeypatch, capfd, ending, 
 
 
 def test_steps_are_timed_in_turns_and_compared_with_sgd(tmp_path, monkeypatch, capfd):
-    case = step.Case("tiny", lambda: linear_teacher((4, 6, 3), train=500), 100, METHODS)
+    case = step.Case("tiny", lambda: linear_teacher((4, 6, 3), train=500), 100, METHODS, "high")
     monkeypatch.setattr(step, "CASES", (case,))
-    trained, one = [], Run.step
-    monkeypatch.setattr(Run, "step", lambda self: (trained.append(self.method.name), one(self)) and None)
+    trained, conditions, one = [], set(), Run.step
+
+    def observed(run):
+        trained.append(run.method.name)
+        conditions.add((torch.get_float32_matmul_precision(), torch.get_num_threads()))
+        one(run)
+
+    monkeypatch.setattr(Run, "step", observed)
     output = tmp_path / "step.json"
     assert main(["bench", "step", "--json", "--output", str(output)]) == 0
     printed = json.loads(capfd.readouterr().out)
@@ -330,6 +337,8 @@ def test_steps_are_timed_in_turns_and_compared_with_sgd(tmp_path, monkeypatch, c
     by_sgd, by_ngd = printed["methods"]
     assert by_sgd["ratio_to_sgd"] == 1.0 < by_ngd["ratio_to_sgd"]
     assert by_ngd["step_ms"] > by_sgd["step_ms"] > 0 and by_ngd["settings"]["batch_size"] == 100
+    assert conditions == {("high", 1)} and by_ngd["float32_matmul_precision"] == "high"
+    assert printed["environment"]["threads"] == 1 and "float32_matmul_precision" not in printed["environment"]
     assert main(["bench", "step", "--methods", "NGD.paper", "--output", str(output)]) == 0
     assert "× SGD" in capfd.readouterr().out
 

@@ -14,11 +14,11 @@ from rich.table import Table
 
 from ..data import Problem, linear_teacher
 from ..experiments import EXPERIMENTS
-from ..experiments.experiment import Interrupted, Saver, progress_bars
+from ..experiments.experiment import Interrupted, Saver, one_thread, progress_bars
 from ..experiments.training import Method, Run
 from ..results import Settings, write_atomically
 from .methods import IMAGES, LINEAR
-from .tasks import conditions, environment
+from .tasks import TASKS, conditions, environment
 
 STEPS = 48  # in a block: `NGD.fast` measures factors at every 12th step and inverts them at every 24th
 TURN = 12  # steps a method takes in a row, with its own numbers in the caches, as in training
@@ -29,12 +29,16 @@ GENTLE = 1e-3  # of the least rate in a grid, so that nothing diverges while it 
 
 @dataclass(frozen=True)
 class Case:
-    """A network and data to step on, the size of the batch, and the methods; the first is the yardstick."""
+    """A network and data to step on, the size of the batch, the methods, and the precision of float32 products.
+
+    The first method is the yardstick.
+    """
 
     name: str
     problem: Callable[[], Problem]
     batch_size: int
     methods: tuple[Method, ...]
+    precision: str
 
 
 def _images() -> Problem:
@@ -47,9 +51,9 @@ def _linear() -> Problem:
 
 
 CASES = (
-    Case("A: 16 linear layers of 20 units, M=1000", _linear, 1_000, LINEAR),
-    Case("D: autoencoder 784-400-…-784, M=200", _images, 200, IMAGES),
-    Case("D: autoencoder 784-400-…-784, M=1000", _images, 1_000, IMAGES),
+    Case("A: 16 linear layers of 20 units, M=1000", _linear, 1_000, LINEAR, TASKS["fig1a"].precision),
+    Case("D: autoencoder 784-400-…-784, M=200", _images, 200, IMAGES, TASKS["fig1d"].precision),
+    Case("D: autoencoder 784-400-…-784, M=1000", _images, 1_000, IMAGES, TASKS["fig1d"].precision),
 )
 
 
@@ -62,6 +66,7 @@ class StepTimes:
     settings: dict[tuple[str, str], Settings] = field(default_factory=dict)
     blocks: dict[tuple[str, str], list[float]] = field(default_factory=dict)
     yardstick: dict[str, str] = field(default_factory=dict)
+    precision: dict[str, str] = field(default_factory=dict)
     complete: bool = False
 
     def step_ms(self, case: str, name: str) -> float:
@@ -77,6 +82,7 @@ class StepTimes:
         """One JSON object, of the same form as those of the other tasks."""
         methods = [
             {"name": name, "case": case, "settings": self.settings[case, name], "trials": [],
+             "float32_matmul_precision": self.precision[case],
              "step_ms": self.step_ms(case, name), "ratio_to_sgd": self.ratio(case, name),
              "samples_to": {}, "seconds_to": {}, "error_at": {}}
             for case, name in self.blocks
@@ -125,14 +131,16 @@ def time_steps(
     known = list(dict.fromkeys(method.name for case in cases for method in case.methods))
     if unknown := [name for name in methods or () if name not in known]:
         raise ValueError(f"step has no method {unknown[0]!r}; choose from {', '.join(known)}")
-    with conditions("medium"), progress_bars(progress) as bars:
-        times = StepTimes([case.name for case in cases], environment())
+    with one_thread(), progress_bars(progress) as bars:
+        machine = {k: v for k, v in environment().items() if k != "float32_matmul_precision"}
+        times = StepTimes([case.name for case in cases], machine)
         save = Saver(times, output)
         save.now()
         try:
             for case in cases:
                 bar = bars.add_task(case.name, total=BLOCKS, note="")
-                _time(case, methods, times, lambda: bars.advance(bar))
+                with conditions(case.precision):
+                    _time(case, methods, times, lambda: bars.advance(bar))
                 save.now()
             times.complete = True
         except KeyboardInterrupt:
@@ -154,7 +162,7 @@ def _time(case: Case, methods: list[str] | None, times: StepTimes, advanced: Cal
         for own, run, start in zip(blocks, runs, before):
             own.append(1e3 * (run.seconds - start) / STEPS)
         advanced()
-    times.yardstick[case.name] = yardstick.name
+    times.yardstick[case.name], times.precision[case.name] = yardstick.name, case.precision
     for run, own in zip(runs, blocks):
         times.settings[case.name, run.method.name] = run.settings
         times.blocks[case.name, run.method.name] = own
