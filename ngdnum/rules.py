@@ -2212,11 +2212,96 @@ def check_chain(weights: Sequence[Tensor], Lambda_tilde: Sequence[Tensor], Lambd
         if bias not in (0, 1):
             raise ValueError(
                 f"layer {i + 2} takes {weights[i + 1].shape[-1]} inputs, but layer {i + 1} has "
-                f"{weights[i].shape[-2]} outputs: the exact rule needs one chain of layers"
+                f"{weights[i].shape[-2]} outputs: the rule needs one chain of layers"
             )
     for i, (before, after) in enumerate(zip(biases, biases[1:])):
         if after > before:
             raise ValueError(f"layer {i + 3} has a bias, layer {i + 2} has none: give every layer one")
+
+
+def source_map(Lambda_tilde: Tensor, A: Tensor) -> Tensor:
+    r"""What turns the gradient of the first layer into D of Eq. 16.
+
+    .. math::
+
+        \tilde{\Lambda}^{+} \left(A^{T}\right)^{+}
+
+    FLOPs: 22·n²·n_L + 2·n·n_L² + 11·n_L³, per member of the batch.
+
+    Parameters
+    ----------
+    Lambda_tilde : Tensor
+        `[..., n_L, n_L]`. Covariance ⟨e eᵀ⟩ of the errors under the model.
+    A : Tensor
+        `[..., n_L, n]`. Weights from the layer's output to that of the network, W_L ⋯ W_{i+1}.
+
+    Returns
+    -------
+    Tensor
+        The new matrix.
+    """
+    return semidefinite_power(Lambda_tilde, -1) @ pseudo_inverse(A.mT)
+
+
+def pseudo_backprop_network_factorise(
+    weights: Sequence[Tensor], Lambda_tilde: Sequence[Tensor], Lambda: Sequence[Tensor]
+) -> tuple[Tensor, tuple[tuple[Tensor, ...], ...]]:
+    r"""Slow part of the natural gradient by pseudo-inverse back-propagation in a linear network (Eq. 16).
+
+    .. math::
+
+        \Delta W_i = \frac{1}{L} A_i^{+} D \Sigma^{-1} B_i^{+}, \quad
+        D = \tilde\Lambda_L^{+} A_1^{+\top} G_1
+
+    with :math:`A_i = W_L \cdots W_{i+1}`, :math:`B_i = W_{i-1} \cdots W_1` and :math:`\Sigma =
+    \Lambda_0`. If the hidden layers are as wide as input and output, and the weights have full rank, it is
+    Eq. 10.
+
+    Parameters
+    ----------
+    weights, Lambda_tilde, Lambda : sequence of Tensor
+        As for `exact_factorise`.
+
+    Returns
+    -------
+    tuple
+        The map from G_1 to D, and for each layer what its update needs.
+
+    Raises
+    ------
+    ValueError
+        If the lists differ in length, or the widths of successive layers do not fit.
+    torch.linalg.LinAlgError
+        If Σ is not positive definite.
+    """
+    check_chain(weights, Lambda_tilde, Lambda)
+    last = len(weights) - 1
+    to_output = [error_map(weights, i, last) for i in range(len(weights))]
+    from_input = [input_map(weights, 0, i) for i in range(len(weights))]
+    layers = [pseudo_backprop_factorise(A, B, Lambda[0]) for A, B in zip(to_output, from_input)]
+    return source_map(A=to_output[0], Lambda_tilde=Lambda_tilde[last]), tuple(layers)
+
+
+def pseudo_backprop_network_apply(
+    G: Sequence[Tensor], state: tuple[Tensor, tuple[tuple[Tensor, ...], ...]]
+) -> list[Tensor]:
+    r"""Natural gradient by pseudo-inverse back-propagation in a linear network (Eq. 16): ΔW_i for α = 1.
+
+    Parameters
+    ----------
+    G : sequence of Tensor
+        Negative gradients ⟨e xᵀ⟩, shaped like the weights; only that of the first layer is used.
+    state : tuple
+        What `pseudo_backprop_network_factorise` returned.
+
+    Returns
+    -------
+    list of Tensor
+        ΔW_i, shaped like `G`.
+    """
+    source, layers = state
+    D = source @ G[0]
+    return [pseudo_backprop_apply(D, layer, len(layers)) for layer in layers]
 
 
 def woodbury_update(K: Tensor, X: Tensor, eta: float, gamma: float) -> Tensor:
@@ -2462,5 +2547,8 @@ Functions only, since an optimizer has to supply other quantities:
 
 NETWORK_RULES: dict[str, Rule] = {
     "exact": Rule("exact", exact_factorise, exact_apply),
+    "pseudo_backprop": Rule(
+        "pseudo_backprop", pseudo_backprop_network_factorise, pseudo_backprop_network_apply
+    ),
 }
 """Rules for all layers at once, in terms of lists of `weights`, `Lambda_tilde` and `Lambda`."""

@@ -147,7 +147,7 @@ def check_chain(weights: Sequence[Tensor], Lambda_tilde: Sequence[Tensor], Lambd
         if bias not in (0, 1):
             raise ValueError(
                 f"layer {i + 2} takes {weights[i + 1].shape[-1]} inputs, but layer {i + 1} has "
-                f"{weights[i].shape[-2]} outputs: the exact rule needs one chain of layers"
+                f"{weights[i].shape[-2]} outputs: the rule needs one chain of layers"
             )
     for i, (before, after) in enumerate(zip(biases, biases[1:])):
         if after > before:

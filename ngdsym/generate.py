@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sympy import MatrixSymbol
 
+from ngdsym.backprop import emit_backprop
 from ngdsym.control import FORMULAS
 from ngdsym.emit import dampings, emit_damping, emit_module, emit_rule, emit_update
 from ngdsym.exact import emit_exact
@@ -61,6 +62,9 @@ Functions only, since an optimizer has to supply other quantities:
 
 NETWORK_RULES: dict[str, Rule] = {
     "exact": Rule("exact", exact_factorise, exact_apply),
+    "pseudo_backprop": Rule(
+        "pseudo_backprop", pseudo_backprop_network_factorise, pseudo_backprop_network_apply
+    ),
 }
 """Rules for all layers at once, in terms of lists of `weights`, `Lambda_tilde` and `Lambda`."""'''
 SINGLE = '''\
@@ -94,7 +98,7 @@ def source() -> str:
             entries.append(entry(variants, damped.get(key)))
         else:
             others.append(f"- `{rule.name}`: {', '.join(sorted(s.name for s in needed - QUANTITIES))}")
-    functions.append(emit_exact())
+    functions += [emit_exact(), emit_backprop()]
     functions += [emit_update(update, f"{update.name}_update") for update in UPDATES]
     functions += [formula.emit() for formula in FORMULAS]
     return emit_module(functions, HEAD, REGISTRY % ("".join(entries), "\n".join(others)))

@@ -65,10 +65,11 @@ def relative_difference(pair: tuple[Tensor, Tensor]) -> float:
 @pytest.mark.parametrize("likelihood", [Gaussian(), Gaussian(0.01), Gaussian(COVARIANCE)], ids=repr)
 @pytest.mark.parametrize("sizes", [[3, 3], [3, 3, 3], [2, 4, 3], [4, 4, 5, 3], [3, 5, 4, 6, 3]], ids=str)
 @pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("rule", ["kronecker", "pseudo_backprop"])
 def test_wide_linear_networks_take_the_exact_natural_gradient_step(
-    sizes: list[int], likelihood: Gaussian, bias: bool
+    sizes: list[int], likelihood: Gaussian, bias: bool, rule: str
 ) -> None:
-    assert relative_difference(changes_of_the_map(sizes, likelihood, bias, seed=1)) < 1e-8
+    assert relative_difference(changes_of_the_map(sizes, likelihood, bias, seed=1, rule=rule)) < 1e-8
 
 
 @pytest.mark.parametrize("sizes", [[4, 2, 4], [5, 3, 2, 3], [4, 3, 2]], ids=str)
@@ -86,6 +87,26 @@ def test_the_exact_rule_takes_the_natural_gradient_step_on_any_linear_network(
     sizes: list[int], likelihood: Gaussian, bias: bool
 ) -> None:
     assert relative_difference(changes_of_the_map(sizes, likelihood, bias, seed=1, rule="exact")) < 1e-7
+
+
+@pytest.mark.parametrize("sizes", [[3, 3, 3], [2, 5, 4, 3], [4, 4, 3]], ids=str)
+def test_pseudo_inverses_send_errors_back(sizes: list[int]) -> None:
+    """Eq. 16 in every layer, with D from the errors at the output themselves."""
+    model, x, y = network(sizes, activation=nn.Identity, bias=False), batch(40, sizes[0]), batch(40, sizes[-1], seed=2)
+    weights = [p.detach().clone() for p in model.parameters()]
+    D, Sigma, L = (y - model(x).detach()).mT @ x / 40, x.mT @ x / 40, len(weights)
+    likelihood = Gaussian(torch.eye(sizes[-1]).double() + 0.3)
+    opt = NGD(model, likelihood, rule="pseudo_backprop", samples=None)
+    likelihood(model(x), y).backward()
+    opt.step()
+    for i, (W, parameter) in enumerate(zip(weights, model.parameters())):
+        A, B = torch.eye(len(W)).double(), torch.eye(W.shape[1]).double()
+        for later in weights[i + 1:]:
+            A = later @ A
+        for earlier in reversed(weights[:i]):
+            B = B @ earlier
+        expected = torch.linalg.pinv(A) @ D @ torch.linalg.inv(Sigma) @ torch.linalg.pinv(B) / L
+        torch.testing.assert_close(parameter.detach() - W, expected)
 
 
 def test_damping_makes_the_step_inexact() -> None:
