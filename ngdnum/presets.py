@@ -29,7 +29,7 @@ class Presets:
     def fast(cls, model: nn.Module, likelihood: Likelihood, **options: Any) -> Self:
         """Cheap, robust steps for any network: a good default, best with batches of a few hundred examples.
 
-        Factors are running means, measured at every 12th step and inverted at every 24th, with damping shared
+        Factors are running means, measured at every 12th step and inverted at every 48th, with damping shared
         between them; Nesterov momentum; each step changes the outputs by `lr` = 0.6 of their residual
         (`OutputNormalised`). Let a scheduler lower `lr` to 1 % over the run. `options` are those of the
         constructor and replace the preset's.
@@ -56,7 +56,7 @@ class Presets:
             "rule": "pi_damped_leading",
             "damping": Decay(0.1, steps=30.0, floor=3e-3),
             "factors": Factors(every=12, decay=0.9, rows=200),
-            "inverse": Inverse(every=24),
+            "inverse": Inverse(every=48),
             "control": OutputNormalised(momentum=0.8, rows=12),
         }
         return cls(model, likelihood, **(preset | options))

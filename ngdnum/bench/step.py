@@ -20,7 +20,7 @@ from ..results import Settings, write_atomically
 from .methods import IMAGES, LINEAR
 from .tasks import TASKS, conditions, environment
 
-STEPS = 48  # in a block: `NGD.fast` measures factors at every 12th step and inverts them at every 24th
+STEPS = 48  # in a block: `NGD.fast` measures factors at every 12th step and inverts them at every 48th
 TURN = 12  # steps a method takes in a row, with its own numbers in the caches, as in training
 BLOCKS = 3
 WARM_UP = 12  # steps before the first block
