@@ -222,7 +222,7 @@ class NGD(Presets, torch.optim.Optimizer):
         known = move.lengths or [stack.norms(u) for stack, u in zip(active, move.updates)]
         for stack, u, length in zip(active, move.updates, known):
             norms = length * abs(scale)
-            if not norms.isfinite().all():
+            if not math.isfinite(norms.sum()):
                 stack.check_finite("the new weight", scale * u, "lower lr or raise the damping")
             lengths.update(zip(stack.members, norms))
         check_gradients(self._rest)

@@ -6,6 +6,7 @@ Convolutions in g groups have the axis `[g, n, m]` of their own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 
 import torch
@@ -83,7 +84,7 @@ class Stack:
 
     def check_finite(self, what: str, matrices: Tensor, advice: str) -> None:
         """Raise NotFinite, naming the layer, unless all `matrices` `[B, ...]` are finite."""
-        if matrices.sum().isfinite():  # the fastest test; finite numbers may overflow it
+        if math.isfinite(matrices.sum()):  # the fastest test; finite numbers may overflow it
             return
         rows = zip(self.members.values(), self.split(matrices))
         name = next((layer.name for layer, matrix in rows if not matrix.isfinite().all()), None)
