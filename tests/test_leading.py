@@ -65,8 +65,8 @@ def test_a_narrow_side_beside_a_wide_one_is_exact(sizes: tuple[int, int]) -> Non
     c = rule.damping(*factors, lam)
     left, right = (damped_inverse(A, float(c[name])) for name, A in zip(("Lambda_tilde", "Lambda"), factors))
     torch.testing.assert_close(rule.apply(G, rule.factorise(*factors, lam), L=1), left @ G @ right)
-    narrow, A = (right, factors[1]) if m < n else (left, factors[0])
-    torch.testing.assert_close(narrow, torch.linalg.inv(A + float(c["Lambda" if m < n else "Lambda_tilde"]) * torch.eye(20)))
+    narrow, A, name = (right, factors[1], "Lambda") if m < n else (left, factors[0], "Lambda_tilde")
+    torch.testing.assert_close(narrow, torch.linalg.inv(A + float(c[name]) * torch.eye(20)))
 
 
 def test_wide_layers_lose_what_is_left_out() -> None:

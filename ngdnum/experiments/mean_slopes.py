@@ -45,7 +45,7 @@ def mean_slope_update(model: nn.Sequential, x: Tensor, G: list[Tensor]) -> list[
     x : Tensor
         Inputs `[M, n_0]`.
     G : list of Tensor
-        Negative gradients of the layers.
+        Negative gradients of the layers, `[n_i, n_{i-1}]`; the updates are shaped like them.
     """
     factors = list(kronecker_factors(model, Gaussian(), x).values())
     layers = [layer for layer in model if isinstance(layer, nn.Linear)]
