@@ -11,8 +11,9 @@ from .capture import Record
 from .fisher import Call, Link
 from .layers import Layer
 from .likelihood import Likelihood, fisher_product
+from .symmetric import Upper
 
-Matrices = dict[str, dict[int, Tensor]]
+Matrices = dict[str, dict[int, Tensor | Upper]]
 """`{quantity: {layer: matrix}}`."""
 
 

@@ -33,6 +33,7 @@ from .capture import Capture, Record
 from .layers import Layer, trainable_layers, uncompiled
 from .likelihood import Likelihood, check_likelihood, sampled_score
 from .schedule import check_every, check_rows
+from .symmetric import full
 
 _CHUNK = 2**22
 """Errors back-propagated in one go, in numbers per layer of average width."""
@@ -121,7 +122,7 @@ class Factors:
     rows : int, optional
         Examples of each pass on which factors are measured, the first so many; None: all.
 
-    Before the first interval is over, when factors rest on few examples, they are also measured at steps 1, 2, 4, 8, …
+    Before the first interval is over, when factors rest on few examples, they are measured more often (`schedule.due`).
     """
 
     every: int = 1
@@ -145,7 +146,7 @@ def running_mean(mean: Matrices, fresh: Matrices, k: int, decay: float) -> Matri
         quantity: {
             **mean.get(quantity, {}),
             **{
-                k: mean[quantity][k].lerp(matrix, weight) if k in mean.get(quantity, {}) else matrix
+                k: full(mean[quantity][k]).lerp(matrix, weight) if k in mean.get(quantity, {}) else matrix
                 for k, matrix in matrices.items()
             },
         }

@@ -13,8 +13,10 @@ from torch import Tensor
 
 from .batch import Matrices
 from .rule import BoundRule, Quantities
+from .rules import identity_like
 from .schedule import check_every, due
 from .stack import Stack
+from .symmetric import Upper, full, packed
 
 RAISE = 10.0
 """What the damping is multiplied by where a factor cannot be factorised."""
@@ -25,7 +27,7 @@ class State(NamedTuple):
     """What a rule factorised, and when.
 
     Its state; the damping it was given; how often that had to be raised by `RAISE`; the number of the step;
-    and a copy of what it was computed from, if `Inverse.drift` asks for it.
+    a copy of what it was computed from, if `Inverse.drift` asks for it; and what the rule is to remember.
     """
 
     parts: tuple
@@ -33,6 +35,7 @@ class State(NamedTuple):
     raised: int
     step: int
     origin: Quantities
+    memory: Upper | None = None
 
 
 States = dict[tuple, State]
@@ -46,7 +49,7 @@ class Inverse:
     Parameters
     ----------
     every : int, default 1
-        Steps between two factorisations; before the first such interval is over, also at steps 1, 2, 4, 8, …
+        Steps between two factorisations; before the first such interval is over, more often (`schedule.due`).
     drift : float, optional
         Factorise earlier if a factor of the layer has moved by more than this part of itself,
         ‖Λ − Λ₀‖ > drift ‖Λ₀‖ (Frobenius), since it was factorised. Needs copies of the factors.
@@ -89,7 +92,14 @@ class Inverse:
             raise ValueError(f"dtype must be torch.float32, torch.float64 or None; got {self.dtype!r}")
 
     def states(
-        self, rule: BoundRule, stacks: list[Stack], factors: Matrices, lam: float, step: int, past: States
+        self,
+        rule: BoundRule,
+        stacks: list[Stack],
+        gradients: list[Tensor],
+        factors: Matrices,
+        lam: float,
+        step: int,
+        past: States,
     ) -> States:
         """What the rule needs of the factors at this step: what is in `past`, or factorised anew.
 
@@ -102,13 +112,18 @@ class Inverse:
         """
         rule, calendar = rule.at(lam), due(step, self.every)
         found: States = {}
-        for together, key, quantities in _jobs(rule, stacks, factors, lam):
+        for together, key, G in _jobs(rule, stacks, gradients, lam):
             state = past.get(key)
-            if state is None or state.step < step and (calendar or self._moved(state.origin, quantities)):
-                for name in factors:
-                    for stack in together:
-                        stack.check_finite(name, stack.gather(factors[name]), _ADVICE)
-                state = self._factorise(rule, together, quantities, step)
+            if state is None or state.step < step and (calendar or self.drift is not None):
+                quantities = rule.gather(together, factors, rule.slow) | {"lam": lam, "L": _depth(stacks)}
+                if state is None or calendar or self._moved(state.origin, quantities):
+                    for name in factors:
+                        for stack in together:
+                            stack.check_finite(name, stack.gather(factors[name]), _ADVICE)
+                    if rule.remembers:
+                        C = full(state.memory) if state else identity_like(quantities["Lambda"])
+                        quantities |= {"G_0": G[0], "C": C}
+                    state = self._factorise(rule, together, quantities, step)
             found[key] = state
         return found
 
@@ -116,7 +131,7 @@ class Inverse:
         """The slow part of the rule for one job, at the first damping for which it works."""
         dtype = next(iter(stacks[0].members.values())).weight.dtype
         lam, slow = quantities["lam"], {name: quantities[name] for name in rule.slow}
-        matrices = {name: q for name, q in slow.items() if isinstance(q, (Tensor, list))}
+        matrices = {name: q for name, q in slow.items() if name not in ("lam", "L", "G_0", "C")}
         origin = {} if self.drift is None else _each(matrices, Tensor.clone)
         precise = slow if self.dtype is None else _each(slow, partial(Tensor.to, dtype=self.dtype))
         for raised in range(self.retries + 1 if "lam" in slow and lam else 1):
@@ -126,7 +141,8 @@ class Inverse:
                 last = error
             else:
                 parts = parts if self.dtype is None else _each(parts, partial(Tensor.to, dtype=dtype))
-                return State(parts, lam, raised, step, origin)
+                *parts, memory = (*parts[:-1], None, packed(parts[-1])) if rule.remembers else (*parts, None)
+                return State(tuple(parts), lam, raised, step, origin, memory)
         names = ", ".join(layer.name for stack in stacks for layer in stack.members.values())
         up_to = f" and up to {lam * RAISE**raised:g}" if raised else ""
         raise torch.linalg.LinAlgError(
@@ -150,28 +166,32 @@ def directions(
 ) -> list[Tensor]:
     """ΔW of every stack for α = 1, in memory of their own."""
     rule, updates = rule.at(lam), []
-    remaining = iter(gradients)
-    for together, key, quantities in _jobs(rule, stacks, factors, lam):
+    for together, key, G in _jobs(rule, stacks, gradients, lam):
         state = states[key]
-        G = [next(remaining) for _ in together]
+        quantities = rule.gather(together, factors, rule.fast) | {"L": _depth(stacks)}
         found = rule.apply(G, state.parts, quantities | {"lam": lam * RAISE**state.raised})
         updates += [u.clone() if u.data_ptr() == g.data_ptr() else u for u, g in zip(found, G)]
     return updates
 
 
 def _jobs(
-    rule: BoundRule, stacks: list[Stack], factors: Matrices, lam: float
-) -> Iterator[tuple[list[Stack], tuple, Quantities]]:
-    """The stacks that are treated together, their key in `States`, and the quantities of the rule."""
-    depth = sum(len(stack.members) for stack in stacks)
+    rule: BoundRule, stacks: list[Stack], gradients: list[Tensor], lam: float
+) -> Iterator[tuple[list[Stack], tuple, list[Tensor]]]:
+    """The stacks that are treated together, their key in `States`, and G of each."""
+    remaining = iter(gradients)
     for together in rule.jobs(stacks):
         key = (lam == 0.0, *(k for stack in together for k in stack.members))
-        yield together, key, rule.gather(together, factors) | {"lam": lam, "L": depth}
+        yield together, key, [next(remaining) for _ in together]
+
+
+def _depth(stacks: list[Stack]) -> int:
+    """L, the number of layers."""
+    return sum(len(stack.members) for stack in stacks)
 
 
 def dated(states: States) -> States:
     """Only when and with which damping the states were made, not what they hold."""
-    return {key: state._replace(parts=(), origin={}) for key, state in states.items()}
+    return {key: state._replace(parts=(), origin={}, memory=None) for key, state in states.items()}
 
 
 def _each(tree: Any, change: Callable[[Tensor], Tensor]) -> Any:

@@ -24,7 +24,7 @@ from .layers import trainable_layers, uncompiled
 from .likelihood import Likelihood, check_likelihood
 from .measure import measure
 from .others import Others, check_gradients, optimizer_of
-from .past import Past
+from .past import Past, thrifty
 from .presets import Presets
 from .report import Last, Report, report
 from .rule import resolve
@@ -213,7 +213,7 @@ class NGD(Presets, torch.optim.Optimizer):
         gradients = [stack.gradient() for stack in active]
         for stack, G in zip(active, gradients):
             stack.check_finite("the gradient", G, "look for NaN or infinity in the batch and in the weights")
-        states = self.inverse.states(self.rule, active, factors, lam, self.steps, past.states)
+        states = self.inverse.states(self.rule, active, gradients, factors, lam, self.steps, past.states)
         probe = self._probe(active, gradients, factors, states, lr, lam)
         along = [] if getattr(self.control, "dual", False) else probe.precondition(gradients)
         move = self.control.move(active, along, past.memory, probe)
@@ -237,10 +237,12 @@ class NGD(Presets, torch.optim.Optimizer):
             trace = move.scale * dot(move.updates, gradients)
             rho = _ratio(change, predicted(lr, trace, move.curvature))
         group["damping"] = self.damping.next(lam, rho)
+        if self.inverse.every > 1:
+            factors = thrifty(factors)
         self._past = Past(
             measured,
             factors if self.factors.every > 1 or self.factors.decay else {},
-            states if self.inverse.every > 1 else {},
+            states if self.inverse.every > 1 or self.rule.at(lam).remembers else {},
             memory,
         )
         self._last = Last(active, factors, dated(states), lengths)

@@ -12,6 +12,7 @@ from .inverse import State, States
 from .layers import Layer
 from .running import running_inverses
 from .schedule import due
+from .symmetric import packed
 
 
 class Past(NamedTuple):
@@ -47,3 +48,11 @@ class Past(NamedTuple):
     def loaded(cls, parts: dict[str, Any]) -> Self:
         """The inverse of `saved`."""
         return cls(**parts | {"states": {key: State(*state) for key, state in parts["states"].items()}})
+
+
+def thrifty(factors: Matrices) -> Matrices:
+    """The factors with Λ and Λ̃ by their upper triangles, for steps between which they are seldom used."""
+    return {
+        name: {k: packed(A) for k, A in matrices.items()} if name in ("Lambda", "Lambda_tilde") else matrices
+        for name, matrices in factors.items()
+    }

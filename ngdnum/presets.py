@@ -53,11 +53,11 @@ class Presets:
         """
         preset = {
             "lr": 0.6,
-            "rule": "pi_damped_leading",
-            "damping": Decay(0.1, steps=30.0, floor=3e-3),
-            "factors": Factors(every=12, decay=0.9, rows=200),
-            "inverse": Inverse(every=48),
-            "control": OutputNormalised(momentum=0.8, rows=12),
+            "rule": "fisher_shampoo",
+            "damping": Decay(0.1, steps=30.0, floor=1e-2),
+            "factors": Factors(every=32, decay=0.8, rows=200),
+            "inverse": Inverse(every=64),
+            "control": OutputNormalised(momentum=0.8, rows=16),
         }
         return cls(model, likelihood, **(preset | options))
 

@@ -17,8 +17,9 @@ from torch import Tensor
 from .batch import Matrices
 from .inverse import RAISE, States
 from .rule import BoundRule, Quantities
-from .rules import leading_pairs
+from .rules import identity_like, leading_pairs
 from .stack import Stack
+from .symmetric import full
 
 if TYPE_CHECKING:
     from .figures import Picture
@@ -234,9 +235,10 @@ def report(rule: BoundRule, steps: int, last: Last) -> Report:
         lam = state.lam * RAISE**state.raised
         used = rule.at(lam)
         depth = sum(len(stack.members) for stack in last.stacks)
-        spent = _times(used, used.gather(together, last.factors) | {"lam": lam, "L": depth}, weights)
+        quantities = used.gather(together, last.factors, used.slow + used.fast) | {"lam": lam, "L": depth}
+        spent = _times(used, quantities, weights)
         for k, layer in members.items():
-            own = {name: matrices[k] for name, matrices in last.factors.items()}
+            own = {name: full(matrices[k]) for name, matrices in last.factors.items()}
             length = float(last.lengths[k]) and float(last.lengths[k] / Stack({k: layer}).weight().norm())
             layers[k] = LayerReport(
                 layer.name, layer.shape, lam, _factors(used, own, lam), length,
@@ -247,6 +249,8 @@ def report(rule: BoundRule, steps: int, last: Last) -> Report:
 
 def _times(rule: BoundRule, quantities: Quantities, weights: list[Tensor]) -> tuple[float, float]:
     """Seconds for the slow and for the fast part, with the weights in place of their gradients."""
+    if rule.remembers:
+        quantities |= {"G_0": weights[0], "C": identity_like(quantities["Lambda"])}
     start = time.perf_counter()
     state = rule.factorise(quantities)
     half = time.perf_counter()

@@ -14,6 +14,13 @@ each of which takes, by name, the quantities it uses out of
     K_tilde       `[..., n, n]`   inverse of Λ̃, damped, that runs along: see `ngdnum.running`
     K             `[..., m, m]`   inverse of Λ, likewise
 
+and, `factorise` only,
+
+    G_0           `[..., n, m]`   G when it is called
+    C             `[..., m, m]`   the last entry of what the last `factorise` returned; at first I
+
+A symmetric matrix C goes from one factorisation to the next only: `apply` gets None in its place.
+
 Layers of equal shape come stacked: leading axes are kept. The rules in `ngdnum.rules.NETWORK_RULES` treat all
 layers at once, from lists of these quantities and of the `weights`, in the order of the forward pass.
 """
@@ -28,10 +35,12 @@ from types import ModuleType
 
 from torch import Tensor
 
+from .batch import Matrices
 from .rules import NETWORK_RULES, RULES, Rule
 from .stack import Stack
 
 QUANTITIES = ("Lambda_tilde", "Lambda", "lam", "L", "K_tilde", "K")
+SLOW_QUANTITIES = (*QUANTITIES, "G_0", "C")
 Quantities = dict[str, Tensor | list[Tensor] | float | int]
 
 
@@ -42,14 +51,16 @@ class BoundRule:
     ----------
     needs : frozenset of str
         The quantities used by either function.
-    slow : tuple of str
-        Those used by `factorise`.
+    slow, fast : tuple of str
+        Those used by `factorise`, and by `apply`.
     undamped : BoundRule or None
         The rule for λ = 0 exactly, with Moore–Penrose inverses.
     network : bool
         Whether the rule treats all layers at once, from lists.
     leading : bool
         Whether it keeps only the leading eigenpairs of wide factors.
+    remembers : bool
+        Whether each factorisation starts from what the last one has left.
     product : bool
         Whether the rule is a product with G, so that it has `halves`.
     """
@@ -57,8 +68,9 @@ class BoundRule:
     def __init__(self, rule: Rule) -> None:
         self.name, self.network = rule.name, rule in NETWORK_RULES.values()
         self._factorise, self.slow = rule.factorise, _quantities(rule.name, rule.factorise, 0)
-        self._apply, self._fast = rule.apply, _quantities(rule.name, rule.apply, 2)
-        self.needs = frozenset(self.slow + self._fast)
+        self._apply, self.fast = rule.apply, _quantities(rule.name, rule.apply, 2)
+        self.needs = frozenset(self.slow + self.fast)
+        self.remembers = "C" in self.slow
         self._damping, self.leading = rule.damping or dict, rule.leading
         self._halves = [(half, _quantities(rule.name, half, 2)) for half in rule.halves or ()]
         self._slower = _quantities(rule.name, rule.damping, 0) if rule.damping else ()
@@ -78,7 +90,7 @@ class BoundRule:
 
     def apply(self, G: list[Tensor], state: tuple, quantities: Quantities) -> list[Tensor]:
         """ΔW for α = 1, of the shapes of G: of one stack, or of all layers for a network's rule."""
-        fast = {name: quantities[name] for name in self._fast}
+        fast = {name: quantities[name] for name in self.fast}
         updates = self._apply(G, state, **fast) if self.network else [self._apply(*G, state, **fast)]
         for update, g in zip(updates, G):
             if update.shape != g.shape:
@@ -105,9 +117,9 @@ class BoundRule:
         """What is treated together: each stack alone, or all."""
         return [stacks] if self.network else [[stack] for stack in stacks]
 
-    def gather(self, stacks: list[Stack], factors: dict[str, dict[int, Tensor]]) -> Quantities:
-        """The factors of one job: tensors for a stack, lists for a network, there with the weights."""
-        lists = {name: [stack.gather(matrices) for stack in stacks] for name, matrices in factors.items()}
+    def gather(self, stacks: list[Stack], factors: Matrices, names: tuple[str, ...]) -> Quantities:
+        """The factors among `names` of one job: tensors for a stack, lists for a network, there with the weights."""
+        lists = {name: [stack.gather(factors[name]) for stack in stacks] for name in names if name in factors}
         if self.network:
             return {**lists, "weights": [stack.weight() for stack in stacks]}
         return {name: matrices for name, (matrices,) in lists.items()}
@@ -169,11 +181,12 @@ def _from_namespace(name: str, namespace: dict) -> Rule:
 def _quantities(rule: str, function: Callable, positional: int) -> tuple[str, ...]:
     """Names of the quantities `function` takes after its first `positional` arguments."""
     names = tuple(inspect.signature(function).parameters)
-    unknown = [name for name in names[positional:] if name not in (*QUANTITIES, "weights")]
+    known = QUANTITIES if positional else SLOW_QUANTITIES
+    unknown = [name for name in names[positional:] if name not in (*known, "weights")]
     if len(names) < positional or unknown:
         what = f"unknown {', '.join(unknown)}" if unknown else f"{len(names)} arguments"
         raise ValueError(
             f"{function.__name__} of rule {rule!r} has {what}: after "
-            f"{'G and state' if positional else 'nothing else'} it may take {', '.join(QUANTITIES)}"
+            f"{'G and state' if positional else 'nothing else'} it may take {', '.join(known)}"
         )
     return names[positional:]

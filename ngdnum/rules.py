@@ -69,17 +69,34 @@ def mean_of_rest(A: Tensor, values: Tensor) -> Tensor:
     return others / max(A.shape[-1] - values.shape[-1], 1)
 
 
-def leading_root(pairs: tuple[Tensor, Tensor, Tensor], c: Tensor | float) -> Tensor:
-    """Y `[..., m, k]` of (A + c I)⁻¹ = (I − Y Yᵀ)/(σ + c); with k = m, I − Y Yᵀ itself."""
+def leading_root(pairs: tuple[Tensor, Tensor, Tensor], c: Tensor | float, power: float = 1.0) -> Tensor:
+    """Y `[..., m, k]` of (A + c I)^-p = (I − Y Yᵀ)/(σ + c)^p, p the `power`; with k = m, I − Y Yᵀ itself."""
     values, vectors, rest = pairs
+    ratio = ((rest + c) / (values.clamp(min=0) + c)) ** power
     if is_square(vectors):
-        return (vectors * ((rest + c) / (values + c))) @ vectors.mT
-    return vectors * ((values - rest).clamp(min=0) / (values + c)).sqrt()
+        return (vectors * ratio) @ vectors.mT
+    return vectors * (1 - ratio).clamp(min=0).sqrt()
 
 
-def leading_scale(pairs: tuple[Tensor, Tensor, Tensor], c: Tensor | float) -> Tensor:
-    """1/(σ + c) `[..., 1, 1]` of (A + c I)⁻¹ = (I − Y Yᵀ)/(σ + c)."""
-    return 1 / (pairs[2] + c)
+def leading_scale(pairs: tuple[Tensor, Tensor, Tensor], c: Tensor | float, power: float = 1.0) -> Tensor:
+    """1/(σ + c)^p `[..., 1, 1]` of (A + c I)^-p = (I − Y Yᵀ)/(σ + c)^p."""
+    return (pairs[2] + c) ** -power
+
+
+def leading_congruence(outer: Tensor, inner: Tensor) -> Tensor:
+    """X of I − X Xᵀ = (I − Y Yᵀ)(I − Z Zᵀ)(I − Y Yᵀ) for the roots Y and Z, see `leading_root`.
+
+    Of X those columns are kept that change what lies along them by a quarter or more.
+    """
+    if is_square(outer):
+        return outer @ inner @ outer
+    basis = torch.linalg.qr(torch.cat([outer, inner], -1)).Q
+    Y, Z = basis.mT @ outer, basis.mT @ inner
+    one = identity_like(basis.mT @ basis)
+    rest = one - Y @ Y.mT
+    changes, vectors = torch.linalg.eigh(one - rest @ (one - Z @ Z.mT) @ rest)
+    k = max(1, int((changes >= 0.25).sum(-1).max()))
+    return (basis @ vectors[..., -k:]) * changes[..., -k:].clamp(min=0).sqrt().unsqueeze(-2)
 
 
 def leading_solve(root: Tensor, scale: Tensor, B: Tensor) -> Tensor:
@@ -1964,6 +1981,263 @@ def fisher_muon_undamped_apply(G: Tensor, state: tuple[Tensor, ...]) -> Tensor:
     return inverse_root_Lambda_tilde @ step
 
 
+def fisher_shampoo_factorise(
+    Lambda_tilde: Tensor, Lambda: Tensor, C: Tensor, G_0: Tensor, lam: float
+) -> tuple[Tensor, ...]:
+    r"""Slow part of one-sided Shampoo in the metric of the factors: whiten, equalise, unwhiten, by leading
+    eigenpairs (Gupta et al. 2018; Jordan et al. 2024).
+
+    .. math::
+
+        \Delta W = \frac{1}{L} \left(c_{\tilde{\Lambda}} \mathbb{I} + \tilde{\Lambda}\right)^{-1} G
+        \left(c_{\Lambda} \mathbb{I} + \Lambda\right)^{- \frac{1}{2}} \left(\left(\frac{3}{10}\right)
+        \mathbb{I} + C\right)^{- \frac{1}{2}} \left(c_{\Lambda} \mathbb{I} + \Lambda\right)^{-
+        \frac{1}{2}},\quad C \leftarrow \frac{7 m}{50 \operatorname{tr}\left(\left(c_{\Lambda} \mathbb{I} +
+        \Lambda\right)^{- \frac{1}{2}} G_{0}^{T} \left(c_{\tilde{\Lambda}} \mathbb{I} +
+        \tilde{\Lambda}\right)^{-1} G_{0} \left(c_{\Lambda} \mathbb{I} + \Lambda\right)^{- \frac{1}{2}}
+        \right)} \left(c_{\Lambda} \mathbb{I} + \Lambda\right)^{- \frac{1}{2}} G_{0}^{T}
+        \left(c_{\tilde{\Lambda}} \mathbb{I} + \tilde{\Lambda}\right)^{-1} G_{0} \left(c_{\Lambda}
+        \mathbb{I} + \Lambda\right)^{- \frac{1}{2}} + \left(\frac{4}{5}\right) C,\quad c_{\tilde{\Lambda}} =
+        \frac{\sqrt{\lambda} \sqrt{m}}{\sqrt{n} \sqrt{\frac{\operatorname{tr}\left(\Lambda
+        \right)}{\operatorname{tr}\left(\tilde{\Lambda} \right)}}},\quad c_{\Lambda} = \frac{\sqrt{\lambda}
+        \sqrt{n} \sqrt{\frac{\operatorname{tr}\left(\Lambda \right)}{\operatorname{tr}\left(\tilde{\Lambda}
+        \right)}}}{\sqrt{m}}
+
+    FLOPs: 13·m³/8 + 2·m²·n + m·n²/4 + n³/2, per member of the batch.
+
+    Parameters
+    ----------
+    Lambda_tilde : Tensor
+        `[..., n, n]`. Covariance ⟨e eᵀ⟩ of the errors under the model.
+    Lambda : Tensor
+        `[..., m, m]`. Covariance ⟨x xᵀ⟩ of the inputs of the layer.
+    C : Tensor
+        `[..., m, m]`. Mean of whitened gradients' GᵀG, each of trace 7·m/10, until the last time; first I.
+    G_0 : Tensor
+        `[..., n, m]`. Negative gradient at the time of the factorisation.
+    lam : float
+        Damping λ > 0.
+
+    Returns
+    -------
+    tuple[Tensor, ...]
+        State for `fisher_shampoo_apply`: root_Lambda_tilde, scale_Lambda_tilde, scale_C, root_C,
+        C_scaled_sum.
+    """
+    m = Lambda.shape[-1]
+    n = Lambda_tilde.shape[-1]
+    trace_Lambda = trace(Lambda)
+    trace_Lambda_tilde = trace(Lambda_tilde)
+    damping_Lambda_tilde = lam ** 0.5 * m ** 0.5 / (n ** 0.5 * (trace_Lambda / trace_Lambda_tilde) ** 0.5)
+    pairs_Lambda_tilde = leading_pairs(Lambda_tilde, damping_Lambda_tilde)
+    root_Lambda_tilde = leading_root(pairs_Lambda_tilde, damping_Lambda_tilde)
+    scale_Lambda_tilde = leading_scale(pairs_Lambda_tilde, damping_Lambda_tilde)
+    product = G_0.mT @ leading_solve(root_Lambda_tilde, scale_Lambda_tilde, G_0)
+    damping_Lambda = lam ** 0.5 * n ** 0.5 * (trace_Lambda / trace_Lambda_tilde) ** 0.5 / m ** 0.5
+    pairs_Lambda = leading_pairs(Lambda, damping_Lambda)
+    half_root_Lambda = leading_root(pairs_Lambda, damping_Lambda, 0.5)
+    half_scale_Lambda = leading_scale(pairs_Lambda, damping_Lambda, 0.5)
+    product_2 = leading_solve_right(product, half_root_Lambda, half_scale_Lambda)
+    product_3 = leading_solve(half_root_Lambda, half_scale_Lambda, product_2)
+    C_scaled_sum = 4 / 5 * C + 7 * m / (50 * trace(product_3)) * product_3
+    pairs_C = leading_pairs(C_scaled_sum, 3 / 10)
+    scale_C = half_scale_Lambda ** 2 * leading_scale(pairs_C, 3 / 10, 0.5)
+    root_C = leading_congruence(half_root_Lambda, leading_root(pairs_C, 3 / 10, 0.5))
+    return root_Lambda_tilde, scale_Lambda_tilde, scale_C, root_C, C_scaled_sum
+
+
+def fisher_shampoo_apply(G: Tensor, state: tuple[Tensor, ...], L: int) -> Tensor:
+    r"""Fast part of one-sided Shampoo in the metric of the factors: whiten, equalise, unwhiten, by leading
+    eigenpairs (Gupta et al. 2018; Jordan et al. 2024).
+
+    .. math::
+
+        \Delta W = \frac{1}{L} \left(c_{\tilde{\Lambda}} \mathbb{I} + \tilde{\Lambda}\right)^{-1} G
+        \left(c_{\Lambda} \mathbb{I} + \Lambda\right)^{- \frac{1}{2}} \left(\left(\frac{3}{10}\right)
+        \mathbb{I} + C\right)^{- \frac{1}{2}} \left(c_{\Lambda} \mathbb{I} + \Lambda\right)^{-
+        \frac{1}{2}},\quad C \leftarrow \frac{7 m}{50 \operatorname{tr}\left(\left(c_{\Lambda} \mathbb{I} +
+        \Lambda\right)^{- \frac{1}{2}} G_{0}^{T} \left(c_{\tilde{\Lambda}} \mathbb{I} +
+        \tilde{\Lambda}\right)^{-1} G_{0} \left(c_{\Lambda} \mathbb{I} + \Lambda\right)^{- \frac{1}{2}}
+        \right)} \left(c_{\Lambda} \mathbb{I} + \Lambda\right)^{- \frac{1}{2}} G_{0}^{T}
+        \left(c_{\tilde{\Lambda}} \mathbb{I} + \tilde{\Lambda}\right)^{-1} G_{0} \left(c_{\Lambda}
+        \mathbb{I} + \Lambda\right)^{- \frac{1}{2}} + \left(\frac{4}{5}\right) C,\quad c_{\tilde{\Lambda}} =
+        \frac{\sqrt{\lambda} \sqrt{m}}{\sqrt{n} \sqrt{\frac{\operatorname{tr}\left(\Lambda
+        \right)}{\operatorname{tr}\left(\tilde{\Lambda} \right)}}},\quad c_{\Lambda} = \frac{\sqrt{\lambda}
+        \sqrt{n} \sqrt{\frac{\operatorname{tr}\left(\Lambda \right)}{\operatorname{tr}\left(\tilde{\Lambda}
+        \right)}}}{\sqrt{m}}
+
+    FLOPs: m²·n/4 + m·n²/4, per member of the batch.
+
+    Parameters
+    ----------
+    G : Tensor
+        `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
+    state : tuple[Tensor, ...]
+        What `fisher_shampoo_factorise` returned.
+    L : int
+        Number of preconditioned layers.
+
+    Returns
+    -------
+    Tensor
+        ΔW for learning rate 1.
+    """
+    root_Lambda_tilde, scale_Lambda_tilde, scale_C, root_C, _ = state
+    return leading_sandwich(root_Lambda_tilde, scale_Lambda_tilde * scale_C * (1 / L), G, root_C)
+
+
+def fisher_shampoo_left(G: Tensor, state: tuple[Tensor, ...], L: int) -> Tensor:
+    r"""The left half of the fast part of one-sided Shampoo in the metric of the factors: whiten, equalise,
+    unwhiten, by leading eigenpairs (Gupta et al. 2018; Jordan et al. 2024); both, one after the other,
+    are all of it.
+
+    .. math::
+
+        \frac{1}{L} \left(\frac{\sqrt{\lambda} \sqrt{m}}{\sqrt{n} \sqrt{\frac{\operatorname{tr}\left(\Lambda
+        \right)}{\operatorname{tr}\left(\tilde{\Lambda} \right)}}} \mathbb{I} + \tilde{\Lambda}\right)^{-1}
+        G
+
+    FLOPs: m·n²/4, per member of the batch.
+
+    Parameters
+    ----------
+    G : Tensor
+        `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
+    state : tuple[Tensor, ...]
+        What `fisher_shampoo_factorise` returned.
+    L : int
+        Number of preconditioned layers.
+
+    Returns
+    -------
+    Tensor
+        The product.
+    """
+    root_Lambda_tilde, scale_Lambda_tilde, _, _, _ = state
+    return leading_solve(root_Lambda_tilde, scale_Lambda_tilde, G) / L
+
+
+def fisher_shampoo_right(G: Tensor, state: tuple[Tensor, ...]) -> Tensor:
+    r"""The right half of the fast part of one-sided Shampoo in the metric of the factors: whiten, equalise,
+    unwhiten, by leading eigenpairs (Gupta et al. 2018; Jordan et al. 2024); both, one after the other,
+    are all of it.
+
+    .. math::
+
+        G \left(\frac{\sqrt{\lambda} \sqrt{n} \sqrt{\frac{\operatorname{tr}\left(\Lambda
+        \right)}{\operatorname{tr}\left(\tilde{\Lambda} \right)}}}{\sqrt{m}} \mathbb{I} + \Lambda\right)^{-
+        \frac{1}{2}} \left(\frac{7 m}{50 \operatorname{tr}\left(\left(\frac{\sqrt{\lambda} \sqrt{n}
+        \sqrt{\frac{\operatorname{tr}\left(\Lambda \right)}{\operatorname{tr}\left(\tilde{\Lambda}
+        \right)}}}{\sqrt{m}} \mathbb{I} + \Lambda\right)^{- \frac{1}{2}} G_{0}^{T}
+        \left(\frac{\sqrt{\lambda} \sqrt{m}}{\sqrt{n} \sqrt{\frac{\operatorname{tr}\left(\Lambda
+        \right)}{\operatorname{tr}\left(\tilde{\Lambda} \right)}}} \mathbb{I} + \tilde{\Lambda}\right)^{-1}
+        G_{0} \left(\frac{\sqrt{\lambda} \sqrt{n} \sqrt{\frac{\operatorname{tr}\left(\Lambda
+        \right)}{\operatorname{tr}\left(\tilde{\Lambda} \right)}}}{\sqrt{m}} \mathbb{I} + \Lambda\right)^{-
+        \frac{1}{2}} \right)} \left(\frac{\sqrt{\lambda} \sqrt{n} \sqrt{\frac{\operatorname{tr}\left(\Lambda
+        \right)}{\operatorname{tr}\left(\tilde{\Lambda} \right)}}}{\sqrt{m}} \mathbb{I} + \Lambda\right)^{-
+        \frac{1}{2}} G_{0}^{T} \left(\frac{\sqrt{\lambda} \sqrt{m}}{\sqrt{n}
+        \sqrt{\frac{\operatorname{tr}\left(\Lambda \right)}{\operatorname{tr}\left(\tilde{\Lambda}
+        \right)}}} \mathbb{I} + \tilde{\Lambda}\right)^{-1} G_{0} \left(\frac{\sqrt{\lambda} \sqrt{n}
+        \sqrt{\frac{\operatorname{tr}\left(\Lambda \right)}{\operatorname{tr}\left(\tilde{\Lambda}
+        \right)}}}{\sqrt{m}} \mathbb{I} + \Lambda\right)^{- \frac{1}{2}} + \left(\frac{3}{10}\right)
+        \mathbb{I} + \left(\frac{4}{5}\right) C\right)^{- \frac{1}{2}} \left(\frac{\sqrt{\lambda} \sqrt{n}
+        \sqrt{\frac{\operatorname{tr}\left(\Lambda \right)}{\operatorname{tr}\left(\tilde{\Lambda}
+        \right)}}}{\sqrt{m}} \mathbb{I} + \Lambda\right)^{- \frac{1}{2}}
+
+    FLOPs: m²·n/4, per member of the batch.
+
+    Parameters
+    ----------
+    G : Tensor
+        `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
+    state : tuple[Tensor, ...]
+        What `fisher_shampoo_factorise` returned.
+
+    Returns
+    -------
+    Tensor
+        The product.
+    """
+    _, _, scale_C, root_C, _ = state
+    return leading_solve_right(G, root_C, scale_C)
+
+
+def fisher_shampoo_undamped_factorise(
+    Lambda_tilde: Tensor, Lambda: Tensor, C: Tensor, G_0: Tensor
+) -> tuple[Tensor, ...]:
+    r"""Slow part of limit λ → 0 of one-sided Shampoo in the metric of the factors: whiten, equalise,
+    unwhiten, by leading eigenpairs.
+
+    .. math::
+
+        \Delta W = \frac{1}{L} \tilde{\Lambda}^{+} G \left(\Lambda^{+}\right)^{\frac{1}{2}}
+        \left(\left(\frac{3}{10}\right) \mathbb{I} + C\right)^{- \frac{1}{2}}
+        \left(\Lambda^{+}\right)^{\frac{1}{2}},\quad C \leftarrow \frac{7 m}{50
+        \operatorname{tr}\left(\left(\Lambda^{+}\right)^{\frac{1}{2}} G_{0}^{T} \tilde{\Lambda}^{+} G_{0}
+        \left(\Lambda^{+}\right)^{\frac{1}{2}} \right)} \left(\Lambda^{+}\right)^{\frac{1}{2}} G_{0}^{T}
+        \tilde{\Lambda}^{+} G_{0} \left(\Lambda^{+}\right)^{\frac{1}{2}} + \left(\frac{4}{5}\right) C
+
+    FLOPs: 28·m³ + 4·m²·n + 2·m·n² + 11·n³, per member of the batch.
+
+    Parameters
+    ----------
+    Lambda_tilde : Tensor
+        `[..., n, n]`. Covariance ⟨e eᵀ⟩ of the errors under the model.
+    Lambda : Tensor
+        `[..., m, m]`. Covariance ⟨x xᵀ⟩ of the inputs of the layer.
+    C : Tensor
+        `[..., m, m]`. Mean of whitened gradients' GᵀG, each of trace 7·m/10, until the last time; first I.
+    G_0 : Tensor
+        `[..., n, m]`. Negative gradient at the time of the factorisation.
+
+    Returns
+    -------
+    tuple[Tensor, ...]
+        State for `fisher_shampoo_undamped_apply`: product_3, pinv_Lambda_tilde, C_scaled_sum.
+    """
+    inverse_root_Lambda = semidefinite_power(Lambda, -0.5)
+    pinv_Lambda_tilde = semidefinite_power(Lambda_tilde, -1)
+    product = inverse_root_Lambda @ (G_0.mT @ (pinv_Lambda_tilde @ (G_0 @ inverse_root_Lambda)))
+    C_scaled_sum = 4 / 5 * C + 7 * Lambda.shape[-1] / (50 * trace(product)) * product
+    inverse_root_C = definite_power(C_scaled_sum + 3 / 10 * identity_like(C_scaled_sum), -0.5)
+    product_2 = inverse_root_C @ inverse_root_Lambda
+    product_3 = inverse_root_Lambda @ product_2
+    return product_3, pinv_Lambda_tilde, C_scaled_sum
+
+
+def fisher_shampoo_undamped_apply(G: Tensor, state: tuple[Tensor, ...], L: int) -> Tensor:
+    r"""Fast part of limit λ → 0 of one-sided Shampoo in the metric of the factors: whiten, equalise,
+    unwhiten, by leading eigenpairs.
+
+    .. math::
+
+        \Delta W = \frac{1}{L} \tilde{\Lambda}^{+} G \left(\Lambda^{+}\right)^{\frac{1}{2}}
+        \left(\left(\frac{3}{10}\right) \mathbb{I} + C\right)^{- \frac{1}{2}}
+        \left(\Lambda^{+}\right)^{\frac{1}{2}},\quad C \leftarrow \frac{7 m}{50
+        \operatorname{tr}\left(\left(\Lambda^{+}\right)^{\frac{1}{2}} G_{0}^{T} \tilde{\Lambda}^{+} G_{0}
+        \left(\Lambda^{+}\right)^{\frac{1}{2}} \right)} \left(\Lambda^{+}\right)^{\frac{1}{2}} G_{0}^{T}
+        \tilde{\Lambda}^{+} G_{0} \left(\Lambda^{+}\right)^{\frac{1}{2}} + \left(\frac{4}{5}\right) C
+
+    FLOPs: 2·m²·n + 2·m·n², per member of the batch.
+
+    Parameters
+    ----------
+    G : Tensor
+        `[..., n, m]`. Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.
+    state : tuple[Tensor, ...]
+        What `fisher_shampoo_undamped_factorise` returned.
+    L : int
+        Number of preconditioned layers.
+
+    Returns
+    -------
+    Tensor
+        ΔW for learning rate 1.
+    """
+    product_3, pinv_Lambda_tilde, _ = state
+    return pinv_Lambda_tilde @ (G @ product_3) / L
+
+
 def running_factorise(K: Tensor, K_tilde: Tensor) -> tuple[Tensor, ...]:
     r"""Slow part of natural gradient with running inverses (Eq. 10).
 
@@ -2535,9 +2809,19 @@ RULES: dict[str, Rule] = {
         ),
         damping=whitening_damping,
     ),
+    "fisher_shampoo": Rule(
+        "fisher_shampoo", fisher_shampoo_factorise, fisher_shampoo_apply,
+        Rule(
+            "fisher_shampoo_undamped",
+            fisher_shampoo_undamped_factorise, fisher_shampoo_undamped_apply,
+        ),
+        damping=pi_damped_damping, halves=(fisher_shampoo_left, fisher_shampoo_right), leading=True,
+    ),
     "running": Rule("running", running_factorise, running_apply, halves=(running_left, running_right)),
 }
 """Rules for one layer, in terms of `Lambda_tilde`, `Lambda`, `lam` and `L`, or of inverses `K_tilde` and `K`.
+
+One that asks for `C` remembers: the last entry of its state is the `C` of the next factorisation.
 
 Functions only, since an optimizer has to supply other quantities:
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 
 def due(step: int, every: int) -> bool:
-    """Whether it is done in the step with this number, counted from 0: at every so many, first at 1, 2, 4, 8, …
+    """Whether it is done in the step with this number, counted from 0: at every so many.
+
+    Before the first interval is over, also at each of the first eight steps, and then whenever the number of steps
+    has grown by an eighth to a quarter.
 
     Examples
     --------
-    >>> [step for step in range(50) if due(step, every=20)]
-    [0, 1, 3, 7, 15, 20, 40]
+    >>> [step for step in range(50) if due(step, every=24)]
+    [0, 1, 2, 3, 4, 5, 6, 7, 9, 11, 13, 15, 19, 23, 24, 48]
     """
-    return step % every == 0 or step < every and (step + 1) & step == 0
+    taken = step + 1
+    return step % every == 0 or step < every and taken % (1 << max(0, taken.bit_length() - 3)) == 0
 
 
 def check_every(every: int) -> None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .layers import Layer
+from .symmetric import Upper, full
 
 
 class NotFinite(ValueError):
@@ -31,9 +32,9 @@ class Stack:
             return self
         return Stack({k: layer for k, layer in self.members.items() if k in indices})
 
-    def gather(self, matrices: dict[int, Tensor]) -> Tensor:
+    def gather(self, matrices: dict[int, Tensor | Upper]) -> Tensor:
         """One matrix per member, `[B, ...]`, from a dictionary over layers; a single one is not copied."""
-        return _stack([matrices[k] for k in self.members])
+        return _stack([full(matrices[k]) for k in self.members])
 
     def rows(self, inputs: dict[int, Tensor]) -> Tensor:
         """What the matrices act on, `[B, M, m]`, from inputs of linear layers: with a 1 for a bias at the end."""

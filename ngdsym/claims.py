@@ -58,7 +58,7 @@ class Counterexample:
     def to(cls, claim: str, rule: Rule, network: LinearInstance, sides: Sides) -> Counterexample:
         """Candidate for a counterexample to a claim about `rule`."""
         def step(network: LinearInstance, i: int) -> np.ndarray:
-            return network.update(rule.expression, i, DAMPING)
+            return network.update(rule.whole, i, DAMPING)
 
         return cls(claim, network, sides, step, lambda: emitted_step(rule))
 

@@ -57,6 +57,7 @@ def laws(orthogonal: bool) -> dict[str, Pair]:
     T, R = Letter("T", orthogonal), Letter("R", orthogonal)
     known = {
         "G": (T.inverse().transpose(), R.transpose()),
+        "G_0": (T.inverse().transpose(), R.transpose()),
         "Lambda_tilde": (T.inverse().transpose(), T.inverse()),
         "Lambda": (R, R.transpose()),
         "K_tilde": (T, T.transpose()),
@@ -67,7 +68,7 @@ def laws(orthogonal: bool) -> dict[str, Pair]:
         "Sigma": (ONE, ONE),
     }
     if orthogonal:
-        known |= {"S_tilde": (T, T.inverse()), "S": (R, R.inverse())}
+        known |= {"S_tilde": (T, T.inverse()), "S": (R, R.inverse()), "C": (R, R.inverse())}
     return known
 
 

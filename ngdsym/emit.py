@@ -13,7 +13,7 @@ from sympy import Add, Expr, Identity, MatAdd, MatrixSymbol, S, Symbol, latex
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
 from ngdsym.lower import Node, parameter, split_scale
-from ngdsym.symbols import MEANING
+from ngdsym.symbols import MEANING, lam
 
 if TYPE_CHECKING:
     from ngdsym.rule import Rule, Update
@@ -32,12 +32,13 @@ ORDER = ("Lambda_tilde", "Lambda", "lam")
 
 def emit_rule(rule: Rule, prefix: str = "", halves: bool = False) -> str:
     """Source of `{prefix}factorise` and `{prefix}apply`, and of the `{prefix}left` and `{prefix}right` half of that."""
-    value = rule.program[1]
-    kept = carried(value)
+    value, kept = rule.program[1], rule.state()
     title = (rule.title or rule.name) + (f" ({rule.source})" if rule.source else "")
     slow_flops, fast_flops = rule.flops()
     formula = rf"\Delta W = {latex(rule.expression)}"
-    shapes = {symbol.name: symbol.shape for symbol in rule.expression.atoms(MatrixSymbol)}
+    if rule.memory:
+        formula = with_memory(rule)
+    shapes = {symbol.name: symbol.shape for symbol in rule.whole.atoms(MatrixSymbol)}
 
     slow = Function(f"{prefix}factorise", "tuple[Tensor, ...]", f"Slow part of {title}.", formula, slow_flops)
     slow.inputs(kept, shapes)
@@ -63,6 +64,19 @@ def emit_rule(rule: Rule, prefix: str = "", halves: bool = False) -> str:
         function.inputs([node], shapes)
         function.lines.append(f"return {function.expression(node)}")
     return "\n\n\n".join(function.source() for function in (slow, *fast)) + "\n"
+
+
+def with_memory(rule: Rule) -> str:
+    """Formulas of a rule and of its memory, in which the damping of the factors has names."""
+    symbol, renewed = rule.memory
+    added = dampings(rule.whole)
+    names = {c: Symbol(f"c_{{{latex(factor)}}}") for factor, c in added.items()}
+    formulas = [
+        rf"\Delta W = {latex(rule.expression.xreplace(names))}",
+        rf"{latex(symbol)} \leftarrow {latex(renewed.xreplace(names))}",
+        *(f"{latex(name)} = {latex(c)}" for c, name in names.items()),
+    ]
+    return r",\quad ".join(formulas)
 
 
 def emit_update(update: Update, name: str = "update") -> str:
@@ -96,7 +110,7 @@ def emit_damping(rule: Rule, name: str = "damping") -> str:
 
 
 def dampings(expression: MatrixExpr) -> dict[MatrixSymbol, Expr]:
-    """The c of every A + c I in `expression` with a symbol A, by A.
+    """The c of every A + c I in `expression` with a symbol A and a c that depends on λ, by A.
 
     Examples
     --------
@@ -108,8 +122,9 @@ def dampings(expression: MatrixExpr) -> dict[MatrixSymbol, Expr]:
     for total in expression.atoms(MatAdd):
         (factor,) = [term for term in total.args if isinstance(term, MatrixSymbol)] or [None]
         shifts = [split_scale(term) for term in total.args if term != factor]
-        if factor is not None and all(isinstance(rest, Identity) for _, rest in shifts):
-            found[factor] = Add(*(scale for scale, _ in shifts))
+        c = Add(*(scale for scale, _ in shifts))
+        if factor is not None and c.has(lam) and all(isinstance(rest, Identity) for _, rest in shifts):
+            found[factor] = c
     return {factor: found[factor] for factor in sorted(found, key=lambda factor: canonical(factor.name))}
 
 
@@ -211,7 +226,7 @@ def function_source(
     documented = [(f"{name} : {kind}", f"    {meaning}") for name, (kind, meaning) in parameters.items()]
     sections = {
         "Parameters": [line for pair in documented for line in pair],
-        "Returns": [returns, f"    {result}"],
+        "Returns": [returns, *("    " + line for line in textwrap.wrap(result, WIDTH - 8))],
         "Raises": ["torch.linalg.LinAlgError", f"    {raises}"] if raises else [],
     }
     doc = [line for title, body in sections.items() if body for line in ("", title, "-" * len(title), *body)]
@@ -238,8 +253,8 @@ def live_nodes(roots: list[Node], stop: Container[Node] = ()) -> list[Node]:
 
 
 def uses(roots: list[Node], stop: Container[Node]) -> Counter[Node]:
-    """How often each node is an operand in the computation of `roots`."""
-    return Counter(arg for node in live_nodes(roots, stop) for arg in node.args)
+    """How often each node is an operand in the computation of `roots`, or one of them."""
+    return Counter(roots) + Counter(arg for node in live_nodes(roots, stop) for arg in node.args)
 
 
 def carried(value: Node) -> list[Node]:

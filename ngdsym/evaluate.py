@@ -96,14 +96,15 @@ class LinearInstance:
         return product
 
     def letters(self, i: int) -> dict[str, np.ndarray]:
-        """Value at layer i of each matrix that a rule may mention."""
+        """Value at layer i of each matrix that a rule may mention; C is one that a memory of this layer may be."""
         A, B = self.map(i + 1, len(self.weights)), self.map(1, i - 1)
         D, Lambda_tilde, Lambda = self.Z @ self.Sigma, A.T @ self.P @ A, B @ self.Sigma @ B.T
         G = A.T @ self.P @ D @ B.T
         inverse = lambda factor: np.linalg.pinv(factor, rcond=RANK_TOLERANCE)
         return {
             "G": G, "Lambda_tilde": Lambda_tilde, "Lambda": Lambda, "A": A, "B": B, "D": D,
-            "Sigma": self.Sigma, "S_tilde": G @ G.T, "S": G.T @ G,
+            "Sigma": self.Sigma, "S_tilde": G @ G.T, "S": G.T @ G, "G_0": G,
+            "C": np.eye(len(B)) + len(B) * (G.T @ G) / np.vdot(G, G),
             "K_tilde": inverse(Lambda_tilde), "K": inverse(Lambda),
         }
 

@@ -13,8 +13,8 @@ from ngdsym.control import FORMULAS
 from ngdsym.emit import dampings, emit_damping, emit_module, emit_rule, emit_update
 from ngdsym.exact import emit_exact
 from ngdsym.rule import Rule
-from ngdsym.symbols import PD, G, Lambda, Lambda_tilde, m, n
-from ngdsym.zoo import UPDATES, ZOO, K, K_tilde
+from ngdsym.symbols import PD, G, G_0, Lambda, Lambda_tilde, m, n
+from ngdsym.zoo import UPDATES, ZOO, C, K, K_tilde
 
 TARGET = Path(__file__).parents[1] / "ngdnum" / "rules.py"
 
@@ -55,6 +55,8 @@ RULES: dict[str, Rule] = {
 %s}
 """Rules for one layer, in terms of `Lambda_tilde`, `Lambda`, `lam` and `L`, or of inverses `K_tilde` and `K`.
 
+One that asks for `C` remembers: the last entry of its state is the `C` of the next factorisation.
+
 Functions only, since an optimizer has to supply other quantities:
 
 %s
@@ -80,7 +82,7 @@ PAIR = '''\
         {4},
     ),
 '''
-QUANTITIES = {G, Lambda_tilde, Lambda, PD("Lambda_tilde", n, n), PD("Lambda", m, m), K_tilde, K}
+QUANTITIES = {G, Lambda_tilde, Lambda, PD("Lambda_tilde", n, n), PD("Lambda", m, m), K_tilde, K, C, G_0}
 
 
 def source() -> str:
@@ -88,7 +90,7 @@ def source() -> str:
     functions, entries, others, damped = [], [], [], {}
     for rule in ZOO:
         variants = [rule, rule.undamped] if rule.undamped else [rule]
-        needed = rule.expression.atoms(MatrixSymbol)
+        needed = rule.whole.atoms(MatrixSymbol)
         functions += [emit_rule(v, f"{v.name}_", v is rule and needed <= QUANTITIES) for v in variants]
         if needed <= QUANTITIES:
             key = tuple(dampings(rule.expression).items())

@@ -1,7 +1,7 @@
 """The two limits of a damped rule, by machine: λ → 0 and λ → ∞."""
 from __future__ import annotations
 
-from sympy import Expr, MatAdd, MatMul, MatPow, Mul, S, Transpose, limit
+from sympy import Expr, MatAdd, MatMul, MatPow, Mul, S, Trace, Transpose, limit
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
 from ngdsym.symbols import Pinv, Polar, lam, positive
@@ -30,6 +30,8 @@ def undamp(matrix: MatrixExpr) -> MatrixExpr:
         return Pinv(base) ** -matrix.exp if positive(base) == "psd" else base ** matrix.exp
     if isinstance(matrix, MatrixExpr):
         return matrix.func(*map(undamp, matrix.args)).doit() if matrix.has(lam) else matrix
+    traces = {t: Trace(undamp(t.arg)) for t in matrix.atoms(Trace) if t.has(lam)}
+    matrix = matrix.xreplace(traces)
     value = limit(matrix, lam, 0) if matrix.has(lam) else matrix
     if value.is_infinite:
         raise ValueError(f"{matrix} has no limit for λ → 0")

@@ -158,8 +158,17 @@ class Program:
         flops = base.shape[0]**3 / 3
         return self.node("cholesky({0})", self.lower(base), flops=flops, label=f"chol_{letter(base)}")
 
-    def leading_inverse(self, base: MatrixExpr) -> tuple[Node, Node]:
-        """Root and scale of the inverse of A + c I by the leading eigenpairs of A."""
+    def leading_inverse(self, factor: MatrixExpr) -> tuple[Node, Node]:
+        """Root and scale of (A + c I)^p with p < 0 by the leading eigenpairs of A, or of a product P Q P of such."""
+        if isinstance(factor, MatMul):
+            outer, inner = factor.args[:2]
+            (root, scale), (inner_root, inner_scale) = map(self.leading_inverse, (outer, inner))
+            name, flops = letter(inner.base), LEADING_SHARE * factor.shape[0]**3
+            return (
+                self.node("leading_congruence({0}, {1})", root, inner_root, flops=flops, label=f"root_{name}"),
+                self.node("{0} ** 2 * {1}", scale, inner_scale, label=f"scale_{name}"),
+            )
+        base, power = factor.base, factor.exp
         require_definite(base)
         terms = [split_scale(term) for term in MatAdd.make_args(base)]
         shifts = [scale for scale, term in terms if isinstance(term, Identity)]
@@ -173,8 +182,10 @@ class Program:
         last = f"{{{len(args)}}}"
         pairs = self.node(f"leading_pairs({last}, {text})", *args, self.lower(rest), scalars=scalars,
                           flops=4 * LEADING_SHARE * size**3, label=f"pairs_{name}")
+        exponent, prefix = ("", "") if power == -1 else (f", {float(-power)}", "half_")
         return tuple(
-            self.node(f"leading_{part}({last}, {text})", *args, pairs, scalars=scalars, label=f"{part}_{name}")
+            self.node(f"leading_{part}({last}, {text}{exponent})", *args, pairs, scalars=scalars,
+                      label=f"{prefix}{part}_{name}")
             for part in ("root", "scale")
         )
 
@@ -211,9 +222,11 @@ class Program:
     def product(self, matrix: MatMul) -> Node:
         """Cheapest association of a product, an inverse in it being a solve or a cached matrix."""
         scale, factors = matrix.as_coeff_matrices()
+        if self.leading:
+            factors = congruences(factors)
         sizes = [factors[0].shape[0]] + [factor.shape[1] for factor in factors]
         fast = [self.gradient is not None and factor.has(self.gradient) for factor in factors]
-        solvable = [isinstance(f, MatPow) and f.exp == -1 and positive(f.base) == "pd" for f in factors]
+        solvable = [is_root(f) and (self.leading or f.exp == -1) for f in factors]
         if self.leading and solvable == [True, False, True]:
             return self.sandwich(scale, *factors)
 
@@ -225,7 +238,7 @@ class Program:
                 args = build(part.left), build(part.right)
             elif self.leading:
                 left = part.how == "solve left"
-                inverse = self.leading_inverse(factors[part.left if left else part.right].base)
+                inverse = self.leading_inverse(factors[part.left if left else part.right])
                 args = (*inverse, build(part.right)) if left else (build(part.left), *inverse)
                 flops = LEADING_SHARE * part.flops
                 template = "leading_solve({0}, {1}, {2})" if left else "leading_solve_right({0}, {1}, {2})"
@@ -240,9 +253,9 @@ class Program:
 
         return self.scaled(scale, build(associate(sizes, fast, solvable, self.reuse)), sizes[0] * sizes[-1])
 
-    def sandwich(self, scale: Expr, left: MatPow, middle: MatrixExpr, right: MatPow) -> Node:
+    def sandwich(self, scale: Expr, left: MatrixExpr, middle: MatrixExpr, right: MatrixExpr) -> Node:
         """`scale` · left · middle · right, both inverses by leading eigenpairs, in fewer passes than one by one."""
-        (left_root, left_scale), (right_root, right_scale) = map(self.leading_inverse, (left.base, right.base))
+        (left_root, left_scale), (right_root, right_scale) = map(self.leading_inverse, (left, right))
         text, args, scalars = self.scalar(scale)
         first, second, third, *others = (f"{{{len(args) + k}}}" for k in range(5))
         template = f"leading_sandwich({first}, {second} * {third} * ({text}), {', '.join(others)})"
@@ -297,6 +310,21 @@ def compile_expression(
     matrices = sorted(expression.atoms(MatrixSymbol) - {gradient}, key=lambda symbol: symbol.name)
     program = Program(gradient, reuse, {matrix.shape[1]: matrix for matrix in matrices}, leading)
     return program, program.lower(rewrite(expression))
+
+
+def is_root(factor: MatrixExpr) -> bool:
+    """Whether `factor` is the inverse of a positive definite matrix, its square root, or P Q P of such."""
+    if isinstance(factor, MatMul):
+        return True
+    return isinstance(factor, MatPow) and factor.exp in (-1, -S.Half) and positive(factor.base) == "pd"
+
+
+def congruences(factors: list[MatrixExpr]) -> list[MatrixExpr]:
+    """`factors` of a product, with every P, Q, P among them that are roots (`is_root`) as one."""
+    for i, (first, middle, last) in enumerate(zip(factors, factors[1:], factors[2:])):
+        if first == last and is_root(first) and is_root(middle):
+            return [*factors[:i], MatMul(first, middle, last), *congruences(factors[i + 3:])]
+    return factors
 
 
 def require_definite(base: MatrixExpr, exponent: Expr = S.NegativeOne) -> None:

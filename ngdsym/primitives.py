@@ -63,17 +63,34 @@ def mean_of_rest(A: Tensor, values: Tensor) -> Tensor:
     return others / max(A.shape[-1] - values.shape[-1], 1)
 
 
-def leading_root(pairs: tuple[Tensor, Tensor, Tensor], c: Tensor | float) -> Tensor:
-    """Y `[..., m, k]` of (A + c I)⁻¹ = (I − Y Yᵀ)/(σ + c); with k = m, I − Y Yᵀ itself."""
+def leading_root(pairs: tuple[Tensor, Tensor, Tensor], c: Tensor | float, power: float = 1.0) -> Tensor:
+    """Y `[..., m, k]` of (A + c I)^-p = (I − Y Yᵀ)/(σ + c)^p, p the `power`; with k = m, I − Y Yᵀ itself."""
     values, vectors, rest = pairs
+    ratio = ((rest + c) / (values.clamp(min=0) + c)) ** power
     if is_square(vectors):
-        return (vectors * ((rest + c) / (values + c))) @ vectors.mT
-    return vectors * ((values - rest).clamp(min=0) / (values + c)).sqrt()
+        return (vectors * ratio) @ vectors.mT
+    return vectors * (1 - ratio).clamp(min=0).sqrt()
 
 
-def leading_scale(pairs: tuple[Tensor, Tensor, Tensor], c: Tensor | float) -> Tensor:
-    """1/(σ + c) `[..., 1, 1]` of (A + c I)⁻¹ = (I − Y Yᵀ)/(σ + c)."""
-    return 1 / (pairs[2] + c)
+def leading_scale(pairs: tuple[Tensor, Tensor, Tensor], c: Tensor | float, power: float = 1.0) -> Tensor:
+    """1/(σ + c)^p `[..., 1, 1]` of (A + c I)^-p = (I − Y Yᵀ)/(σ + c)^p."""
+    return (pairs[2] + c) ** -power
+
+
+def leading_congruence(outer: Tensor, inner: Tensor) -> Tensor:
+    """X of I − X Xᵀ = (I − Y Yᵀ)(I − Z Zᵀ)(I − Y Yᵀ) for the roots Y and Z, see `leading_root`.
+
+    Of X those columns are kept that change what lies along them by a quarter or more.
+    """
+    if is_square(outer):
+        return outer @ inner @ outer
+    basis = torch.linalg.qr(torch.cat([outer, inner], -1)).Q
+    Y, Z = basis.mT @ outer, basis.mT @ inner
+    one = identity_like(basis.mT @ basis)
+    rest = one - Y @ Y.mT
+    changes, vectors = torch.linalg.eigh(one - rest @ (one - Z @ Z.mT) @ rest)
+    k = max(1, int((changes >= 0.25).sum(-1).max()))
+    return (basis @ vectors[..., -k:]) * changes[..., -k:].clamp(min=0).sqrt().unsqueeze(-2)
 
 
 def leading_solve(root: Tensor, scale: Tensor, B: Tensor) -> Tensor:

@@ -101,7 +101,7 @@ def properties(rule: Rule) -> Properties:
     ValueError
         If the rule has matrices whose meaning is not known here.
     """
-    check_known(rule.expression)
+    check_known(rule.whole)
     factorise, apply = rule.flops()
     return Properties(
         rule.name, exact_wide(rule), exact_any(rule),
@@ -129,7 +129,7 @@ def exact_wide(rule: Rule) -> Finding:
         rule = rule.undamped or rule
     except ValueError as reason:
         return Finding(question, None, str(reason))
-    scale, change = end_to_end(rule.expression)
+    scale, change = end_to_end(rule.whole)
     pseudo = rule.expression.has(Pinv)
     if change == MatrixSymbol("Z", *change.shape):
         where = "all hidden widths ≥ max(n_0, n_L)" if pseudo else "invertible factors"
@@ -200,11 +200,11 @@ def covariant(rule: Rule, group: str) -> Finding:
     question = f"{group} changes of basis"
     try:
         if group == "scalar":
-            power = degree(rule.expression, t, r)
+            power = degree(rule.whole, t, r)
             if power != t - r:
                 raise NotCovariant(f"T = τ, R = ρ multiply it by τ^({power.coeff(t)}) ρ^({power.coeff(r)})")
         else:
-            check_covariant(rule.expression, orthogonal=group == "orthogonal")
+            check_covariant(rule.whole, orthogonal=group == "orthogonal")
         return Finding(question, True, "types of the factors")
     except NotCovariant as reason:
         return refuted(question, str(reason), [not_covariant(rule, group, seed) for seed in SEEDS])
@@ -235,7 +235,7 @@ def loss_degree(rule: Rule) -> Finding:
     """Power of γ in the update when the loss is multiplied by γ; 0 means it does not matter."""
     question = "degree in the scale of the loss"
     try:
-        return Finding(question, degree(rule.expression, c).coeff(c), "degrees of the factors")
+        return Finding(question, degree(rule.whole, c).coeff(c), "degrees of the factors")
     except NotCovariant as reason:
         claim = "ΔW is homogeneous in the loss"
         networks = [LinearInstance.random(SQUARE, seed) for seed in SEEDS]

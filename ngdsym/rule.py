@@ -7,12 +7,12 @@ from functools import cached_property
 from sympy import Expr, MatMul, MatrixSymbol, Poly, S, latex
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
-from ngdsym.emit import HEAD, check_names, emit_module, emit_rule, emit_update, live_nodes
+from ngdsym.emit import HEAD, carried, check_names, emit_module, emit_rule, emit_update, live_nodes
 from ngdsym.limits import undamp
 from ngdsym.lower import Node, Program, compile_expression
 from ngdsym.properties import Properties, properties
 from ngdsym.rewrite import rewrite
-from ngdsym.symbols import G, check_shapes, lam, size
+from ngdsym.symbols import PSD, G, check_shapes, lam, size
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,9 @@ class Rule:
         How often a factorisation is applied; from 2 on a cached inverse beats triangular solves.
     leading : bool
         Whether damped inverses keep only the leading eigenpairs of the factor, and the mean of the others.
+    memory : (PSD, MatrixExpr), optional
+        A matrix that each factorisation hands to the next, and its new value from the old one, from `G_0` (the
+        gradient when it is factorised) and the quantities of the rule. In `expression` it is the new value.
 
     Raises
     ------
@@ -58,6 +61,7 @@ class Rule:
     gradient: MatrixSymbol = field(default=G, repr=False)
     reuse: int = field(default=1, repr=False)
     leading: bool = field(default=False, repr=False)
+    memory: tuple[PSD, MatrixExpr] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
@@ -72,11 +76,24 @@ class Rule:
             raise ValueError(f"the rule {self.expression} does not contain its gradient {self.gradient}")
         if self.expression.shape != G.shape:
             raise ValueError(f"the rule is {size(self.expression)}, but the weights it updates are {size(G)}")
+        if self.memory:
+            symbol, update = self.memory
+            check_shapes(update)
+            check_names(update)
+            if update.shape != symbol.shape:
+                raise ValueError(f"the memory {symbol} is {size(symbol)}, but its new value is {size(update)}")
+            if update.has(self.gradient):
+                raise ValueError(f"the memory {symbol} is renewed by the slow part: use G_0 for {self.gradient}")
+
+    @property
+    def whole(self) -> MatrixExpr:
+        """The update in terms of the old memory: `expression`, if there is none."""
+        return self.expression.xreplace(dict([self.memory])) if self.memory else self.expression
 
     @cached_property
     def program(self) -> tuple[Program, Node]:
         """The rule lowered to a program, and the node of its value."""
-        return compile_expression(self.expression, self.gradient, self.reuse, self.leading)
+        return compile_expression(self.whole, self.gradient, self.reuse, self.leading)
 
     @cached_property
     def undamped(self) -> Rule | None:
@@ -85,7 +102,13 @@ class Rule:
             return None
         title = f"limit λ → 0 of {self.title or self.name}"
         name, limit = f"{self.name}_undamped", undamp(self.expression)
-        return Rule(name, limit, title, gradient=self.gradient, reuse=self.reuse)
+        memory = (self.memory[0], undamp(self.memory[1])) if self.memory else None
+        return Rule(name, limit, title, gradient=self.gradient, reuse=self.reuse, memory=memory)
+
+    def state(self) -> list[Node]:
+        """What `factorise` hands to `apply`; the new memory, if there is one, comes last."""
+        program, value = self.program
+        return carried(value) + ([program.lower(rewrite(self.memory[1]))] if self.memory else [])
 
     def flops(self) -> tuple[Expr, Expr]:
         """Leading FLOPs of `factorise` and `apply`, polynomials in the sizes.
@@ -97,7 +120,7 @@ class Rule:
         (m**3/3 + n**3/3, 2*m**2*n + 2*m*n**2)
         """
         slow, fast = S.Zero, S.Zero
-        for node in live_nodes([self.program[1]]):
+        for node in live_nodes([*self.state(), self.program[1]]):
             slow, fast = (slow, fast + node.flops) if node.fast else (slow + node.flops, fast)
         return leading(slow), leading(fast)
 
@@ -113,7 +136,7 @@ class Rule:
         >>> running.halves()
         {'left': 1/L*K_tilde*G, 'right': G*K}
         """
-        scale, product = rewrite(self.expression).as_coeff_mmul()
+        scale, product = rewrite(self.whole).as_coeff_mmul()
         factors = product.args if isinstance(product, MatMul) else (product,)
         if factors.count(self.gradient) != 1 or len(factors) == 1:
             return {}

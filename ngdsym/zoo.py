@@ -4,7 +4,7 @@ from __future__ import annotations
 from sympy import Identity, MatrixSymbol, Rational, Symbol, Trace, sqrt
 
 from ngdsym.rule import Rule, Update
-from ngdsym.symbols import PD, PSD, G, L, Lambda, Lambda_tilde, Pinv, Polar, gamma, k, lam, m, n, n_0, n_L
+from ngdsym.symbols import PD, PSD, G, G_0, L, Lambda, Lambda_tilde, Pinv, Polar, gamma, k, lam, m, n, n_0, n_L
 
 I_n, I_m = Identity(n), Identity(m)
 half, quarter = Rational(1, 2), Rational(1, 4)
@@ -24,7 +24,8 @@ kronecker = Rule(
     "natural gradient with Kronecker damping", "Eq. 20",
 )
 pi = sqrt((Trace(Lambda) / m) / (Trace(Lambda_tilde) / n))
-balanced = (Lambda_tilde + sqrt(lam) / pi * I_n).I * G * (Lambda + pi * sqrt(lam) * I_m).I
+c_tilde, c = sqrt(lam) / pi, pi * sqrt(lam)
+balanced = (Lambda_tilde + c_tilde * I_n).I * G * (Lambda + c * I_m).I
 pi_damped = Rule(
     "pi_damped", balanced / L,
     "natural gradient with damping shared between the factors", "Eq. 20; Martens & Grosse 2015",
@@ -68,6 +69,16 @@ fisher_muon = Rule(
     "Muon in the metric of the factors: whiten, orthogonalise, unwhiten",
 )
 
+C, eps = PD("C", m, m), Rational(3, 10)
+left, right = (Lambda_tilde + c_tilde * I_n)**-half, (Lambda + c * I_m)**-half
+gram = (left * G_0 * right).T * left * G_0 * right
+fisher_shampoo = Rule(
+    "fisher_shampoo", left**2 * G * right * (C + eps * I_m)**-half * right / L,
+    "one-sided Shampoo in the metric of the factors: whiten, equalise, unwhiten, by leading eigenpairs",
+    "Gupta et al. 2018; Jordan et al. 2024", leading=True,
+    memory=(C, 4 * C / 5 + (1 - eps) * m * gram / (5 * Trace(gram))),
+)
+
 K_tilde, K = PD("K_tilde", n, n), PD("K", m, m)
 running = Rule("running", K_tilde * G * K / L, "natural gradient with running inverses", "Eq. 10")
 
@@ -81,6 +92,6 @@ woodbury = Update(
 
 ZOO = (
     sgd, natural, kronecker, pi_damped, pi_damped_cached, pi_damped_leading, kfac, whitening, foof,
-    pseudo_backprop, shampoo, muon, fisher_muon, running,
+    pseudo_backprop, shampoo, muon, fisher_muon, fisher_shampoo, running,
 )
 UPDATES = (woodbury,)

@@ -121,7 +121,7 @@ def test_leading_pairs_need_damping() -> None:
         Rule("mine", G * PD("Lambda", m, m).I, leading=True).emit()
 
 
-@pytest.mark.parametrize("rule", ["pi_damped", "pi_damped_leading", "kfac"])
+@pytest.mark.parametrize("rule", ["pi_damped", "pi_damped_leading", "kfac", "fisher_shampoo"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_layers_that_nothing_passes_stay_as_they_are_and_do_not_stop_the_others(rule: str, dtype: torch.dtype) -> None:
     torch.manual_seed(0)

@@ -14,7 +14,7 @@ from ngdsym.evaluate import LinearInstance, evaluate
 from ngdsym.network_rule import exact
 from ngdsym.properties import BOTTLENECK, SQUARE, WIDE, compare
 from ngdsym.symbols import PD, PSD, G, L, Lambda, Lambda_tilde, Pinv, Polar, lam, m, n, n_0, n_L
-from ngdsym.zoo import ZOO
+from ngdsym.zoo import ZOO, C
 
 RULES = {rule.name: rule for rule in ZOO}
 E, X = PD("Lambda_tilde", n, n), PD("Lambda", m, m)
@@ -44,6 +44,10 @@ THEORY = {
     "muon": (False, RIGID, 0, "not damped", (0, 20 * m * n**2)),
     "fisher_muon": (
         False, RIGID, False, Polar(G) / lam, (roots[0], 4 * m**2 * n + 24 * m * n**2),
+    ),
+    "fisher_shampoo": (
+        False, RIGID, False, G * (C + Identity(m) * 3 / 10) ** Rational(-1, 2) / (L * lam),
+        (13 * m**3 / 8 + 2 * m**2 * n + m * n**2 / 4 + n**3 / 2, m**2 * n / 4 + m * n**2 / 4),
     ),
     "running": (True, ALL, 0, "not damped", (0, solves[1])),
 }

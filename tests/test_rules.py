@@ -60,6 +60,7 @@ def given() -> dict:
         "K_tilde": covariance(N, 5), "K": covariance(M, 6),
         "A": gaussian(BATCH, 3, N, seed=7), "B": gaussian(BATCH, M, 4, seed=8), "Sigma": covariance(4, 9),
         "G": gaussian(BATCH, N, M, seed=10), "D": gaussian(BATCH, 3, 4, seed=11),
+        "G_0": gaussian(BATCH, N, M, seed=12), "C": covariance(M, 13),
     }
 
 
@@ -76,6 +77,13 @@ def textbook(q: dict) -> dict[str, Tensor]:
     W, V = power(E + DAMPING * eye(N), -0.5), power(X + DAMPING * eye(M), -0.5)
     shampoo = power(q["S_tilde"] + DAMPING * eye(N), -0.25) @ G @ power(q["S"] + DAMPING * eye(M), -0.25)
     pinv = torch.linalg.pinv
+
+    def fisher_shampoo(left: Tensor, right: Tensor) -> Tensor:
+        whitened = left @ q["G_0"] @ right
+        gram = whitened.mT @ whitened
+        C = 0.8 * q["C"] + 0.2 * 0.7 * gram / trace(gram)
+        return left @ left @ G @ right @ power(C + 0.3 * eye(M), -0.5) @ right / LAYERS
+
     return {
         "sgd": G,
         "natural": inv(E) @ G @ inv(X) / LAYERS,
@@ -99,6 +107,10 @@ def textbook(q: dict) -> dict[str, Tensor]:
         "muon": polar(G),
         "fisher_muon": W @ polar(W @ G @ V) @ V,
         "fisher_muon_undamped": power(E, -0.5) @ polar(power(E, -0.5) @ G @ power(X, -0.5)) @ power(X, -0.5),
+        "fisher_shampoo": fisher_shampoo(
+            power(E + root / pi * eye(N), -0.5), power(X + root * pi * eye(M), -0.5)
+        ),
+        "fisher_shampoo_undamped": fisher_shampoo(power(E, -0.5), power(X, -0.5)),
         "running": q["K_tilde"] @ G @ q["K"] / LAYERS,
     }
 
@@ -195,7 +207,7 @@ def test_damped_solve_at_condition_1e8_agrees_with_extended_precision():
 def test_damped_roots_at_condition_1e8(name):
     q = {"Lambda_tilde": conditioned(N, 1e8, 1), "Lambda": conditioned(M, 1e8, 2), "lam": DAMPING, "L": 1,
          "S_tilde": conditioned(N, 1e8, 3), "S": conditioned(M, 1e8, 4), "G": gaussian(BATCH, N, M),
-         "K": eye(M), "K_tilde": eye(N), "A": eye(N), "B": eye(M), "D": gaussian(N, M), "Sigma": eye(M)}
+         "K": eye(M), "K_tilde": eye(N), "G_0": gaussian(BATCH, N, M), "C": covariance(M, 5), "A": eye(N), "B": eye(M), "D": gaussian(N, M), "Sigma": eye(M)}
     assert error(update(name, q, q["G"]), expected(name, q)) < 1e-12
 
 
