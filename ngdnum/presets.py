@@ -29,9 +29,10 @@ class Presets:
     def fast(cls, model: nn.Module, likelihood: Likelihood, **options: Any) -> Self:
         """Cheap, robust steps for any network: a good default, best with batches of a few hundred examples.
 
-        Factors are running means, measured at every 12th step and inverted at every 48th, with damping shared
-        between them; Nesterov momentum; each step changes the outputs by `lr` = 0.6 of their residual
-        (`OutputNormalised`). Let a scheduler lower `lr` to 1 % over the run. `options` are those of the
+        The rule whitens gradients by the factors and equalises what is left (`fisher_shampoo`). Factors are running
+        means, measured at every 32nd step and inverted at every 64th, more often at first; Nesterov momentum; each
+        step changes the outputs by `lr` = 0.6 of their residual (`OutputNormalised`). Let a scheduler lower `lr` to
+        1 % over the run. `rule="pi_damped_leading"` is the natural gradient itself. `options` are those of the
         constructor and replace the preset's.
 
         Examples

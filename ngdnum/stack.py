@@ -42,9 +42,10 @@ class Stack:
         X = self.gather(inputs).to(layer.weight.dtype)
         return X if layer.bias is None else torch.cat([X, torch.ones_like(X[..., :1])], -1)
 
-    def parts(self, tensors: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
-        """Those of each member, from tensors with one entry per member `[B, ...]`."""
-        return list(zip(*map(self.split, tensors)))
+    def parts(self, tensors: tuple[Tensor | None, ...]) -> list[tuple[Tensor | None, ...]]:
+        """Those of each member, from tensors with one entry per member `[B, ...]`, or None."""
+        nothing = (None,) * len(self.members)
+        return list(zip(*(nothing if t is None else self.split(t) for t in tensors)))
 
     def split(self, matrices: Tensor) -> tuple[Tensor, ...]:
         """The matrix of each member."""

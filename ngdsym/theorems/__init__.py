@@ -10,7 +10,7 @@ from ngdsym.theorem import Theorem
 SECTIONS = (
     "foundations", "natural_gradient", "moore_penrose", "generalized_inverse", "gradient", "fisher",
     "simple_inverse", "flow", "pseudo_inverse_flow", "exact_flow", "late_rate", "exact_rule", "existence",
-    "discretization", "covariance", "damping", "running_inverses", "biases", "softmax", "nonlinear",
+    "discretization", "covariance", "equalised", "damping", "running_inverses", "biases", "softmax", "nonlinear",
     "gradient_descent_flow",
 )
 
