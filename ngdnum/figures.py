@@ -144,12 +144,12 @@ def _label_lines(axes: Axes) -> None:
     """Write each line's name above its end, in its colour; a name that would cover another goes above it."""
     right, height = axes.get_xlim()[1], 72 / axes.figure.dpi  # points per pixel
     lines = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_") and len(line.get_xdata())]
-    taken = {True: -float("inf"), False: -float("inf")}
+    taken = -float("inf")
     for line in sorted(lines, key=lambda line: line.get_ydata()[-1]):
         end = line.get_xdata()[-1], line.get_ydata()[-1]
         late = end[0] > 0.5 * right
         y = axes.transData.transform(end)[1] * height
-        taken[late] = max(y + 5, taken[late] + 14)
-        axes.annotate(str(line.get_label()), end, xytext=(-2 if late else 5, taken[late] - y),
+        taken = max(y + 5, taken + 14)
+        axes.annotate(str(line.get_label()), end, xytext=(-2 if late else 5, taken - y),
                       textcoords="offset points", ha="right" if late else "left", va="bottom",
                       color=line.get_color(), weight="bold")
