@@ -13,7 +13,6 @@ from torch import Tensor
 
 from .batch import Matrices
 from .rule import BoundRule, Quantities
-from .rules import identity_like
 from .schedule import check_every, due
 from .stack import Stack
 from .symmetric import Upper, full, packed
@@ -121,8 +120,9 @@ class Inverse:
                         for stack in together:
                             stack.check_finite(name, stack.gather(factors[name]), _ADVICE)
                     if rule.remembers:
-                        C = full(state.memory) if state else identity_like(quantities["Lambda"])
-                        quantities |= {"G_0": G[0], "C": C}
+                        (G_0,), m = G, G[0].shape[-1]
+                        C = full(state.memory) if state else torch.eye(m).to(G_0).expand(*G_0.shape[:-2], m, m)
+                        quantities |= {"G_0": G_0, "C": C}
                     state = self._factorise(rule, together, quantities, step)
             found[key] = state
         return found
@@ -141,8 +141,11 @@ class Inverse:
                 last = error
             else:
                 parts = parts if self.dtype is None else _each(parts, partial(Tensor.to, dtype=dtype))
-                *parts, memory = (*parts[:-1], None, packed(parts[-1])) if rule.remembers else (*parts, None)
-                return State(tuple(parts), lam, raised, step, origin, memory)
+                memory = None
+                if rule.remembers:
+                    *parts, C = _with_memory(rule, parts, quantities["G_0"])
+                    parts, memory = (*parts, None), packed(C)
+                return State(parts, lam, raised, step, origin, memory)
         names = ", ".join(layer.name for stack in stacks for layer in stack.members.values())
         up_to = f" and up to {lam * RAISE**raised:g}" if raised else ""
         raise torch.linalg.LinAlgError(
@@ -187,6 +190,17 @@ def _jobs(
 def _depth(stacks: list[Stack]) -> int:
     """L, the number of layers."""
     return sum(len(stack.members) for stack in stacks)
+
+
+def _with_memory(rule: BoundRule, parts: tuple, G: Tensor) -> tuple:
+    """`parts`, if the last of them can be the C of the next factorisation, with G `[..., n, m]`."""
+    C, m = parts[-1] if parts else None, G.shape[-1]
+    if not isinstance(C, Tensor) or C.shape != (*G.shape[:-2], m, m):
+        raise ValueError(
+            f"rule {rule.name!r} asks for C, so the last entry of what its factorise returns must be the next C, "
+            f"of shape {(*G.shape[:-2], m, m)}; it is {tuple(C.shape) if isinstance(C, Tensor) else C!r}"
+        )
+    return parts
 
 
 def dated(states: States) -> States:

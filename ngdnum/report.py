@@ -17,7 +17,7 @@ from torch import Tensor
 from .batch import Matrices
 from .inverse import RAISE, States
 from .rule import BoundRule, Quantities
-from .rules import identity_like, leading_pairs
+from .rules import leading_pairs
 from .stack import Stack
 from .symmetric import full
 
@@ -250,7 +250,7 @@ def report(rule: BoundRule, steps: int, last: Last) -> Report:
 def _times(rule: BoundRule, quantities: Quantities, weights: list[Tensor]) -> tuple[float, float]:
     """Seconds for the slow and for the fast part, with the weights in place of their gradients."""
     if rule.remembers:
-        quantities |= {"G_0": weights[0], "C": identity_like(quantities["Lambda"])}
+        quantities |= {"G_0": weights[0], "C": torch.eye(weights[0].shape[-1]).to(weights[0])}
     start = time.perf_counter()
     state = rule.factorise(quantities)
     half = time.perf_counter()

@@ -176,7 +176,7 @@ def test_a_congruence_of_leading_roots_leaves_out_no_change_of_a_quarter(lead: t
 
 def test_a_rule_of_ones_own_may_remember() -> None:
     mine = """
-def factorise(Lambda, G_0, C):
+def factorise(G_0, C):
     C = C + G_0.mT @ G_0
     return torch.linalg.inv(C), C
 def apply(G, state):
@@ -193,6 +193,17 @@ def apply(G, state):
         C = C + g.mT @ g
         opt.step()
         torch.testing.assert_close(model.weight.detach(), W + 0.1 * g @ torch.linalg.inv(C))
+
+
+@pytest.mark.parametrize("returned, found", [("()", "None"), ("(Lambda, G_0)", r"\(2, 3\)"), ("(C, 1.0)", "1.0")])
+def test_a_rule_that_asks_for_a_memory_must_leave_one(returned: str, found: str) -> None:
+    source = f"def factorise(Lambda, G_0, C): return {returned}\ndef apply(G, state): return G\n"
+    model = nn.Linear(3, 2, bias=False).double()
+    opt, before = NGD(model, Gaussian(), rule=source), model.weight.detach().clone()
+    Gaussian()(model(gaussian(20, 3)), gaussian(20, 2)).backward()
+    with pytest.raises(ValueError, match=rf"must be the next C, of shape \(3, 3\); it is {found}"):
+        opt.step()
+    assert model.weight.equal(before)
 
 
 def test_what_is_remembered_is_for_the_slow_part_only() -> None:
