@@ -143,8 +143,8 @@ class Inverse:
                 parts = parts if self.dtype is None else _each(parts, partial(Tensor.to, dtype=dtype))
                 memory = None
                 if rule.remembers:
-                    *parts, C = _with_memory(rule, parts, quantities["G_0"])
-                    parts, memory = (*parts, None), packed(C)
+                    _check_memory(rule, parts, quantities["G_0"])
+                    parts, memory = (*parts[:-1], None), packed(parts[-1])
                 return State(parts, lam, raised, step, origin, memory)
         names = ", ".join(layer.name for stack in stacks for layer in stack.members.values())
         up_to = f" and up to {lam * RAISE**raised:g}" if raised else ""
@@ -192,15 +192,14 @@ def _depth(stacks: list[Stack]) -> int:
     return sum(len(stack.members) for stack in stacks)
 
 
-def _with_memory(rule: BoundRule, parts: tuple, G: Tensor) -> tuple:
-    """`parts`, if the last of them can be the C of the next factorisation, with G `[..., n, m]`."""
+def _check_memory(rule: BoundRule, parts: tuple, G: Tensor) -> None:
+    """Refuse `parts` of which the last cannot be the C of the next factorisation, with G `[..., n, m]`."""
     C, m = parts[-1] if parts else None, G.shape[-1]
     if not isinstance(C, Tensor) or C.shape != (*G.shape[:-2], m, m):
         raise ValueError(
             f"rule {rule.name!r} asks for C, so the last entry of what its factorise returns must be the next C, "
             f"of shape {(*G.shape[:-2], m, m)}; it is {tuple(C.shape) if isinstance(C, Tensor) else C!r}"
         )
-    return parts
 
 
 def dated(states: States) -> States:

@@ -2012,7 +2012,7 @@ def fisher_shampoo_factorise(
     Lambda : Tensor
         `[..., m, m]`. Covariance ⟨x xᵀ⟩ of the inputs of the layer.
     C : Tensor
-        `[..., m, m]`. Mean of whitened gradients' GᵀG, each of trace 7·m/10, until the last time; first I.
+        `[..., m, m]`. Mean of GᵀG of whitened gradients, at equal traces, until the last time; first I.
     G_0 : Tensor
         `[..., n, m]`. Negative gradient at the time of the factorisation.
     lam : float
@@ -2186,7 +2186,7 @@ def fisher_shampoo_undamped_factorise(
     Lambda : Tensor
         `[..., m, m]`. Covariance ⟨x xᵀ⟩ of the inputs of the layer.
     C : Tensor
-        `[..., m, m]`. Mean of whitened gradients' GᵀG, each of trace 7·m/10, until the last time; first I.
+        `[..., m, m]`. Mean of GᵀG of whitened gradients, at equal traces, until the last time; first I.
     G_0 : Tensor
         `[..., n, m]`. Negative gradient at the time of the factorisation.
 

@@ -35,9 +35,7 @@ def emit_rule(rule: Rule, prefix: str = "", halves: bool = False) -> str:
     value, kept = rule.program[1], rule.state()
     title = (rule.title or rule.name) + (f" ({rule.source})" if rule.source else "")
     slow_flops, fast_flops = rule.flops()
-    formula = rf"\Delta W = {latex(rule.expression)}"
-    if rule.memory:
-        formula = with_memory(rule)
+    formula = with_memory(rule) if rule.memory else rf"\Delta W = {latex(rule.expression)}"
     shapes = {symbol.name: symbol.shape for symbol in rule.whole.atoms(MatrixSymbol)}
 
     slow = Function(f"{prefix}factorise", "tuple[Tensor, ...]", f"Slow part of {title}.", formula, slow_flops)
@@ -69,8 +67,7 @@ def emit_rule(rule: Rule, prefix: str = "", halves: bool = False) -> str:
 def with_memory(rule: Rule) -> str:
     """Formulas of a rule and of its memory, in which the damping of the factors has names."""
     symbol, renewed = rule.memory
-    added = dampings(rule.whole)
-    names = {c: Symbol(f"c_{{{latex(factor)}}}") for factor, c in added.items()}
+    names = {c: Symbol(f"c_{{{latex(factor)}}}") for factor, c in dampings(rule.whole).items()}
     formulas = [
         rf"\Delta W = {latex(rule.expression.xreplace(names))}",
         rf"{latex(symbol)} \leftarrow {latex(renewed.xreplace(names))}",

@@ -113,7 +113,7 @@ Lambda = PSD("Lambda", m, m)
 MEANING = {
     "G": "Negative gradient ⟨e xᵀ⟩ of the loss with respect to the weights.",
     "G_0": "Negative gradient at the time of the factorisation.",
-    "C": "Mean of whitened gradients' GᵀG, each of trace 7·m/10, until the last time; first I.",
+    "C": "Mean of GᵀG of whitened gradients, at equal traces, until the last time; first I.",
     "Lambda_tilde": "Covariance ⟨e eᵀ⟩ of the errors under the model.",
     "Lambda": "Covariance ⟨x xᵀ⟩ of the inputs of the layer.",
     "lam": "Damping λ > 0.",
