@@ -98,19 +98,19 @@ class Fisher:
 
     def _chain_changes(self, call: Call, vectors: list[Vector]) -> tuple[Tensor, list[Tensor]]:
         """The same where no dual numbers are needed, from W dx + u x of each layer."""
-        inputs = [stack.rows({k: call.chain[k].x for k in stack.members}) for stack in self._stacks]
+        columns = [stack.rows({k: call.chain[k].x for k in stack.members}).mT for stack in self._stacks]
         changes = []
         for vector in vectors:
             own: dict[int, Tensor] = {}
-            for stack, X, u in zip(self._stacks, inputs, vector):
-                own.update(zip(stack.members, stack.split(X @ u.mT)))
+            for stack, X, u in zip(self._stacks, columns, vector):
+                own.update(zip(stack.members, stack.split(u @ X)))
             change = None
             for k, link in call.chain.items():
                 if change is not None:
-                    dx = change if link.slope is None else change * link.slope
-                    own[k].addmm_(dx, self._layers[k].weight.mT)
+                    dx = change if link.slope is None else change * link.slope.mT
+                    own[k].addmm_(self._layers[k].weight, dx)
                 change = own[k]
-            changes.append(change)
+            changes.append(change.mT)
         return call.output.to(changes[0].dtype), changes
 
     def _by_layer(self, vector: Vector) -> dict[int, tuple[Tensor, ...]]:

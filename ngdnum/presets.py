@@ -30,7 +30,7 @@ class Presets:
         """Cheap, robust steps for any network: a good default, best with batches of a few hundred examples.
 
         The rule whitens gradients by the factors and equalises what is left (`fisher_shampoo`). Factors are running
-        means, measured at every 32nd step and inverted at every 64th, more often at first; Nesterov momentum; each
+        means, measured at every 64th step and inverted at every 128th, more often at first; Nesterov momentum; each
         step changes the outputs by `lr` = 0.6 of their residual (`OutputNormalised`). Let a scheduler lower `lr` to
         1 % over the run. `rule="pi_damped_leading"` is the natural gradient itself. `options` are those of the
         constructor and replace the preset's.
@@ -56,8 +56,8 @@ class Presets:
             "lr": 0.6,
             "rule": "fisher_shampoo",
             "damping": Decay(0.1, steps=30.0, floor=1e-2),
-            "factors": Factors(every=32, decay=0.8, rows=200),
-            "inverse": Inverse(every=64),
+            "factors": Factors(every=64, decay=0.8, rows=200),
+            "inverse": Inverse(every=128),
             "control": OutputNormalised(momentum=0.8, rows=16),
         }
         return cls(model, likelihood, **(preset | options))

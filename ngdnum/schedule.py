@@ -6,16 +6,17 @@ from __future__ import annotations
 def due(step: int, every: int) -> bool:
     """Whether it is done in the step with this number, counted from 0: at every so many.
 
-    Before the first interval is over, also at each of the first eight steps, and then whenever the number of steps
-    has grown by an eighth to a quarter.
+    Before the first interval is over, also at each of the first eight steps, and then twice while the number of steps
+    doubles.
 
     Examples
     --------
     >>> [step for step in range(50) if due(step, every=24)]
-    [0, 1, 2, 3, 4, 5, 6, 7, 9, 11, 13, 15, 19, 23, 24, 48]
+    [0, 1, 2, 3, 4, 5, 6, 7, 11, 15, 23, 24, 48]
     """
     taken = step + 1
-    return step % every == 0 or step < every and taken % (1 << max(0, taken.bit_length() - 3)) == 0
+    early = taken < 8 or taken % (1 << taken.bit_length() - 2) == 0
+    return step % every == 0 or step < every and early
 
 
 def check_every(every: int) -> None:

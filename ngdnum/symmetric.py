@@ -1,14 +1,16 @@
-"""Symmetric matrices by their upper triangles: half the memory for what is kept but seldom used."""
+"""Symmetric matrices by one triangle: half the memory for what is kept but seldom used."""
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 Upper = tuple[Tensor]
-"""The upper triangle `[..., m (m + 1)/2]`, row by row; a tuple, so that it is no matrix itself."""
+"""The upper triangle as a rectangle `[..., ⌈m/2⌉, m + 1]`; a tuple, so that it is no matrix itself.
+
+Row i holds, from column i + 1 on, row i of the triangle, and before, from right to left, row m − 1 − i.
+"""
 
 
 def packed(A: Tensor | Upper) -> Upper:
@@ -16,26 +18,26 @@ def packed(A: Tensor | Upper) -> Upper:
 
     Examples
     --------
-    >>> A = torch.tensor([[1.0, 2.0], [2.0, 3.0]])
+    >>> A = torch.tensor([[1.0, 2.0, 3.0, 4.0], [2.0, 5.0, 6.0, 7.0], [3.0, 6.0, 8.0, 9.0], [4.0, 7.0, 9.0, 0.0]])
     >>> packed(A)
-    (tensor([1., 2., 3.]),)
+    (tensor([[0., 1., 2., 3., 4.],
+            [9., 8., 5., 6., 7.]]),)
     >>> full(packed(A)).equal(A)
     True
     """
     if isinstance(A, tuple):
         return A
-    rows, columns = torch.triu_indices(*A.shape[-2:], device=A.device)
-    return (A[..., rows, columns],)
+    half = -(-A.shape[-1] // 2)
+    upper, lower = A[..., :half, :], A.flip(-2, -1)[..., :half, :]
+    return (pad(upper, (1, 0)).triu_(1).add_(pad(lower, (0, 1)).tril_()),)
 
 
 def full(A: Tensor | Upper) -> Tensor:
     """The matrix `[..., m, m]`."""
     if isinstance(A, Tensor):
         return A
-    (upper,) = A
-    m = (math.isqrt(8 * upper.shape[-1] + 1) - 1) // 2
-    rows, columns = torch.triu_indices(m, m, device=upper.device)
-    matrix = upper.new_empty(*upper.shape[:-1], m, m)
-    matrix[..., rows, columns] = upper
-    matrix[..., columns, rows] = upper
-    return matrix
+    (rectangle,) = A
+    m = rectangle.shape[-1] - 1
+    upper, lower = rectangle[..., 1:].triu(), rectangle[..., : m // 2, :m].tril()
+    triangle = torch.cat([upper, lower.flip(-2, -1)], -2)
+    return triangle.triu(1).mT + triangle

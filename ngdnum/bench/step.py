@@ -20,10 +20,10 @@ from ..results import Settings, write_atomically
 from .methods import IMAGES, LINEAR
 from .tasks import TASKS, conditions, environment
 
-STEPS = 64  # in a block: `NGD.fast` measures factors at every 32nd step and inverts them at every 64th
+STEPS = 128  # in a block: `NGD.fast` measures factors at every 64th step and inverts them at every 128th
 TURN = 16  # steps a method takes in a row, with its own numbers in the caches, as in training
 BLOCKS = 3
-WARM_UP = 64  # steps before the first block: factors are renewed more often in the beginning
+WARM_UP = 128  # steps before the first block: factors are renewed more often in the beginning
 GENTLE = 1e-3  # of the least rate in a grid, so that nothing diverges while it is timed
 
 
