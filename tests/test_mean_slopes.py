@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ngdnum.experiments.mean_slopes import gains, tanh_network
+from ngdnum.experiments.autoencoder import autoencoder
+from ngdnum.experiments.mean_slopes import gains
 
 torch.set_num_threads(1)
 SIZES = 6, 4, 2, 4, 6
@@ -13,8 +14,10 @@ EXACT = "exact rule, mean slopes"
 
 
 def share(scale: float, examples: int, seed: int) -> dict[str, float]:
-    x, y = torch.randn(2, examples, 6, generator=torch.Generator().manual_seed(seed)).double()
-    return gains(tanh_network(SIZES, scale, seed), x, y)
+    generator = torch.Generator().manual_seed(seed)
+    x, y = torch.randn(2, examples, 6, generator=generator).double()
+    model = autoencoder(SIZES, generator.manual_seed(seed), scale, bias=False, dtype=torch.float64)
+    return gains(model, x, y)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,14 +17,19 @@ from .training import Budget
 HIDDEN = (400, 200, 100, 50, 100, 200, 400)
 
 
-def autoencoder(sizes: Sequence[int], generator: torch.Generator) -> nn.Sequential:
-    """x_i = tanh(W_i x_{i-1} + b_i), the last layer linear; entries of W_i ~ N(0, 1/n_{i-1}), b_i = 0."""
+def autoencoder(
+    sizes: Sequence[int], generator: torch.Generator, scale: float = 1.0, **options: Any
+) -> nn.Sequential:
+    """x_i = tanh(W_i x_{i-1} + b_i), the last layer linear; entries of W_i ~ N(0, `scale`²/n_{i-1}), b_i = 0.
+
+    `options` are those of `nn.Linear`.
+    """
     layers: list[nn.Module] = []
     for n_in, n_out in zip(sizes, sizes[1:]):
-        layer = nn.Linear(n_in, n_out)
-        with torch.no_grad():
-            layer.weight.normal_(0.0, n_in**-0.5, generator=generator)
-            layer.bias.zero_()
+        layer = nn.Linear(n_in, n_out, **options)
+        nn.init.normal_(layer.weight, std=scale * n_in**-0.5, generator=generator)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
         layers += [layer, nn.Tanh()]
     return nn.Sequential(*layers[:-1])
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev
@@ -13,26 +11,9 @@ from ..likelihood import Gaussian
 from ..rules import NETWORK_RULES, RULES
 
 
-def tanh_network(sizes: Sequence[int], scale: float, seed: int) -> nn.Sequential:
-    """Layers without bias and tanh between them, in float64; weights ~ N(0, `scale`²/n_{i-1}).
-
-    Examples
-    --------
-    >>> tanh_network((3, 2), 1.0, seed=0)
-    Sequential(
-      (0): Linear(in_features=3, out_features=2, bias=False)
-    )
-    """
-    generator = torch.Generator().manual_seed(seed)
-    parts: list[nn.Module] = []
-    for n_in, n_out in zip(sizes, sizes[1:]):
-        layer = nn.Linear(n_in, n_out, bias=False, dtype=torch.float64)
-        nn.init.normal_(layer.weight, std=scale * n_in**-0.5, generator=generator)
-        parts += [layer, nn.Tanh()]
-    return nn.Sequential(*parts[:-1])
-
-
-def mean_slope_update(model: nn.Sequential, x: Tensor, G: list[Tensor]) -> list[Tensor]:
+def mean_slope_update(
+    model: nn.Sequential, x: Tensor, factors: list[tuple[Tensor, Tensor]], G: list[Tensor]
+) -> list[Tensor]:
     r"""ΔW_i of the exact rule after the replacement of every slope by its mean.
 
     With D_i the mean slopes ⟨1 − x_i²⟩ of layer i, D_0 = D_L = 1, the errors D_i^{-1/2} e_i and the activations
@@ -41,13 +22,14 @@ def mean_slope_update(model: nn.Sequential, x: Tensor, G: list[Tensor]) -> list[
     Parameters
     ----------
     model : nn.Sequential
-        As `tanh_network` makes them.
+        Linear layers without bias, and tanh between them.
     x : Tensor
         Inputs `[M, n_0]`.
+    factors : list of (Tensor, Tensor)
+        (Λ̃, Λ) of the layers.
     G : list of Tensor
         Negative gradients of the layers, `[n_i, n_{i-1}]`; the updates are shaped like them.
     """
-    factors = list(kronecker_factors(model, Gaussian(), x).values())
     layers = [layer for layer in model if isinstance(layer, nn.Linear)]
     roots, h = [torch.ones_like(x[0])], x
     with torch.no_grad():
@@ -79,17 +61,19 @@ def gains(model: nn.Sequential, x: Tensor, y: Tensor) -> dict[str, float]:
     Examples
     --------
     >>> _ = torch.manual_seed(0)
-    >>> model, (x, y) = tanh_network((4, 2, 4), 1e-4, seed=0), torch.randn(2, 50, 4).double()
+    >>> layers = [nn.Linear(*sizes, bias=False).double() for sizes in ((4, 2), (2, 4))]
+    >>> model, (x, y) = nn.Sequential(layers[0], nn.Tanh(), layers[1]), torch.randn(2, 50, 4).double()
     >>> sorted(gains(model, x, y))
     ['Eq. 10', 'exact rule, mean slopes', 'gradient']
     """
     named = dict(model.named_parameters())
     G = [-g for g in torch.autograd.grad(Gaussian()(model(x), y), list(named.values()))]
-    paper, factors = RULES["kronecker"].undamped, kronecker_factors(model, Gaussian(), x).values()
+    factors = list(kronecker_factors(model, Gaussian(), x).values())
+    paper = RULES["kronecker"].undamped
     directions = {
         "gradient": G,
         "Eq. 10": [paper.apply(g, paper.factorise(*both), L=len(G)) for g, both in zip(G, factors)],
-        "exact rule, mean slopes": mean_slope_update(model, x, G),
+        "exact rule, mean slopes": mean_slope_update(model, x, factors, G),
     }
     jacobians = jacrev(lambda weights: functional_call(model, weights, (x,)))(named)
     J = torch.cat([j.detach().flatten(2) for j in jacobians.values()], 2)
