@@ -145,15 +145,16 @@ def test_tuned_file_holds_every_trial_and_can_be_read_again(settings):
 
 
 def test_schedules_are_halved_by_themselves():
-    """Three of six settings of each schedule go on, though the better half of all twelve would be others."""
+    """Three of six settings of each schedule go on from the second budget, though the best of all would be others."""
     rates = method("SGD", sgd(), (0.01, 0.02, 0.04, 0.06, 0.08, 0.1), (20,))
     task = tiny()
-    _, trials = halve(task, rates, [blind(task.problem(seed, None)) for seed in task.tuning_seeds], task.budgets)
-    first, second = ([t for t in trials if t["budget"] == budget] for budget in ("0.5k", "1.5k"))
-    assert len(first) == 12
+    problems, budgets = [blind(task.problem(seed, None)) for seed in task.tuning_seeds], (250, 500, 1_500)
+    _, trials = halve(task, rates, problems, budgets)
+    first, second, third = ([t for t in trials if t["budget"] == task.label(amount)] for amount in budgets)
+    assert len(first) == len(second) == 12
     for schedule in ("constant", "linear"):
-        ranked = sorted((t for t in first if t["settings"]["schedule"] == schedule), key=lambda t: t["score"])
-        assert [t["settings"] for t in second if t["settings"]["schedule"] == schedule] == [
+        ranked = sorted((t for t in second if t["settings"]["schedule"] == schedule), key=lambda t: t["score"])
+        assert [t["settings"] for t in third if t["settings"]["schedule"] == schedule] == [
             t["settings"] for t in ranked[:3]
         ]
 

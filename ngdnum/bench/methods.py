@@ -80,12 +80,12 @@ BOTTLENECK = (
 )
 
 IMAGES = (
-    method("SGD", sgd(), (0.0025, 0.005, 0.01, 0.02), (20, 50)),
-    method("SGD+momentum", sgd(0.9), (0.0005, 0.001, 0.002, 0.004), (10, 20)),
-    method("AdamW", adamw, (2.5e-4, 5e-4, 1e-3, 2e-3), (25, 50)),
-    method("Muon", muon, (0.01, 0.02, 0.04, 0.08), (100, 200)),
-    method("NGD.paper", natural(NGD.paper), (1.0,), (125, 250), True, damping=(1e-2, 1e-1, 1.0, 10.0)),
-    method("NGD.fast", natural(NGD.fast), (0.6, 0.9), (50, 100, 200, 400)),
+    method("SGD", sgd(), (0.0025, 0.005, 0.01, 0.02), (10, 20)),
+    method("SGD+momentum", sgd(0.9), (0.0005, 0.001, 0.002, 0.004), (20, 50)),
+    method("AdamW", adamw, (2.5e-4, 5e-4, 1e-3, 2e-3), (50, 100)),
+    method("Muon", muon, (0.01, 0.02, 0.04, 0.08), (200, 400)),
+    method("NGD.paper", natural(NGD.paper), (1.0,), (250, 500), True, damping=(1e-2, 1e-1, 1.0, 10.0)),
+    method("NGD.fast", natural(NGD.fast), (0.6, 0.9), (100, 200, 400, 800)),
     method("NGD.sample_efficient", natural(NGD.sample_efficient, inverse=Inverse(every=2)), (0.7, 1.0),
            (50, 100, 200, 400), True),
 )

@@ -58,10 +58,10 @@ def halve(
 ) -> tuple[dict[str, Settings], list[dict[str, object]]]:
     """The best settings of `method` for each budget, and every trial.
 
-    The whole grid trains for the smallest budget, the better half of it for the next, and so on, each time anew
-    from the start, so that schedules end with the budget. Halves are taken of each schedule by itself: a rate
-    that falls to zero needs a larger budget to show what it is worth. A trial's score is its mean over
-    `problems`, one for each tuning seed.
+    The whole grid trains for the two smallest budgets, the better half of it for the next, and so on, each time anew
+    from the start, so that schedules end with the budget. What is slow at first has a second chance, and halves are
+    taken of each schedule by itself: a rate that falls to zero needs a larger budget to show what it is worth. A
+    trial's score is its mean over `problems`, one for each tuning seed.
 
     Raises
     ------
@@ -87,6 +87,8 @@ def halve(
             raise Diverged(f"{method.name} diverged within {task.label(amount)} with each of {len(alive)} "
                            "settings: check the data, or give the method a wider grid")
         winners[task.label(amount)] = alive[order[0]]
+        if amount == budgets[0]:
+            continue
         ranked = {schedule: [alive[i] for i in order if alive[i]["schedule"] == schedule] for schedule in SCHEDULES}
         alive = [settings for some in ranked.values() for settings in some[: _half(len(some))]]
     return winners, trials
@@ -102,13 +104,14 @@ def halving_cost(candidates: int, seeds: int, budgets: Sequence[float]) -> float
 
     Examples
     --------
-    >>> halving_cost(12, 1, (5.0, 10.0, 20.0))
-    200.0
+    >>> halving_cost(12, 1, (5.0, 10.0, 20.0, 40.0))
+    460.0
     """
     cost, of_each = 0.0, candidates // len(SCHEDULES)
     for amount in budgets:
         cost += seeds * len(SCHEDULES) * of_each * amount
-        of_each = min(of_each, _half(of_each))
+        if amount > budgets[0]:
+            of_each = min(of_each, _half(of_each))
     return cost
 
 
