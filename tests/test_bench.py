@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ngdnum import NGD
+from ngdnum import NGD, Gaussian
 from ngdnum.__main__ import main
 from ngdnum.bench import step, tuned, tuning
 from ngdnum.bench.compare import compare
@@ -342,6 +342,12 @@ def test_steps_are_timed_in_turns_and_compared_with_sgd(tmp_path, monkeypatch, c
     assert printed["environment"]["threads"] == 1 and "float32_matmul_precision" not in printed["environment"]
     assert main(["bench", "step", "--methods", "NGD.paper", "--output", str(output)]) == 0
     assert "× SGD" in capfd.readouterr().out
+
+
+def test_blocks_of_timed_steps_hold_whole_intervals_of_the_fast_preset():
+    preset = NGD.fast(torch.nn.Linear(1, 1), Gaussian())
+    for every in (preset.factors.every, preset.inverse.every):
+        assert step.STEPS % every == 0 and step.WARM_UP >= every
 
 
 def test_settings_of_the_package_belong_to_its_grids():

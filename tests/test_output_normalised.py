@@ -84,7 +84,7 @@ def test_a_single_layer_has_no_second_order() -> None:
 
 @pytest.mark.parametrize("seed", [9, 15])
 def test_the_fast_preset_never_makes_deep_linear_networks_much_worse(seed: int) -> None:
-    """Seeds of Figure 1C of which twice the bound lets one step multiply the loss; without any, they diverge."""
+    """Seeds of Figure 1C with which steps without the bound make the loss more than 10⁵ times as large."""
     problem = EXPERIMENTS["fig1c"].problem(seed, None)
     model, likelihood = problem.model.float(), Gaussian()
     x, y = problem.train.x.float(), problem.train.y.float()
