@@ -1,5 +1,5 @@
-from ngdsym.network import LinearNetwork
-from ngdsym.prover import ProofNotFound, VacuousHypotheses, prove
-from ngdsym.refute import CounterexampleNotFound, refute
-from ngdsym.rule import Rule
-from ngdsym.verify import verify
+from ngdsym.network.linear_network import LinearNetwork
+from ngdsym.proof.prover import ProofNotFound, VacuousHypotheses, prove
+from ngdsym.proof.refute import CounterexampleNotFound, refute
+from ngdsym.rules.rule import Rule
+from ngdsym.theorems.verify import verify

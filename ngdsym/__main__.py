@@ -10,7 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-from ngdsym import generate
+from ngdsym.compiler import generate
 
 
 def emit(arguments: argparse.Namespace) -> int:
@@ -39,7 +39,7 @@ def verify(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
     from ngdsym.theorems import UnknownTheorem
-    from ngdsym.verify import verify as check
+    from ngdsym.theorems.verify import verify as check
 
     try:
         report = check(arguments.names, search=arguments.search, write=arguments.write, progress=True)
@@ -63,7 +63,7 @@ def verify_arguments(parser: argparse.ArgumentParser) -> None:
 def show(arguments: argparse.Namespace) -> int:
     """Print a theorem: statement, hypotheses, checks, certificate."""
     from ngdsym.theorems import UnknownTheorem, theorems
-    from ngdsym.verify import describe
+    from ngdsym.theorems.verify import describe
 
     try:
         chosen = theorems(arguments.names)

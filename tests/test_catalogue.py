@@ -4,8 +4,8 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from ngdsym.catalogue import Catalogue, catalogue, plain
-from ngdsym.theorem import Outcome
+from ngdsym.theorems.catalogue import Catalogue, catalogue, plain
+from ngdsym.theorems.theorem import Outcome
 from ngdsym.theorems import theorems
 
 

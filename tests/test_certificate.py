@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from ngdsym import certificate as module
+from ngdsym.proof import certificate as module
 from ngdsym import prove
-from ngdsym.certificate import Certificate, examine
+from ngdsym.proof.certificate import Certificate, examine
 
 
 @pytest.fixture

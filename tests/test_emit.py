@@ -14,11 +14,12 @@ from sympy import Expr, HadamardProduct, Identity, KroneckerProduct, MatrixSymbo
 from sympy import sin, sqrt
 from torch import Tensor
 
-from ngdsym import Rule, generate
+from ngdsym import Rule
+from ngdsym.compiler import generate
 from ngdsym.__main__ import main
-from ngdsym.chain import Join, associate, nominal
-from ngdsym.rule import Update
-from ngdsym.symbols import PD, PSD, G, L, Lambda, Lambda_tilde, Pinv, Polar, Unvec, k, lam, m, n
+from ngdsym.compiler.chain import Join, associate, nominal
+from ngdsym.rules.rule import Update
+from ngdsym.algebra.symbols import PD, PSD, G, L, Lambda, Lambda_tilde, Pinv, Polar, Unvec, k, lam, m, n
 
 half = Rational(1, 2)
 E, X = PD("Lambda_tilde", n, n), PD("Lambda", m, m)

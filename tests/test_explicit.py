@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sympy import Matrix, Rational, cos, eye, randMatrix, symbols, zeros
 
-from ngdsym.explicit import (Field, equal, identical, inverse, is_zero, pseudo_inverse, rank,
+from ngdsym.algebra.explicit import (Field, equal, identical, inverse, is_zero, pseudo_inverse, rank,
                              sandwiches_cancel, unvec, vec)
 
 a, b, c, d = symbols("a b c d")

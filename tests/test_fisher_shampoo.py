@@ -14,8 +14,8 @@ from ngdnum import NGD, Factors, Fixed, Gaussian, Inverse, kronecker_factors
 from ngdnum.rules import RULES, leading_congruence
 from ngdnum.schedule import due
 from ngdsym import Rule
-from ngdsym.symbols import PD, PSD, G, Pinv, Polar, m, n
-from ngdsym.zoo import C, G_0, fisher_shampoo, half
+from ngdsym.algebra.symbols import PD, PSD, G, Pinv, Polar, m, n
+from ngdsym.rules.zoo import C, G_0, fisher_shampoo, half
 
 torch.set_num_threads(1)
 LAM, EPS, BETA = 0.04, 0.3, 0.8

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ngdnum import NGD, Gaussian
 from ngdnum.rules import RULES, leading_pairs, leading_root, leading_scale, leading_solve, leading_solve_right
 from ngdsym import Rule
-from ngdsym.symbols import PD, G, Lambda, lam, m
+from ngdsym.algebra.symbols import PD, G, Lambda, lam, m
 
 torch.set_num_threads(1)
 

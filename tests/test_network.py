@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from sympy import Float, Matrix, Rational, latex, zeros
 
-from ngdsym import identities
-from ngdsym.explicit import equal, is_zero
-from ngdsym.formulas import Formulas, Share
-from ngdsym.network import LinearNetwork
-from ngdsym.rational_points import RationalPoint, failure_bound, random_values
+from ngdsym.network import identities
+from ngdsym.algebra.explicit import equal, is_zero
+from ngdsym.network.formulas import Formulas, Share
+from ngdsym.network.linear_network import LinearNetwork
+from ngdsym.network.rational_points import RationalPoint, failure_bound, random_values
 
 FROM_DENSITY = [identities.gradient, identities.backpropagation, identities.model_covariances,
                 identities.fisher_blocks, identities.fisher_pullback]

@@ -8,13 +8,14 @@ from sympy import Identity, MatrixSymbol, Rational, Symbol, expand, sqrt
 from torch.utils.flop_counter import FlopCounterMode
 
 from ngdnum import rules
-from ngdsym import Rule, network_rule
-from ngdsym.claims import Counterexample, emitted_step, following, homogeneous, natural, relative
-from ngdsym.evaluate import LinearInstance, evaluate
-from ngdsym.network_rule import exact
-from ngdsym.properties import BOTTLENECK, SQUARE, WIDE, compare
-from ngdsym.symbols import PD, PSD, G, L, Lambda, Lambda_tilde, Pinv, Polar, lam, m, n, n_0, n_L
-from ngdsym.zoo import ZOO, C
+from ngdsym import Rule
+from ngdsym.rules import network_rule
+from ngdsym.rules.claims import Counterexample, emitted_step, following, homogeneous, natural, relative
+from ngdsym.rules.evaluate import LinearInstance, evaluate
+from ngdsym.rules.network_rule import exact
+from ngdsym.rules.properties import BOTTLENECK, SQUARE, WIDE, compare
+from ngdsym.algebra.symbols import PD, PSD, G, L, Lambda, Lambda_tilde, Pinv, Polar, lam, m, n, n_0, n_L
+from ngdsym.rules.zoo import ZOO, C
 
 RULES = {rule.name: rule for rule in ZOO}
 E, X = PD("Lambda_tilde", n, n), PD("Lambda", m, m)

@@ -12,10 +12,10 @@ import pytest
 from sympy import Eq, Identity, Inverse, MatrixSymbol, Q, symbols
 
 from ngdsym import prove
-from ngdsym.prover import ProofNotFound, VacuousHypotheses
-from ngdsym.symbols import PD, PSD, Pinv
-from ngdsym.textbook import FACTS, FALSEHOODS
-from ngdsym.words import Letters, TypeMismatch, UndeclaredLetter
+from ngdsym.proof.prover import ProofNotFound, VacuousHypotheses
+from ngdsym.algebra.symbols import PD, PSD, Pinv
+from ngdsym.theorems.textbook import FACTS, FALSEHOODS
+from ngdsym.proof.words import Letters, TypeMismatch, UndeclaredLetter
 
 
 def function_calls(action: Callable[[], object]) -> int:
@@ -142,7 +142,7 @@ def test_polynomials_print_as_they_are_read() -> None:
 
 
 def test_certificate_does_not_depend_on_the_hash_seed() -> None:
-    program = ("from ngdsym import prove; from ngdsym.textbook import FACTS\n"
+    program = ("from ngdsym import prove; from ngdsym.theorems.textbook import FACTS\n"
                "for a, c, letters in FACTS.values(): print(prove(a, c, **letters).to_json())")
     outputs = {subprocess.run([sys.executable, "-c", program], env=os.environ | {"PYTHONHASHSEED": seed},
                               capture_output=True, text=True, check=True).stdout for seed in ("1", "2")}

@@ -11,9 +11,9 @@ from sympy import QQ, Eq, MatrixSymbol, symbols
 from sympy.polys.matrices import DomainMatrix
 
 from ngdsym import refute
-from ngdsym.refute import CounterexampleNotFound, pinv
-from ngdsym.symbols import PD, PSD, Pinv
-from ngdsym.textbook import FACTS, FALSEHOODS
+from ngdsym.proof.refute import CounterexampleNotFound, pinv
+from ngdsym.algebra.symbols import PD, PSD, Pinv
+from ngdsym.theorems.textbook import FACTS, FALSEHOODS
 
 
 @pytest.mark.parametrize("name", FALSEHOODS)

@@ -10,13 +10,13 @@ from dataclasses import replace
 import pytest
 from test_prover import function_calls
 
-from ngdsym import identities
+from ngdsym.network import identities
 from ngdsym.__main__ import main
-from ngdsym.certificate import Certificate
-from ngdsym.rational_points import RationalPoint
-from ngdsym.theorem import Theorem
+from ngdsym.proof.certificate import Certificate
+from ngdsym.network.rational_points import RationalPoint
+from ngdsym.theorems.theorem import Theorem
 from ngdsym.theorems import UnknownTheorem, theorems
-from ngdsym.verify import verify
+from ngdsym.theorems.verify import verify
 
 ALL = theorems()
 CASES = [pytest.param(t, check, id=f"{name}-{check}") for name, t in ALL.items() for check in t.checks]
@@ -138,7 +138,7 @@ def test_the_command_line_exits_1_when_a_theorem_fails(monkeypatch: pytest.Monke
     flow = ALL["layer-flow"]
     for claims, code in ((flow.wrong[:1], 1), (flow.claims, 0)):
         stated = {"layer-flow": replace(flow, claims=claims)}
-        monkeypatch.setattr(sys.modules["ngdsym.verify"], "theorems", lambda names: stated)
+        monkeypatch.setattr(sys.modules["ngdsym.theorems.verify"], "theorems", lambda names: stated)
         assert main(["verify", "--json", "layer-flow"]) == code
         assert json.loads(capsys.readouterr().out)["statements"][0]["passed"] == (code == 0)
 
@@ -146,6 +146,6 @@ def test_the_command_line_exits_1_when_a_theorem_fails(monkeypatch: pytest.Monke
 def test_a_failing_check_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     flow = ALL["layer-flow"]
     false = replace(flow, claims=flow.wrong[:1])
-    monkeypatch.setattr(sys.modules["ngdsym.verify"], "theorems", lambda names: {"layer-flow": false})
+    monkeypatch.setattr(sys.modules["ngdsym.theorems.verify"], "theorems", lambda names: {"layer-flow": false})
     report = verify(["layer-flow"])
     assert not report.passed and not any(o.passed for o in report.outcomes["layer-flow"].values())

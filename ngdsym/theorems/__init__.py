@@ -5,12 +5,12 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import Iterable
 
-from ngdsym.theorem import Theorem
+from ngdsym.theorems.theorem import Theorem
 
 SECTIONS = (
     "foundations", "natural_gradient", "moore_penrose", "generalized_inverse", "gradient", "fisher",
     "simple_inverse", "flow", "pseudo_inverse_flow", "exact_flow", "late_rate", "exact_rule", "existence",
-    "discretization", "covariance", "equalised", "damping", "running_inverses", "biases", "softmax", "nonlinear",
+    "discretization", "equivariance", "equalised", "damping", "running_inverses", "biases", "softmax", "nonlinear",
     "gradient_descent_flow",
 )
 

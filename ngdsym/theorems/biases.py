@@ -9,10 +9,10 @@ from typing import Mapping
 
 from sympy import Identity, Inverse, MatrixSymbol, ZeroMatrix
 
-from ngdsym import fields
-from ngdsym.instance import Draw
-from ngdsym.symbols import PD
-from ngdsym.theorem import Theorem, eq
+from ngdsym.algebra import fields
+from ngdsym.algebra.instance import Draw
+from ngdsym.algebra.symbols import PD
+from ngdsym.theorems.theorem import Theorem, eq
 from ngdsym.theorems.notation import E, G, m, n, size
 
 h = size("+", "m")

@@ -7,10 +7,10 @@ import numpy as np
 from sympy import Ge, Identity, Inverse, KroneckerProduct, MatrixSymbol, Ne, Rational, Symbol, Trace
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
-from ngdsym.control import levenberg_marquardt, rho
-from ngdsym.instance import Draw
-from ngdsym.symbols import PSD, lam
-from ngdsym.theorem import Theorem, eq
+from ngdsym.rules.control import levenberg_marquardt, rho
+from ngdsym.algebra.instance import Draw
+from ngdsym.algebra.symbols import PSD, lam
+from ngdsym.theorems.theorem import Theorem, eq
 from ngdsym.theorems.dense import Net
 from ngdsym.theorems.generalized_inverse import any_inverse, p
 from ngdsym.theorems.notation import C, E, G, m, n

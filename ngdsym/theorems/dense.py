@@ -9,8 +9,8 @@ from typing import Callable, Sequence
 
 import numpy as np
 
-from ngdsym import fields
-from ngdsym.instance import Draw, Matrix
+from ngdsym.algebra import fields
+from ngdsym.algebra.instance import Draw, Matrix
 
 
 class Net:

@@ -9,9 +9,9 @@ from typing import Mapping
 from scipy.linalg import fractional_matrix_power
 from sympy import Eq, Expr, Identity, MatMul, MatrixSymbol, Ne, Symbol
 
-from ngdsym.instance import Draw
-from ngdsym.symbols import Pinv
-from ngdsym.theorem import COUNTEREXAMPLE, Theorem, eq
+from ngdsym.algebra.instance import Draw
+from ngdsym.algebra.symbols import Pinv
+from ngdsym.theorems.theorem import COUNTEREXAMPLE, Theorem, eq
 from ngdsym.theorems.dense import Net
 from ngdsym.theorems.notation import A, A_i, A_j, B, NEIGHBOURS, R, S, W, WIDE_LAYER, W_i, W_j, Wstar
 from ngdsym.theorems.notation import Z, d, m, m_i, n, n_i, n_j, o

@@ -3,9 +3,9 @@ from __future__ import annotations
 
 from sympy import Identity, Inverse, MatrixSymbol, Symbol
 
-from ngdsym.symbols import PD
-from ngdsym.theorem import Theorem, eq
-from ngdsym.theorems.covariance import rotation
+from ngdsym.algebra.symbols import PD
+from ngdsym.theorems.theorem import Theorem, eq
+from ngdsym.theorems.equivariance import rotation
 from ngdsym.theorems.notation import n
 
 E, C, U, V, R = (PD(name, n, n) for name in ("Lambda_tilde", "Lambda", "U", "V", "R"))

@@ -5,9 +5,9 @@ from typing import Mapping
 
 from sympy import Expr, Identity, MatAdd, MatMul, MatrixSymbol, Symbol
 
-from ngdsym.instance import Draw
-from ngdsym.symbols import Pinv
-from ngdsym.theorem import Theorem, eq
+from ngdsym.algebra.instance import Draw
+from ngdsym.algebra.symbols import Pinv
+from ngdsym.theorems.theorem import Theorem, eq
 from ngdsym.theorems.dense import Net
 from ngdsym.theorems.notation import P, Sigma, Z, d, o, size
 

@@ -7,9 +7,9 @@ from typing import Mapping
 import numpy as np
 from sympy import Expr, Identity, MatAdd, MatMul, MatrixSymbol, Rational
 
-from ngdsym.instance import Draw
-from ngdsym.symbols import PSD, Pinv
-from ngdsym.theorem import Theorem, eq
+from ngdsym.algebra.instance import Draw
+from ngdsym.algebra.symbols import PSD, Pinv
+from ngdsym.theorems.theorem import Theorem, eq
 from ngdsym.theorems.dense import Net
 from ngdsym.theorems.notation import A_i, A_j, P, Sigma_tilde, Z, d, n_i, n_j, o
 

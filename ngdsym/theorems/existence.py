@@ -9,9 +9,9 @@ from typing import Mapping
 import numpy as np
 from sympy import Expr, Ge, Identity, Lt, MatrixSymbol, Symbol, ZeroMatrix
 
-from ngdsym.instance import Draw
-from ngdsym.symbols import Pinv
-from ngdsym.theorem import Theorem, eq
+from ngdsym.algebra.instance import Draw
+from ngdsym.algebra.symbols import Pinv
+from ngdsym.theorems.theorem import Theorem, eq
 from ngdsym.theorems.dense import Net
 from ngdsym.theorems.notation import A, A_j, B, B_i, C, E, FACTORS, G, GRADIENT, NEIGHBOURS, R, S, Sigma, W
 from ngdsym.theorems.notation import W_i, W_j, WIDE_LAYER, Wstar, Z, d, invertible, m, m_i, n, n_i, n_j, o

@@ -5,10 +5,10 @@ from typing import Mapping
 
 from sympy import Expr, Identity, KroneckerProduct, Le, MatrixSymbol, Symbol, ZeroMatrix
 
-from ngdsym.instance import Draw
-from ngdsym.network import LinearNetwork
-from ngdsym.symbols import PSD, Pinv
-from ngdsym.theorem import eq, Theorem
+from ngdsym.algebra.instance import Draw
+from ngdsym.network.linear_network import LinearNetwork
+from ngdsym.algebra.symbols import PSD, Pinv
+from ngdsym.theorems.theorem import eq, Theorem
 from ngdsym.theorems.dense import Net
 from ngdsym.theorems.notation import A, A_i, A_j, B_, B_i, B_j, E, NEIGHBOURS, P, Sigma, Sigma_tilde, W_i, W_j
 from ngdsym.theorems.notation import d, m, m_i, n, n_i, n_j, o, size

@@ -7,10 +7,10 @@ import numpy as np
 from sympy import Eq, Expr, Inverse, MatAdd, MatMul, MatrixSymbol, Symbol
 from sympy.core.relational import Relational
 
-from ngdsym.fields import rational_functions
-from ngdsym.instance import Draw, Instance
-from ngdsym.symbols import PSD, Pinv
-from ngdsym.theorem import eq, Theorem
+from ngdsym.algebra.fields import rational_functions
+from ngdsym.algebra.instance import Draw, Instance
+from ngdsym.algebra.symbols import PSD, Pinv
+from ngdsym.theorems.theorem import eq, Theorem
 from ngdsym.theorems.dense import Net
 from ngdsym.theorems.notation import A, B, C, E, FACTORS, G, GRADIENT, P, R, S, Sigma, Sigma_tilde, W
 from ngdsym.theorems.notation import WIDE_LAYER, Wstar, Z, d, invertible, m, n, o

@@ -7,9 +7,9 @@ import numpy as np
 from sympy import Expr, MatrixSymbol, Symbol, diff, exp, log, pi, simplify, sqrt, symbols
 from sympy.core.relational import Relational
 
-from ngdsym.instance import Draw
-from ngdsym.symbols import PD, PSD
-from ngdsym.theorem import Theorem, eq
+from ngdsym.algebra.instance import Draw
+from ngdsym.algebra.symbols import PD, PSD
+from ngdsym.theorems.theorem import Theorem, eq
 from ngdsym.theorems.differences import complex_slope, slope
 from ngdsym.theorems.notation import size
 

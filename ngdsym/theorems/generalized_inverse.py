@@ -7,8 +7,8 @@ from __future__ import annotations
 from sympy import MatrixSymbol, Ne, symbols
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
-from ngdsym.symbols import PD, PSD, Pinv
-from ngdsym.theorem import eq, COUNTEREXAMPLE, Theorem
+from ngdsym.algebra.symbols import PD, PSD, Pinv
+from ngdsym.theorems.theorem import eq, COUNTEREXAMPLE, Theorem
 from ngdsym.theorems.notation import invertible
 
 N, p, q, r = symbols("N p q r", integer=True, positive=True)

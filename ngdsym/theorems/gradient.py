@@ -5,10 +5,10 @@ from typing import Mapping
 
 from sympy import Expr, Inverse, MatrixSymbol
 
-from ngdsym.explicit import unvec as unstack
-from ngdsym.instance import Draw
-from ngdsym.network import LinearNetwork
-from ngdsym.theorem import Theorem, eq
+from ngdsym.algebra.explicit import unvec as unstack
+from ngdsym.algebra.instance import Draw
+from ngdsym.network.linear_network import LinearNetwork
+from ngdsym.theorems.theorem import Theorem, eq
 from ngdsym.theorems.dense import Net, unvec
 from ngdsym.theorems.notation import A, A_i, A_j, B, G, NEIGHBOURS, P, Sigma, W, W_j, d, m, n, n_i, n_j, o
 from ngdsym.theorems.notation import Wstar

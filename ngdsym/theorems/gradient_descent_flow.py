@@ -13,8 +13,8 @@ from scipy.integrate import solve_ivp
 from sympy import Expr, MatrixSymbol, Rational, ZeroMatrix, atanh, diff, exp, log, simplify, sqrt, symbols
 from sympy.core.relational import Relational
 
-from ngdsym.instance import Draw, Matrix
-from ngdsym.theorem import Theorem, eq
+from ngdsym.algebra.instance import Draw, Matrix
+from ngdsym.theorems.theorem import Theorem, eq
 from ngdsym.theorems.dense import Net
 from ngdsym.theorems.notation import A_j, B_i, NEIGHBOURS, P, Sigma, W_i, W_j, Z, A_i, B_j, n_i
 

@@ -6,10 +6,10 @@ from typing import Mapping
 import numpy as np
 from sympy import Expr, MatrixSymbol, Symbol, ZeroMatrix
 
-from ngdsym import fields
-from ngdsym.instance import Draw
-from ngdsym.symbols import PD
-from ngdsym.theorem import Theorem, eq
+from ngdsym.algebra import fields
+from ngdsym.algebra.instance import Draw
+from ngdsym.algebra.symbols import PD
+from ngdsym.theorems.theorem import Theorem, eq
 from ngdsym.theorems.dense import Net
 from ngdsym.theorems.notation import Z, d, o
 from ngdsym.theorems.paths import follow, minimal_speed

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 from sympy import Eq, Identity, MatrixSymbol, Ne, symbols
 
-from ngdsym.symbols import Pinv
-from ngdsym.theorem import eq, COUNTEREXAMPLE, Theorem
+from ngdsym.algebra.symbols import Pinv
+from ngdsym.theorems.theorem import eq, COUNTEREXAMPLE, Theorem
 
 m, n, k = symbols("m n k", integer=True, positive=True)
 M = MatrixSymbol("M", m, n)

@@ -6,15 +6,15 @@ from typing import Mapping
 import numpy as np
 from sympy import Expr, Inverse, MatrixSymbol, Ne, Trace, ZeroMatrix, lambdify, symbols
 
-from ngdsym.instance import Draw
-from ngdsym.rule import Rule
-from ngdsym.symbols import G as rule_G, Lambda, Lambda_tilde, PSD, Pinv
-from ngdsym.theorem import Theorem, eq
+from ngdsym.algebra.instance import Draw
+from ngdsym.rules.rule import Rule
+from ngdsym.algebra.symbols import G as rule_G, Lambda, Lambda_tilde, PSD, Pinv
+from ngdsym.theorems.theorem import Theorem, eq
 from ngdsym.theorems.dense import Net, vec
 from ngdsym.theorems.differences import curvature
 from ngdsym.theorems.generalized_inverse import ADJOINT, F, FISHER, H, INVERSES, J, MADE, SIZES, X, p
 from ngdsym.theorems.notation import A, B, G, GRADIENT, P, Sigma, Sigma_tilde, Z, d, invertible, m, n, o
-from ngdsym.zoo import K, K_tilde, natural
+from ngdsym.rules.zoo import K, K_tilde, natural
 
 D = MatrixSymbol("D", o, d)
 KL, BEND, LOSS_BEND = symbols("KL KL'' loss''")

@@ -9,9 +9,9 @@ from typing import Mapping
 import numpy as np
 from sympy import Expr, Gt, KroneckerProduct, Lt, MatrixSymbol, Ne, Rational, Symbol
 
-from ngdsym.instance import Draw
-from ngdsym.symbols import PD
-from ngdsym.theorem import Theorem, eq
+from ngdsym.algebra.instance import Draw
+from ngdsym.algebra.symbols import PD
+from ngdsym.theorems.theorem import Theorem, eq
 from ngdsym.theorems.differences import complex_slope, slope
 from ngdsym.theorems.notation import o, size
 

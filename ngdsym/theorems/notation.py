@@ -8,8 +8,8 @@ from __future__ import annotations
 from sympy import Eq, Identity, Inverse, MatMul, MatrixSymbol, Symbol, symbols
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
-from ngdsym.symbols import PD, PSD
-from ngdsym.theorem import eq
+from ngdsym.algebra.symbols import PD, PSD
+from ngdsym.theorems.theorem import eq
 
 n, m, o, d = symbols("n m n_L n_0", integer=True, positive=True)
 

@@ -5,9 +5,9 @@ from typing import Mapping
 
 from sympy import Expr, MatrixSymbol, Ne
 
-from ngdsym.instance import Draw
-from ngdsym.symbols import Pinv
-from ngdsym.theorem import COUNTEREXAMPLE, Theorem, eq
+from ngdsym.algebra.instance import Draw
+from ngdsym.algebra.symbols import Pinv
+from ngdsym.theorems.theorem import COUNTEREXAMPLE, Theorem, eq
 from ngdsym.theorems.dense import Net
 from ngdsym.theorems.notation import A, B, C, E, FACTORS, G, GRADIENT, I_d, I_o, P, R, S, Sigma, Sigma_tilde
 from ngdsym.theorems.notation import W, WIDE_LAYER, Wstar, Z, d, invertible, m, n, o

@@ -6,9 +6,9 @@ from typing import Mapping
 import numpy as np
 from sympy import Expr, Ge, Identity, Inverse, MatrixSymbol, Rational, Symbol, Trace
 
-from ngdsym.instance import Draw
-from ngdsym.symbols import PD
-from ngdsym.theorem import Theorem, eq
+from ngdsym.algebra.instance import Draw
+from ngdsym.algebra.symbols import PD
+from ngdsym.theorems.theorem import Theorem, eq
 from ngdsym.theorems.notation import G, m, n
 
 k, g = Symbol("k", integer=True, positive=True), Symbol("gamma", positive=True)

@@ -6,9 +6,9 @@ from typing import Mapping
 import numpy as np
 from sympy import Eq, Expr, Identity, Inverse, Le, MatAdd, MatMul, MatrixSymbol, Ne, Rational, Symbol
 
-from ngdsym.instance import Draw
-from ngdsym.symbols import Pinv
-from ngdsym.theorem import eq, COUNTEREXAMPLE, Theorem
+from ngdsym.algebra.instance import Draw
+from ngdsym.algebra.symbols import Pinv
+from ngdsym.theorems.theorem import eq, COUNTEREXAMPLE, Theorem
 from ngdsym.theorems.dense import Net, distance
 from ngdsym.theorems.notation import A, A_, B, B_, C, E, FACTORS, G, GRADIENT, I_d, I_o, P, R, S, Sigma
 from ngdsym.theorems.notation import WIDE_LAYER, Z, d, invertible, m, n, o, size

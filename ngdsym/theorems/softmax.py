@@ -9,9 +9,9 @@ from typing import Mapping
 import numpy as np
 from sympy import Expr, Identity, KroneckerProduct, MatrixSymbol, Ne, ZeroMatrix, symbols
 
-from ngdsym.instance import Draw
-from ngdsym.symbols import PSD
-from ngdsym.theorem import Theorem, eq
+from ngdsym.algebra.instance import Draw
+from ngdsym.algebra.symbols import PSD
+from ngdsym.theorems.theorem import Theorem, eq
 from ngdsym.theorems.differences import complex_slope
 from ngdsym.theorems.notation import C, E, m, n, o
 

@@ -1,0 +1,1 @@
+"""Exact algebra: letters with assumptions, fields of exact numbers, explicit matrices."""

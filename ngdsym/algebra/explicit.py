@@ -1,0 +1,271 @@
+"""SymPy matrices of rational functions as exact numbers, and back.
+
+Exact matrices are numpy object arrays of `RationalFunction` (quotients of python-flint polynomials in
+lowest terms) or of `flint.fmpq` (at a rational point), so `@`, `.T`, `np.kron` and `np.block` serve both.
+Two of them are equal iff the difference of the cross-multiplied numerators is the zero polynomial: every
+comparison is a proof.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import reduce
+from operator import add, mul
+
+import flint
+import numpy as np
+from sympy import Add, Expr, Integer, Matrix, MatrixBase, Mul, Rational, Symbol, sympify
+
+from ngdsym.algebra.fields import RationalFunction
+from ngdsym.algebra.substitution import SubstitutedAtOnce
+
+Exact = np.ndarray  # object array of RationalFunction or flint.fmpq
+Coefficients = dict[tuple[int, ...], RationalFunction]
+
+
+class Field:
+    """The field ℚ(symbols) of rational functions.
+
+    Parameters
+    ----------
+    symbols
+        The indeterminates. They are independent: no relation among them is assumed.
+
+    Examples
+    --------
+    >>> from sympy import Matrix, symbols
+    >>> a, b = symbols("a b")
+    >>> field = Field([a, b])
+    >>> M = field.exact(Matrix([[a, b], [b, a]]))
+    >>> field.to_Matrix(inverse(M) @ M)
+    Matrix([
+    [1, 0],
+    [0, 1]])
+    """
+
+    def __init__(self, symbols: Iterable[Symbol]) -> None:
+        self.symbols = list(symbols)
+        self._ring = flint.fmpq_mpoly_ctx.get([f"v{i}" for i in range(len(self.symbols))], "lex")
+        self._one = self._ring.constant(1)
+        letters = (RationalFunction(g, self._one) for g in self._ring.gens())
+        self._letters: dict[Expr, object] = dict(zip(self.symbols, letters))
+
+    def letter(self, symbol: Symbol) -> RationalFunction:
+        """The indeterminate of a symbol."""
+        return self._letters[symbol]
+
+    def exact(self, matrix: MatrixBase, values: Mapping[Symbol, object] | None = None) -> Exact:
+        """Convert a SymPy matrix, with exact `values` in place of some symbols.
+
+        Raises
+        ------
+        TypeError
+            If an entry is no rational function of the symbols, with rational coefficients.
+        ZeroDivisionError
+            If a denominator is the zero function.
+        """
+        known = self._letters | dict(values or {})
+        entries = [self._evaluate(sympify(entry), known) for entry in matrix]
+        return object_array(entries, matrix.shape)
+
+    def _evaluate(self, expression: Expr, known: dict[Expr, object]) -> object:
+        """Evaluate an expression tree; `known` remembers what was evaluated before."""
+        if expression in known:
+            return known[expression]
+        if expression.is_Rational:
+            value = self._constant(flint.fmpq(int(expression.p), int(expression.q)))
+        elif expression.is_Add or expression.is_Mul:
+            operation = add if expression.is_Add else mul
+            value = reduce(operation, [self._evaluate(part, known) for part in expression.args])
+        elif expression.is_Pow and expression.exp.is_Integer:
+            power = reduce(mul, [self._evaluate(expression.base, known)] * abs(int(expression.exp)))
+            value = power if expression.exp > 0 else 1 / power
+        else:
+            names = ", ".join(map(str, self.symbols)) or "no symbols"
+            raise TypeError(f"{expression} is not a rational function over ℚ of {names}")
+        known[expression] = value
+        return value
+
+    def _constant(self, value: flint.fmpq) -> RationalFunction:
+        return RationalFunction(self._one * value, self._one)
+
+    def to_Matrix(self, exact: Exact) -> Matrix:
+        """SymPy matrix with every entry in lowest terms and factored."""
+        return SubstitutedAtOnce(*exact.shape, [self._expression(value) for value in exact.flat])
+
+    def _expression(self, value: object) -> Expr:
+        if isinstance(value, flint.fmpq):
+            return Rational(int(value.p), int(value.q))
+        if value.num == 0:
+            return Integer(0)
+        constant, factors = value.num.factor()
+        divisor, divisors = value.den.factor()
+        content = Rational(int((constant / divisor).p), int((constant / divisor).q))
+        powers = [*factors, *((f, -k) for f, k in divisors)]
+        return Mul(content, *[self._expanded(f) ** k for f, k in powers])
+
+    def _expanded(self, polynomial: flint.fmpq_mpoly) -> Expr:
+        return Add(*[Mul(Rational(int(c.p), int(c.q)), *[s ** k for s, k in zip(self.symbols, powers) if k])
+                     for powers, c in polynomial.to_dict().items()])
+
+    def coefficients(self, value: RationalFunction, letters: Iterable[Symbol]) -> Coefficients:
+        """Coefficients of a polynomial in `letters`: powers → function of the other symbols."""
+        places = [self.symbols.index(s) for s in letters]
+        split: dict[tuple[int, ...], dict] = {}
+        for powers, c in value.num.to_dict().items():
+            rest = list(powers)
+            for place in places:
+                rest[place] = 0
+            split.setdefault(tuple(powers[p] for p in places), {})[tuple(rest)] = c
+        if any(powers[p] for powers in value.den.to_dict() for p in places):
+            raise ValueError("the denominator contains " + ", ".join(map(str, letters)))
+        return {k: RationalFunction(self._ring.from_dict(part), value.den) for k, part in split.items()}
+
+
+def object_array(entries: Iterable[object], shape: tuple[int, int]) -> Exact:
+    """Object array of the given shape from its entries, row by row."""
+    array = np.empty(shape[0] * shape[1], dtype=object)
+    array[:] = list(entries)
+    return array.reshape(shape)
+
+
+def is_zero(matrix: MatrixBase) -> bool:
+    """Decide exactly whether every entry of a matrix of rational functions is the zero function.
+
+    Examples
+    --------
+    >>> from sympy import Matrix, symbols
+    >>> a, b = symbols("a b")
+    >>> is_zero(Matrix([a / (a + b) + b / (a + b) - 1]))
+    True
+    """
+    return identical(Field(sorted(matrix.free_symbols, key=str)).exact(matrix), 0)
+
+
+def equal(A: MatrixBase, B: MatrixBase) -> bool:
+    """Decide exactly whether two matrices of rational functions have the same shape and the same entries."""
+    return A.shape == B.shape and is_zero(A - B)
+
+
+def identical(left: Exact, right: Exact | int) -> bool:
+    """Whether two exact matrices are the same (`0`: whether `left` vanishes)."""
+    if isinstance(right, np.ndarray) and left.shape != right.shape:
+        return False
+    return bool(np.all(left == right))
+
+
+def inverse(matrix: Exact) -> Exact:
+    """`adj(M) / det M`, or by python-flint at a rational point.
+
+    Raises
+    ------
+    ValueError
+        If the matrix is not square.
+    ZeroDivisionError
+        If its determinant is the zero function.
+    """
+    n, columns = matrix.shape
+    if n != columns:
+        raise ValueError(f"only a square matrix has an inverse, got {n} × {columns}; use pseudo_inverse")
+    if all(isinstance(value, flint.fmpq) for value in matrix.flat):
+        return object_array(flint.fmpq_mat(n, n, list(matrix.flat)).inv().entries(), (n, n))
+    if n == 1:
+        return 1 / matrix
+    cofactors = [(-1) ** (i + j) * determinant(np.delete(np.delete(matrix, i, 0), j, 1))
+                 for j in range(n) for i in range(n)]
+    adjugate = object_array(cofactors, (n, n))
+    return adjugate / (matrix[0] @ adjugate[:, 0])
+
+
+def determinant(matrix: Exact) -> object:
+    """Determinant by expansion along the first row (meant for the small sizes of symbolic proofs)."""
+    if len(matrix) == 1:
+        return matrix[0, 0]
+    minors = [determinant(np.delete(matrix[1:], j, 1)) for j in range(len(matrix))]
+    return sum((-1) ** j * matrix[0, j] * minor for j, minor in enumerate(minors))
+
+
+def pseudo_inverse(*factors: Exact) -> Exact:
+    """Moore–Penrose inverse of a product in full-rank factorisation: `R⁺ K⁻¹ C⁺` for `C K R`.
+
+    Parameters
+    ----------
+    factors
+        Of full column rank, then square and invertible, then of full row rank, in this order. Each
+        factor's own inverse is `(MᵀM)⁻¹Mᵀ`, `M⁻¹` or `Mᵀ(MMᵀ)⁻¹` by its shape.
+
+    Raises
+    ------
+    ValueError
+        If the factors are in another order: the product rule for pseudo-inverses would then be wrong.
+    """
+    kinds = [np.sign(columns - rows) for rows, columns in (f.shape for f in factors)]
+    if kinds != sorted(kinds):
+        shapes = ", ".join(str(f.shape) for f in factors)
+        raise ValueError(f"factors must be tall, then square, then wide; got shapes {shapes}")
+    return reduce(np.matmul, [_full_rank_inverse(f) for f in reversed(factors)])
+
+
+def _full_rank_inverse(M: Exact) -> Exact:
+    rows, columns = M.shape
+    if rows == columns:
+        return inverse(M)
+    return inverse(M.T @ M) @ M.T if rows > columns else M.T @ inverse(M @ M.T)
+
+
+def vec(matrix: Exact) -> Exact:
+    """Columns stacked into one column."""
+    return matrix.T.reshape(-1, 1)
+
+
+def unvec(column: Exact, shape: tuple[int, int]) -> Exact:
+    """The matrix of the given shape whose stacked columns are `column`."""
+    return column.reshape(shape[1], shape[0]).T
+
+
+def rank(matrix: Exact) -> int:
+    """Rank of a matrix of rational numbers."""
+    return flint.fmpq_mat(*matrix.shape, list(matrix.flat)).rank()
+
+
+def sandwiches_cancel(terms: Iterable[tuple[Exact, Exact]]) -> bool:
+    """Decide exactly whether `Σ L Z R = 0` for every matrix Z.
+
+    Terms with the same L, then with the same R, are merged; what is left is zero iff `Σ Rᵀ ⊗ L` is. Its
+    entries are first evaluated at a point, where one that is not zero is a cheap disproof.
+    """
+    merged = [(L, R) for R, L in _merged((R, L) for L, R in _merged(terms))]
+    at_point = [(_there(L), _there(R)) for L, R in merged]
+    return _kronecker_sum_is_zero(at_point) and _kronecker_sum_is_zero(merged)
+
+
+def _kronecker_sum_is_zero(terms: list[tuple[Exact, Exact]]) -> bool:
+    if not terms:
+        return True
+    if all(isinstance(entry, flint.fmpq) for term in terms for M in term for entry in M.flat):
+        lefts = np.array([L.flat for L, _ in terms], dtype=object).T
+        rights = flint.fmpq_mat(len(terms), terms[0][1].size, [entry for _, R in terms for entry in R.flat])
+        return all((flint.fmpq_mat(1, len(terms), list(row)) * rights).rank() == 0 for row in lefts)
+    entries = np.ndindex(*terms[0][0].shape, *terms[0][1].shape)
+    return all(sum(L[a, b] * R[c, d] for L, R in terms) == 0 for a, b, c, d in entries)
+
+
+def _there(matrix: Exact) -> Exact:
+    """The matrix at one fixed point of integers without pattern."""
+    def value(entry: object) -> flint.fmpq:
+        if isinstance(entry, flint.fmpq):
+            return entry
+        point = [flint.fmpq(pow(3, 7 * k + 5, 1009)) for k in range(entry.num.context().nvars())]
+        return entry.num(*point) / entry.den(*point)
+    return object_array([value(entry) for entry in matrix.flat], matrix.shape)
+
+
+def _merged(terms: Iterable[tuple[Exact, Exact]]) -> list[tuple[Exact, Exact]]:
+    """Pairs with equal first members added up; pairs with a zero member dropped."""
+    groups: list[tuple[Exact, Exact]] = []
+    for key, value in terms:
+        same = next((n for n, (k, _) in enumerate(groups) if identical(k, key)), None)
+        if same is None:
+            groups.append((key, value))
+        else:
+            groups[same] = key, groups[same][1] + value
+    return [(k, v) for k, v in groups if not identical(k, 0) and not identical(v, 0)]

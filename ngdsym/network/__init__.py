@@ -1,0 +1,1 @@
+"""Deep linear networks in symbols, and at exact rational points."""

@@ -1,0 +1,361 @@
+"""A deep linear network with Gaussian outputs, derived from its log-density in explicit symbols."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import flint
+import numpy as np
+from sympy import Expr, Matrix, MatrixBase, Rational, Symbol, diag, log, pi, zeros
+from sympy import kronecker_product as kron
+
+from ngdsym.algebra.explicit import Exact, Field, identical, object_array, unvec
+from ngdsym.network.formulas import Formulas
+from ngdsym.network.rational_points import random_values
+from ngdsym.algebra.substitution import SubstitutedAtOnce
+
+KINDS = ("paper", "exact")
+
+
+class LinearNetwork:
+    """`y = W_L ⋯ W_1 x + ε`, ε Gaussian with covariance Σ̃, with explicit matrices of plain symbols.
+
+    Numbers may be substituted for the symbols in every matrix a method returns, by `.subs` with a
+    dictionary. Layers are counted 1 … L.
+    Inverses and flows are those of generic weights: at weights of lower rank denominators vanish.
+
+    Parameters
+    ----------
+    sizes
+        `(n_0, …, n_L)`, at least two positive integers.
+
+    Attributes
+    ----------
+    weights : list of Matrix
+        W_1 … W_L, `W_i` of shape `n_i × n_{i-1}`.
+    input_covariance, output_covariance : Matrix
+        Σ = ⟨x xᵀ⟩ and Σ̃, symmetric.
+    cross_covariance : Matrix
+        ⟨y xᵀ⟩ of the data, `n_L × n_0`.
+    x, y, noise : Matrix
+        Input, output and model noise ε = y − W x, columns.
+
+    Raises
+    ------
+    ValueError
+        If `sizes` are not at least two positive integers.
+
+    Examples
+    --------
+    >>> net = LinearNetwork((1, 1, 1))
+    >>> net.fisher_block(1, 2)
+    Matrix([[Sigma_11*W_1_11*W_2_11/Sigmatilde_11]])
+    >>> net.flow("exact")
+    Matrix([[(C_11 - Sigma_11*W_1_11*W_2_11)/Sigma_11]])
+    """
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        try:
+            self.sizes = tuple(sizes)
+        except TypeError:
+            raise ValueError(f"sizes must be a sequence (n_0, …, n_L), got {sizes!r}") from None
+        if len(self.sizes) < 2 or any(type(n) is not int or n < 1 for n in self.sizes):
+            raise ValueError(f"sizes must be at least two positive integers (n_0, …, n_L), got {sizes!r}")
+        n_0, n_L = self.sizes[0], self.sizes[-1]
+        shapes = list(zip(self.sizes[1:], self.sizes))
+        self.weights = [self._matrix(f"W_{i}", *shape) for i, shape in enumerate(shapes, 1)]
+        self.input_covariance = self._symmetric("Sigma", n_0)
+        self.output_covariance = self._symmetric("Sigmatilde", n_L)
+        self.cross_covariance = self._matrix("C", n_L, n_0)
+        self.x = Matrix([Symbol(f"x_{k + 1}") for k in range(n_0)])
+        self.y = Matrix([Symbol(f"y_{k + 1}") for k in range(n_L)])
+        self.noise = Matrix([Symbol(f"epsilon_{k + 1}") for k in range(n_L)])
+
+    def __repr__(self) -> str:
+        return f"LinearNetwork({self.sizes})"
+
+    def _name(self, letter: str, row: int, column: int) -> Symbol:
+        return Symbol(f"{letter}_{row + 1}{',' if max(self.sizes) > 9 else ''}{column + 1}")
+
+    def _matrix(self, letter: str, rows: int, columns: int) -> Matrix:
+        return Matrix(rows, columns, lambda a, b: self._name(letter, a, b))
+
+    def _symmetric(self, letter: str, n: int) -> Matrix:
+        return Matrix(n, n, lambda a, b: self._name(letter, min(a, b), max(a, b)))
+
+    @property
+    def L(self) -> int:
+        """Number of layers."""
+        return len(self.weights)
+
+    @property
+    def parameters(self) -> list[Symbol]:
+        """The P weights, layer by layer, the columns of each W_i stacked."""
+        return [w for W in self.weights for w in W.T]
+
+    @cached_property
+    def field(self) -> Field:
+        """Rational functions of all symbols of the network."""
+        covariances = [s for S in (self.input_covariance, self.output_covariance) for s in dict.fromkeys(S)]
+        return Field([*self.cross_covariance, *self.parameters, *covariances, *self.x, *self.y, *self.noise])
+
+    @cached_property
+    def formulas(self) -> Formulas:
+        """The exact quantities of the network, for proofs."""
+        exact = self.field.exact
+        return Formulas(self.sizes, tuple(map(exact, self.weights)), exact(self.input_covariance),
+                        exact(self.output_covariance), exact(self.cross_covariance))
+
+    # From the log-density
+
+    def log_density(self) -> Expr:
+        """`log q(y|x) = −½ (y − W x)ᵀ Σ̃⁻¹ (y − W x) − ½ log det(2π Σ̃)`."""
+        residual = self.y - self.end_to_end() * self.x
+        determinant = self.output_covariance.det(method="berkowitz")
+        quadratic = (residual.T * self.output_covariance.adjugate() * residual)[0] / determinant
+        return -quadratic / 2 - log((2 * pi) ** self.sizes[-1] * determinant) / 2
+
+    def score(self) -> Matrix:
+        """`∂ log q(y|x) / ∂θ`, a column of length P, by differentiation of the log-density."""
+        log_density = self.log_density()
+        return Matrix([log_density.diff(w) for w in self.parameters])
+
+    @cached_property
+    def score_of_data(self) -> Exact:
+        """The score as exact functions of x and y."""
+        return self.field.exact(self.score())
+
+    @cached_property
+    def score_of_noise(self) -> Exact:
+        """The score of a sample `y = W x + ε` of the model, as exact functions of x and ε."""
+        sample = self.formulas.W @ self.field.exact(self.x) + self.field.exact(self.noise)
+        return self.field.exact(self.score(), dict(zip(self.y, sample.flat)))
+
+    def bilinear(self, function: object, left: Matrix, right: Matrix) -> Exact:
+        """Matrix M of a function `leftᵀ M right`.
+
+        Raises
+        ------
+        ValueError
+            If the function has terms of another kind, whose expectation second moments do not give.
+        """
+        letters = [*left, *right]
+        M = object_array([flint.fmpq(0)] * (len(left) * len(right)), (len(left), len(right)))
+        for powers, coefficient in self.field.coefficients(function, letters).items():
+            places = [p for p, k in enumerate(powers) for _ in range(k)]
+            if len(places) != 2 or not places[0] < len(left) <= places[1]:
+                raise ValueError("the function is not bilinear in the two vectors")
+            M[places[0], places[1] - len(left)] = coefficient
+        return M
+
+    @cached_property
+    def score_covariance(self) -> Exact:
+        """Covariance of the score, from `E[ε εᵀ] = Σ̃`, `E[x xᵀ] = Σ` and x, ε independent."""
+        M = [self.bilinear(s, self.noise, self.x) for s in self.score_of_noise.flat]
+        moments = [self.formulas.output_covariance @ m @ self.formulas.input_covariance for m in M]
+        return np.array([[np.sum(m * moment) for moment in moments] for m in M], dtype=object)
+
+    def fisher(self) -> Matrix:
+        """Fisher information `F = ⟨score scoreᵀ⟩` under the model, `P × P` (Eq. 5), from the log-density."""
+        return self.field.to_Matrix(self.score_covariance)
+
+    def loss_gradient(self, i: int) -> Matrix:
+        """`∂L/∂W_i = −⟨∂ log q/∂W_i⟩`, `n_i × n_{i-1}`, averaged with ⟨y xᵀ⟩ and Σ of the data."""
+        return self.field.to_Matrix(self.exact_loss_gradient(i))
+
+    def exact_loss_gradient(self, i: int) -> Exact:
+        """`loss_gradient(i)` as exact functions."""
+        self._check_layer(i)
+        start = sum(len(W) for W in self.weights[:i - 1])
+        scores = self.score_of_data[start:start + len(self.weights[i - 1])]
+        outer = [[*self.y, *self.x], self.x]
+        moments = np.vstack([self.formulas.cross_covariance, self.formulas.input_covariance])
+        return unvec(object_array([-self._data_mean(s, *outer, moments) for s in scores.flat], scores.shape),
+                     self.weights[i - 1].shape)
+
+    def _data_mean(self, function: object, left: list[Symbol], right: Matrix, moments: Exact) -> object:
+        """Expectation of a polynomial whose monomials are products of two data letters."""
+        letters = list(left)
+        mean = flint.fmpq(0)
+        for powers, coefficient in self.field.coefficients(function, letters).items():
+            row, *column = [p for p, k in enumerate(powers) for _ in range(k)]
+            if len(column) != 1 or column[0] < len(self.y):
+                raise ValueError("the function is not linear in ⟨y xᵀ⟩ and ⟨x xᵀ⟩")
+            mean = mean + coefficient * moments[row, column[0] - len(self.y)]
+        return mean
+
+    # Quantities
+
+    def _check_layer(self, i: int) -> None:
+        if type(i) is not int or not 1 <= i <= self.L:
+            raise ValueError(f"layers are counted 1 … {self.L}, got {i!r}")
+
+    def backward_product(self, i: int) -> Matrix:
+        """`A_i = W_L ⋯ W_{i+1}`, `n_L × n_i`."""
+        self._check_layer(i)
+        return self.field.to_Matrix(self.formulas.A(i))
+
+    def forward_product(self, i: int) -> Matrix:
+        """`B_i = W_{i-1} ⋯ W_1`, `n_{i-1} × n_0`."""
+        self._check_layer(i)
+        return self.field.to_Matrix(self.formulas.B(i))
+
+    def end_to_end(self) -> Matrix:
+        """`W = W_L ⋯ W_1`, `n_L × n_0` (Eq. 9)."""
+        return self.field.to_Matrix(self.formulas.W)
+
+    def jacobian(self) -> Matrix:
+        """J, `n_L n_0 × P`: vec W (columns stacked) differentiated by the parameters."""
+        return self.end_to_end().T.reshape(self.sizes[0] * self.sizes[-1], 1).jacobian(self.parameters)
+
+    def metric(self) -> Matrix:
+        """`H = Σ ⊗ Σ̃⁻¹`, the Fisher information of the map W."""
+        return SubstitutedAtOnce(kron(self.input_covariance, self.field.to_Matrix(self.formulas.precision)))
+
+    def input_factor(self, i: int) -> Matrix:
+        """`Λ_{i-1} = ⟨x_{i-1} x_{i-1}ᵀ⟩ = B_i Σ B_iᵀ`, `n_{i-1} × n_{i-1}` (Eq. 15)."""
+        self._check_layer(i)
+        return self.field.to_Matrix(self.formulas.forward_covariance(i, i))
+
+    def error_factor(self, i: int) -> Matrix:
+        """`Λ̃_i = ⟨e_i e_iᵀ⟩ = A_iᵀ Σ̃⁻¹ A_i` under the model, `n_i × n_i` (Eq. 14)."""
+        self._check_layer(i)
+        return self.field.to_Matrix(self.formulas.backward_covariance(i, i))
+
+    def fisher_block(self, i: int, j: int) -> Matrix:
+        """`F_ij = B_i Σ B_jᵀ ⊗ A_iᵀ Σ̃⁻¹ A_j`, `n_i n_{i-1} × n_j n_{j-1}` (Eq. 22)."""
+        self._check_layer(i)
+        self._check_layer(j)
+        to_Matrix = self.field.to_Matrix
+        return SubstitutedAtOnce(kron(to_Matrix(self.formulas.forward_covariance(i, j)),
+                                      to_Matrix(self.formulas.backward_covariance(i, j))))
+
+    # Natural gradient
+
+    def generalized_inverse(self, kind: str) -> Matrix:
+        """A matrix that plays the part of F⁻¹, `P × P`.
+
+        Parameters
+        ----------
+        kind
+            "paper": blocks `L⁻² ⟨x_{j-1}x_{i-1}ᵀ⟩⁺ ⊗ ⟨e_j e_iᵀ⟩⁺` (Eq. 23), a generalized inverse of F iff no
+            hidden layer is narrower than input or output.
+            "exact": block-diagonal, `Σ 1/(β − α + 1) Dᵀ ⊗ E`, a generalized inverse for all sizes: a
+            component of the map that the layers α … β can move is moved by each of them in equal parts.
+
+        Raises
+        ------
+        ValueError
+            If `kind` is neither "paper" nor "exact".
+        """
+        _check_kind(kind)
+        f, to_Matrix, layers = self.formulas, self.field.to_Matrix, range(1, self.L + 1)
+        if kind == "paper":
+            rows = [Matrix.hstack(*[kron(*map(to_Matrix, f.paper_block(i, j))) for j in layers]) for i in layers]
+            return SubstitutedAtOnce(Matrix.vstack(*rows) / self.L ** 2)
+        terms = [[_rational(s.weight) * kron(to_Matrix(s.D.T), to_Matrix(s.E)) for s in f.exact_shares(i)]
+                 for i in layers]
+        return SubstitutedAtOnce(diag(*[sum(parts[1:], parts[0]) for parts in terms]))
+
+    def is_generalized_inverse(self, X: MatrixBase, proof: bool = False) -> bool:
+        """Decide `F X F = F` in exact arithmetic.
+
+        As `F = Jᵀ H J` with H definite, `F X F = F` iff `J X Jᵀ H J = J`. This is evaluated at two random
+        points of integers from 1 … 2⁶⁴. "False" is certain. "True" is wrong with probability at most `(d
+        / 2⁶⁴)²`, d the total degree of the identity with denominators cleared (Schwartz–Zippel);
+        `proof=True` removes the doubt.
+
+        Parameters
+        ----------
+        X
+            `P × P`, rational functions of the symbols of the network.
+        proof
+            Whether to prove what passed as an identity of rational functions: fast up to about (3, 3, 3),
+            out of reach for large X. The inverses of this class are proved faster by `ngdsym.network.identities`.
+
+        Raises
+        ------
+        ValueError
+            If X is not `P × P`.
+        TypeError
+            If X contains anything but rational functions of the symbols of the network.
+
+        Examples
+        --------
+        >>> net = LinearNetwork((2, 1, 2))
+        >>> net.is_generalized_inverse(net.generalized_inverse("paper"))
+        False
+        >>> net.is_generalized_inverse(net.generalized_inverse("exact"), proof=True)
+        True
+        """
+        P = len(self.parameters)
+        if X.shape != (P, P):
+            raise ValueError(f"a generalized inverse of F is {P} × {P}, got {X.shape[0]} × {X.shape[1]}")
+        points: list[dict] = [random_values(self, seed) for seed in range(2)]
+        for values in [*points, {}] if proof else points:
+            J, H, Y = (self.field.exact(M, values) for M in (self.jacobian(), self.metric(), X))
+            if not identical(J @ Y @ J.T @ H @ J, J):
+                return False
+        return True
+
+    def natural_gradient(self, kind: str) -> list[Matrix]:
+        """`[dW_1/dt, …, dW_L/dt]`, minus a generalized inverse times the gradient of the loss.
+
+        Parameters
+        ----------
+        kind
+            "paper": `(1/L) Λ̃_i⁺ G_i Λ_{i-1}⁺` (Eq. 10). "exact": minus `generalized_inverse("exact")`
+            times the gradient, which is the same in wide networks and the natural gradient also in narrow
+            ones.
+
+        Raises
+        ------
+        ValueError
+            If `kind` is neither "paper" nor "exact".
+        """
+        _check_kind(kind)
+        return [self._update(kind, i) for i in range(1, self.L + 1)]
+
+    def _update(self, kind: str, i: int) -> Matrix:
+        f, to_Matrix = self.formulas, self.field.to_Matrix
+        G = -self.loss_gradient(i)
+        if kind == "paper":
+            E, D = f.backward_pseudo_inverse(i, i), f.forward_pseudo_inverse(i, i)
+            return to_Matrix(E) * G * to_Matrix(D) / self.L
+        parts = [_rational(s.weight) * to_Matrix(s.E) * G * to_Matrix(s.D) for s in f.exact_shares(i)]
+        return sum(parts, zeros(*G.shape))
+
+    def flow(self, kind: str) -> Matrix:
+        """`dW/dt` under the natural gradient, `n_L × n_0`.
+
+        Parameters
+        ----------
+        kind
+            "paper": `−W + (1/L) Σ_i P_i^a W* P_i^b` (Eq. 19), which is `W* − W` (Eq. 18) in wide networks.
+            "exact": `P_a Z + Z P_b − P_a Z P_b` with `Z = W* − W` and the projectors on range and row
+            space of W, which is Z if no hidden layer is narrower than both input and output.
+
+        Raises
+        ------
+        ValueError
+            If `kind` is neither "paper" nor "exact".
+        """
+        _check_kind(kind)
+        f, to_Matrix = self.formulas, self.field.to_Matrix
+        if f.is_wide or (kind == "exact" and min(self.sizes) == min(self.sizes[0], self.sizes[-1])):
+            return to_Matrix(f.residual)
+        if kind == "paper":
+            W_star = to_Matrix(f.least_squares)
+            terms = [to_Matrix(f.P_a(i)) * W_star * to_Matrix(f.P_b(i)) for i in range(1, self.L + 1)]
+            return sum(terms, zeros(*W_star.shape)) / self.L - self.end_to_end()
+        a, b, Z = map(to_Matrix, (f.P_a(1), f.P_b(self.L), f.residual))
+        return a * Z + Z * b - a * Z * b
+
+
+def _rational(value: flint.fmpq) -> Rational:
+    return Rational(int(value.p), int(value.q))
+
+
+def _check_kind(kind: str) -> None:
+    if kind not in KINDS:
+        raise ValueError(f'kind must be "paper" or "exact", got {kind!r}')

@@ -1,0 +1,1 @@
+"""Identities between matrices of unknown size: words, proofs, certificates, counterexamples."""

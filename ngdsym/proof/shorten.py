@@ -1,0 +1,119 @@
+"""Shorter certificates by linear programming.
+
+Among all ways to write a claim as Σ c · left · assumption · right with words no longer than those of a known
+proof, the one with the least Σ |c| tends to have few terms and coefficients ±1; it is a linear program. The
+optimum is a vertex, so its coefficients are recovered exactly from its support. Following Hofstadler and
+Verron, *Short proofs of ideal membership*, J. Symb. Comput. 125 (2024)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+import numpy as np
+from sympy import QQ
+from sympy.polys.matrices import DomainMatrix
+
+from ngdsym.proof.search import Cofactors, Terms
+
+MAX_CANDIDATES = 3000
+LENGTH_COST = 1e-3
+"""What a letter of left or right costs, as against 1 for a term: settles ties in favour of short words."""
+
+
+def shorten(claim: Terms, generators: Sequence[Terms], proof: Cofactors) -> Cofactors:
+    """A proof of `claim` with no more terms than `proof`; cofactors are `{(left, generator, right): c}`.
+
+    Repeated while it helps: a shorter proof touches fewer words, so more of their neighbourhood is searched.
+    """
+    while len(proof) > 1 and len(shorter := _optimum(claim, generators, proof)) < len(proof):
+        proof = shorter
+    return proof
+
+
+def _optimum(claim: Terms, generators: Sequence[Terms], proof: Cofactors) -> Cofactors:
+    from scipy.optimize import linprog  # a third of the time that importing ngdsym would take
+    from scipy.sparse import coo_array, hstack
+
+    candidates = _balanced(_candidates(claim, generators, proof), generators, claim)
+    words: dict[str, int] = {word: i for i, word in enumerate(claim)}
+    entries = [(words.setdefault(left + word + right, len(words)), j, float(c))
+               for j, (left, k, right) in enumerate(candidates) for word, c in generators[k].items()]
+    rows, cols, values = zip(*entries)
+    matrix = coo_array((values, (rows, cols)), shape=(len(words), len(candidates)))
+    target = np.zeros(len(words))
+    target[:len(claim)] = [float(c) for c in claim.values()]
+    cost = [1 + LENGTH_COST * len(left + right) for left, _, right in candidates]
+    optimum = linprog(cost + cost, A_eq=hstack([matrix, -matrix]), b_eq=target, method="highs-ds")
+    if optimum.x is None:
+        return proof
+    signed = optimum.x[:len(candidates)] - optimum.x[len(candidates):]
+    support = [candidates[j] for j in np.flatnonzero(abs(signed) > 1e-9)]
+    exact = _exact(claim, generators, support)
+    return proof if exact is None else exact
+
+
+def _candidates(claim: Terms, generators: Sequence[Terms], proof: Cofactors) -> list[tuple[str, int, str]]:
+    """The proof's own products and, round by round, those that share a word with products already there."""
+    found = dict.fromkeys(sorted(proof))
+    reached = dict.fromkeys(claim)
+    for left, k, right in found:
+        reached |= dict.fromkeys(left + word + right for word in generators[k])
+    longest = max(map(len, reached))
+    fresh = list(reached)
+    while fresh and len(found) < MAX_CANDIDATES:
+        more = dict.fromkeys(product for word in fresh for product in _products(word, generators)
+                             if product not in found and _length(product, generators) <= longest)
+        more = sorted(more, key=lambda product: len(product[0]) + len(product[2]))
+        more = more[:MAX_CANDIDATES - len(found)]
+        found |= dict.fromkeys(more)
+        words = dict.fromkeys(left + word + right for left, k, right in more for word in generators[k])
+        fresh = [word for word in words if word not in reached]
+        reached |= dict.fromkeys(fresh)
+    return list(found)
+
+
+def _balanced(candidates: list[tuple[str, int, str]], generators: Sequence[Terms],
+              claim: Terms) -> list[tuple[str, int, str]]:
+    """Without the products, again and again, one of whose words nothing else could cancel."""
+    expanded = {key: [key[0] + word + key[2] for word in generators[key[1]]] for key in candidates}
+    while True:
+        uses = Counter(word for words in expanded.values() for word in words) + Counter(claim.keys())
+        kept = {key: words for key, words in expanded.items() if all(uses[word] > 1 for word in words)}
+        if len(kept) == len(expanded):
+            return list(kept)
+        expanded = kept
+
+
+def _products(word: str, generators: Sequence[Terms]) -> Iterator[tuple[str, int, str]]:
+    """All left · generator · right with `word` among their words."""
+    for k, generator in enumerate(generators):
+        for inner in filter(None, generator):
+            at = word.find(inner)
+            while at >= 0:
+                yield word[:at], k, word[at + len(inner):]
+                at = word.find(inner, at + 1)
+
+
+def _length(product: tuple[str, int, str], generators: Sequence[Terms]) -> int:
+    left, k, right = product
+    return len(left) + max(map(len, generators[k])) + len(right)
+
+
+def _exact(claim: Terms, generators: Sequence[Terms],
+           support: list[tuple[str, int, str]]) -> Cofactors | None:
+    """The unique rational combination of `support` that gives `claim`; None if there is none."""
+    words: dict[str, int] = {word: i for i, word in enumerate(claim)}
+    columns = []
+    for left, k, right in support:
+        columns.append({words.setdefault(left + w + right, len(words)): c for w, c in generators[k].items()})
+    system = [[QQ(0)] * (len(support) + 1) for _ in words]
+    for j, column in enumerate([*columns, {words[w]: c for w, c in claim.items()}]):
+        for i, c in column.items():
+            system[i][j] = QQ(c.numerator, c.denominator)
+    reduced, pivots = DomainMatrix(system, (len(words), len(support) + 1), QQ).rref()
+    if pivots != tuple(range(len(support))):
+        return None
+    solution = [row[-1] for row in reduced.to_dense().to_list()[:len(support)]]
+    return {key: Fraction(int(c.numerator), int(c.denominator)) for key, c in zip(support, solution) if c}

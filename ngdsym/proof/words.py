@@ -1,0 +1,354 @@
+"""Typed noncommutative polynomials: what an identity between matrices of unknown size is made of.
+
+A *letter* stands for a matrix; its type `(rows, columns)` is an arrow between two vertices of a quiver, one
+vertex per dimension. A *word* is a composable product of letters, a polynomial a rational combination of
+words of one type. Each letter owns its transpose `A'` (itself when symmetric), so transposition is a map on
+words, never an extra rule.
+
+Reference: C. G. Raab, G. Regensburger, J. Hossein Poor, *Formal proofs of operator identities by a single
+formal computation*, J. Pure Appl. Algebra 225 (2021), for why one computation with typed words proves all
+sizes at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from ngdsym.proof.certificate import Typesetter
+
+Type = tuple[str, str]
+
+_TOKEN = re.compile(r"\s*(?:(\d+(?:/\d+)?)|([^\W\d][\w\u0300-\u036f⁺⁻]*)|([-+*()']))")
+
+
+class TypeMismatch(ValueError):
+    """A sum or product of matrices whose shapes do not fit."""
+
+
+class UndeclaredLetter(ValueError):
+    """A letter that no declaration gives a type."""
+
+
+class Letters:
+    """The declared letters of one statement.
+
+    Calling it declares a letter and returns it as a `Polynomial`; properties become `relations`, which every
+    proof over these letters may use.
+
+    Examples
+    --------
+    >>> letters = Letters()
+    >>> A = letters("A", "o", "n")
+    >>> P = letters("P", "o", symmetric=True, inverse="Pi")
+    >>> letters.parse("A' P A") == A.T * P * A
+    True
+    >>> [str(relation) for relation in letters.relations]
+    ['P Pi = 1', 'Pi P = 1']
+    """
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.types: dict[str, Type] = {}
+        self.relations: list[Equation] = []
+        self.latex: dict[str, str] = {}
+        self.positive: dict[str, str] = {}
+        self._codes: dict[str, str] = {}
+        self._transpose: dict[int, str] = {}
+
+    def __call__(self, name: str, rows: object, cols: object = None, *, symmetric: bool = False,
+                 positive: str | None = None, inverse: str | None = None, pinv: str | None = None,
+                 latex: str | None = None) -> Polynomial:
+        """Declare `name` as a `rows × cols` matrix (square when `cols` is missing).
+
+        Parameters
+        ----------
+        symmetric : the letter is its own transpose.
+        positive : `"pd"` or `"psd"`, symmetric and positive (semi)definite; proofs use the symmetry alone,
+            but a counterexample has to respect it.
+        inverse : name of a further letter X with A X = 1 and X A = 1.
+        pinv : name of a further letter X with the four Penrose equations A X A = A, X A X = X, (A X)ᵀ = A X,
+            (X A)ᵀ = X A.
+        latex : how the letter is typeset; by default its name, with digits at the end as an index.
+
+        Raises
+        ------
+        TypeMismatch
+            A symmetric letter that is not square.
+        ValueError
+            A name that is taken, empty, or ends in the sign of transposition.
+        """
+        row, col = str(rows), str(rows if cols is None else cols)
+        symmetric = symmetric or positive is not None
+        if symmetric and row != col:
+            raise TypeMismatch(f"{name} is {row}×{col}: only a square letter can be symmetric")
+        if not name or name.endswith("'"):
+            raise ValueError(f"{name!r} cannot name a letter: the prime marks its transpose")
+        self._add(name, (row, col))
+        if symmetric:
+            self._transpose[ord(self._codes[name])] = self._codes[name]
+        else:
+            self._add(name + "'", (col, row))
+            here, there = self._codes[name], self._codes[name + "'"]
+            self._transpose |= {ord(here): there, ord(there): here}
+        if latex is not None:
+            self.latex |= {name: latex} if symmetric else {name: latex, name + "'": rf"{{{latex}}}^{{\top}}"}
+        if positive is not None:
+            self.positive[name] = positive
+        letter, typeset = self[name], Typesetter(self.latex).letter(name)
+        if inverse is not None:
+            other = self(inverse, col, row, symmetric=symmetric, latex=rf"{{{typeset}}}^{{-1}}")
+            self.relations += [Equation(letter * other, self.one), Equation(other * letter, self.one)]
+        if pinv is not None:
+            other = self(pinv, col, row, symmetric=symmetric, latex=rf"{{{typeset}}}^{{+}}")
+            self.relations += penrose(letter, other)
+        return letter
+
+    def _add(self, name: str, kind: Type) -> None:
+        if name in self.types:
+            raise ValueError(f"the letter {name} is declared twice")
+        self._codes[name] = chr(0x4E00 + len(self.names))
+        self.names.append(name)
+        self.types[name] = kind
+
+    def __getitem__(self, name: str) -> Polynomial:
+        if name not in self.types:
+            raise UndeclaredLetter(f"the letter {name} is not declared; declared are {', '.join(self.names)}")
+        return Polynomial(self, self.types[name], {self._codes[name]: Fraction(1)})
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.types
+
+    @property
+    def one(self) -> Polynomial:
+        """The identity of whatever size its neighbours in a sum ask for."""
+        return Polynomial(self, None, {"": Fraction(1)})
+
+    def parse(self, text: str) -> Polynomial:
+        """Read a polynomial: juxtaposition multiplies, `'` transposes, numbers multiply the identity."""
+        return _Parser(self, text).polynomial()
+
+    def equation(self, text: str) -> Equation:
+        """Read `left = right`, or `left`, which means left = 0."""
+        left, *right = text.split("=")
+        if len(right) > 1:
+            raise ValueError(f"more than one = in {text!r}")
+        equation = Equation(self.parse(left), self.parse(right[0] if right else "0"))
+        if equation.type is None:
+            raise ValueError(f"{text!r} has no letters, so no matrix size: nothing to prove or assume")
+        return equation
+
+    def spell(self, word: str) -> tuple[str, ...]:
+        """The letters of an encoded word."""
+        return tuple(self.names[ord(code) - 0x4E00] for code in word)
+
+    def transpose(self, word: str) -> str:
+        """The transpose of an encoded word: letters transposed, order reversed."""
+        return word[::-1].translate(self._transpose)
+
+
+class Polynomial:
+    """A rational combination of words of one type; supports `+`, `-`, `*`, `.T` and comparison.
+
+    `terms` maps an encoded word (one character per letter) to its coefficient; `type` is None for a multiple
+    of an identity whose size is not known yet.
+    """
+
+    def __init__(self, letters: Letters, kind: Type | None, terms: Mapping[str, Fraction]) -> None:
+        self.letters = letters
+        self.terms = {word: c for word, c in terms.items() if c}
+        self.type = kind
+
+    def _coerce(self, other: object) -> Polynomial:
+        if isinstance(other, Polynomial):
+            if other.letters is not self.letters:
+                raise ValueError("letters of two different declarations cannot be combined")
+            return other
+        if isinstance(other, (int, Fraction)):
+            return Polynomial(self.letters, None, {"": Fraction(other)})
+        raise TypeError(f"cannot combine a polynomial in matrices with {other!r}")
+
+    def __add__(self, other: object) -> Polynomial:
+        other = self._coerce(other)
+        terms = dict(self.terms)
+        for word, c in other.terms.items():
+            terms[word] = terms.get(word, 0) + c
+        return Polynomial(self.letters, _common_type(self, other), terms)
+
+    def __mul__(self, other: object) -> Polynomial:
+        other = self._coerce(other)
+        if self.type and other.type and self.type[1] != other.type[0]:
+            raise TypeMismatch(f"cannot multiply {self} ({_shape(self.type)}) by {other} "
+                               f"({_shape(other.type)})")
+        terms: dict[str, Fraction] = {}
+        for left, a in self.terms.items():
+            for right, b in other.terms.items():
+                terms[left + right] = terms.get(left + right, 0) + a * b
+        kind = (self.type[0], other.type[1]) if self.type and other.type else self.type or other.type
+        return Polynomial(self.letters, kind, terms)
+
+    def __neg__(self) -> Polynomial:
+        return Polynomial(self.letters, self.type, {word: -c for word, c in self.terms.items()})
+
+    def __sub__(self, other: object) -> Polynomial:
+        return self + (-self._coerce(other))
+
+    def __rsub__(self, other: object) -> Polynomial:
+        return self._coerce(other) - self
+
+    def __rmul__(self, other: object) -> Polynomial:
+        return self._coerce(other) * self
+
+    __radd__ = __add__
+    __matmul__ = __mul__
+
+    @property
+    def T(self) -> Polynomial:
+        kind = self.type and (self.type[1], self.type[0])
+        return Polynomial(self.letters, kind, {self.letters.transpose(w): c for w, c in self.terms.items()})
+
+    def listing(self) -> list[list]:
+        """`[[coefficient, [letter, …]], …]`, ready for JSON."""
+        return [[str(c), list(self.letters.spell(word))] for word, c in self.terms.items()]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Polynomial):
+            return NotImplemented
+        return self.letters is other.letters and self.type == other.type and self.terms == other.terms
+
+    __hash__ = None
+
+    def __str__(self) -> str:
+        text = " ".join(f"{'-' if c < 0 else '+'} {_monomial(abs(c), self.letters.spell(word))}"
+                        for word, c in self.terms.items())
+        return text.removeprefix("+ ").replace("- ", "-", 1) if text.startswith("-") else text[2:] or "0"
+
+    __repr__ = __str__
+
+
+@dataclass(frozen=True, eq=False)
+class Equation:
+    """`left = right`, both sides of one type."""
+
+    left: Polynomial
+    right: Polynomial
+
+    def __post_init__(self) -> None:
+        _common_type(self.left, self.right)
+
+    @property
+    def type(self) -> Type | None:
+        return _common_type(self.left, self.right)
+
+    @property
+    def difference(self) -> Polynomial:
+        """`left − right`, the polynomial that vanishes."""
+        return self.left - self.right
+
+    def listing(self) -> list[list]:
+        """`left − right` as `Polynomial.listing` writes it, with nothing cancelled."""
+        return self.left.listing() + (-self.right).listing()
+
+    def __str__(self) -> str:
+        return f"{self.left} = {self.right}"
+
+
+def penrose(A: Polynomial, X: Polynomial) -> list[Equation]:
+    """The four Penrose equations, which hold exactly when X is the Moore–Penrose inverse of A.
+
+    A X A = A, X A X = X, (A X)ᵀ = A X, (X A)ᵀ = X A (Penrose 1955).
+    """
+    return [Equation(A * X * A, A), Equation(X * A * X, X),
+            Equation((A * X).T, A * X), Equation((X * A).T, X * A)]
+
+
+def declare(types: Mapping[str, Iterable[object]], symmetric: Iterable[str] = (),
+            inverses: Mapping[str, str] | None = None, pinvs: Mapping[str, str] | None = None) -> Letters:
+    """Letters from a table `{"A B": ("rows", "cols"), …}`; letters of inverses declare themselves."""
+    letters, symmetric = Letters(), set(symmetric)
+    inverses, pinvs = dict(inverses or {}), dict(pinvs or {})
+    derived = set(inverses.values()) | set(pinvs.values())
+    kinds = {name: tuple(kind) for names, kind in types.items() for name in names.split()}
+    for unknown in sorted((symmetric | set(inverses) | set(pinvs)) - set(kinds) - derived):
+        raise UndeclaredLetter(f"{unknown} is given a property but no type; add it to types")
+    for name, kind in kinds.items():
+        if name not in derived:
+            letters(name, *kind, symmetric=name in symmetric, inverse=inverses.get(name),
+                    pinv=pinvs.get(name))
+    return letters
+
+
+def _common_type(a: Polynomial, b: Polynomial) -> Type | None:
+    if a.type and b.type and a.type != b.type:
+        raise TypeMismatch(f"cannot add or equate {a} ({_shape(a.type)}) and {b} ({_shape(b.type)})")
+    kind = a.type or b.type
+    if kind and kind[0] != kind[1] and ("" in a.terms or "" in b.terms):
+        raise TypeMismatch(f"an identity cannot be added to or equated with a {_shape(kind)} matrix: "
+                           f"{a}, {b}")
+    return kind
+
+
+def _shape(kind: Type) -> str:
+    return f"{kind[0]}×{kind[1]}"
+
+
+def _monomial(c: Fraction, names: tuple[str, ...]) -> str:
+    return " ".join(([str(c)] if c != 1 or not names else []) + list(names))
+
+
+class _Parser:
+    """Recursive descent over: sum = product {± product}, product = factor {factor}, factor = atom {'}."""
+
+    def __init__(self, letters: Letters, text: str) -> None:
+        self.letters, self.text, self.tokens, at = letters, text, [], 0
+        text = text.rstrip()
+        while at < len(text):
+            match = _TOKEN.match(text, at)
+            if not match:
+                raise ValueError(f"cannot read {text!r} from {text[at:]!r}")
+            self.tokens.append(match[0].strip())
+            at = match.end()
+
+    def polynomial(self) -> Polynomial:
+        result = self.sum()
+        if self.tokens:
+            raise ValueError(f"unexpected {self.tokens[0]!r} in {self.text!r}")
+        return result
+
+    def sum(self) -> Polynomial:
+        result = None
+        while result is None or self.peek() in ("+", "-"):
+            sign = self.tokens.pop(0) if self.peek() in ("+", "-") else "+"
+            product = self.product() if sign == "+" else -self.product()
+            result = product if result is None else result + product
+        return result
+
+    def product(self) -> Polynomial:
+        result = self.factor()
+        while self.peek() not in ("", "+", "-", ")"):
+            if self.peek() == "*":
+                self.tokens.pop(0)
+            result = result * self.factor()
+        return result
+
+    def factor(self) -> Polynomial:
+        token = self.tokens.pop(0) if self.tokens else ""
+        if token == "(":
+            result = self.sum()
+            if not self.tokens or self.tokens.pop(0) != ")":
+                raise ValueError(f"unclosed parenthesis in {self.text!r}")
+        elif token[:1].isdigit():
+            result = Fraction(token) * self.letters.one
+        elif _TOKEN.fullmatch(token) and _TOKEN.fullmatch(token)[2]:
+            result = self.letters[token]
+        else:
+            raise ValueError(f"expected a letter, a number or ( in {self.text!r}, "
+                             f"found {token or 'the end'!r}")
+        while self.peek() == "'":
+            self.tokens.pop(0)
+            result = result.T
+        return result
+
+    def peek(self) -> str:
+        return self.tokens[0] if self.tokens else ""

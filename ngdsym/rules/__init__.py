@@ -1,0 +1,1 @@
+"""Learning rules as matrix expressions, and what they do."""
