@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from .experiments.cli import add_parsers
-from .experiments.command import finish, rich_or_advice
+from .experiments.command import Job, finish, rich_or_advice
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -17,7 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     add_parsers(parser.add_subparsers(dest="command", required=True))
     args = parser.parse_args(arguments)
 
-    def prepare():
+    def prepare() -> Job:
         rich_or_advice()
         return args.job(args)
 

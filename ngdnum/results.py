@@ -155,13 +155,14 @@ def _curve(node: Node) -> Curve:
     for trial in fields["tuning"].elements():
         read_settings(trial.fields("settings validation_error share")["settings"])
     tuning = [trial.mapping() for trial in fields["tuning"].elements()]
-    return Curve(fields["method"].text(), read_settings(fields["settings"]), samples, *columns,
+    return Curve(fields["method"].text(), read_settings(fields["settings"]), samples, columns[0], columns[1],
                  fields["diverged"].flag(), tuning)
 
 
 def read_settings(node: Node) -> Settings:
     """The settings of a method in a JSON file: text or numbers by name."""
-    return {name: value.value if isinstance(value.value, str) else value.number() for name, value in node.entries().items()}
+    return {name: child.value if isinstance(child.value, str) else child.number()
+            for name, child in node.entries().items()}
 
 
 def compact_json(content: object) -> str:

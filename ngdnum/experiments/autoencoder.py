@@ -41,7 +41,7 @@ def digits_problem(seed: int, data: Path | None) -> Problem:
     train, validation, test, source = digits(data)
     pixels = train.shape[1]
     model = autoencoder((pixels, *HIDDEN, pixels), torch.Generator().manual_seed(seed))
-    return Problem(*(Examples(x, x) for x in (train, validation, test)), model, None, source)
+    return Problem(Examples(train, train), Examples(validation, validation), Examples(test, test), model, None, source)
 
 
 FIG1D = Experiment(

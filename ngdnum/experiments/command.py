@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -90,11 +91,13 @@ def show(table: Table, note: str) -> None:
     from rich.text import Text
 
     console = Console()
+    unlimited = console.options.update(max_width=10_000)
     for column in table.columns:
         column.no_wrap, column.overflow = True, "ellipsis"
+        width = max((len(str(cell)) for cell in column.cells), default=0)
+        column.header = textwrap.fill(str(column.header), max(width, 1), break_long_words=False)
     left_out = 0
-    while len(table.columns) > 2 and Measurement.get(console, console.options.update(max_width=10_000),
-                                                     table).maximum > console.width:
+    while len(table.columns) > 2 and Measurement.get(console, unlimited, table).maximum > console.width:
         table.columns.pop()
         left_out += 1
     console.print(table)

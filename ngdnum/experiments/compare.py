@@ -90,12 +90,13 @@ def compare(
                 for outcome in outcomes:
                     bars.add(f"seed {seed} {outcome.name}", total=len(amounts))
 
-                def advanced(entry: Entry, share: float) -> None:
+                def advanced(entry: Entry, share: float, seed: int = seed) -> None:
                     bar = f"seed {seed} {entry.curve.method}"
                     bars.advance(bar, 1 / task.points if share else 0.0)
                     bars.note(bar, "diverged" if entry.run.diverged else f"error {entry.curve.test_error[-1]:.3g}")
 
-                race.proceed(advanced, lambda: place.keep(report, lambda: {"seeds": done, "race": race.state()}))
+                race.proceed(advanced, lambda race=race: place.keep(
+                    report, lambda: {"seeds": done, "race": race.state()}))
                 done.append([asdict(entry.curve) for entry in race.entries])
                 place.keep(report, lambda: {"seeds": done, "race": None}, at_once=True)
     return report

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,7 @@ class _Study:
         self.search: Search | None = None
         self.race: Race | None = None
 
-    def proceed(self, bars: Bars, turned) -> None:
+    def proceed(self, bars: Bars, turned: Callable[[], None]) -> None:
         for method in self.experiment.methods[len(self.result.curves) :]:
             bar = f"tuning {method.name}"
             bars.add(bar)

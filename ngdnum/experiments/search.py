@@ -69,7 +69,8 @@ def blind(problem: Problem) -> Problem:
 
     Where the noise is known, its variance is the floor there.
     """
-    return problem._replace(test=problem.validation, floor=problem.source.get("noise"))
+    noise: Any = problem.source.get("noise")
+    return problem._replace(test=problem.validation, floor=noise)
 
 
 class Search:

@@ -13,7 +13,7 @@ import torch
 
 from .. import results
 from ..data import Problem
-from ..results import Curve, Settings, settings_text
+from ..results import Curve, settings_text
 from . import search as halving
 from .method import Method
 from .muon import arithmetic
@@ -119,10 +119,11 @@ def tune_task(
                     search.load_state(running)
                     running = None
 
-                def turned() -> None:
-                    place.keep(tuned, lambda: {"source": source, "methods": done, "search": search.state()})
-
-                search.proceed(lambda share: bars.advance(bar, share), turned)
+                search.proceed(
+                    lambda share, bar=bar: bars.advance(bar, share),
+                    lambda search=search: place.keep(
+                        tuned, lambda: {"source": source, "methods": done, "search": search.state()}),
+                )
                 found = Search(digest([method.grid]), search.winners(), [as_json(t) for t in search.trials],
                                environment())
                 tuned.methods[method.name] = found
