@@ -230,7 +230,7 @@ def environment() -> dict[str, object]:
     return {
         "ngd": version("ngd"),
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "threads": torch.get_num_threads(),
         "processor": _processor(),
         "cores": os.cpu_count(),

@@ -38,7 +38,7 @@ def finish(prepare: Callable[[], Job], as_json: bool) -> int:
         (a result there is, is printed all the same), 130 interrupted (a partial result is printed), 141 nobody reads
         what is printed.
     """
-    signal.signal(signal.SIGINT, _interrupt_once)
+    before = signal.signal(signal.SIGINT, _interrupt_once)
     try:
         return _finish(prepare, as_json)
     except BrokenPipeError:
@@ -47,6 +47,8 @@ def finish(prepare: Callable[[], Job], as_json: bool) -> int:
     except KeyboardInterrupt:
         print("interrupted: there was nothing to keep yet", file=sys.stderr)
         return INTERRUPTED
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _finish(prepare: Callable[[], Job], as_json: bool) -> int:
@@ -95,16 +97,18 @@ def show(table: Table, note: str) -> None:
     for column in table.columns:
         column.no_wrap, column.overflow = True, "ellipsis"
         width = max((len(str(cell)) for cell in column.cells), default=0)
-        column.header = textwrap.fill(str(column.header), max(width, 1), break_long_words=False)
+        column.header = textwrap.fill(str(column.header), max(width, 8), break_long_words=False)
     left_out = 0
     while len(table.columns) > 2 and Measurement.get(console, unlimited, table).maximum > console.width:
         table.columns.pop()
         left_out += 1
-    console.print(table)
-    if left_out:
-        columns = "column is" if left_out == 1 else "columns are"
-        console.print(Text(f"{left_out} more {columns} shown on a wider screen, or with --json"))
-    console.print(Text(note), soft_wrap=True)
+    with console.capture() as text:  # printed by ourselves: rich has its own ideas of a broken pipe
+        console.print(table)
+        if left_out:
+            columns = "column is" if left_out == 1 else "columns are"
+            console.print(Text(f"{left_out} more {columns} shown on a wider screen, or with --json"))
+        console.print(Text(note), soft_wrap=True)
+    print(text.get(), end="")
 
 
 def rich_or_advice() -> None:
