@@ -54,9 +54,11 @@ def progress_bars(shown: bool) -> Iterator[Bars]:
     try:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.table import Column
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(f"progress bars need rich: {INSTALL}, or leave them out with progress=False") from error
-    columns = (TextColumn("{task.description:<14}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
+    name = Column(min_width=27, no_wrap=True)  # of the longest name, which is not what may be cut
+    columns = (TextColumn("{task.description}", table_column=name), BarColumn(bar_width=20), TextColumn("{task.percentage:>3.0f} %"),
                TimeElapsedColumn(), TextColumn("{task.fields[note]}"))
     with Progress(*columns, console=Console(stderr=True)) as display:
         yield Bars(display)
