@@ -1,5 +1,11 @@
 """Natural gradient descent for PyTorch, with preconditioners emitted by `ngdsym`."""
 
+import signal
+import sys
+
+if sys.argv[:1] == ["-m"] and "ngdnum" in sys.orig_argv:  # `python -m ngdnum` is importing this
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback until the command takes over
+
 from .control import (
     ConjugateGradient,
     DualConjugateGradient,

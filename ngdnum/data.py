@@ -111,7 +111,7 @@ def linear_teacher(
             y = teacher(x)
         return Examples(x, y + noise**0.5 * torch.randn(y.shape, generator=generator, dtype=dtype))
 
-    sets = [draw(count) for count in (train, validation, test)]
+    sets = draw(train), draw(validation), draw(test)
     with torch.no_grad():
         floor = nn.functional.mse_loss(teacher(sets[2].x), sets[2].y).item()
     source = {"kind": "random linear map", "sizes": list(sizes), "noise": noise,

@@ -1,25 +1,35 @@
-"""Figures of results, in one style: colour-blind-safe, on light and on dark pages alike."""
+"""Figures in one style: colour-blind-safe, on light and on dark pages alike, every curve with its name beside it."""
 
 from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import matplotlib
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+import numpy as np
 
+try:
+    import matplotlib
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError("figures need matplotlib: pip install 'ngd[experiments]'") from error
+
+from .labels import place_labels
 from .results import Result, median
 
 INK = "#757575"  # text and axes: contrast ≥ 4.3 : 1 on white and on #121212, no grey does better on both
 COLOURS = {"NGD": "#d55e00", "SGD": "#2c7fb8"}  # vermilion and blue differ for every kind of colour vision
 OTHER_COLOURS = ("#a05fb4", "#1a936f", "#9c7a00", "#c2568b")
-DASHES = ("solid", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
+OWN = {"NGD.fast": COLOURS["NGD"], "SGD": COLOURS["SGD"], "NGD.paper": OTHER_COLOURS[0], "NGD.exact": OTHER_COLOURS[1],
+       "SGD with momentum": OTHER_COLOURS[2]}  # the same colour for the same method in every figure
+DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
+GUIDE: Any = (0, (3, 2))  # dashes of lines that are no curve
 _AXES = {"samples": "training examples seen", "seconds": "training time [s]"}
-STYLE = {
+STYLE: Any = {
     "font.size": 12, "svg.fonttype": "path",
     "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none",
     "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": INK, "xtick.color": INK, "ytick.color": INK,
@@ -37,6 +47,78 @@ class Picture(Figure):
         return svg.getvalue()
 
 
+@dataclass(frozen=True)
+class Line:
+    """A curve: its name, its points, its colour (a key of `COLOURS`, "ink", or any of matplotlib) and its dashes.
+
+    Lines without a name belong to the one before. `marker` as in matplotlib.
+    """
+
+    name: str | None
+    x: Sequence[float] | np.ndarray
+    y: Sequence[float] | np.ndarray
+    colour: str = "ink"
+    dash: Any = "solid"
+    marker: str = ""
+    width: float = 2.2
+
+    def draw(self, axes: Axes) -> None:
+        """Add the curve to `axes`."""
+        colour = {**COLOURS, "ink": INK}.get(self.colour, self.colour)
+        axes.plot(self.x, self.y, color=colour, linestyle=self.dash, marker=self.marker, linewidth=self.width,
+                  markersize=4, label=self.name or "_")
+
+
+def lines_figure(lines: Iterable[Line], *, size: tuple[float, float] = (6.0, 3.6), **options: Any) -> Picture:
+    """Curves in one panel, each named beside it; `options` are those of `Axes.set`: `xlabel`, `yscale` and so on."""
+    return panels_figure([lines], size=size, options=[options])
+
+
+def panels_figure(
+    panels: Iterable[Iterable[Line]], *, size: tuple[float, float], options: Sequence[Mapping[str, Any]]
+) -> Picture:
+    """Panels of curves side by side, with common axes; names stand in each panel that has some."""
+    panels = [list(lines) for lines in panels]
+    with matplotlib.rc_context(STYLE):
+        figure = Picture(figsize=size, layout="constrained")
+        all_axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+        for axes, lines, chosen in zip(all_axes, panels, options, strict=True):
+            for line in lines:
+                line.draw(axes)
+            axes.set(**chosen)
+        for axes in all_axes:
+            place_labels(axes)
+    return figure
+
+
+def bars_figure(
+    panels: Sequence[Mapping[str, float]],
+    *,
+    size: tuple[float, float],
+    options: Sequence[Mapping[str, Any]],
+    ours: Container[str],
+    points: Mapping[str, Sequence[float]] | None = None,
+    labels: str | None = None,
+) -> Picture:
+    """Horizontal bars by name, the first on top; those among `ours` in the colour of NGD.
+
+    `points` are drawn on the bars, `labels` is the format of numbers at their ends.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Picture(figsize=size, layout="constrained")
+        all_axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+        for axes, values, chosen in zip(all_axes, panels, options, strict=True):
+            names = list(reversed(values))
+            bars = axes.barh(names, [values[name] for name in names], height=0.55,
+                             color=[COLOURS["NGD" if name in ours else "SGD"] for name in names])
+            for name in names if points else ():
+                axes.plot(points[name], [name] * len(points[name]), ".", color=INK)
+            if labels:
+                axes.bar_label(bars, fmt=labels, padding=3)
+            axes.set(**chosen)
+    return figure
+
+
 def curves_figure(result: Result) -> Picture:
     """Test error of every method against samples (left) and against training seconds (right), log scale.
 
@@ -48,24 +130,27 @@ def curves_figure(result: Result) -> Picture:
     """
     if not any(curve.samples for curve in result.curves):
         raise ValueError(f"the result of {result.experiment} has no curves yet: nothing to draw")
+    styles = list(zip(_styles(curve.method for curve in result.curves), result.curves))
     with matplotlib.rc_context(STYLE):
         figure = Picture(figsize=(9.0, 4.0), layout="constrained")
         by_samples, by_seconds = figure.subplots(1, 2, sharey=True)
         for axes, column in ((by_samples, "samples"), (by_seconds, "seconds")):
             axes.set_yscale("log")
-            for style, curve in zip(_styles(curve.method for curve in result.curves), result.curves):
-                axes.plot(getattr(curve, column), curve.test_error, label=curve.method, **style)
+            for style, curve in styles:
+                Line(curve.method, getattr(curve, column), curve.test_error, *style).draw(axes)
             if result.floor is not None:
-                axes.axhline(result.floor, color=INK, linestyle=(0, (3, 2)), linewidth=1.4)
+                axes.axhline(result.floor, color=INK, linestyle=GUIDE, linewidth=1.4)
+            axes.set(xlabel=_AXES[column])
             axes.set_xlim(left=0)
-            _label_lines(axes)
-        by_samples.set(xlabel="training examples seen", ylabel="test error per output")
+        by_samples.set_ylabel("test error per output")
         by_samples.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k")
-        by_seconds.set_xlabel("training time [s]")
         if result.floor is not None:
-            by_samples.annotate("smallest achievable", (0.02, result.floor), ha="left", va="bottom",
-                                xycoords=by_samples.get_yaxis_transform(), xytext=(0, 2),
-                                textcoords="offset points", fontsize=10)
+            text = by_samples.annotate("smallest achievable", (0.02, result.floor), ha="left", va="bottom",
+                                       xycoords=by_samples.get_yaxis_transform(), xytext=(0, 2),
+                                       textcoords="offset points", fontsize=10)
+            text.set_in_layout(False)
+        for axes in (by_samples, by_seconds):
+            place_labels(axes)
     return figure
 
 
@@ -133,23 +218,7 @@ def costs_figure(report: Mapping[str, Any], axis: str) -> Picture:
     return figure
 
 
-def _styles(methods: Iterable[str]) -> list[dict[str, object]]:
-    """A colour and a dash pattern for each method; the same colour for the same name in every figure."""
-    spare = iter(OTHER_COLOURS * 3)
-    return [{"color": COLOURS.get(method) or next(spare), "linestyle": DASHES[i % len(DASHES)]}
-            for i, method in enumerate(methods)]
-
-
-def _label_lines(axes: Axes) -> None:
-    """Write each line's name above its end, in its colour; a name that would cover another goes above it."""
-    right, height = axes.get_xlim()[1], 72 / axes.figure.dpi  # points per pixel
-    lines = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_") and len(line.get_xdata())]
-    taken = -float("inf")
-    for line in sorted(lines, key=lambda line: line.get_ydata()[-1]):
-        end = line.get_xdata()[-1], line.get_ydata()[-1]
-        late = end[0] > 0.5 * right
-        y = axes.transData.transform(end)[1] * height
-        taken = max(y + 5, taken + 14)
-        axes.annotate(str(line.get_label()), end, xytext=(-2 if late else 5, taken - y),
-                      textcoords="offset points", ha="right" if late else "left", va="bottom",
-                      color=line.get_color(), weight="bold")
+def _styles(methods: Iterable[str]) -> list[tuple[str, Any]]:
+    """A colour and a dash pattern for each method."""
+    spare = iter((OTHER_COLOURS[3], INK) * 9)
+    return [(OWN.get(method) or next(spare), DASHES[i % len(DASHES)]) for i, method in enumerate(methods)]

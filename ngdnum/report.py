@@ -10,8 +10,6 @@ from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from .batch import Matrices
@@ -22,6 +20,8 @@ from .stack import Stack
 from .symmetric import full
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from .figures import Picture
 
 INVERSES = {"Lambda_tilde": "K_tilde", "Lambda": "K"}
@@ -141,6 +141,8 @@ class Report:
         return f"Step {self.steps} by the rule {self.rule}"
 
     def __rich__(self) -> Table:
+        from rich.table import Table
+
         table = Table(title=self.title, title_justify="left", title_style="", box=None, pad_edge=False)
         for column in HEADER:
             table.add_column(column, justify="left" if column in ("layer", "") else "right", no_wrap=True)
@@ -149,6 +151,8 @@ class Report:
         return table
 
     def __str__(self) -> str:
+        from rich.console import Console
+
         text = io.StringIO()
         Console(file=text, width=160, color_system=None).print(self)
         return "\n".join(line.rstrip() for line in text.getvalue().splitlines())

@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import platform
+import statistics
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import IO
 
 import torch
 
+from .reading import Node, read_json
+
 Settings = dict[str, float | int | str]
+
+
+class Stored:
+    """What an experiment leaves: it can be shown, and written to a file as a whole.
+
+    `complete` is False while it grows, and stays False when it was interrupted.
+    """
+
+    complete: bool
+
+    def to_json(self) -> str:
+        """All of it as one JSON object; numbers JSON cannot express are refused."""
+        return compact_json(asdict(self))  # type: ignore[call-overload]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write `to_json()` to `path`: either all of it or nothing, never a part."""
+        with write_atomically(Path(path)) as file:
+            file.write((self.to_json() + "\n").encode())
+
+    def trim(self) -> None:
+        """Drop what an interrupt has left half done."""
 
 
 @dataclass
@@ -67,11 +93,10 @@ class Curve:
 
 
 @dataclass
-class Result:
+class Result(Stored):
     """One run of an experiment: what was run, on what, where, and the curves that came out.
 
     `budget` limits each method; tuning trains its best settings for `tuning_share` of it.
-    `complete` is False while the run goes on, and stays False when it was interrupted.
     """
 
     experiment: str
@@ -97,13 +122,9 @@ class Result:
                 return curve
         raise KeyError(f"no curve {method!r}; there are {[curve.method for curve in self.curves]}")
 
-    def to_json(self) -> str:
-        """The result as one JSON object; numbers JSON cannot express are refused."""
-        return json.dumps(asdict(self), indent=1, ensure_ascii=False, allow_nan=False)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write `to_json()` to `path`: either all of it or nothing, never a part."""
-        write_atomically(Path(path), self.to_json() + "\n")
+    def trim(self) -> None:
+        for curve in self.curves:
+            curve.trim()
 
 
 def load(path: str | os.PathLike[str]) -> Result:
@@ -111,23 +132,90 @@ def load(path: str | os.PathLike[str]) -> Result:
 
     Raises
     ------
-    ValueError : the file is no such result.
+    ValueError : the file is no such result; the message names the file, the place in it and what is wrong there.
     """
-    try:
-        fields = json.loads(Path(path).read_text(encoding="utf-8"))
-        curves = [Curve(**curve) for curve in fields.pop("curves")]
-        return Result(**fields, curves=curves)
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{os.fspath(path)!r} is not a result of ngdnum ({error})") from None
+    root = read_json(path, "a result of ngdnum")
+    fields = root.fields("experiment title seed command budget source floor curves environment complete")
+    floor = fields["floor"]
+    return Result(
+        fields["experiment"].text(), fields["title"].text(), fields["seed"].count(), fields["command"].text(),
+        {name: None if node.value is None else node.number() for name, node in fields["budget"].entries().items()},
+        fields["source"].mapping(), None if floor.value is None else floor.number(),
+        [_curve(node) for node in fields["curves"].elements()], fields["environment"].mapping(), fields["complete"].flag(),
+    )
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace the content of `path` in one step, so that a reader or a crash never meets half a file."""
+def _curve(node: Node) -> Curve:
+    fields = node.fields("method settings samples seconds test_error diverged tuning")
+    samples = [value.count() for value in fields["samples"].elements()]
+    columns = [[value.number() for value in fields[name].elements()] for name in ("seconds", "test_error")]
+    for name, column in zip(("seconds", "test_error"), columns):
+        if len(column) != len(samples):
+            raise fields[name].error(f"has {len(column)} entries, samples {len(samples)}")
+    for trial in fields["tuning"].elements():
+        read_settings(trial.fields("settings validation_error share")["settings"])
+    tuning = [trial.mapping() for trial in fields["tuning"].elements()]
+    return Curve(fields["method"].text(), read_settings(fields["settings"]), samples, columns[0], columns[1],
+                 fields["diverged"].flag(), tuning)
+
+
+def read_settings(node: Node) -> Settings:
+    """The settings of a method in a JSON file: text or numbers by name."""
+    return {name: child.value if isinstance(child.value, str) else child.number()
+            for name, child in node.entries().items()}
+
+
+def compact_json(content: object) -> str:
+    """JSON for people and for version control: one line for each entry, numbers in a list in one line.
+
+    Examples
+    --------
+    >>> print(compact_json({"errors": [1.5, None], "methods": [{"name": "SGD", "grid": [{"lr": 0.1}]}]}))
+    {
+     "errors": [1.5, null],
+     "methods": [
+      {
+       "name": "SGD",
+       "grid": [
+        {"lr": 0.1}
+       ]
+      }
+     ]
+    }
+    """
+    return _dump(content, "\n")
+
+
+def _dump(content: object, line: str) -> str:
+    children = list(content.values() if isinstance(content, dict) else content) if isinstance(
+        content, dict | list | tuple) else []
+    depth = _depth(content)
+    if depth <= 1 or (depth == 2 and isinstance(content, dict) and line.count(" ") > 2):
+        return json.dumps(content, ensure_ascii=False, allow_nan=False)
+    below = line + " "
+    inner = (_dump(child, below) for child in children)
+    if isinstance(content, dict):
+        inner = (f"{json.dumps(name, ensure_ascii=False)}: {text}" for name, text in zip(content, inner))
+        return "{" + below + f",{below}".join(inner) + line + "}"
+    return "[" + below + f",{below}".join(inner) + line + "]"
+
+
+def _depth(content: object) -> int:
+    children = content.values() if isinstance(content, dict) else content if isinstance(content, list | tuple) else None
+    return 0 if children is None else 1 + max(map(_depth, children), default=0)
+
+
+@contextlib.contextmanager
+def write_atomically(path: Path) -> Iterator[IO[bytes]]:
+    """Replace the content of `path` in one step by what the body writes, so that nobody ever meets half a file.
+
+    If the body or the writing fails, `path` stays as it was.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
@@ -142,7 +230,7 @@ def environment() -> dict[str, object]:
     return {
         "ngd": version("ngd"),
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "threads": torch.get_num_threads(),
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -177,12 +265,12 @@ def finite(value: float) -> float | None:
 
 
 def median(values: Iterable[float | None]) -> float:
-    """Median, with None as infinity; nan of nothing.
+    """Median, with None as infinity; the mean of the middle two of an even number; nan of nothing.
 
     Examples
     --------
-    >>> median([3.0, None, 1.0])
-    3.0
+    >>> median([3.0, None, 1.0]), median([1.0, 2.0]), median([1.0, None])
+    (3.0, 1.5, inf)
     """
-    values = sorted(math.inf if value is None else value for value in values)
-    return values[len(values) // 2] if values else math.nan
+    numbers = [math.inf if value is None else value for value in values]
+    return statistics.median(numbers) if numbers else math.nan

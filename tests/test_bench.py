@@ -5,10 +5,6 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,31 +13,34 @@ import torch
 
 from ngdnum import NGD, Gaussian
 from ngdnum.__main__ import main
-from ngdnum.bench import step, tuned, tuning
-from ngdnum.bench.compare import compare
-from ngdnum.bench.methods import method, natural, sgd
-from ngdnum.bench.tasks import TASKS, Task, find_task
-from ngdnum.bench.tuned import load_tuned
-from ngdnum.bench.tuning import blind, halve, score, tune_task
 from ngdnum.data import Examples, linear_teacher
-from ngdnum.experiments import Diverged, Interrupted
+from ngdnum.experiments import Diverged, Interrupted, step, tuned, tuning
+from ngdnum.experiments.compare import compare
+from ngdnum.experiments.method import method, natural, sgd
+from ngdnum.experiments.report import Outcome
+from ngdnum.experiments.search import SCHEDULES
+from ngdnum.experiments.task import Benchmark
+from ngdnum.experiments.tasks import TASKS, find_task
 from ngdnum.experiments.training import Run
+from ngdnum.experiments.tuned import load_tuned, package_winners, winners
+from ngdnum.experiments.tuning import score, task_search, tune_task
 from ngdnum.results import Curve
 
 METHODS = (
-    method("SGD", sgd(), (0.02, 0.1), (20,)),
-    method("NGD.paper", natural(NGD.paper), (1.0,), (100,), True, damping=(1e-2, 1e-1)),
+    method("SGD", sgd, (0.02, 0.1), (20,), schedule=SCHEDULES),
+    method("NGD.paper", natural(NGD.paper), (1.0,), (100,), True, damping=(1e-2, 1e-1), schedule=SCHEDULES),
 )
 
 
-def tiny(**changes) -> Task:
+def tiny(**changes) -> Benchmark:
     def problem(seed, data):
         if data is not None:
             raise ValueError("leave the data folder out")
         return linear_teacher((4, 6, 3), seed, train=500, validation=100, test=100)
 
-    task = Task("tiny", "Tiny", problem, METHODS, (500, 1_500), "samples", {"100×floor": 100.0, "1.5×floor": 1.5},
-                "test error ÷ floor of the seed", goal=1.5, tuning_seeds=(1_000, 1_001), points=10)
+    task = Benchmark("tiny", "Tiny", problem, METHODS, points=10, budgets=(500, 1_500), unit="samples",
+                     targets={"100×floor": 100.0, "1.5×floor": 1.5}, measure="test error ÷ floor of the seed",
+                     goal=1.5, tuning_seeds=(1_000, 1_001))
     return replace(task, **changes)
 
 
@@ -60,7 +59,8 @@ def settings(found, tmp_path) -> Path:
 @pytest.fixture
 def registered(monkeypatch, settings):
     monkeypatch.setitem(TASKS, "tiny", tiny())
-    monkeypatch.setattr(tuned, "FOLDER", settings.parent)
+    found = load_tuned(settings).winners()
+    monkeypatch.setattr(tuned, "package_winners", lambda: {"tiny": found})
     monkeypatch.chdir(settings.parent)
 
 
@@ -90,7 +90,7 @@ def test_json_has_an_entry_per_seed_and_target(registered, capfd):
         for costs in (*m["samples_to"].values(), *m["seconds_to"].values(), *m["error_at"].values()):
             assert len(costs) == 3
         assert set(m["settings"]) == set(m["error_at"]) == set(m["diverged"]) == {"0.5k", "1.5k"}
-        assert m["step_ms"] > 0 and len(m["trials"]) == 4 + 4
+        assert m["step_ms"] > 0 and m["trials"] == 4 + 4
     ngd = printed["methods"][1]
     assert all(100 <= samples <= 1_500 for samples in ngd["samples_to"]["100×floor"])
     assert ngd["resolution"]["1.5k"]["samples"] <= 150 + 100
@@ -104,14 +104,12 @@ def test_table_marks_what_was_not_reached(registered, capfd):
 
 
 def test_the_shortest_budget_that_reaches_a_target_tells_the_cost():
-    from ngdnum.bench.report import Outcome
-
     def curve(errors):
         return Curve("m", {}, list(range(0, 10 * len(errors), 10)), [0.0] * len(errors), errors)
 
     short, long = [curve([9.0, 2.0]), curve([9.0, 5.0])], [curve([9.0, 1.0]), curve([9.0, 8.0, 1.0])]
-    assert Outcome("m", {}, [], {"short": short, "long": long}).first(2.0, "samples") == [10, 20]
-    assert Outcome("m", {}, [], {"short": short, "long": long}).first(0.5, "samples") == [None, None]
+    assert Outcome("m", {}, 0, {"short": short, "long": long}).first(2.0, "samples") == [10, 20]
+    assert Outcome("m", {}, 0, {"short": short, "long": long}).first(0.5, "samples") == [None, None]
 
 
 def test_methods_take_turns(settings, monkeypatch):
@@ -122,7 +120,7 @@ def test_methods_take_turns(settings, monkeypatch):
         advance(self, budget, share)
 
     monkeypatch.setattr(Run, "advance", noted)
-    compare(tiny(), load_tuned(settings), seeds=2, progress=False)
+    compare(tiny(), load_tuned(settings).winners(), seeds=2, progress=False)
     turn = [("SGD", 500), ("NGD.paper", 500), ("SGD", 1_500), ("NGD.paper", 1_500)]
     assert [entry[:2] for entry in trained] == 2 * 11 * turn
     assert [entry[2] for entry in trained] == 2 * [point / 10 for point in range(11) for _ in turn]
@@ -134,7 +132,7 @@ def test_tuned_file_holds_every_trial_and_can_be_read_again(settings):
     assert found.source["kind"] == "random linear map" and list(found.methods) == ["SGD", "NGD.paper"]
     for m in METHODS:
         search = found.methods[m.name]
-        assert search.grid == list(m.grid) and search.environment["threads"] == 1
+        assert search.grid == tuned.digest([m.grid]) and search.environment["threads"] == 1
         assert [trial["budget"] for trial in search.trials] == ["0.5k"] * 4 + ["1.5k"] * 4
         for budget, winner in search.winners.items():
             best = min((t for t in search.trials if t["budget"] == budget), key=lambda t: t["score"])
@@ -146,32 +144,33 @@ def test_tuned_file_holds_every_trial_and_can_be_read_again(settings):
 
 def test_schedules_are_halved_by_themselves():
     """Three of six settings of each schedule go on from the second budget, though the best of all would be others."""
-    rates = method("SGD", sgd(), (0.01, 0.02, 0.04, 0.06, 0.08, 0.1), (20,))
+    rates = method("SGD", sgd, (0.01, 0.02, 0.04, 0.06, 0.08, 0.1), (20,), schedule=SCHEDULES)
     task = tiny()
-    problems, budgets = [blind(task.problem(seed, None)) for seed in task.tuning_seeds], (250, 500, 1_500)
-    _, trials = halve(task, rates, problems, budgets)
-    first, second, third = ([t for t in trials if t["budget"] == task.label(amount)] for amount in budgets)
+    problems, budgets = {seed: task.problem(seed, None) for seed in task.tuning_seeds}, (250, 500, 1_500)
+    search = task_search(task, rates, problems, budgets)
+    assert search.proceed() == search.winners()["1.5k"]
+    first, second, third = ([t for t in search.trials if t.rung == task.label(amount)] for amount in budgets)
     assert len(first) == len(second) == 12
     for schedule in ("constant", "linear"):
-        ranked = sorted((t for t in second if t["settings"]["schedule"] == schedule), key=lambda t: t["score"])
-        assert [t["settings"] for t in third if t["settings"]["schedule"] == schedule] == [
-            t["settings"] for t in ranked[:3]
-        ]
+        ranked = sorted((t for t in second if t.settings["schedule"] == schedule), key=lambda t: t.score)
+        assert [t.settings for t in third if t.settings["schedule"] == schedule] == [t.settings for t in ranked[:3]]
 
 
 def test_tuning_never_sees_the_test_examples():
     task = tiny()
-    problems = [task.problem(seed, None) for seed in task.tuning_seeds]
-    blinded = [p._replace(test=Examples(p.test.x * math.nan, p.test.y), floor=math.nan) for p in problems]
+    problems = {seed: task.problem(seed, None) for seed in task.tuning_seeds}
+    blinded = {seed: p._replace(test=Examples(p.test.x * math.nan, p.test.y), floor=math.nan)
+               for seed, p in problems.items()}
     for m in METHODS:
-        found, again = (halve(task, m, [blind(p) for p in of], task.budgets) for of in (problems, blinded))
-        assert found == again and all(math.isfinite(t["score"]) for t in found[1])
+        searches = [task_search(task, m, of, task.budgets) for of in (problems, blinded)]
+        found, again = [(search.proceed(), search.trials) for search in searches]
+        assert found == again and all(math.isfinite(trial.score) for trial in found[1])
 
 
 def test_tuned_seeds_are_not_benchmarked(settings):
     for task in TASKS.values():
         assert min(task.tuning_seeds) >= 1_000
-    found = load_tuned(settings)
+    found = load_tuned(settings).winners()
     for seeds, others in ((0, found), (1_001, found), (3, replace(found, seeds=[2]))):
         with pytest.raises(ValueError, match="number of seeds must be between 1 and"):
             compare(tiny(), others, seeds=seeds, progress=False)
@@ -190,12 +189,13 @@ def test_the_score_prefers_the_goal_then_its_date_then_the_error():
 
 def test_tuning_one_method_keeps_the_others(settings):
     before = load_tuned(settings)
-    wider = tiny(methods=(METHODS[0], method("NGD.paper", natural(NGD.paper), (1.0,), (100, 50), True)))
+    wider = tiny(methods=(METHODS[0], method("NGD.paper", natural(NGD.paper), (1.0,), (100, 50), True,
+                                              schedule=SCHEDULES)))
     with pytest.raises(ValueError, match="the grid of NGD.paper has changed .* --tune --methods NGD.paper"):
-        compare(wider, before, progress=False)
+        compare(wider, before.winners(), progress=False)
     tune_task(wider, settings, methods=["NGD.paper"], progress=False)
     after = load_tuned(settings)
-    assert after.methods["SGD"] == before.methods["SGD"] and len(after.methods["NGD.paper"].grid) == 4
+    assert after.methods["SGD"] == before.methods["SGD"] and len(after.methods["NGD.paper"].trials) == 8
     with pytest.raises(ValueError, match="other budgets, seeds or data"):
         tune_task(wider, settings, methods=["SGD"], budgets=[200], progress=False)
     assert load_tuned(settings) == after
@@ -216,44 +216,30 @@ def test_interrupts_leave_what_was_finished(settings, tmp_path, monkeypatch):
     monkeypatch.setattr(Run, "record", interrupted)
     stop, output = 44 + 10, tmp_path / "out.json"
     with pytest.raises(Interrupted) as caught:
-        compare(tiny(points=10), load_tuned(settings), seeds=3, progress=False, output=output)
-    written = json.loads(output.read_text())
+        compare(tiny(points=10), load_tuned(settings).winners(), seeds=3, progress=False, output=output)
+    assert not output.exists()
+    written = json.loads((tmp_path / "out.json.part").read_text())
     assert written == json.loads(caught.value.result.to_json()) and written["complete"] is False
     assert [len(m["samples_to"]["1.5×floor"]) for m in written["methods"]] == [2, 2]
     assert caught.value.result.table().row_count == 2
 
     calls.clear()
     stop, fresh = 10_000, tmp_path / "fresh.json"
-    monkeypatch.setattr(tuning, "halve", lambda task, m, *rest: _halve_or_stop(task, m, *rest))
+    monkeypatch.setattr(tuning, "task_search", lambda task, m, *rest: _search_or_stop(task, m, *rest))
     with pytest.raises(Interrupted) as caught:
         tune_task(tiny(), fresh, progress=False)
-    assert list(load_tuned(fresh).methods) == list(caught.value.result.methods) == ["SGD"]
+    part = load_tuned(tmp_path / "fresh.json.part")
+    assert list(part.methods) == list(caught.value.result.methods) == ["SGD"] and not fresh.exists()
     with pytest.raises(ValueError, match="no tuned settings for NGD.paper: add --tune --methods NGD.paper"):
-        compare(tiny(), load_tuned(fresh), progress=False)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["fresh.json", "out.json", "tiny.json"]
+        compare(tiny(), part.winners(), progress=False)
+    left = ["fresh.json.part", "fresh.json.state", "out.json.part", "out.json.state", "tiny.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == left
 
 
-def _halve_or_stop(task, m, *rest):
+def _search_or_stop(task, m, *rest):
     if m.name != "SGD":
         raise KeyboardInterrupt
-    return halve(task, m, *rest)
-
-
-def test_ctrl_c_on_the_command_line(tmp_path):
-    output = tmp_path / "step.json"
-    process = subprocess.Popen(
-        (sys.executable, "-m", "ngdnum", "bench", "step", "--json", "--output", str(output)),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    while process.poll() is None and not output.exists():
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    printed, messages = process.communicate()
-    # 130 in a shell, too, if `-m` dies of the signal: CPython does so when it came inside an exec()
-    assert process.returncode in (130, -signal.SIGINT), messages
-    assert json.loads(printed)["complete"] is False and json.loads(printed) == json.loads(output.read_text())
-    assert "interrupted" in messages and "Traceback" not in messages
+    return task_search(task, m, *rest)
 
 
 @pytest.mark.parametrize(
@@ -265,7 +251,7 @@ def test_ctrl_c_on_the_command_line(tmp_path):
      (["tiny", "--tune", "--seeds", "2"], "seeds of its own, 1000, 1001"),
      (["tiny", "--data", "nowhere"], "leave the data folder out"),
      (["tiny", "--settings", "absent.json"], "run the same command with --tune first"),
-     (["tiny", "--settings", "broken.json"], "holds no tuned settings"),
+     (["tiny", "--settings", "broken.json"], "'broken.json' is not trials of ngdnum: it has no 'task'"),
      (["fig1d", "--data", "nowhere", "--tune"], "does not exist; give a folder with IDX files"),
      (["step", "--tune", "--seeds", "3"], "leave out --tune --seeds"),
      (["step", "--methods", "Adam"], "step has no method 'Adam'")],
@@ -284,7 +270,7 @@ def test_settings_of_other_data_are_refused(settings):
         return linear_teacher((4, 6, 3), seed, train=400, validation=100, test=100)
 
     with pytest.raises(ValueError, match="tuned on other data"):
-        compare(tiny(problem=problem), load_tuned(settings), progress=False)
+        compare(tiny(problem=problem), load_tuned(settings).winners(), progress=False)
     assert find_task("fig1d", None).name == "fig1d-digits" and find_task("fig1d", Path("x")).name == "fig1d"
 
 
@@ -293,23 +279,23 @@ def test_tuning_from_the_command_line_and_hopeless_grids(registered, monkeypatch
     captured = capfd.readouterr()
     assert "best settings on validation data" in captured.out and "tuning SGD" in captured.err
     assert list(load_tuned("new.json").methods) == ["SGD"]
-    hopeless = tiny(methods=(*METHODS, method("wild", sgd(), (50.0, 100.0), (20,))))
+    hopeless = tiny(methods=(*METHODS, method("wild", sgd, (50.0, 100.0), (20,), schedule=SCHEDULES)))
     monkeypatch.setitem(TASKS, "tiny", hopeless)
-    with pytest.raises(Diverged, match="wild diverged within 0.5k with each of 4 settings"):
+    with pytest.raises(Diverged, match="wild diverged within 0.5k with each of the 4 settings"):
         tune_task(hopeless, Path("new.json"), progress=False)
-    assert list(load_tuned("new.json").methods) == ["SGD", "NGD.paper"]
+    assert list(load_tuned("new.json.part").methods) == ["SGD", "NGD.paper"]
 
 
 @pytest.mark.parametrize(
     ("ending", "status", "message"),
-    [(KeyboardInterrupt, 130, "interrupted: the methods tuned so far are in tiny.json"),
+    [(KeyboardInterrupt, 130, "interrupted: nothing was kept yet"),
      (Diverged("wild diverged"), 1, "error: wild diverged")],
 )
 def test_tuning_that_ends_early_says_so(registered, monkeypatch, capfd, ending, status, message):
-    def halve(*task_and_method):
+    def search(*task_and_method):
         raise ending
 
-    monkeypatch.setattr(tuning, "halve", halve)
+    monkeypatch.setattr(tuning, "task_search", search)
     command = ["bench", "tiny", "--tune", "--methods", "SGD", "--settings", "tiny.json", "--json"]
     assert main(command) == status
     captured = capfd.readouterr()
@@ -327,6 +313,7 @@ def test_steps_are_timed_in_turns_and_compared_with_sgd(tmp_path, monkeypatch, c
         trained.append(run.method.name)
         conditions.add((torch.get_float32_matmul_precision(), torch.get_num_threads()))
         one(run)
+        run.seconds = run.steps * (0.25 if run.method.name == "SGD" else 0.5)
 
     monkeypatch.setattr(Run, "step", observed)
     output = tmp_path / "step.json"
@@ -336,8 +323,8 @@ def test_steps_are_timed_in_turns_and_compared_with_sgd(tmp_path, monkeypatch, c
     turn = ["SGD"] * step.TURN + ["NGD.paper"] * step.TURN
     assert trained == turn * ((step.WARM_UP + step.BLOCKS * step.STEPS) // step.TURN)
     by_sgd, by_ngd = printed["methods"]
-    assert by_sgd["ratio_to_sgd"] == 1.0 < by_ngd["ratio_to_sgd"]
-    assert by_ngd["step_ms"] > by_sgd["step_ms"] > 0 and by_ngd["settings"]["batch_size"] == 100
+    assert by_sgd["ratio_to_sgd"] == 1.0 and by_ngd["ratio_to_sgd"] == 2.0
+    assert (by_ngd["step_ms"], by_sgd["step_ms"]) == (500, 250) and by_ngd["settings"]["batch_size"] == 100
     assert conditions == {("high", 1)} and by_ngd["float32_matmul_precision"] == "high"
     assert printed["environment"]["threads"] == 1 and "float32_matmul_precision" not in printed["environment"]
     assert main(["bench", "step", "--methods", "NGD.paper", "--output", str(output)]) == 0
@@ -350,12 +337,32 @@ def test_blocks_of_timed_steps_hold_whole_intervals_of_the_fast_preset():
         assert step.STEPS % every == 0 and step.WARM_UP >= every
 
 
-def test_settings_of_the_package_belong_to_its_grids():
-    files = sorted(tuned.FOLDER.glob("*.json"))
-    for path in files:
-        task, found = TASKS[path.stem], load_tuned(path)
-        tuned.check_current(found, tuple(m for m in task.methods if m.name in found.methods))
-        assert found.seeds == list(task.tuning_seeds) and found.budgets == list(task.budgets)
+TRIALS = Path(__file__).parents[1] / "book" / "results" / "trials"
+
+
+def test_winners_of_the_package_are_those_of_the_stored_trials():
+    stored = {path.stem: load_tuned(path) for path in TRIALS.glob("*.json")}
+    assert set(stored) == set(TASKS) and package_winners() == {name: of.winners() for name, of in stored.items()}
+    for name, found in stored.items():
+        task = TASKS[name]
+        assert found.seeds == list(task.tuning_seeds) and found.budgets == list(task.budgets) and found.complete
+        assert set(found.methods) == {m.name for m in task.methods}
+        tuned.check_current(found.winners(), task.methods)
+        for m in task.methods:
+            search = found.methods[m.name]
+            assert all(trial["settings"] in m.grid for trial in search.trials)
+            for budget, winner in search.winners.items():
+                scores = {json.dumps(t["settings"]): t["score"] for t in search.trials if t["budget"] == budget}
+                assert scores[json.dumps(winner)] == min(s for s in scores.values() if s is not None)
         trials = {name: len(search.trials) for name, search in found.methods.items()}
         ours = {count for name, count in trials.items() if name.startswith("NGD")}
         assert max(ours) <= min(count for name, count in trials.items() if not name.startswith("NGD"))
+
+
+def test_winners_of_a_file_take_the_place_of_those_of_the_package(registered, settings):
+    other = method("other", sgd, (0.05, 0.06), (20,), schedule=SCHEDULES)
+    task = tiny(methods=(*METHODS, other))
+    tune_task(task, "other.json", methods=["other"], progress=False)
+    found = winners(task, Path("other.json"))
+    assert list(found.methods) == ["SGD", "NGD.paper", "other"]
+    assert found.methods["SGD"] == load_tuned(settings).winners().methods["SGD"]

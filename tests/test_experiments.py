@@ -9,23 +9,36 @@ import numpy as np
 import pytest
 import torch
 
-from ngdnum import Gaussian
+from ngdnum import NGD, Gaussian
 from ngdnum.data import Examples, linear_network, linear_teacher
 from ngdnum.experiments import EXPERIMENTS, Diverged, Interrupted, run
 from ngdnum.experiments import training
-from ngdnum.experiments.experiment import Experiment, run_experiment
-from ngdnum.experiments.methods import fast_ngd, ngd, sgd
-from ngdnum.experiments.training import Budget, Method, Run, batches, settings_grid
-from ngdnum.experiments.tuning import tune
+from ngdnum.experiments.experiment import run_experiment, search
+from ngdnum.experiments.method import Method, method, natural, settings_grid, sgd
+from ngdnum.experiments.task import Experiment
+from ngdnum.experiments.training import Budget, Run, batches
 from ngdnum.results import Result, load
 from ngdnum.stack import NotFinite
 
 
-def small(methods=(sgd((0.05, 0.1)), ngd((0.01, 0.1), batch_sizes=(100,))), samples=2_000) -> Experiment:
+SGD = method("SGD", sgd, (0.05, 0.1), (20,))
+
+
+def ngd(dampings, batch_size=100) -> Method:
+    return method("NGD.paper", natural(NGD.paper), (1.0,), (batch_size,), True, damping=dampings)
+
+
+def small(methods=(SGD, ngd((0.01, 0.1))), samples=2_000) -> Experiment:
     def problem(seed, data):
         return linear_teacher((4, 6, 3), seed, train=500, validation=100, test=100)
 
-    return Experiment("small", "Small", problem, tuple(methods), Budget(samples=samples))
+    return Experiment("small", "Small", problem, tuple(methods), budget=Budget(samples=samples))
+
+
+def tune(problem, tuned, budget, shares=None):
+    searched = search(small((tuned,)), problem, tuned.name, budget, 0)
+    winner = searched.proceed(*([] if shares is None else [shares.append]))
+    return winner, [(trial.rung, trial.settings, trial.score) for trial in searched.trials]
 
 
 def without_seconds(result: Result) -> list:
@@ -44,12 +57,12 @@ def test_batches_pass_through_all_examples_once_before_any_twice():
 def test_a_result_is_repeatable_and_depends_on_the_seed():
     first, again, other = (run_experiment(small(), seed=seed, progress=False) for seed in (0, 0, 1))
     assert without_seconds(first) == without_seconds(again)
-    assert first.curve("NGD").test_error != other.curve("NGD").test_error
+    assert first.curve("NGD.paper").test_error != other.curve("NGD.paper").test_error
 
 
 def test_both_methods_start_from_the_same_network_and_learn():
     result = run_experiment(small(), progress=False)
-    by_sgd, by_ngd = result.curve("SGD"), result.curve("NGD")
+    by_sgd, by_ngd = result.curve("SGD"), result.curve("NGD.paper")
     assert by_sgd.test_error[0] == by_ngd.test_error[0] and by_sgd.samples[0] == by_ngd.samples[0] == 0
     assert by_sgd.seconds[0] == by_ngd.seconds[0] == 0.0
     for curve in result.curves:
@@ -63,21 +76,21 @@ def test_tuning_never_sees_the_test_examples():
     problem = small().problem(0, None)
     blinded = problem._replace(test=Examples(problem.test.x * math.nan, problem.test.y))
     for method in small().methods:
-        assert tune(problem, method, Budget(2_000), 0) == tune(blinded, method, Budget(2_000), 0)
+        assert tune(problem, method, Budget(2_000)) == tune(blinded, method, Budget(2_000))
 
 
 def test_tuning_takes_the_best_setting_and_survives_diverging_ones():
     problem = small().problem(0, None)
-    method = sgd((1e-5, 1e-4, 0.1, 1e-3, 50.0))
+    rates = method("SGD", sgd, (1e-5, 1e-4, 0.1, 1e-3, 50.0), (20,))
     shares = []
-    best, trials = tune(problem, method, Budget(4_000), 0, shares.append)
-    assert best == {"lr": 0.1, "batch_size": 20}
+    best, _ = tune(problem, rates, Budget(4_000), shares)
+    assert best == {"lr": 0.1, "batch_size": 20} and sum(shares) == pytest.approx(1)
+    trials = run_experiment(small((rates,), 4_000), progress=False).curve("SGD").tuning
     assert [trial["share"] for trial in trials] == [0.25, 0.5, 1.0, 1.0, 0.25]
     assert [trial["settings"]["lr"] for trial in trials] == [1e-5, 1e-4, 0.1, 1e-3, 50.0]
     assert trials[4]["validation_error"] is None
-    assert sum(shares) == pytest.approx(5 * 0.25 + 3 * 0.25 + 2 * 0.5)
-    with pytest.raises(Diverged, match="SGD diverged with each of the 2 settings of its grid"):
-        tune(problem, sgd((50.0, 100.0)), Budget(4_000), 0)
+    with pytest.raises(Diverged, match="SGD diverged within .* with each of the 2 settings of its grid"):
+        tune(problem, method("SGD", sgd, (50.0, 100.0), (20,)), Budget(4_000))
 
 
 def test_settings_take_turns_in_tuning():
@@ -89,9 +102,9 @@ def test_settings_take_turns_in_tuning():
             return super().step()
 
     problem = small().problem(0, None)
-    method = Method("m", lambda model, settings, seed: Recording(model.parameters(), settings["lr"]), Gaussian(),
-                    settings_grid(lr=(0.1, 0.01), batch_size=(20,)))
-    tune(problem, method, Budget(samples=800), 0)
+    recorded = Method("m", lambda model, settings, seed: Recording(model.parameters(), settings["lr"]), Gaussian(),
+                      settings_grid(lr=(0.1, 0.01), batch_size=(20,)))
+    tune(problem, recorded, Budget(samples=800))
     assert trained == [0.1, 0.01] * 10 + [0.1] * 30
 
 
@@ -100,8 +113,8 @@ def test_a_factor_that_overflows_is_a_divergence_and_other_errors_are_not():
     model = linear_network((4, 3), torch.Generator().manual_seed(0), torch.float32)
     model[0].weight.data.mul_(1e-25)
     huge = problem._replace(train=Examples(problem.train.x * 1e25, problem.train.y), model=model)
-    for method in (ngd((0.1,), (100,)), fast_ngd((0.5,), (100,))):
-        trial = Run(huge, method, method.grid[0], 0)
+    for overflowing in (ngd((0.1,)), method("NGD.fast", natural(NGD.fast), (0.5,), (100,))):
+        trial = Run(huge, overflowing, overflowing.grid[0], 0)
         trial.advance(Budget(samples=1_000), 1.0)
         assert trial.diverged and trial.samples == 100 and trial.error(problem.validation) == math.inf
 
@@ -114,10 +127,10 @@ def test_a_factor_that_overflows_is_a_divergence_and_other_errors_are_not():
     failing = Method("failing", lambda model, settings, seed: Failing(model.parameters(), 0.1), Gaussian(),
                      settings_grid(batch_size=(20,)))
     with pytest.raises(ValueError, match="a mistake"):
-        tune(problem, failing, Budget(100), 0)
+        tune(problem, failing, Budget(100))
     Failing.error = NotFinite("overflow")
     with pytest.raises(Diverged):
-        tune(problem, failing, Budget(100), 0)
+        tune(problem, failing, Budget(100))
 
 
 def test_a_linear_schedule_ends_at_zero_with_the_budget():
@@ -141,8 +154,7 @@ def test_seconds_are_those_of_training_alone(monkeypatch):
     ticks = itertools.count()
     monkeypatch.setattr(training.time, "process_time", lambda: float(next(ticks)))
     problem = small().problem(0, None)
-    method = sgd((0.1,))
-    trial = Run(problem, method, method.grid[0], 0)
+    trial = Run(problem, SGD, SGD.grid[1], 0)
     trial.advance(Budget(seconds=3.0), 1.0)
     trial.error(problem.test)
     assert (trial.samples, trial.seconds) == (60, 3.0)  # one tick between the two readings of each step
@@ -180,9 +192,10 @@ def test_interrupt_leaves_a_valid_partial_result(tmp_path):
     second = Method("late", lambda model, settings, seed: torch.optim.SGD(model.parameters(), 0.1),
                     interrupted, settings_grid(batch_size=(10,)))
     with pytest.raises(Interrupted) as caught:
-        run_experiment(small((sgd((0.1,)), second)), progress=False, output=tmp_path / "r.json")
-    partial = load(tmp_path / "r.json")
-    assert partial == caught.value.result and not partial.complete
+        run_experiment(small((method("SGD", sgd, (0.1,), (20,)), second)), progress=False, output=tmp_path / "r.json")
+    partial = load(tmp_path / "r.json.part")
+    assert partial == caught.value.result and not partial.complete and caught.value.file == tmp_path / "r.json.part"
+    assert not (tmp_path / "r.json").exists()
     assert [curve.method for curve in partial.curves] == ["SGD", "late"]
     assert 2 < len(partial.curve("late").samples) == len(partial.curve("late").test_error) < 101
 
@@ -192,9 +205,9 @@ def test_a_failure_is_not_mistaken_for_a_result(tmp_path):
         raise ValueError("no data")
 
     with pytest.raises(ValueError, match="no data"):
-        experiment = Experiment("x", "X", broken, (), Budget(1))
+        experiment = Experiment("x", "X", broken, (), budget=Budget(1))
         run_experiment(experiment, progress=False, output=tmp_path / "r.json")
-    assert not load(tmp_path / "r.json").complete
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_one_thread_inside_and_as_before_outside():
@@ -225,8 +238,8 @@ def test_networks_of_the_paper(name, sizes):
 def test_the_exact_rule_crosses_the_bottleneck_of_figure_1c_within_20_updates_without_a_rise(seed):
     experiment = EXPERIMENTS["fig1c"]
     problem, methods = experiment.problem(seed, None), {method.name: method for method in experiment.methods}
-    assert list(methods) == ["SGD", "NGD", "SGD with momentum", "NGD (exact rule)"]
-    exact = Run(problem, methods["NGD (exact rule)"], methods["NGD (exact rule)"].grid[0], seed)
+    assert list(methods) == ["SGD", "NGD.paper", "SGD with momentum", "NGD.exact"]
+    exact = Run(problem, methods["NGD.exact"], methods["NGD.exact"].grid[0], seed)
     losses = [exact.error(problem.train)]
     while exact.error(problem.test) > 1.5 * problem.floor:
         exact.step()
@@ -237,8 +250,8 @@ def test_the_exact_rule_crosses_the_bottleneck_of_figure_1c_within_20_updates_wi
 def test_the_paper_s_rule_is_slower_through_the_bottleneck():
     experiment = EXPERIMENTS["fig1c"]
     problem, methods = experiment.problem(0, None), {method.name: method for method in experiment.methods}
-    paper = next(s for s in methods["NGD"].grid if s["damping"] == 1e-8)  # the best of the grid
-    one_sided = Run(problem, methods["NGD"], paper, 0)
+    paper = next(s for s in methods["NGD.paper"].grid if s["damping"] == 1e-8)  # the best of the grid
+    one_sided = Run(problem, methods["NGD.paper"], paper, 0)
     one_sided.advance(Budget(samples=25_000), 1.0)
     assert one_sided.error(problem.test) > 10 * problem.floor
 
@@ -249,7 +262,11 @@ def test_the_paper_s_rule_is_slower_through_the_bottleneck():
      (("fig1a", {"data": "somewhere"}), "leave the data folder out"),
      (("fig1d", {"data": "nowhere"}), "does not exist"),
      (("fig1a", {"budget": 0.0}), "positive number of seconds"),
-     (("fig1a", {"budget": math.nan}), "positive number of seconds")],
+     (("fig1a", {"budget": math.nan}), "positive number of seconds"),
+     (("fig1a", {"budget": math.inf}), "positive number of seconds"),
+     (("fig1a", {"samples": 0}), "number of samples must be positive"),
+     (("fig1a", {"seed": -1}), "a seed is a whole number from 0"),
+     (("fig1a", {"seed": 2**63}), "a seed is a whole number from 0")],
 )
 def test_wrong_arguments_say_what_to_do(arguments, message):
     name, *options = arguments
@@ -263,12 +280,12 @@ def test_autoencoder_learns_images_of_a_folder(tmp_path):
     for name, part in (("train", images[:1_550]), ("t10k", images[1_550:])):
         header = b"\x00\x00\x08\x03" + b"".join(n.to_bytes(4, "big") for n in part.shape)
         (tmp_path / f"{name}-images-idx3-ubyte").write_bytes(header + part.tobytes())
-    result = run("fig1d", data=tmp_path, budget=0.2, progress=False)
+    result = run("fig1d", data=tmp_path, samples=4_000, progress=False)
     assert result.floor is None and result.complete and str(tmp_path) not in result.to_json()
     for curve in result.curves:
         assert curve.test_error[-1] < 0.5 * curve.test_error[0]
     trials = {curve.method: len(curve.tuning) for curve in result.curves}
-    assert trials["SGD"] >= max(trials["NGD"], trials["NGD (paper)"])  # the rival is tuned with no less care
+    assert trials["SGD"] >= max(trials["NGD.fast"], trials["NGD.paper"])  # the rival is tuned with no less care
 
 
 @pytest.fixture(scope="module")
@@ -277,9 +294,9 @@ def fig1a() -> Result:
 
 
 def test_natural_gradient_reaches_the_floor_of_figure_1a(fig1a):
-    samples = fig1a.curve("NGD").samples_to(1.5 * fig1a.floor)
+    samples = fig1a.curve("NGD.paper").samples_to(1.5 * fig1a.floor)
     assert samples is not None and samples <= 60_000
-    assert fig1a.curve("NGD").settings["batch_size"] == 1_000 and fig1a.curve("NGD").settings["lr"] == 1.0
+    assert fig1a.curve("NGD.paper").settings["batch_size"] == 1_000 and fig1a.curve("NGD.paper").settings["lr"] == 1.0
 
 
 def test_tuned_gradient_descent_does_not(fig1a):
@@ -288,7 +305,7 @@ def test_tuned_gradient_descent_does_not(fig1a):
     assert min(curve.test_error) > 1.5 * fig1a.floor
 
 
-@pytest.mark.parametrize(("method", "tuned"), [("SGD", "lr"), ("NGD", "damping")])
+@pytest.mark.parametrize(("method", "tuned"), [("SGD", "lr"), ("NGD.paper", "damping")])
 def test_the_grids_of_figure_1a_are_wide_enough(fig1a, method, tuned):
     curve = fig1a.curve(method)
     values = sorted(trial["settings"][tuned] for trial in curve.tuning)

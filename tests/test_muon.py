@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -9,12 +10,12 @@ import torch
 from torch import nn
 
 from ngdnum import Gaussian
-from ngdnum.bench import muon
-from ngdnum.bench.methods import method
-from ngdnum.bench.muon import Float32Muon, MuonWithAdamW, newton_schulz
-from ngdnum.bench.tasks import environment
 from ngdnum.data import linear_teacher
+from ngdnum.experiments import muon
+from ngdnum.experiments.method import method
+from ngdnum.experiments.muon import Float32Muon, MuonWithAdamW, newton_schulz
 from ngdnum.experiments.training import Budget, Run
+from ngdnum.experiments.tuning import environment
 
 pytestmark = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch has no Muon")
 
@@ -129,9 +130,17 @@ def test_the_faster_arithmetic_is_taken_and_told(timed: Timed, bfloat16: float, 
     assert sorted(asked, key=str) == [torch.bfloat16, torch.float32]  # once each, however often it is asked
 
 
-def test_products_are_timed_for_what_they_are() -> None:
-    cpu = torch.device("cpu")
-    assert 0 < muon.product_seconds(torch.float32, cpu) < muon.product_seconds(torch.complex128, cpu) < 1
+def test_products_are_timed_for_what_they_are(monkeypatch) -> None:
+    timed = []
+
+    class Noting(muon.Timer):
+        def __init__(self, statement: str, globals: dict[str, torch.Tensor]) -> None:
+            timed.append((statement, globals["x"].dtype, tuple(globals["x"].shape)))
+            super().__init__(statement, globals=globals)
+
+    monkeypatch.setattr(muon, "Timer", Noting)
+    assert muon.product_seconds(torch.float32, torch.device("cpu")) > 0
+    assert timed == [("x @ x", torch.float32, (256, 256))]
 
 
 @pytest.mark.parametrize(("bfloat16", "kind"), [(0.5, "Muon"), (1.5, "Float32Muon")])
@@ -164,6 +173,25 @@ def test_a_schedule_reaches_the_rates_of_both() -> None:
             super().step()
 
     problem = linear_teacher((4, 3), train=100, dtype=torch.float32)._replace(model=nn.Linear(4, 3))
-    m = method("m", lambda model, settings, seed: Recording(model.parameters(), settings["lr"], 0.01), (0.1,), (20,))
+    m = method("m", lambda model, settings, seed: Recording(model.parameters(), settings["lr"], 0.01), (0.1,), (20,),
+               schedule=("constant", "linear"))
     Run(problem, m, m.grid[1], 0).advance(Budget(samples=40), 1.0)
     assert rates == [[0.1, 0.01], [0.05, 0.005]]
+
+
+@pytest.mark.parametrize("bfloat16", [0.5, 1.5])
+def test_a_state_brings_back_the_steps_of_both(timed: Timed, bfloat16: float) -> None:
+    timed(bfloat16, 1.0)
+    torch.manual_seed(0)
+    model, twin = nn.Linear(4, 3), nn.Linear(4, 3)
+    x, y, likelihood = torch.randn(8, 4), torch.randn(8, 3), Gaussian()
+    ours, theirs = (MuonWithAdamW(net.parameters(), 0.1, 0.01) for net in (model, twin))
+    for step in range(4):
+        if step == 2:
+            twin.load_state_dict(model.state_dict())
+            theirs.load_state_dict(copy.deepcopy(ours.state_dict()))
+        for net, opt in ((model, ours), (twin, theirs)):
+            opt.zero_grad()
+            likelihood(net(x), y).backward()
+            opt.step()
+    assert torch.equal(model.weight, twin.weight) and torch.equal(model.bias, twin.bias)

@@ -7,16 +7,17 @@ import math
 import os
 
 import matplotlib.colors as colors
+import numpy as np
 import pytest
 
 from ngdnum import figures
-from ngdnum.results import Curve, Result, environment, load, write_atomically
+from ngdnum.results import Curve, Result, environment, load, median, write_atomically
 
 
 @pytest.fixture
 def result() -> Result:
     curves = [Curve("SGD", {"lr": 0.1, "batch_size": 20}, [0, 20, 40], [0.0, 0.5, 1.0], [2.0, 1.0, 0.5]),
-              Curve("NGD", {"lr": 1.0}, [0, 1000], [0.0, 0.7], [2.0, 0.125])]
+              Curve("NGD.paper", {"lr": 1.0}, [0, 1000], [0.0, 0.7], [2.0, 0.125])]
     return Result("fig1a", "A figure", 3, "python -m ngdnum run fig1a --seed 3",
                   {"samples": 40, "seconds": None},
                   {"kind": "test"}, 0.1, curves, environment(), complete=True)
@@ -40,24 +41,61 @@ def test_numbers_json_does_not_know_are_refused(result):
 
 
 @pytest.mark.parametrize(
-    "content", ["", "[]", "{}", '{"curves": [{"samples": []}]}', '{"curves": [], "x": 1}', "\xff"]
+    "content", ["", "[]", "{}", '{"curves": [{"samples": []}]}', '{"curves": [], "x": 1}', "\xff", "[" * 100_000]
 )
 def test_other_files_are_refused(tmp_path, content):
     (tmp_path / "other.json").write_text(content, encoding="latin-1")
-    with pytest.raises(ValueError, match="is not a result"):
+    with pytest.raises(ValueError, match="other.json' is not a result of ngdnum"):
         load(tmp_path / "other.json")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [("curves.0.test_error.1", math.nan, "NaN is no number"), ("floor", math.inf, "Infinity is no number"),
+     ("curves.0.test_error.1", "1.0", r"curves\[0\].test_error\[1\] must be a number, not '1.0'"),
+     ("curves.1.seconds.0", None, r"curves\[1\].seconds\[0\] must be a number"),
+     ("curves.0.samples.2", 40.5, r"curves\[0\].samples\[2\] must be a whole number"),
+     ("curves.0.samples.2", -1, r"curves\[0\].samples\[2\] must be a whole number"),
+     ("curves.0.seconds", [0.0, 0.5], r"curves\[0\].seconds has 2 entries, samples 3"),
+     ("curves.0.test_error", [2.0], r"curves\[0\].test_error has 1 entries, samples 3"),
+     ("curves.1.diverged", 0, r"curves\[1\].diverged must be true or false, not 0"),
+     ("curves.0.settings.lr", True, r"curves\[0\].settings.lr must be a number"),
+     ("curves.0.extra", 1, r"curves\[0\] has an unknown entry 'extra'"),
+     ("curves", {}, "curves must be a list"), ("seed", "3", "seed must be a whole number"),
+     ("complete", None, "complete must be true or false"), ("budget.samples", "40", "budget.samples must be a number")],
+)
+def test_damaged_results_are_refused_with_file_and_place(tmp_path, result, place, value, message):
+    content = json.loads(result.to_json())
+    *way, last = (int(part) if part.isdigit() else part for part in place.split("."))
+    inner = content
+    for part in way:
+        inner = inner[part]
+    inner[last] = value
+    (tmp_path / "bad.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=f"bad.json' is not a result of ngdnum: {message}"):
+        load(tmp_path / "bad.json")
+
+
+def test_the_median_is_the_mean_of_the_middle_two():
+    assert median([4.0, 1.0, 2.0, 3.0]) == 2.5 and median([None, 1.0, None]) == math.inf
+    assert median([2.0, None, 1.0]) == 2.0 and math.isnan(median([]))
+
+
+def write(path, text: str) -> None:
+    with write_atomically(path) as file:
+        file.write(text.encode())
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     path = tmp_path / "result.json"
-    write_atomically(path, "old")
+    write(path, "old")
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: (_ for _ in ()).throw(OSError("disk full")))
         with pytest.raises(OSError, match="disk full"):
-            write_atomically(path, "new")
+            write(path, "new")
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["result.json"]
-    write_atomically(path, "new")
+    write(path, "new")
     assert path.read_text() == "new"
 
 
@@ -70,7 +108,7 @@ def test_first_crossing(result):
 
 
 def test_trim_drops_half_a_point(result):
-    curve = result.curve("NGD")
+    curve = result.curve("NGD.paper")
     curve.samples.append(2000)
     curve.trim()
     assert (curve.samples, curve.seconds, curve.test_error) == ([0, 1000], [0.0, 0.7], [2.0, 0.125])
@@ -108,7 +146,7 @@ def test_figure_shows_both_curves_twice_with_labels_and_floor(result):
         for curve in result.curves:
             x, y = drawn[curve.method]
             assert list(x) == getattr(curve, column) and list(y) == curve.test_error
-        assert {"SGD", "NGD"} <= {text.get_text() for text in axes.texts}
+        assert {"SGD", "NGD.paper"} <= {text.get_text() for text in axes.texts}
         assert any(set(line.get_ydata()) == {0.1} for line in axes.get_lines())
     assert left.get_yscale() == "log" and "second" not in left.get_xlabel() and "time" in right.get_xlabel()
 
@@ -135,3 +173,22 @@ def test_costs_show_every_seed_their_median_and_who_did_not_arrive():
     assert [text.get_text() for text in (*ten.texts, *eight.texts)] == ["1 of 3 did not", "2 of 3 did not"]
     assert [label.get_text() for label in ten.get_yticklabels()] == ["NGD.fast", "SGD"]
     assert ten.get_xlabel() == "training time [s]"
+
+
+def test_names_cross_no_curve_and_no_other_name():
+    """Curves that end together, one above the other, and that cross."""
+    x = np.linspace(0, 1, 50)
+    crowded = [figures.Line(name, x, y) for name, y in (
+        ("constant", 1 + 0 * x), ("falling", 2 - x), ("rising", x), ("a long name", 1.02 + 0.02 * x),
+        ("steep", np.exp(-5 * x)))]
+    (axes,) = (figure := figures.lines_figure(crowded)).axes
+    figure.draw_without_rendering()
+    names = {text.get_text(): text.get_window_extent() for text in axes.texts}
+    assert list(names) == [line.name for line in crowded]
+    curves = {line.get_label(): line.get_transform().transform(np.column_stack([
+        np.linspace(0, 1, 5_000), np.interp(np.linspace(0, 1, 5_000), *line.get_data())])) for line in axes.get_lines()}
+    for name, box in names.items():
+        assert not any(box.overlaps(other) for key, other in names.items() if key != name)
+        for points in curves.values():
+            assert not box.count_contains(points)
+        assert axes.get_window_extent().count_contains(box.corners()) >= 1

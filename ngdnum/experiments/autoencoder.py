@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from .. import NGD
 from ..data import Examples, Problem, digits
-from .experiment import Experiment
-from .methods import fast_ngd, ngd, sgd
+from .method import method, natural, sgd
+from .search import SCHEDULES
+from .task import Experiment
 from .training import Budget
 
 HIDDEN = (400, 200, 100, 50, 100, 200, 400)
@@ -39,16 +41,18 @@ def digits_problem(seed: int, data: Path | None) -> Problem:
     train, validation, test, source = digits(data)
     pixels = train.shape[1]
     model = autoencoder((pixels, *HIDDEN, pixels), torch.Generator().manual_seed(seed))
-    return Problem(*(Examples(x, x) for x in (train, validation, test)), model, None, source)
+    return Problem(Examples(train, train), Examples(validation, validation), Examples(test, test), model, None, source)
 
 
 FIG1D = Experiment(
     "fig1d",
     "Figure 1D: autoencoder of handwritten digits",
     digits_problem,
-    (sgd((0.003, 0.005, 0.0075, 0.01, 0.015, 0.02), schedule=("constant", "linear")),
-     fast_ngd((0.3, 0.5, 0.8, 1.2), batch_sizes=(100, 200, 400)),
-     ngd((1e-3, 1e-2, 1e-1), batch_sizes=(125, 250, 500, 1_000), name="NGD (paper)")),
-    Budget(seconds=30.0),
+    (method("SGD", sgd, (0.003, 0.005, 0.0075, 0.01, 0.015, 0.02), (20,), schedule=SCHEDULES),
+     method("NGD.fast", natural(NGD.fast), (0.3, 0.5, 0.8, 1.2), (100, 200, 400),
+            preset=("fast",), schedule=("linear",)),
+     method("NGD.paper", natural(NGD.paper), (1.0,), (125, 250, 500, 1_000), True,
+            damping=(1e-3, 1e-2, 1e-1), K=(1,), rule=("kronecker",))),
+    budget=Budget(seconds=30.0),
     tuning_share=1 / 3,
 )

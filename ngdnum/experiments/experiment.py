@@ -1,57 +1,27 @@
-"""An experiment: tune each method on validation examples, then train all in turns and record test errors."""
+"""A figure of the paper: tune each method on validation examples, then train all in turns and record test errors."""
 
 from __future__ import annotations
 
-import contextlib
+import math
 import os
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Protocol
-
-import torch
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from typing import Any
 
 from ..data import Problem
-from ..results import Curve, Result, environment, settings_text
-from .training import Budget, Method, Run
-from .tuning import tune, tuning_cost
+from ..results import Curve, Result, Settings, environment, finite, settings_text
+from .output import open_output
+from .progress import Bars, progress_bars
+from .race import Entry, Race
+from .search import Rung, Search, Trial, better_half
+from .task import Experiment, conditions
+from .training import Budget, Run
+from .tuned import digest
 
-POINTS = 100  # test errors per curve, evenly spread over the budget
-SAVE_EVERY = 2.0  # seconds between saves of an unfinished result
-
-
-class Savable(Protocol):
-    """A result that can be printed, and written to a file as a whole."""
-
-    def to_json(self) -> str: ...
-
-    def save(self, path: str | os.PathLike[str]) -> None: ...
-
-
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during an experiment; `result` is what there was by then, marked incomplete."""
-
-    def __init__(self, result: Savable) -> None:
-        super().__init__("interrupted")
-        self.result = result
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """A problem as a function of seed and data folder, the methods to compare, and the budget of each.
-
-    `tuning_share` is the share of that budget for which tuning trains the best settings of a grid.
-    """
-
-    name: str
-    title: str
-    problem: Callable[[int, Path | None], Problem]
-    methods: tuple[Method, ...]
-    budget: Budget
-    tuning_share: float = 1.0
+RUNGS = (0.25, 0.5, 1.0)  # shares of the tuning budget
+TURNS = 10  # of every setting on each rung
+SEEDS = 2**63  # seeds are below
 
 
 def run_experiment(
@@ -60,96 +30,121 @@ def run_experiment(
     seed: int = 0,
     data: str | Path | None = None,
     budget: float | None = None,
+    samples: int | None = None,
     progress: bool = True,
-    output: str | Path | None = None,
+    output: str | os.PathLike[str] | None = None,
+    resume: bool = False,
 ) -> Result:
     """Tune and train every method of `experiment` with one thread, as `ngdnum.experiments.run` explains."""
-    if budget is not None and not budget > 0:
-        raise ValueError(f"the budget is a positive number of seconds, got {budget}")
-    limit = experiment.budget if budget is None else replace(experiment.budget, seconds=float(budget))
+    limit = _limit(experiment.budget, budget, samples)
+    if not 0 <= seed < SEEDS:
+        raise ValueError(f"a seed is a whole number from 0 to 2⁶³ − 1, got {seed}")
     command = f"python -m ngdnum run {experiment.name} --seed {seed}"
     command += "" if data is None else " --data DIR"
     command += "" if budget is None else f" --budget {budget:g}"
+    command += "" if samples is None else f" --samples {samples}"
     result = Result(experiment.name, experiment.title, seed, command,
                     {**asdict(limit), "tuning_share": experiment.tuning_share})
-    save = Saver(result, output)
-    with one_thread(), progress_bars(progress) as bars:
+    identity = {"command": command, "settings": digest(m.grid for m in experiment.methods)}
+    with (
+        conditions(experiment.precision), progress_bars(progress) as bars,
+        open_output(output, identity, bars.say) as place,
+    ):
         result.environment = environment()
-        save.now()
-        try:
+        with place.receiving(result):
             problem = experiment.problem(seed, None if data is None else Path(data))
             result.source, result.floor = problem.source, problem.floor
-            runs = _tuned_runs(experiment, problem, limit, seed, result, bars)
-            _train_in_turns(runs, limit, result, bars, save)
-            result.complete = True
-        except KeyboardInterrupt:
-            for curve in result.curves:
-                curve.trim()
-            raise Interrupted(result) from None
-        finally:
-            save.now()
+            state = place.state(resume)
+            if state and state["source"] != problem.source:
+                raise ValueError("the run to resume was made with other data: give the same --data")
+            study = _Study(experiment, problem, limit, seed, result)
+            study.load_state(state)
+            study.proceed(bars, lambda: place.keep(result, study.state))
     return result
 
 
-def _tuned_runs(
-    experiment: Experiment, problem: Problem, budget: Budget, seed: int, result: Result, bars: Progress
-) -> list[Run]:
-    runs = []
-    for method in experiment.methods:
-        bar = bars.add_task(f"tuning {method.name}", total=tuning_cost(len(method.grid)), note="")
-        horizon = budget.part(experiment.tuning_share)
-        settings, trials = tune(problem, method, horizon, seed, lambda share: bars.advance(bar, share))
-        bars.update(bar, note=settings_text(settings))
-        result.curves.append(Curve(method.name, settings, tuning=trials))
-        runs.append(Run(problem, method, settings, seed))
-    return runs
+def search(experiment: Experiment, problem: Problem, name: str, budget: Budget, seed: int) -> Search:
+    """Search the grid of the method called `name`.
+
+    All settings train for a quarter of the budget, the better half of them up to half of it, the better half
+    of those to its end.
+    """
+    method = next(method for method in experiment.methods if method.name == name)
+    rungs = [Rung(f"{end:g} of the tuning", budget, tuple(start + (end - start) * turn / TURNS
+                                                         for turn in range(1, TURNS + 1)))
+             for start, end in zip((0.0, *RUNGS), RUNGS)]
+    return Search(method, {seed: problem}, rungs, lambda problem: 1.0, _last_error, better_half)
 
 
-def _train_in_turns(runs: list[Run], budget: Budget, result: Result, bars: Progress, save: Saver) -> None:
-    tasks = [bars.add_task(f"training {run.method.name}", total=1.0, note="") for run in runs]
-    for point in range(POINTS + 1):
-        share = point / POINTS
-        for run, curve, task in zip(runs, result.curves, tasks):
-            before = run.samples
-            run.advance(budget, share)
-            if point == 0 or run.samples > before:
-                run.record(curve)
-            error = "diverged" if run.diverged else f"test error {curve.test_error[-1]:.3g}"
-            bars.update(task, completed=share, note=error)
-            save.sometimes()
+def stored_trials(trials: list[Trial], grid: tuple[Settings, ...]) -> list[dict[str, object]]:
+    """For each setting its validation error (None: diverged) after the share of the budget it was trained for."""
+    last = {str(trial.settings): trial for trial in trials}
+    return [{"settings": settings, "validation_error": finite(last[str(settings)].score),
+             "share": float(last[str(settings)].rung.partition(" ")[0])} for settings in grid]
 
 
-class Saver:
-    """Writes a result to its file, if it has one; `sometimes` at most every few seconds."""
-
-    def __init__(self, result: Savable, output: str | Path | None) -> None:
-        self.result, self.output, self.last = result, output, 0.0
-
-    def now(self) -> None:
-        if self.output is not None:
-            self.result.save(self.output)
-            self.last = time.monotonic()
-
-    def sometimes(self) -> None:
-        if time.monotonic() - self.last > SAVE_EVERY:
-            self.now()
+def _last_error(curve: Curve, rung: Rung) -> float:
+    return math.inf if curve.diverged else curve.test_error[-1]
 
 
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Matrices this small lose time on a second thread, and one thread makes seconds comparable."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+def _limit(budget: Budget, seconds: float | None, samples: int | None) -> Budget:
+    if seconds is not None and not 0 < seconds < math.inf:
+        raise ValueError(f"the budget is a positive number of seconds, got {seconds}")
+    if samples is not None and samples < 1:
+        raise ValueError(f"the number of samples must be positive, got {samples}")
+    return Budget(budget.samples if samples is None else samples, budget.seconds if seconds is None else float(seconds))
 
 
-def progress_bars(shown: bool) -> Progress:
-    """Bars with a note, on standard error."""
-    return Progress(
-        TextColumn("{task.description:<14}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(), TextColumn("{task.fields[note]}"),
-        console=Console(stderr=True), disable=not shown,
-    )
+class _Study:
+    """The searches of all methods one after the other, then the race of their winners."""
+
+    def __init__(self, experiment: Experiment, problem: Problem, budget: Budget, seed: int, result: Result) -> None:
+        self.experiment, self.problem, self.budget, self.seed, self.result = experiment, problem, budget, seed, result
+        self.search: Search | None = None
+        self.race: Race | None = None
+
+    def proceed(self, bars: Bars, turned: Callable[[], None]) -> None:
+        for method in self.experiment.methods[len(self.result.curves) :]:
+            bar = f"tuning {method.name}"
+            bars.add(bar)
+            search = self.search or self._search(method.name)
+            self.search = search
+            settings = search.proceed(lambda share: bars.advance(bar, share), turned)
+            bars.note(bar, settings_text(settings))
+            self.result.curves.append(Curve(method.name, settings, tuning=stored_trials(search.trials, method.grid)))
+            self.search = None
+        self.race = self.race or self._race()
+        for method in self.experiment.methods:
+            bars.add(f"training {method.name}")
+
+        def advanced(entry: Entry, share: float) -> None:
+            bar = f"training {entry.curve.method}"
+            bars.advance(bar, 1 / self.experiment.points if share else 0.0)
+            bars.note(bar, "diverged" if entry.run.diverged else f"test error {entry.curve.test_error[-1]:.3g}")
+
+        self.race.proceed(advanced, turned)
+
+    def _search(self, name: str) -> Search:
+        horizon = self.budget.part(self.experiment.tuning_share)
+        return search(self.experiment, self.problem, name, horizon, self.seed)
+
+    def _race(self) -> Race:
+        pairs = zip(self.experiment.methods, self.result.curves)
+        entries = [Entry(Run(self.problem, method, curve.settings, self.seed), self.budget, 1.0, curve)
+                   for method, curve in pairs]
+        return Race(entries, self.experiment.shares())
+
+    def state(self) -> dict[str, Any]:
+        return {"source": self.problem.source, "curves": [asdict(curve) for curve in self.result.curves],
+                "search": self.search and self.search.state(), "race": self.race and self.race.state()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        if not state:
+            return
+        self.result.curves += [Curve(**curve) for curve in state["curves"]]
+        if state["search"]:
+            self.search = self._search(self.experiment.methods[len(self.result.curves)].name)
+            self.search.load_state(state["search"])
+        if state["race"]:
+            self.race = self._race()
+            self.race.load_state(state["race"])

@@ -5,46 +5,17 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from ..data import Examples, Problem
 from ..results import Curve, Settings
 from ..stack import NotFinite
-
-
-@dataclass(frozen=True)
-class Method:
-    """A way to train: how to build its optimizer from model, settings and seed, and the grid of its settings.
-
-    `loss(model(x), y)` is minimised.  `reevaluates` says that `step` takes the loss, and a closure that
-    computes the loss of the same batch after the step, without gradients.
-
-    Of the settings, `batch_size` is required; with `schedule="linear"` the rates of all parameter groups fall
-    linearly to zero over the budget of a run.
-    """
-
-    name: str
-    build: Callable[[nn.Module, Settings, int], Optimizer]
-    loss: Callable[[Tensor, Tensor], Tensor]
-    grid: tuple[Settings, ...]
-    reevaluates: bool = False
-
-
-def settings_grid(**choices: Sequence[float | int | str]) -> tuple[Settings, ...]:
-    """All combinations of the given choices.
-
-    Examples
-    --------
-    >>> settings_grid(lr=(0.1, 0.2), batch_size=(20,))
-    ({'lr': 0.1, 'batch_size': 20}, {'lr': 0.2, 'batch_size': 20})
-    """
-    return tuple(dict(zip(choices, values)) for values in product(*choices.values()))
+from .method import Method, Optimizer
 
 
 @dataclass(frozen=True)
@@ -101,9 +72,9 @@ class Run:
     def __init__(self, problem: Problem, method: Method, settings: Settings, seed: int) -> None:
         self.problem, self.method, self.settings = problem, method, settings
         self.model = copy.deepcopy(problem.model)
-        self.optimizer = method.build(self.model, settings, seed)
+        self.optimizer: Optimizer = method.build(self.model, settings, seed)
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
-        self.samples, self.seconds, self.diverged = 0, 0.0, False
+        self.steps, self.samples, self.seconds, self.diverged = 0, 0, 0.0, False
         generator = torch.Generator().manual_seed(seed)
         self._batches = batches(problem.train, int(settings["batch_size"]), generator)
 
@@ -115,6 +86,7 @@ class Run:
             self._update(x, y)
         except (torch.linalg.LinAlgError, NotFinite):
             self.diverged = True
+        self.steps += 1
         self.samples += len(x)
         self.seconds += time.process_time() - start
 
@@ -149,3 +121,20 @@ class Run:
         self.diverged = curve.diverged = not math.isfinite(error)
         if not self.diverged:
             curve.append(self.samples, self.seconds, scale * error)
+
+    def state(self) -> dict[str, Any]:
+        """All that is needed to go on from here, by `load_state`."""
+        return {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "steps": self.steps,
+                "samples": self.samples, "seconds": self.seconds, "diverged": self.diverged}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on where a run with the same method, settings and seed has stopped: the same steps follow.
+
+        The order of the examples follows from the seed; those seen are passed over.
+        """
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        for _ in range(state["steps"] - self.steps):
+            next(self._batches)
+        self.steps, self.samples, self.seconds = state["steps"], state["samples"], state["seconds"]
+        self.diverged = state["diverged"]

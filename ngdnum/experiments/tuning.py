@@ -1,77 +1,164 @@
-"""Grid search on validation examples, by successive halving (Jamieson & Talwalkar 2016)."""
+"""Settings for the benchmark: search of every grid, by successive halving over budgets."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
+import torch
+
+from .. import results
 from ..data import Problem
-from ..results import Settings, finite
-from .training import Budget, Method, Run
+from ..results import Curve, settings_text
+from . import search as halving
+from .method import Method
+from .muon import arithmetic
+from .output import Output, open_output
+from .progress import progress_bars
+from .search import Rung, as_json, better_half_of_schedules
+from .task import Benchmark, conditions, scale
+from .tuned import Search, Tuned, digest, load_tuned
 
-RUNGS = (0.25, 0.5, 1.0)
-TURNS = 10  # of every setting on each rung
-
-
-class Diverged(RuntimeError):
-    """No setting of a grid has led to a finite error."""
-
-
-def tune(
-    problem: Problem,
-    method: Method,
-    budget: Budget,
-    seed: int,
-    advanced: Callable[[float], None] = lambda share: None,
-) -> tuple[Settings, list[dict[str, object]]]:
-    """The settings of `method.grid` with the least validation error after this budget, and all trials.
-
-    All settings train for a quarter of the budget, the better half of them up to half of it, the better half
-    of those to its end.  They take turns, so that a drifting machine is fair to all.  The test examples are
-    never looked at.
-
-    Parameters
-    ----------
-    advanced : called with each share of the budget as it is spent, for a progress bar.
-
-    Returns
-    -------
-    The winner, and for each setting its validation error (None: diverged) after the share it was trained for.
-
-    Raises
-    ------
-    Diverged : every setting did.
-    """
-    runs = [Run(problem, method, settings, seed) for settings in method.grid]
-    trials: list[dict[str, object]] = [{} for _ in runs]
-    alive, before = list(range(len(runs))), 0.0
-    for share in RUNGS:
-        for turn in range(1, TURNS + 1):
-            for i in alive:
-                runs[i].advance(budget, before + (share - before) * turn / TURNS)
-                advanced((share - before) / TURNS)
-        errors = {i: runs[i].error(problem.validation) for i in alive}
-        for i, error in errors.items():
-            trials[i] = {"settings": method.grid[i], "validation_error": finite(error), "share": share}
-        alive, before = sorted(alive, key=errors.__getitem__)[: max(1, (len(alive) + 1) // 2)], share
-    winner = alive[0]
-    if trials[winner]["validation_error"] is None:
-        raise Diverged(
-            f"{method.name} diverged with each of the {len(method.grid)} settings of its grid: check the data"
-            f" ({problem.source['kind']}), or give the method a wider grid"
-        )
-    return method.grid[winner], trials
+TURNS = 20  # of every setting in each budget
 
 
-def tuning_cost(candidates: int) -> float:
-    """Budgets that `tune` spends on a grid of this size.
+def environment() -> dict[str, object]:
+    """What a reader needs to judge seconds: versions, processor, precision of products, arithmetic of Muon."""
+    return {
+        **results.environment(),
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "muon_arithmetic": str(arithmetic(torch.device("cpu"))).removeprefix("torch."),
+    }
+
+
+def score(curve: Curve, amount: float, task: Benchmark) -> float:
+    """What is minimised: at most 1, the share of the budget until the goal was met; otherwise the log error.
 
     Examples
     --------
-    >>> tuning_cost(8)
-    4.0
+    >>> from ngdnum.experiments import TASKS
+    >>> curve = Curve("SGD", {}, [0, 20, 40], [0.0, 0.1, 0.2], [1e3, 1.2, 1.1])
+    >>> score(curve, 40, TASKS["fig1a"])
+    0.5
     """
-    cost, before = 0.0, 0.0
-    for share in RUNGS:
-        cost, before = cost + candidates * (share - before), share
-        candidates = max(1, (candidates + 1) // 2)
-    return cost
+    if curve.diverged:
+        return math.inf
+    goal, end = task.goal, curve.test_error[-1]
+    if goal is None:
+        return math.log(end)
+    if end > goal:
+        return 1 + math.log(end / goal)
+    first = curve.samples_to(goal) if task.unit == "samples" else curve.seconds_to(goal)
+    assert first is not None
+    return first / amount
+
+
+def task_search(
+    task: Benchmark, method: Method, problems: dict[int, Problem], budgets: Sequence[float]
+) -> halving.Search:
+    """Search the grid of `method` for the best settings in each budget.
+
+    The whole grid trains for the two smallest budgets, the better half of each schedule for every larger one, each time
+    anew from the start, so that schedules end with the budget.
+    """
+    amounts = {task.label(amount): amount for amount in budgets}
+    shares = tuple(turn / TURNS for turn in range(TURNS + 1))
+    rungs = [Rung(label, task.budget(amount), shares) for label, amount in amounts.items()]
+    return halving.Search(method, problems, rungs, scale, lambda curve, rung: score(curve, amounts[rung.name], task),
+                          better_half_of_schedules)
+
+
+def tune_task(
+    task: Benchmark,
+    path: str | os.PathLike[str] | None,
+    *,
+    data: Path | None = None,
+    budgets: Sequence[float] | None = None,
+    methods: list[str] | None = None,
+    progress: bool = True,
+    resume: bool = False,
+) -> Tuned:
+    """Search the grids of `methods` (None: all) on validation examples, and keep all trials in the file `path`.
+
+    Trials that the file holds of other methods stay, if they were made under the same conditions. `resume` goes on
+    where an interrupted search has stopped.
+
+    Raises
+    ------
+    ValueError : unknown method, bad budgets, bad data, or trials made under other conditions would remain.
+    Diverged : every setting of a grid did; what was found before is in `FILE.part`.
+    Interrupted : Ctrl-C; a KeyboardInterrupt whose `result` are the trials so far.
+    """
+    chosen, amounts = task.chosen(methods), check_budgets(budgets, task)
+    command = f"python -m ngdnum bench {task.name} --tune" + ("" if data is None else " --data DIR")
+    identity = {"command": command, "budgets": str(amounts), "methods": " ".join(m.name for m in chosen),
+                "settings": digest(m.grid for m in chosen)}
+    with (
+        conditions(task.precision), progress_bars(progress) as bars, open_output(path, identity, bars.say) as place
+    ):
+        problems = {seed: task.problem(seed, data) for seed in task.tuning_seeds}
+        source = next(iter(problems.values())).source
+        tuned = Tuned(task.name, command, task.unit, amounts, list(task.tuning_seeds), source)
+        tuned.methods = _kept(tuned, place, some=methods is not None)
+        with place.receiving(tuned):
+            state = place.state(resume)
+            if state and state["source"] != source:
+                raise ValueError("the search to resume was made with other data: give the same --data")
+            done: dict[str, Any] = state.get("methods", {})
+            tuned.methods |= {name: Search(**found) for name, found in done.items()}
+            running = state.get("search")
+            for method in chosen[len(done) :]:
+                bar = f"tuning {method.name}"
+                bars.add(bar)
+                search = task_search(task, method, problems, amounts)
+                if running:
+                    search.load_state(running)
+                    running = None
+
+                search.proceed(
+                    lambda share, bar=bar: bars.advance(bar, share),
+                    lambda search=search: place.keep(
+                        tuned, lambda: {"source": source, "methods": done, "search": search.state()}),
+                )
+                found = Search(digest([method.grid]), search.winners(), [as_json(t) for t in search.trials],
+                               environment())
+                tuned.methods[method.name] = found
+                done[method.name] = asdict(found)
+                place.keep(tuned, lambda: {"source": source, "methods": done, "search": None}, at_once=True)
+                bars.note(bar, settings_text(found.winners[task.label(amounts[-1])]))
+    return tuned
+
+
+def check_budgets(budgets: Sequence[float] | None, task: Benchmark) -> list[float]:
+    """The budgets in increasing order, None: those of the task.
+
+    Raises
+    ------
+    ValueError : a budget that is not a positive number.
+    """
+    amounts = sorted({float(amount) for amount in (task.budgets if budgets is None else budgets)})
+    if not all(0 < amount < math.inf for amount in amounts):
+        raise ValueError(f"a budget is a positive number of {task.unit}, got {[*map(str, amounts)]}")
+    return amounts
+
+
+def _kept(tuned: Tuned, place: Output, some: bool) -> dict[str, Search]:
+    """Searches in the file that may stay beside new ones; refused if `some` would stay that may not."""
+    if place.path is None or not place.path.exists():
+        return {}
+    try:
+        before = load_tuned(place.path)
+    except ValueError:
+        if some:
+            raise
+        return {}
+    if before.alike(tuned):
+        return before.methods
+    if some:
+        raise ValueError(f"{str(place.path)!r} was tuned with other budgets, seeds or data: tune all methods anew, "
+                         "without --methods, or into another file, with --settings FILE")
+    return {}

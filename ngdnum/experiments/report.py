@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import statistics
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich.table import Table
+from ..results import Curve, Settings, Stored, compact_json, median
 
-from ..results import Curve, Settings, median, write_atomically
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 @dataclass
 class Outcome:
-    """One method: its settings for each budget (from the smallest up), how they were found, and its curves.
+    """One method: its settings for each budget (from the smallest up), how many trials found them, and its curves.
 
     `curves[budget]` has one curve for each seed, of errors in the measure of the task.
     """
 
     name: str
     settings: dict[str, Settings]
-    trials: list[dict[str, object]]
+    trials: int
     curves: dict[str, list[Curve]] = field(default_factory=dict)
 
     def first(self, target: float, axis: str) -> list[int | float | None]:
@@ -43,7 +42,7 @@ class Outcome:
     def step_ms(self) -> float | None:
         """Milliseconds of a training step, median over the runs of the longest budget."""
         trained = [c for c in list(self.curves.values())[-1] if len(c.samples) > 1] if self.curves else []
-        times = [1e3 * c.seconds[-1] * c.settings["batch_size"] / c.samples[-1] for c in trained]
+        times = [1e3 * c.seconds[-1] * float(c.settings["batch_size"]) / c.samples[-1] for c in trained]
         return statistics.median(times) if times else None
 
     def resolution(self) -> dict[str, dict[str, float]]:
@@ -54,11 +53,8 @@ class Outcome:
 
 
 @dataclass
-class Report:
-    """A benchmark: task, targets by name, seeds, conditions, and the outcome of each method.
-
-    `complete` is False while it goes on, and stays False when it was interrupted.
-    """
+class Report(Stored):
+    """A benchmark: task, targets by name, seeds, conditions, and the outcome of each method."""
 
     task: str
     title: str
@@ -87,14 +83,17 @@ class Report:
             "measure": self.measure, "budgets": self.budgets, "seeds": self.seeds, "source": self.source,
             "complete": self.complete,
         }
-        return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+        return compact_json(content)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write `to_json()` to `path`: either all of it or nothing."""
-        write_atomically(Path(path), self.to_json() + "\n")
+    def trim(self) -> None:
+        for outcome in self.outcomes:
+            for curve in (curve for curves in outcome.curves.values() for curve in curves):
+                curve.trim()
 
     def table(self) -> Table:
         """Medians over the seeds; a target that less than half of the runs reached has none (–)."""
+        from rich.table import Table
+
         table = Table(title=f"{self.title}: {self.measure}", caption=self._caption())
         table.add_column("method")
         for target in self.targets:

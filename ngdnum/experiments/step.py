@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
-from rich.table import Table
 
 from ..data import Problem, linear_teacher
-from ..experiments import EXPERIMENTS
-from ..experiments.experiment import Interrupted, Saver, one_thread, progress_bars
-from ..experiments.training import Method, Run
-from ..results import Settings, write_atomically
-from .methods import IMAGES, LINEAR
-from .tasks import TASKS, conditions, environment
+from ..results import Settings, Stored, compact_json
+from .autoencoder import digits_problem
+from .method import Method
+from .output import open_output
+from .progress import progress_bars
+from .rivals import IMAGES, LINEAR
+from .task import conditions
+from .tasks import TASKS
+from .training import Run
+from .tuning import environment
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 STEPS = 128  # in a block: `NGD.fast` measures factors at every 64th step and inverts them at every 128th
 TURN = 16  # steps a method takes in a row, with its own numbers in the caches, as in training
 BLOCKS = 3
 WARM_UP = 128  # steps before the first block: factors are renewed more often in the beginning
+MEASURED = ("settings", "blocks", "yardstick", "precision")  # parts of the result that grow with each case
 GENTLE = 1e-3  # of the least rate in a grid, so that nothing diverges while it is timed
 
 
@@ -43,7 +49,7 @@ class Case:
 
 def _images() -> Problem:
     """The bundled digits: how many eigenpairs of a factor matter, so the time of a step, depends on the images."""
-    return EXPERIMENTS["fig1d"].problem(0, None)
+    return digits_problem(0, None)
 
 
 def _linear() -> Problem:
@@ -58,8 +64,8 @@ CASES = (
 
 
 @dataclass
-class StepTimes:
-    """Milliseconds of a step of each method in each case, by blocks; `complete` as in `Report`."""
+class StepTimes(Stored):
+    """Milliseconds of a step of each method in each case, by blocks."""
 
     cases: list[str]
     environment: dict[str, object]
@@ -81,7 +87,7 @@ class StepTimes:
     def to_json(self) -> str:
         """One JSON object, of the same form as those of the other tasks."""
         methods = [
-            {"name": name, "case": case, "settings": self.settings[case, name], "trials": [],
+            {"name": name, "case": case, "settings": self.settings[case, name], "trials": 0,
              "float32_matmul_precision": self.precision[case],
              "step_ms": self.step_ms(case, name), "ratio_to_sgd": self.ratio(case, name),
              "samples_to": {}, "seconds_to": {}, "error_at": {}}
@@ -89,14 +95,12 @@ class StepTimes:
         ]
         content = {"task": "step", "targets": [], "methods": methods, "environment": self.environment,
                    "cases": self.cases, "command": "python -m ngdnum bench step", "complete": self.complete}
-        return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write `to_json()` to `path`: either all of it or nothing."""
-        write_atomically(Path(path), self.to_json() + "\n")
+        return compact_json(content)
 
     def table(self) -> Table:
         """A row for each method and case."""
+        from rich.table import Table
+
         caption = "" if self.complete else "interrupted: partial result; "
         caption += f"medians of {BLOCKS} blocks of {STEPS} steps, {TURN} in turns"
         table = Table("case", "method", title="Training steps", caption=caption)
@@ -112,7 +116,8 @@ def time_steps(
     *,
     methods: list[str] | None = None,
     progress: bool = True,
-    output: Path | None = None,
+    output: str | os.PathLike[str] | None = None,
+    resume: bool = False,
 ) -> StepTimes:
     """Time whole training steps (batch, forward, backward, update) of all methods, `TURN` each in turns.
 
@@ -120,7 +125,8 @@ def time_steps(
     ----------
     cases : None: `CASES`.
     methods : only these; the yardstick, SGD, is always there.
-    output : file that receives the result, written atomically after each case.
+    output : file that receives the complete result; until then, the finished cases lie beside it.
+    resume : leave out the cases that an interrupted call with the same arguments has finished.
 
     Raises
     ------
@@ -131,22 +137,22 @@ def time_steps(
     known = list(dict.fromkeys(method.name for case in cases for method in case.methods))
     if unknown := [name for name in methods or () if name not in known]:
         raise ValueError(f"step has no method {unknown[0]!r}; choose from {', '.join(known)}")
-    with one_thread(), progress_bars(progress) as bars:
+    names = [case.name for case in cases]
+    identity = {"command": "python -m ngdnum bench step", "cases": str(names), "methods": str(methods)}
+    with conditions(), progress_bars(progress) as bars, open_output(output, identity, bars.say) as place:
         machine = {k: v for k, v in environment().items() if k != "float32_matmul_precision"}
-        times = StepTimes([case.name for case in cases], machine)
-        save = Saver(times, output)
-        save.now()
-        try:
+        times = StepTimes(names, machine)
+        with place.receiving(times):
+            done: dict[str, Any] = place.state(resume)
+            for name, value in done.items():
+                setattr(times, name, value)
             for case in cases:
-                bar = bars.add_task(case.name, total=BLOCKS, note="")
+                if case.name in times.yardstick:
+                    continue
+                bars.add(case.name, total=BLOCKS)
                 with conditions(case.precision):
-                    _time(case, methods, times, lambda: bars.advance(bar))
-                save.now()
-            times.complete = True
-        except KeyboardInterrupt:
-            raise Interrupted(times) from None
-        finally:
-            save.now()
+                    _time(case, methods, times, lambda: bars.advance(case.name, 1))
+                place.keep(times, lambda: {name: getattr(times, name) for name in MEASURED}, at_once=True)
     return times
 
 
@@ -177,5 +183,5 @@ def _steps(runs: list[Run], count: int) -> None:
 
 
 def _gentle(method: Method, batch_size: int) -> Settings:
-    rate = GENTLE * min(settings["lr"] for settings in method.grid)
+    rate = GENTLE * min(float(settings["lr"]) for settings in method.grid)
     return {**method.grid[0], "lr": rate, "batch_size": batch_size}

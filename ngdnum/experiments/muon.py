@@ -94,7 +94,7 @@ class MuonWithAdamW:
 
     Muon is `torch.optim.Muon`, which orthogonalises in bfloat16, or `Float32Muon` where bfloat16 products are
     slower than float32 ones, so that its seconds are not those of an arithmetic the processor lacks.
-    Neither decays weights.  `param_groups` are those of both, so that a schedule reaches them.
+    Neither decays weights.  A schedule of `param_groups` reaches both.
 
     Raises
     ------
@@ -122,8 +122,11 @@ class MuonWithAdamW:
             self.parts.append(muon(matrices, lr, weight_decay=0.0))
         if others:
             self.parts.append(torch.optim.AdamW(others, bias_lr, weight_decay=0.0))
-        groups = (part.param_groups for part in self.parts)
-        self.param_groups: list[dict[str, Any]] = [group for of_part in groups for group in of_part]
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Those of both."""
+        return [group for part in self.parts for group in part.param_groups]
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -134,3 +137,12 @@ class MuonWithAdamW:
         """One step of both."""
         for part in self.parts:
             part.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The states of both."""
+        return {"parts": [part.state_dict() for part in self.parts]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        for part, state in zip(self.parts, state_dict["parts"], strict=True):
+            part.load_state_dict(state)

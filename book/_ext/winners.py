@@ -1,0 +1,16 @@
+"""Write the settings that the package keeps from the trials that the book keeps.
+
+    python book/_ext/winners.py
+"""
+from __future__ import annotations
+
+from pathlib import Path
+
+from ngdnum.experiments.tasks import TASKS
+from ngdnum.experiments.tuned import load_tuned, save_winners
+
+TRIALS = Path(__file__).resolve().parents[1] / "results" / "trials"
+
+
+if __name__ == "__main__":
+    save_winners({task: load_tuned(TRIALS / f"{task}.json").winners() for task in TASKS})

@@ -1,0 +1,109 @@
+"""A way to train, and the grid of its settings; builders of the optimizers that take part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from .. import NGD, Gaussian
+from ..results import Settings
+from .muon import MuonWithAdamW
+
+BIAS_RATE = 1e-3  # of AdamW beside Muon, its default
+OPTIONS = {"lr": "lr", "damping": "damping", "rule": "rule", "K": "samples"}  # settings that are options of NGD
+
+
+class Optimizer(Protocol):
+    """What a method builds: the part of `torch.optim.Optimizer` that a training run needs."""
+
+    param_groups: list[dict[str, Any]]
+
+    def zero_grad(self) -> None: ...
+
+    def step(self, *closure: Callable[[], Tensor], **known: Tensor) -> Any: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None: ...
+
+
+Build = Callable[[nn.Module, Settings, int], Any]  # of model, settings and seed; makes an `Optimizer`
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to train: how to build its optimizer from model, settings and seed, and the grid of its settings.
+
+    `loss(model(x), y)` is minimised.  `reevaluates` says that `step` takes the loss, and a closure that
+    computes the loss of the same batch after the step, without gradients.
+
+    Of the settings, `batch_size` is required; with `schedule="linear"` the rates of all parameter groups fall
+    linearly to zero over the budget of a run.
+    """
+
+    name: str
+    build: Build
+    loss: Callable[[Tensor, Tensor], Tensor]
+    grid: tuple[Settings, ...]
+    reevaluates: bool = False
+
+
+def settings_grid(**choices: Sequence[float | int | str]) -> tuple[Settings, ...]:
+    """All combinations of the given choices.
+
+    Examples
+    --------
+    >>> settings_grid(lr=(0.1, 0.2), batch_size=(20,))
+    ({'lr': 0.1, 'batch_size': 20}, {'lr': 0.2, 'batch_size': 20})
+    """
+    return tuple(dict(zip(choices, values)) for values in product(*choices.values()))
+
+
+def method(
+    name: str,
+    build: Build,
+    lr: Sequence[float],
+    batch_size: Sequence[int],
+    reevaluates: bool = False,
+    **choices: Sequence[float | int | str],
+) -> Method:
+    """A method that minimises half the squared error, with the grid of all combinations of these choices."""
+    grid = settings_grid(lr=lr, batch_size=batch_size, **choices)
+    return Method(name, build, Gaussian(), grid, reevaluates)
+
+
+def sgd(model: nn.Module, settings: Settings, seed: int) -> torch.optim.SGD:
+    """Stochastic gradient descent, W_i += α G_i, with `momentum` if the settings have it."""
+    return torch.optim.SGD(model.parameters(), float(settings["lr"]), float(settings.get("momentum", 0.0)))
+
+
+def nesterov(model: nn.Module, settings: Settings, seed: int) -> torch.optim.SGD:
+    """Stochastic gradient descent with momentum 0.9 in Nesterov's form."""
+    return torch.optim.SGD(model.parameters(), float(settings["lr"]), 0.9, nesterov=True)
+
+
+def adamw(model: nn.Module, settings: Settings, seed: int) -> torch.optim.AdamW:
+    """AdamW without weight decay."""
+    return torch.optim.AdamW(model.parameters(), float(settings["lr"]), weight_decay=0.0)
+
+
+def muon(model: nn.Module, settings: Settings, seed: int) -> MuonWithAdamW:
+    """Muon, with AdamW for the biases."""
+    return MuonWithAdamW(model.parameters(), float(settings["lr"]), BIAS_RATE)
+
+
+def natural(preset: Callable[..., NGD], **options: Any) -> Build:
+    """A preset of NGD, with `options`, and those settings of the grid that are options too (`OPTIONS`)."""
+
+    def build(model: nn.Module, settings: Settings, seed: int) -> NGD:
+        chosen = {option: settings[name] for name, option in OPTIONS.items() if name in settings}
+        optimizer = preset(model, Gaussian(), **options, **chosen)
+        optimizer.generator.manual_seed(seed)
+        return optimizer
+
+    return build

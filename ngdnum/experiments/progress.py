@@ -1,0 +1,64 @@
+"""Progress bars, and sentences beside them, on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+INSTALL = "pip install 'ngd[experiments]'"
+
+
+class Bars:
+    """Bars by name; nothing is shown without a `display`."""
+
+    def __init__(self, display: Progress | None = None) -> None:
+        self.display = display
+        self._bars: dict[str, TaskID] = {}
+
+    def add(self, name: str, total: float = 1.0) -> None:
+        """A new bar."""
+        if self.display is not None:
+            self._bars[name] = self.display.add_task(name, total=total, note="")
+
+    def advance(self, name: str, amount: float) -> None:
+        """Let the bar grow."""
+        if self.display is not None:
+            self.display.advance(self._bars[name], amount)
+
+    def note(self, name: str, text: str) -> None:
+        """Write `text` behind the bar."""
+        if self.display is not None:
+            self.display.update(self._bars[name], note=text)
+
+    def say(self, text: str) -> None:
+        """Print a sentence above the bars."""
+        if self.display is not None:
+            self.display.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def progress_bars(shown: bool) -> Iterator[Bars]:
+    """Bars with a note, on standard error.
+
+    Raises
+    ------
+    ModuleNotFoundError : rich is not installed; the message says how to install it.
+    """
+    if not shown:
+        yield Bars()
+        return
+    try:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.table import Column
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(f"progress bars need rich: {INSTALL}, or leave them out with progress=False") from error
+    name = Column(min_width=27, no_wrap=True)  # of the longest name, which is not what may be cut
+    columns = (TextColumn("{task.description}", table_column=name), BarColumn(bar_width=20), TextColumn("{task.percentage:>3.0f} %"),
+               TimeElapsedColumn(), TextColumn("{task.fields[note]}"))
+    with Progress(*columns, console=Console(stderr=True)) as display:
+        yield Bars(display)

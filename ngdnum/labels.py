@@ -1,0 +1,72 @@
+"""Names beside curves, where they cross no curve and no other name."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.transforms import Bbox
+
+GAP = 4.0  # points between a curve and its name
+STEP = 3.0  # pixels between the points at which a curve is looked at
+PLACES = np.linspace(1.0, 0.0, 41)  # along a curve, from its end
+
+
+def place_labels(axes: Axes) -> None:
+    """Write the name of each line of `axes` beside it, in its colour.
+
+    Of all places above and below the curve, from its end to its beginning, the first is taken at which the name crosses
+    no curve, no other text and no edge of the panel; if there is none, the one that crosses least.
+    """
+    figure = axes.figure
+    figure.draw_without_rendering()  # now it is known where everything is
+    paths = {line: _pixels(line) for line in axes.get_lines() if len(np.atleast_1d(line.get_xdata()))}
+    everything = np.concatenate(list(paths.values())) if paths else np.empty((0, 2))
+    taken = [text.get_window_extent() for text in axes.texts if text.get_text()]
+    for line, path in paths.items():
+        name = str(line.get_label())
+        if not name.startswith("_"):
+            taken.append(_place(axes, line, name, path, everything, taken))
+
+
+def _place(
+    axes: Axes, line: Line2D, name: str, path: np.ndarray, everything: np.ndarray, taken: list[Bbox]
+) -> Bbox:
+    label = axes.text(0, 0, name, transform=axes.transAxes, color=line.get_color(), weight="bold",
+                      ha="left", va="bottom")
+    label.set_in_layout(False)
+    size = label.get_window_extent()
+    gap = GAP * axes.figure.dpi / 72
+    inside = axes.get_window_extent()
+    best, least = (inside.x0, inside.y0), np.inf
+    for at in PLACES:
+        x, y = path[round(at * (len(path) - 1))]
+        for left in (x - size.width / 2, x - size.width - gap, x + gap):
+            for bottom in (y + gap, y - gap - size.height, y - size.height / 2):
+                box = Bbox.from_bounds(left, bottom, size.width, size.height)
+                cost = _crossings(box, everything, taken, inside)
+                if cost < least:
+                    best, least = (left, bottom), cost
+        if least == 0:
+            break
+    label.set_position(axes.transAxes.inverted().transform(best))
+    return Bbox.from_bounds(best[0], best[1], size.width, size.height)
+
+
+def _crossings(box: Bbox, points: np.ndarray, taken: list[Bbox], inside: Bbox) -> float:
+    """How many points of curves lie in the box; other names and the edge count as many more."""
+    x, y = points.T
+    hit = (x > box.x0 - 1) & (x < box.x1 + 1) & (y > box.y0 - 1) & (y < box.y1 + 1)
+    beyond = not (box.x0 >= inside.x0 and box.x1 <= inside.x1 and box.y0 >= inside.y0 and box.y1 <= inside.y1)
+    return float(hit.sum()) + 1e3 * sum(box.padded(GAP).overlaps(other) for other in taken) + 1e4 * beyond
+
+
+def _pixels(line: Line2D) -> np.ndarray:
+    """The curve in pixels, with no gap wider than `STEP`."""
+    corners = line.get_transform().transform(np.column_stack(np.broadcast_arrays(*line.get_data())).astype(float))
+    corners = corners[np.isfinite(corners).all(1)]
+    if len(corners) < 2:
+        return corners
+    counts = np.ceil(np.hypot(*np.diff(corners, axis=0).T) / STEP).astype(int).clip(1, 2_000)
+    pieces = [np.linspace(a, b, count, endpoint=False) for a, b, count in zip(corners, corners[1:], counts)]
+    return np.concatenate([*pieces, corners[-1:]])
