@@ -8,38 +8,43 @@ if sys.argv[:1] == ["-m"] and "ngdnum" in sys.orig_argv:  # `python -m ngdnum` i
 
 from .control import (
     ConjugateGradient,
+    Control,
     DualConjugateGradient,
+    ExactLineSearch,
+    FixedStep,
     OutputNormalised,
-    Plain,
-    Quadratic,
     Retraction,
     TrustRegion,
 )
-from .damping import Decay, Fixed, LevenbergMarquardt
+from .damping import Damping, Decay, Fixed, LevenbergMarquardt
 from .factors import Factors, kronecker_factors
 from .inverse import Inverse
 from .likelihood import Bernoulli, Categorical, Gaussian, Likelihood
 from .optimizer import NGD
-from .statistics import Statistics
+from .stack import NotFinite
+from .sufficient_statistics import SufficientStatistics
 
 __all__ = [
     "NGD",
     "Bernoulli",
     "Categorical",
     "ConjugateGradient",
+    "Control",
+    "Damping",
     "Decay",
     "DualConjugateGradient",
+    "ExactLineSearch",
     "Factors",
     "Fixed",
+    "FixedStep",
     "Gaussian",
     "Inverse",
     "LevenbergMarquardt",
     "Likelihood",
+    "NotFinite",
     "OutputNormalised",
-    "Plain",
-    "Quadratic",
     "Retraction",
-    "Statistics",
+    "SufficientStatistics",
     "TrustRegion",
     "kronecker_factors",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -52,11 +53,14 @@ class Batch:
         self._kept = 0
         self._square = self._length = 0.0
 
-    def add(self, record: Record, count: int, factors: Matrices, roots: Matrices) -> None:
-        """Include one pass of `count` examples, with the factors and roots if they were computed."""
+    def add(self, record: Record, count: int) -> None:
+        """Include one pass of `count` examples."""
         self.count += count
         self.layers |= dict.fromkeys(record.edges)
         self.chained &= record.chained
+
+    def add_factors(self, count: int, factors: Matrices, roots: Matrices) -> None:
+        """Include the factors and roots of the last pass, of `count` examples."""
         for quantity, matrices in factors.items():
             mean = self.factors.setdefault(quantity, {})
             for k, matrix in matrices.items():
@@ -66,7 +70,7 @@ class Batch:
             root = self.roots.setdefault(quantity, {})
             for k, X in matrices.items():
                 both = [(1 - share) ** 0.5 * root[k], share**0.5 * X] if k in root else [X]
-                root[k] = short(torch.cat(both, -2))
+                root[k] = compress_rows(torch.cat(both, -2))
 
     def add_residual(self, likelihood: Likelihood, output: Tensor, gradient: Tensor) -> None:
         """Include `gradient` `[M, n_L]` of the loss in `output` in the residual."""
@@ -88,16 +92,26 @@ class Batch:
         self.calls.append(call)
         self._kept += count
 
-    def used(self, layers: list[Layer], factors: Matrices) -> set[int]:
-        """Those of `layers` that took part and have gradients and factors.
+    @property
+    def measured(self) -> set[int]:
+        """The layers of which there are factors or roots."""
+        return {k for matrices in (*self.factors.values(), *self.roots.values()) for k in matrices}
+
+    def used(self, layers: list[Layer], known: Callable[[int], bool]) -> list[int]:
+        """Those of `layers` that took part and have gradients and factors, in the order of the forward pass.
+
+        Factors are those of this batch, or are `known`.
 
         Raises
         ------
         RuntimeError
             If there are none, or if a layer has a gradient without having taken part.
         """
-        used = {k for k in self.layers if all(p.grad is not None for p in layers[k].parameters)}
-        used = used.intersection(*factors.values())
+        fresh = [matrices.keys() for matrices in (*self.factors.values(), *self.roots.values())]
+        used = [
+            k for k in self.layers
+            if all(p.grad is not None for p in layers[k].parameters) and (known(k) or all(k in keys for keys in fresh))
+        ]
         if not used:
             raise RuntimeError(
                 "nothing to step from: call backward() on a loss of the model's output first; if a "
@@ -130,7 +144,7 @@ class Batch:
         return self.scale
 
 
-def short(rows: Tensor) -> Tensor:
+def compress_rows(rows: Tensor) -> Tensor:
     """X `[…, k, m]` with the same XᵀX and no more rows than columns."""
     return torch.linalg.qr(rows, mode="r").R if rows.shape[-2] > rows.shape[-1] else rows
 

@@ -6,6 +6,7 @@ import math
 
 from torch import nn
 
+from .control import Control, NeedsDual, NeedsFisher
 from .factors import Factors
 from .inverse import Inverse
 from .likelihood import Likelihood
@@ -26,15 +27,16 @@ def check_parts(rule: BoundRule, factors: object, inverse: object, control: obje
         raise TypeError(f"factors must be a Factors(every, decay), not {factors!r}")
     if not isinstance(inverse, Inverse):
         raise TypeError(f"inverse must be an Inverse(every), not {inverse!r}")
-    if not callable(getattr(control, "move", None)) or not hasattr(control, "rows"):
-        raise TypeError(f"control must be Plain() or another control, with move(...) and rows; not {control!r}")
+    if not isinstance(control, Control):
+        raise TypeError(f"control must be FixedStep() or another Control; not {control!r}")
     name = type(control).__name__
-    if control.rows != 0 and not any(hasattr(likelihood, part) for part in ("fisher_product", "fisher_root")):
+    measures = any(hasattr(likelihood, part) for part in ("fisher_product", "fisher_root"))
+    if isinstance(control.needs, NeedsFisher) and not measures:
         raise ValueError(
             f"{name} measures changes of the output in the metric of its Fisher, for which "
-            f"{type(likelihood).__name__} must implement fisher_root or fisher_product; or use control=Plain()"
+            f"{type(likelihood).__name__} must implement fisher_root or fisher_product; or use control=FixedStep()"
         )
-    if getattr(control, "dual", False) and not rule.product:
+    if isinstance(control.needs, NeedsDual) and not rule.product:
         raise ValueError(
             f'{name} needs a damped rule that is a product with G, such as "pi_damped_cached"; rule '
             f"{rule.name!r} is not"

@@ -6,13 +6,29 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from .rules import levenberg_marquardt
 
 
+class Damping(ABC):
+    """How λ changes; `lam` is that of the first step."""
+
+    lam: float
+
+    @property
+    def rejects(self) -> bool:
+        """Whether a step after which the loss of its batch is higher than before is undone."""
+        return False
+
+    @abstractmethod
+    def next(self, lam: float, rho: float | None) -> float:
+        """λ of the next step, given ρ of this one if it is known."""
+
+
 @dataclass(frozen=True)
-class Fixed:
+class Fixed(Damping):
     """λ stays as it is, or as a scheduler of your own sets it.
 
     Examples
@@ -32,8 +48,10 @@ class Fixed:
 
 
 @dataclass(frozen=True)
-class Decay:
+class Decay(Damping):
     """λ_t = max(floor, λ_0 e^{−t/steps}): large while the factors rest on few examples, then small.
+
+    The floor is positive if λ_0 is: λ would reach 0, which stands for the undamped rule, by rounding.
 
     Examples
     --------
@@ -45,21 +63,23 @@ class Decay:
 
     lam: float
     steps: float
-    floor: float = 0.0
+    floor: float = 1e-8
 
     def __post_init__(self) -> None:
         _check(self.lam)
         _check(self.floor)
+        if self.lam and not self.floor:
+            raise ValueError("floor must be > 0: λ would decay to 0, which stands for the undamped rule")
         if isinstance(self.steps, bool) or not isinstance(self.steps, (int, float)) or not self.steps > 0:
             raise ValueError(f"steps must be a number > 0; got {self.steps!r}")
 
     def next(self, lam: float, rho: float | None) -> float:
         """λ of the next step."""
-        return max(self.floor, lam * math.exp(-1 / self.steps))
+        return lam and max(self.floor, lam * math.exp(-1 / self.steps))
 
 
 @dataclass(frozen=True)
-class LevenbergMarquardt:
+class LevenbergMarquardt(Damping):
     r"""λ follows how well the quadratic model predicts the loss; by default the paper's rule (Eq. 21).
 
     .. math::
@@ -104,6 +124,10 @@ class LevenbergMarquardt:
             raise ValueError(f"factor must be a finite number > 1; got {factor!r}")
         if self.reject and not self.lam:
             raise ValueError("reject needs damping > 0: with λ = 0 a rejected step could not be made smaller")
+
+    @property
+    def rejects(self) -> bool:
+        return self.reject
 
     def next(self, lam: float, rho: float | None) -> float:
         """λ of the next step, given ρ of this one; without ρ, λ stays."""

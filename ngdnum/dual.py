@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from .capture import Capture, Record
 from .fisher import Call, Vector, run
-from .inverse import States
 from .likelihood import Likelihood, fisher_product
-from .rule import BoundRule
 from .stack import Stack
+
+Half = Callable[[Tensor], Tensor]
 
 
 class Dual:
@@ -38,8 +38,8 @@ class Dual:
         How the model is called to treat the examples.
     gradients : list of Tensor
         ∂ loss/∂f `[M, n_L]` of each call.
-    rule, states
-        The rule, which must have halves, and what it factorised.
+    halves : list
+        What the rule does to the left and to the right of G, for each layer of the stacks.
 
     Attributes
     ----------
@@ -54,8 +54,7 @@ class Dual:
         stacks: list[Stack],
         calls: list[Call],
         gradients: list[Tensor],
-        rule: BoundRule,
-        states: States,
+        halves: list[tuple[Half, Half]],
     ) -> None:
         self._model, self._likelihood, self._stacks, self._calls = model, likelihood, stacks, calls
         self._layers = [layer for stack in stacks for layer in stack.members.values()]
@@ -68,14 +67,11 @@ class Dual:
         self._left: list[Callable[[Tensor], Tensor]] = []
         self._right: list[Tensor] = []
         self._kernels: list[Callable[[Tensor], Tensor]] = []
-        for stack in stacks:
-            state = next(state for key, state in states.items() if key[1:] == tuple(stack.members))
-            for parts in stack.parts(state.parts):
-                left, right = rule.halves(parts, {"L": len(self._layers)})
-                X = self._inputs(len(self._left))
-                self._left.append(left)
-                self._right.append(right(X))
-                self._kernels.append(_kernel(X, self._right[-1]))
+        for i, (left, right) in enumerate(halves):
+            X = self._inputs(i)
+            self._left.append(left)
+            self._right.append(right(X))
+            self._kernels.append(_kernel(X, self._right[-1]))
 
     def weigh(self, change: Tensor) -> Tensor:
         """The Fisher of the outputs times a change of them `[M, n_L]`."""

@@ -11,7 +11,7 @@ whose expectation depends neither on K nor on M. Without sampling, Λ̃ = (1/M) 
 errors of the R directions of `Likelihood.fisher_root`: its value for K → ∞.
 
 A layer that acts at T positions of each example (convolutions, sequences, repeated use) has T inputs x_mt and
-T errors e_mt. Its factors are those of one input and one error per example after `sharing`
+T errors e_mt. Its factors are those of one input and one error per example after `kfac_approx`
 (Eschenhagen et al. 2023):
 
     "expand"   Λ̃ = (1/M) Σ_m Σ_t e_mt e_mtᵀ,             Λ = (1/MT) Σ_m Σ_t x_mt x_mtᵀ
@@ -33,7 +33,6 @@ from .capture import Capture, Record
 from .layers import Layer, trainable_layers, uncompiled
 from .likelihood import Likelihood, check_likelihood, sampled_score
 from .schedule import check_every, check_rows
-from .symmetric import full
 
 _CHUNK = 2**22
 """Errors back-propagated in one go, in numbers per layer of average width."""
@@ -45,7 +44,7 @@ def kronecker_factors(
     x: Tensor,
     samples: int | None = None,
     generator: Generator | None = None,
-    sharing: str = "expand",
+    kfac_approx: str = "expand",
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """Kronecker factors (Λ̃, Λ) of every trainable linear layer and convolution at the batch `x`.
 
@@ -68,7 +67,7 @@ def kronecker_factors(
         Targets per example drawn from the model; None computes the expectation exactly.
     generator : torch.Generator, optional
         Source of the sampled targets.
-    sharing : {"expand", "reduce"}, default "expand"
+    kfac_approx : {"expand", "reduce"}, default "expand"
         How the positions at which a layer acts enter, see `Factors`.
 
     Returns
@@ -89,7 +88,7 @@ def kronecker_factors(
     """
     check_likelihood(likelihood)
     check_samples(samples, likelihood)
-    check_sharing(sharing)
+    check_kfac_approx(kfac_approx)
     model = uncompiled(model)
     layers, _ = trainable_layers(model)
     capture = Capture(model, layers)
@@ -99,8 +98,8 @@ def kronecker_factors(
     finally:
         capture.remove()
     record = capture.record
-    lambda_tilde = error_factors(record, likelihood, output.detach(), samples, generator, layers, sharing)
-    lambda_ = input_factors(record, output, layers, sharing)
+    lambda_tilde = error_factors(record, likelihood, output.detach(), samples, generator, layers, kfac_approx)
+    lambda_ = input_factors(record, output, layers, kfac_approx)
     return {layers[k].name: (lambda_tilde[k], lambda_[k]) for k in lambda_tilde}
 
 
@@ -114,7 +113,7 @@ class Factors:
         Steps between two measurements of Λ and Λ̃. Only these steps back-propagate sampled targets.
     decay : float, default 0.0
         Decay of the running mean of the factors, with bias correction: min(1 − 1/k, decay) at measurement k.
-    sharing : {"expand", "reduce"}, default "expand"
+    kfac_approx : {"expand", "reduce"}, default "expand"
         For layers that act at several positions of an example (Eschenhagen et al. 2023). "expand": Λ is a
         mean over examples and positions, Λ̃ a mean over examples of the sum over positions of e eᵀ.
         "reduce": inputs are averaged and errors summed over the positions of each example first. The same
@@ -127,7 +126,7 @@ class Factors:
 
     every: int = 1
     decay: float = 0.0
-    sharing: str = "expand"
+    kfac_approx: str = "expand"
     rows: int | None = None
 
     def __post_init__(self) -> None:
@@ -135,37 +134,27 @@ class Factors:
         decay = self.decay
         if isinstance(decay, bool) or not isinstance(decay, (int, float)) or not 0 <= decay < 1:
             raise ValueError(f"decay must be a number in [0, 1); got {decay!r}")
-        check_sharing(self.sharing)
+        check_kfac_approx(self.kfac_approx)
         check_rows(self.rows)
 
-
-def running_mean(mean: Matrices, fresh: Matrices, k: int, decay: float) -> Matrices:
-    """The running mean after measurement k = 1, 2, … of factors; `mean` is left as it is."""
-    weight = 1 - min(1 - 1 / k, decay)
-    return {
-        quantity: {
-            **mean.get(quantity, {}),
-            **{
-                k: full(mean[quantity][k]).lerp(matrix, weight) if k in mean.get(quantity, {}) else matrix
-                for k, matrix in matrices.items()
-            },
-        }
-        for quantity, matrices in fresh.items()
-    }
+    @property
+    def kept(self) -> bool:
+        """Whether factors serve more than the step that measures them."""
+        return self.every > 1 or self.decay > 0
 
 
-def input_factors(record: Record, output: Tensor, layers: list[Layer], sharing: str) -> dict[int, Tensor]:
+def input_factors(record: Record, output: Tensor, layers: list[Layer], kfac_approx: str) -> dict[int, Tensor]:
     """Λ of each recorded layer, `[m, m]`."""
-    rows = input_rows(record, output, layers, sharing)
+    rows = input_rows(record, output, layers, kfac_approx)
     return {k: second_moment(x, homogeneous=layers[k].bias is not None) for k, x in rows.items()}
 
 
-def input_rows(record: Record, output: Tensor, layers: list[Layer], sharing: str) -> dict[int, Tensor]:
+def input_rows(record: Record, output: Tensor, layers: list[Layer], kfac_approx: str) -> dict[int, Tensor]:
     """The x of each recorded layer, one in a row, without the 1 of the bias."""
     found = {}
     for k, inputs in record.inputs.items():
         rows = [layers[k].input_rows(x) for x in inputs]
-        if sharing == "reduce":
+        if kfac_approx == "reduce":
             rows = [torch.cat([_by_example(layers[k], x, output) for x in rows], -2).mean(-2)]
         found[k] = rows[0] if len(rows) == 1 else torch.cat(rows, -2)
     return found
@@ -178,11 +167,11 @@ def error_factors(
     samples: int | None,
     generator: Generator | None,
     layers: list[Layer],
-    sharing: str,
+    kfac_approx: str,
 ) -> dict[int, Tensor]:
     """Λ̃ of each recorded layer, `[n, n]`, from `samples` targets per example or exactly (None)."""
     total: dict[int, Tensor] = {}
-    for k, e in error_rows(record, likelihood, output, samples, generator, layers, sharing):
+    for k, e in error_rows(record, likelihood, output, samples, generator, layers, kfac_approx):
         square = e.mT @ e
         total[k] = total[k].add_(square) if k in total else square
     count = output[..., 0].numel() * (samples or 1)
@@ -196,13 +185,13 @@ def error_rows(
     samples: int | None,
     generator: Generator | None,
     layers: list[Layer],
-    sharing: str,
+    kfac_approx: str,
 ) -> Iterator[tuple[int, Tensor]]:
     """The errors e of each recorded layer, in rows, piece by piece."""
     for directions in _directions(likelihood, output, samples, generator, record):
         for k, errors in record.errors(directions.to(output.dtype)).items():
             rows = [layers[k].output_rows(e) for e in errors]
-            if sharing == "reduce":
+            if kfac_approx == "reduce":
                 rows = [sum(_by_example(layers[k], e, output, len(directions)).sum(-2) for e in rows)]
             for e in rows:
                 yield k, e
@@ -220,10 +209,10 @@ def second_moment(x: Tensor, homogeneous: bool) -> Tensor:
     return moment.div_(count)
 
 
-def check_sharing(sharing: str) -> None:
+def check_kfac_approx(kfac_approx: str) -> None:
     """Refuse anything but the two ways to treat positions."""
-    if sharing not in ("expand", "reduce"):
-        raise ValueError(f'sharing must be "expand" or "reduce"; got {sharing!r}')
+    if kfac_approx not in ("expand", "reduce"):
+        raise ValueError(f'kfac_approx must be "expand" or "reduce"; got {kfac_approx!r}')
 
 
 def check_samples(samples: int | None, likelihood: Likelihood) -> None:
@@ -244,7 +233,7 @@ def _by_example(layer: Layer, rows: Tensor, output: Tensor, repeats: int = 1) ->
     if rows.shape[-2] % (repeats * examples):
         raise ValueError(
             f"layer {layer.name!r} acts on {rows.shape[-2] // repeats} rows, no multiple of the {examples} "
-            'examples in the output, so that they cannot be summed by example: use sharing="expand"'
+            'examples in the output, so that they cannot be summed by example: use kfac_approx="expand"'
         )
     return rows.unflatten(-2, (repeats * examples, -1))
 

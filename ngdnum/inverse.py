@@ -1,44 +1,17 @@
-"""From factors and gradients to the directions ΔW of a rule, factorising anew only what has to be."""
+"""When and how the factors are factorised anew."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 
-from .batch import Matrices
-from .rule import BoundRule, Quantities
-from .schedule import check_every, due
-from .stack import Stack
-from .symmetric import Upper, full, packed
+from .rule import Quantities
+from .schedule import check_every
 
 RAISE = 10.0
 """What the damping is multiplied by where a factor cannot be factorised."""
-_ADVICE = "look for NaN or infinity in the batch and in the weights"
-
-
-class State(NamedTuple):
-    """What a rule factorised, and when.
-
-    Its state; the damping it was given; how often that had to be raised by `RAISE`; the number of the step;
-    a copy of what it was computed from, if `Inverse.drift` asks for it; and what the rule is to remember.
-    """
-
-    parts: tuple
-    lam: float
-    raised: int
-    step: int
-    origin: Quantities
-    memory: Upper | None = None
-
-
-States = dict[tuple, State]
-"""By the layers they are for; the key starts with whether λ was 0."""
 
 
 @dataclass(frozen=True)
@@ -90,70 +63,7 @@ class Inverse:
         if self.dtype not in (None, torch.float32, torch.float64):
             raise ValueError(f"dtype must be torch.float32, torch.float64 or None; got {self.dtype!r}")
 
-    def states(
-        self,
-        rule: BoundRule,
-        stacks: list[Stack],
-        gradients: list[Tensor],
-        factors: Matrices,
-        lam: float,
-        step: int,
-        past: States,
-    ) -> States:
-        """What the rule needs of the factors at this step: what is in `past`, or factorised anew.
-
-        Raises
-        ------
-        NotFinite
-            If a factor that is to be factorised is not finite.
-        torch.linalg.LinAlgError
-            If a damped factor is not positive definite, however often λ was raised.
-        """
-        rule, calendar = rule.at(lam), due(step, self.every)
-        found: States = {}
-        for together, key, G in _jobs(rule, stacks, gradients, lam):
-            state = past.get(key)
-            if state is None or state.step < step and (calendar or self.drift is not None):
-                quantities = rule.gather(together, factors, rule.slow) | {"lam": lam, "L": _depth(stacks)}
-                if state is None or calendar or self._moved(state.origin, quantities):
-                    for name in factors:
-                        for stack in together:
-                            stack.check_finite(name, stack.gather(factors[name]), _ADVICE)
-                    if rule.remembers:
-                        (G_0,), m = G, G[0].shape[-1]
-                        C = full(state.memory) if state else torch.eye(m).to(G_0).expand(*G_0.shape[:-2], m, m)
-                        quantities |= {"G_0": G_0, "C": C}
-                    state = self._factorise(rule, together, quantities, step)
-            found[key] = state
-        return found
-
-    def _factorise(self, rule: BoundRule, stacks: list[Stack], quantities: Quantities, step: int) -> State:
-        """The slow part of the rule for one job, at the first damping for which it works."""
-        dtype = next(iter(stacks[0].members.values())).weight.dtype
-        lam, slow = quantities["lam"], {name: quantities[name] for name in rule.slow}
-        matrices = {name: q for name, q in slow.items() if name not in ("lam", "L", "G_0", "C")}
-        origin = {} if self.drift is None else _each(matrices, Tensor.clone)
-        precise = slow if self.dtype is None else _each(slow, partial(Tensor.to, dtype=self.dtype))
-        for raised in range(self.retries + 1 if "lam" in slow and lam else 1):
-            try:
-                parts = rule.factorise(precise | {"lam": lam * RAISE**raised})
-            except torch.linalg.LinAlgError as error:
-                last = error
-            else:
-                parts = parts if self.dtype is None else _each(parts, partial(Tensor.to, dtype=dtype))
-                memory = None
-                if rule.remembers:
-                    _check_memory(rule, parts, quantities["G_0"])
-                    parts, memory = (*parts[:-1], None), packed(parts[-1])
-                return State(parts, lam, raised, step, origin, memory)
-        names = ", ".join(layer.name for stack in stacks for layer in stack.members.values())
-        up_to = f" and up to {lam * RAISE**raised:g}" if raised else ""
-        raise torch.linalg.LinAlgError(
-            f"a factor of layers {names} could not be factorised at damping {lam:g}{up_to}, so no weight was "
-            f"changed: raise the damping, or use damping=0.0 for pseudo-inverses ({last})"
-        ) from last
-
-    def _moved(self, origin: Quantities, quantities: Quantities) -> bool:
+    def moved(self, origin: Quantities, quantities: Quantities) -> bool:
         """Whether a matrix is further from its `origin` than `drift` allows."""
         for name, old in origin.items():
             new = quantities[name]
@@ -162,57 +72,3 @@ class Inverse:
                 if (norm(b - a) > self.drift * norm(a)).any():
                     return True
         return False
-
-
-def directions(
-    rule: BoundRule, stacks: list[Stack], gradients: list[Tensor], factors: Matrices, lam: float, states: States
-) -> list[Tensor]:
-    """ΔW of every stack for α = 1, in memory of their own."""
-    rule, updates = rule.at(lam), []
-    for together, key, G in _jobs(rule, stacks, gradients, lam):
-        state = states[key]
-        quantities = rule.gather(together, factors, rule.fast) | {"L": _depth(stacks)}
-        found = rule.apply(G, state.parts, quantities | {"lam": lam * RAISE**state.raised})
-        updates += [u.clone() if u.data_ptr() == g.data_ptr() else u for u, g in zip(found, G)]
-    return updates
-
-
-def _jobs(
-    rule: BoundRule, stacks: list[Stack], gradients: list[Tensor], lam: float
-) -> Iterator[tuple[list[Stack], tuple, list[Tensor]]]:
-    """The stacks that are treated together, their key in `States`, and G of each."""
-    remaining = iter(gradients)
-    for together in rule.jobs(stacks):
-        key = (lam == 0.0, *(k for stack in together for k in stack.members))
-        yield together, key, [next(remaining) for _ in together]
-
-
-def _depth(stacks: list[Stack]) -> int:
-    """L, the number of layers."""
-    return sum(len(stack.members) for stack in stacks)
-
-
-def _check_memory(rule: BoundRule, parts: tuple, G: Tensor) -> None:
-    """Refuse `parts` of which the last cannot be the C of the next factorisation, with G `[..., n, m]`."""
-    C, m = parts[-1] if parts else None, G.shape[-1]
-    if not isinstance(C, Tensor) or C.shape != (*G.shape[:-2], m, m):
-        raise ValueError(
-            f"rule {rule.name!r} asks for C, so the last entry of what its factorise returns must be the next C, "
-            f"of shape {(*G.shape[:-2], m, m)}; it is {tuple(C.shape) if isinstance(C, Tensor) else C!r}"
-        )
-
-
-def dated(states: States) -> States:
-    """Only when and with which damping the states were made, not what they hold."""
-    return {key: state._replace(parts=(), origin={}, memory=None) for key, state in states.items()}
-
-
-def _each(tree: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """`tree` with `change` done to each tensor in it."""
-    if isinstance(tree, Tensor):
-        return change(tree)
-    if isinstance(tree, dict):
-        return {key: _each(value, change) for key, value in tree.items()}
-    if isinstance(tree, (tuple, list)):
-        return type(tree)(_each(part, change) for part in tree)
-    return tree

@@ -26,8 +26,8 @@ def measure(
     """The factors and the roots among `needs`, at the examples of `record` that the `plan` says."""
     if plan.rows is not None:
         record, output = record.first(plan.rows, len(output)), output[: plan.rows]
-    inputs = record, output, layers, plan.sharing
-    errors = record, likelihood, output, samples, generator, layers, plan.sharing
+    inputs = record, output, layers, plan.kfac_approx
+    errors = record, likelihood, output, samples, generator, layers, plan.kfac_approx
     factors: Matrices = {}
     roots: Matrices = {}
     if "Lambda" in needs:

@@ -11,26 +11,28 @@ import torch
 from torch import Tensor, nn
 
 from .amp import loss_scale
-from .batch import Batch, Matrices
+from .batch import Batch
 from .capture import Capture, Record
+from .checkpoint import Contents
 from .checks import check_model, check_parts
-from .control import Control, Plain, Probe, dot, predicted
-from .damping import Decay, Fixed, LevenbergMarquardt
-from .factors import Factors, check_samples
+from .control import Control, FixedStep, NeedsDual, NeedsFisher, StepContext, dot, predicted
+from .curvature.block import Block, known
+from .damping import Damping, LevenbergMarquardt
 from .dual import Dual
+from .factors import Factors, check_samples
+from .fallback import Fallback, check_gradients, optimizer_of
 from .fisher import Fisher, Vector
-from .inverse import Inverse, States, dated, directions
+from .inverse import Inverse
 from .layers import trainable_layers, uncompiled
 from .likelihood import Likelihood, check_likelihood
 from .measure import measure
-from .others import Others, check_gradients, optimizer_of
-from .past import Past, thrifty
 from .presets import Presets
-from .report import Last, Report, report
-from .rule import resolve
+from .report import Report, StepRecord, report
+from .rule import BoundRule, resolve
 from .rules import Rule
-from .stack import Stack, stacks
-from .trial import Closure, Evaluation, take
+from .schedule import due
+from .stack import Stack, check_finite, stacks
+from .trial import Closure, Evaluation, apply_or_undo
 
 
 class NGD(Presets, torch.optim.Optimizer):
@@ -57,7 +59,7 @@ class NGD(Presets, torch.optim.Optimizer):
         α, the step size.
     rule : str, Rule, module or source text, default "kronecker"
         How G becomes ΔW, see `ngdnum.rule`.
-    damping : float, Fixed, Decay or LevenbergMarquardt, default 1e-2
+    damping : float or Damping, default 1e-2
         λ of the first step; a number is adapted by (21) in `step(closure)`. With 0.0 exactly, the undamped
         rule with Moore–Penrose inverses is used.
     samples : int or None, default 1
@@ -66,10 +68,10 @@ class NGD(Presets, torch.optim.Optimizer):
         When the factors are measured, and whether they are averaged over steps. Default: each step has its own.
     inverse : Inverse, default Inverse()
         When the factors are inverted, and how. Default: at each step.
-    control : Control, default Plain()
-        How the directions become the change of the weights: `Plain`, `OutputNormalised`, `Quadratic`,
+    control : Control, default FixedStep()
+        How the directions become the change of the weights: `FixedStep`, `OutputNormalised`, `ExactLineSearch`,
         `TrustRegion`, `ConjugateGradient`, `DualConjugateGradient`, `Retraction`, or one of your own.
-    others : callable, optional
+    fallback : callable, optional
         Makes the optimizer of all other trainable parameters, those of norms, embeddings and transposed
         convolutions, and weights that modules share: `lambda p: torch.optim.AdamW(p, lr=1e-3)`. Its steps are
         part of `step`, its groups follow in `param_groups`. Without it, such parameters are refused.
@@ -78,7 +80,7 @@ class NGD(Presets, torch.optim.Optimizer):
     ----------
     generator : torch.Generator
         Source of the sampled targets, first seeded like torch's global generator.
-    others : torch.optim.Optimizer or None
+    fallback : torch.optim.Optimizer or None
         The optimizer of the other parameters.
 
     Raises
@@ -107,7 +109,7 @@ class NGD(Presets, torch.optim.Optimizer):
     ... )
     >>> x = torch.randn(200, 1, 5, 5); y = (x[:, 0, 2, 2] > 0).long()
     >>> likelihood = Categorical()
-    >>> opt = NGD.fast(model, likelihood, others=lambda p: torch.optim.AdamW(p, lr=1e-2))
+    >>> opt = NGD.fast(model, likelihood, fallback=lambda p: torch.optim.AdamW(p, lr=1e-2))
     >>> for _ in range(30):
     ...     opt.zero_grad()
     ...     loss = likelihood(model(x), y)
@@ -125,12 +127,12 @@ class NGD(Presets, torch.optim.Optimizer):
         likelihood: Likelihood,
         lr: float = 1.0,
         rule: str | Rule | ModuleType = "kronecker",
-        damping: float | Fixed | Decay | LevenbergMarquardt = 1e-2,
+        damping: float | Damping = 1e-2,
         samples: int | None = 1,
         factors: Factors = Factors(),
         inverse: Inverse = Inverse(),
-        control: Control = Plain(),
-        others: Others | None = None,
+        control: Control = FixedStep(),
+        fallback: Fallback | None = None,
     ) -> None:
         check_model(model, lr)
         check_likelihood(likelihood)
@@ -139,24 +141,25 @@ class NGD(Presets, torch.optim.Optimizer):
         self.model, self.likelihood, self.samples = model, likelihood, samples
         self.factors, self.inverse, self.control = factors, inverse, control
         self.rule = resolve(rule)
-        self.damping = damping if hasattr(damping, "next") else LevenbergMarquardt(damping)
+        self._rule = rule
+        self.damping = damping if isinstance(damping, Damping) else LevenbergMarquardt(damping)
         check_parts(self.rule.at(self.damping.lam), factors, inverse, control, likelihood)
         self.layers, self._rest = trainable_layers(model)
-        self.others = optimizer_of(self._rest, others)
+        self.fallback = optimizer_of(self._rest, fallback)
         self.steps = 0
+        self._measured = 0
         self._ready = False
-        parameters = [p for layer in self.layers for p in layer.parameters]
-        super().__init__(parameters, {"lr": lr, "damping": self.damping.lam})
-        if self.others:
-            self.param_groups += self.others.param_groups
+        named = [pair for layer in self.layers for pair in zip(layer.names, layer.parameters)]
+        super().__init__(named, {"lr": lr, "damping": self.damping.lam})
+        if self.fallback:
+            self.param_groups += self.fallback.param_groups
         self._ready = True
-        self.generator = torch.Generator(parameters[0].device)
+        self.generator = torch.Generator(self.layers[0].weight.device)
         self.generator.manual_seed(torch.initial_seed())
-        self._stacks = stacks(self.layers)
         self._evaluate = Evaluation()
         self._batch = Batch()
-        self._past = Past()
-        self._last: Last | None = None
+        self._blocks: list[Block] = []
+        self._last: StepRecord | None = None
         self._capture = Capture(model, self.layers, self._observe)
 
     @torch.no_grad()
@@ -198,8 +201,6 @@ class NGD(Presets, torch.optim.Optimizer):
             return self._step(closure, loss)
 
     def _step(self, closure: Closure | None, loss: Tensor | float | None) -> Tensor | float | None:
-        group, past = self.param_groups[0], self._past
-        lr, lam = group["lr"], group["damping"]
         before = loss.detach() if isinstance(loss, Tensor) else loss
         if before is None and closure is not None:
             before = self._evaluate(closure)
@@ -207,48 +208,80 @@ class NGD(Presets, torch.optim.Optimizer):
             raise ValueError(f"the loss before the step is {float(before)}: check the batch and the weights")
 
         self._last = None
-        self.rule.at(lam)
-        measured, factors = past.after(self._batch, self.factors.decay, lam, self.layers)
-        active = self._active(factors)
-        gradients = [stack.gradient() for stack in active]
-        for stack, G in zip(active, gradients):
-            stack.check_finite("the gradient", G, "look for NaN or infinity in the batch and in the weights")
-        states = self.inverse.states(self.rule, active, gradients, factors, lam, self.steps, past.states)
-        probe = self._probe(active, gradients, factors, states, lr, lam)
-        along = [] if getattr(self.control, "dual", False) else probe.precondition(gradients)
-        move = self.control.move(active, along, past.memory, probe)
-        scale = lr * move.scale
-        lengths: dict[int, Tensor] = {}
-        known = move.lengths or [stack.norms(u) for stack, u in zip(active, move.updates)]
-        for stack, u, length in zip(active, move.updates, known):
-            norms = length * abs(scale)
-            if not math.isfinite(norms.sum()):
-                stack.check_finite("the new weight", scale * u, "lower lr or raise the damping")
-            lengths.update(zip(stack.members, norms))
-        check_gradients(self._rest)
-
-        memory, rho = move.memory, None
-        after = closure and (lambda: float(self._evaluate(closure)))
-        reject = getattr(self.damping, "reject", False)
-        change, undone = take(active, move.updates, scale, self.others, after, before, reject)
-        if undone:
-            memory, lengths = {}, {k: torch.zeros_like(norm) for k, norm in lengths.items()}
-        if change is not None:
-            trace = move.scale * dot(move.updates, gradients)
-            rho = _ratio(change, predicted(lr, trace, move.curvature))
-        group["damping"] = self.damping.next(lam, rho)
-        if self.inverse.every > 1:
-            factors = thrifty(factors)
-        self._past = Past(
-            measured,
-            factors if self.factors.every > 1 or self.factors.decay else {},
-            states if self.inverse.every > 1 or self.rule.at(lam).remembers else {},
-            memory,
-        )
-        self._last = Last(active, factors, dated(states), lengths)
-        self._batch = Batch()
-        self.steps += 1
+        lam = self.param_groups[0]["damping"]
+        rule, blocks = self.rule.at(lam), self._active()
+        kept, idle = [block.kept for block in blocks], self._idle(blocks)
+        try:
+            for block in blocks + idle:
+                block.absorb(self._batch, self._measured + 1, self.factors.decay, lam)
+            scale, lengths = self._update(rule, blocks, lam, closure, before)
+        except BaseException:
+            for block, old in zip(blocks, kept):
+                block.kept = old
+            raise
+        self._commit(rule, blocks, idle)
+        self._last = StepRecord(self.rule.name, blocks, [block.kept for block in blocks], scale, lengths)
         return before
+
+    def _update(
+        self, rule: BoundRule, blocks: list[Block], lam: float, closure: Closure | None, before: Tensor | float | None
+    ) -> tuple[float, list[Tensor]]:
+        """Bring the blocks up to date and change the weights, or raise before anything else has changed.
+
+        Returns what the norms of the updates, `[B]` for each stack, are to be multiplied by, and these.
+        """
+        group = self.param_groups[0]
+        lr, depth = group["lr"], sum(len(block.layers) for block in blocks)
+        active = [stack for block in blocks for stack in block.stacks]
+        gradients = [stack.gradient() for stack in active]
+        check_finite(active, gradients, "the gradient", "look for NaN or infinity in the batch and in the weights")
+        check_gradients(self._rest)
+        G = Block.share(blocks, gradients)
+        for block, own in zip(blocks, G):
+            block.factorise(rule, self.inverse, own, lam, depth, self.steps)
+        context = self._context(rule, blocks, active, gradients, lr, lam, depth)
+        along = [] if isinstance(self.control.needs, NeedsDual) else context.precondition(gradients)
+        past = [v for block in blocks for v in block.kept.velocity or [None] * len(block.stacks)]
+        step = self.control.move(active, along, past, context)
+        scale = lr * step.scale
+        lengths = step.lengths or [stack.norms(u) for stack, u in zip(active, step.updates)]
+        if not math.isfinite(scale * sum(float(length.sum()) for length in lengths)):
+            updates = [scale * u for u in step.updates]
+            check_finite(active, updates, "the new weight", "lower lr or raise the damping")
+
+        after = closure and (lambda: float(self._evaluate(closure)))
+        change, undone = apply_or_undo(
+            active, step.updates, scale, self.fallback, after, before, self.damping.rejects
+        )
+        rho = None
+        if change is not None:
+            trace = step.scale * dot(step.updates, gradients)
+            rho = _ratio(change, predicted(lr, trace, step.curvature))
+        group["damping"] = self.damping.next(lam, rho)
+        velocities = Block.share(blocks, step.velocity) if step.velocity and not undone else [None] * len(blocks)
+        for block, velocity in zip(blocks, velocities):
+            block.remember(velocity)
+        if undone:
+            for entry in self.state.values():
+                entry.pop("velocity", None)
+        return 0.0 if undone else abs(scale), lengths
+
+    def _commit(self, rule: BoundRule, blocks: list[Block], idle: list[Block]) -> None:
+        """Show in `state` what the blocks keep for the next step."""
+        self._measured += bool(self._batch.measured)
+        measured = self.factors.kept and bool(self._batch.measured)
+        factorised = self.inverse.every > 1 or rule.remembers
+        if blocks is not self._blocks:
+            for block in self._blocks:
+                self.state[block.layers[0].weight].pop("factorisation", None)
+        for block in blocks + idle:
+            if measured and self.inverse.every > 1:
+                block.pack()
+            block.show(measured, factorised)
+            if not factorised:
+                block.empty()
+        self._blocks, self._batch = blocks, Batch()
+        self.steps += 1
 
     def report(self) -> Report:
         """What the last step was made of: conditions, ranks, damping, lengths and times, layer by layer.
@@ -261,7 +294,7 @@ class NGD(Presets, torch.optim.Optimizer):
         if self._last is None:
             raise RuntimeError("nothing to report on yet: take a step first")
         with torch.no_grad():
-            return report(self.rule, self.steps, self._last)
+            return report(self.steps, self._last)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients, and the factors that were collected with them."""
@@ -280,69 +313,121 @@ class NGD(Presets, torch.optim.Optimizer):
 
         That is lr, damping, random state, number of steps, running factors, inverses and momentum.
         """
-        others = self.others.state_dict() if self.others else None
-        own = {"steps": self.steps, "generator": self.generator.get_state(), "past": self._past.saved()}
-        own["others"] = others
+        own = self._contents().saved(self._blocks, self.steps, self._measured, self.generator)
+        own["fallback"] = self.fallback.state_dict() if self.fallback else None
         return {**super().state_dict(), "ngd": own}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned; the argument is not changed."""
-        if "ngd" not in state_dict:
-            raise ValueError("this state_dict was not made by NGD: it has no entry 'ngd'")
-        super().load_state_dict({key: value for key, value in state_dict.items() if key != "ngd"})
-        own = state_dict["ngd"]
-        if self.others:
-            self.others.load_state_dict(copy.deepcopy(own["others"]))
-            self.param_groups[1:] = self.others.param_groups
-        self.steps, self._past = own["steps"], Past.loaded(own["past"])
+        """Restore what `state_dict` returned, by the names of the parameters; the argument is not changed.
+
+        What was saved is cast to dtype and device of the weights.
+
+        Raises
+        ------
+        ValueError
+            If it is of another model or another kind of optimizer, or not complete. Nothing is changed then.
+        """
+        contents = self._contents()
+        entries, own = contents.check(state_dict, self.param_groups), state_dict["ngd"]
+        groups = copy.deepcopy(state_dict["param_groups"])
+        order = dict(zip(groups[0]["param_names"], groups[0]["params"]))
+        groups[0]["param_names"] = self.param_groups[0]["param_names"]
+        groups[0]["params"] = [order[name] for name in groups[0]["param_names"]]
+        if self.fallback:
+            before = copy.deepcopy(self.fallback.state_dict())
+            try:
+                self.fallback.load_state_dict(copy.deepcopy(own["fallback"]))
+            except BaseException:
+                self.fallback.load_state_dict(before)
+                raise
+        super().load_state_dict({"state": {}, "param_groups": groups})
+        if self.fallback:
+            self.param_groups[1:] = self.fallback.param_groups
+        self.state.update({layer.weight: entries[layer.name] for layer in self.layers if entries[layer.name]})
+        self._blocks = contents.blocks(own, self.state)
+        for block in self._blocks:
+            block.restore(self.rule)
+        self.steps, self._measured = own["steps"], own["measured"]
         self.generator.set_state(own["generator"].cpu())
+        self._batch, self._last = Batch(), None
+
+    def __reduce__(self) -> tuple:
+        """Copies and pickles come with their model: they are built anew around it and load the state."""
+        options = {name: getattr(self, name) for name in ("likelihood", "damping", "samples", "factors", "inverse", "control")}
+        return _rebuilt, (type(self), self.model, options | {"rule": self._rule}, self.fallback, self.state_dict())
+
+    def _contents(self) -> Contents:
+        """What is saved and checked."""
+        parts = {
+            "rule": self.rule.name, "control": type(self.control).__name__, "fallback": type(self.fallback).__name__
+        }
+        return Contents(self.layers, parts, self.state)
 
     def _observe(self, record: Record, output: Tensor, gradient: Tensor) -> None:
         """Collect what one forward pass tells, in its backward pass."""
         self._evaluate.check()
+        batch, needs = self._batch, self.control.needs
         with torch.no_grad(), torch.autocast(output.device.type, enabled=False):
-            factors, roots = {}, {}
-            if self._past.due(self.steps, self.factors.every, record):
-                factors, roots = measure(
+            rows = output.flatten(0, -2)
+            batch.add(record, len(rows))
+            if due(self.steps, self.factors.every) or not all(self._known(k) for k in record.edges):
+                fresh = measure(
                     self.rule.needs, self.factors, record, output, self.layers,
                     self.likelihood, self.samples, self.generator,
                 )
-            rows = output.flatten(0, -2)
-            self._batch.add(record, len(rows), factors, roots)
-            if self.control.rows != 0:
-                self._batch.add_residual(self.likelihood, rows, gradient.flatten(0, -2))
-                self._batch.keep(record, output, self.control.rows)
-            if getattr(self.control, "dual", False):
-                self._batch.gradients.append(gradient.flatten(0, -2))
+                batch.add_factors(len(rows), *fresh)
+            if isinstance(needs, NeedsFisher):
+                batch.add_residual(self.likelihood, rows, gradient.flatten(0, -2))
+                batch.keep(record, output, needs.rows)
+            if isinstance(needs, NeedsDual):
+                batch.gradients.append(gradient.flatten(0, -2))
 
-    def _probe(
-        self, active: list[Stack], gradients: Vector, factors: Matrices, states: States, lr: float, lam: float
-    ) -> Probe:
+    def _known(self, k: int) -> bool:
+        """Whether there are factors of layer `k` from earlier steps."""
+        return known(self.rule, self.state.get(self.layers[k].weight, {}))
+
+    def _context(
+        self, rule: BoundRule, blocks: list[Block], active: list[Stack], gradients: Vector,
+        lr: float, lam: float, depth: int,
+    ) -> StepContext:
         """What the control may ask about this step."""
-        batch = self._batch
+        batch, model, likelihood = self._batch, self.model, self.likelihood
 
         def precondition(G: Vector) -> Vector:
-            return directions(self.rule, active, G, factors, lam, states)
+            return [u for block, own in zip(blocks, Block.share(blocks, G)) for u in block.direction(own, depth)]
+
+        def fisher() -> Fisher:
+            return Fisher(model, likelihood, active, batch.calls)
 
         def dual() -> Dual:
             slopes = [g / batch.known_scale() for g in batch.gradients]
-            return Dual(self.model, self.likelihood, active, batch.calls, slopes, self.rule.at(lam), states)
+            halves = [half for block in blocks for half in block.halves(depth)]
+            return Dual(model, likelihood, active, batch.calls, slopes, halves)
 
-        fisher = Fisher(self.model, self.likelihood, active, batch.calls)
         chain = list(batch.layers) if batch.chained else None
-        return Probe(gradients, lr, lam, precondition, fisher, batch.residual, dual, chain)
+        return StepContext(gradients, lr, lam, precondition, fisher, batch.residual, dual, chain)
 
-    def _active(self, factors: Matrices) -> list[Stack]:
-        """The layers that took part in the last backward pass; one by one, in order, for a network's rule."""
-        used = self._batch.used(self.layers, factors)
-        if not self.rule.network:
-            return [stack for stack in (s.only(used) for s in self._stacks) if stack.members]
-        if not self._batch.chained:
-            raise ValueError(
-                f"rule {self.rule.name!r} needs a chain of nn.Linear layers, each fed with the output of the "
-                "one before, the last one's output being the model's"
-            )
-        return [Stack({k: self.layers[k]}) for k in self._batch.layers if k in used]
+    def _active(self) -> list[Block]:
+        """Blocks of the layers that took part in the last backward pass."""
+        used = self._batch.used(self.layers, self._known)
+        if self.rule.network:
+            if not self._batch.chained:
+                raise ValueError(
+                    f"rule {self.rule.name!r} needs a chain of nn.Linear layers, each fed with the output of the "
+                    "one before, the last one's output being the model's"
+                )
+            groups = [[Stack({k: self.layers[k]}) for k in used]]
+        else:
+            groups = [[stack] for stack in stacks({k: self.layers[k] for k in sorted(used)})]
+        known = {block.key: block for block in self._blocks}
+        blocks = [known.get(Block.key_of(group)) or Block(group, self.state) for group in groups]
+        return self._blocks if blocks == self._blocks else blocks
+
+    def _idle(self, blocks: list[Block]) -> list[Block]:
+        """Layers whose factors were measured though they make no step."""
+        active = {k for block in blocks for k in block.key}
+        idle = self._batch.measured - active if self.factors.kept else set()
+        return [Block([Stack({k: self.layers[k]})], self.state) for k in sorted(idle)]
 
 
 def _ratio(change: float, predicted: float) -> float:
@@ -350,3 +435,14 @@ def _ratio(change: float, predicted: float) -> float:
     if not math.isfinite(change):
         return -math.inf
     return change / predicted if predicted else 1.0
+
+
+def _rebuilt(
+    kind: type[NGD], model: nn.Module, options: dict[str, Any], fallback: torch.optim.Optimizer | None,
+    state: dict[str, Any],
+) -> NGD:
+    """The inverse of `NGD.__reduce__`."""
+    optimizer = kind.__new__(kind)
+    NGD.__init__(optimizer, model, fallback=fallback and (lambda parameters: fallback), **options)
+    optimizer.load_state_dict(state)
+    return optimizer

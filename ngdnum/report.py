@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from .batch import Matrices
-from .inverse import RAISE, States
+from .curvature.block import Block, Kept
 from .rule import BoundRule, Quantities
 from .rules import leading_pairs
 from .stack import Stack
@@ -33,14 +32,17 @@ HEADER = (
 )
 
 
-class Last(NamedTuple):
-    """What is kept of a step for a report: the layers, their factors, when these were factorised (`States`
-    without contents), and ‖ΔW‖ of each layer."""
+class StepRecord(NamedTuple):
+    """What is kept of a step for a report: the rule's name, the blocks, what they knew, and ‖ΔW‖ of each layer.
 
-    stacks: list[Stack]
-    factors: Matrices
-    states: States
-    lengths: dict[int, Tensor]
+    That is `scale` times `lengths`, `[B]` for each stack.
+    """
+
+    rule: str
+    blocks: list[Block]
+    kept: list[Kept]
+    scale: float
+    lengths: list[Tensor]
 
 
 @dataclass(frozen=True)
@@ -223,7 +225,7 @@ class Report:
         return rows
 
 
-def report(rule: BoundRule, steps: int, last: Last) -> Report:
+def report(steps: int, last: StepRecord) -> Report:
     """The report on step number `steps`, counted from 1.
 
     Raises
@@ -232,23 +234,24 @@ def report(rule: BoundRule, steps: int, last: Last) -> Report:
         If an eigendecomposition fails.
     """
     layers: dict[int, LayerReport] = {}
-    for together in rule.jobs(last.stacks):
-        weights = [stack.weight() for stack in together]
-        members = {k: layer for stack in together for k, layer in stack.members.items()}
-        state = next(s for key, s in last.states.items() if key[1:] == tuple(members))
-        lam = state.lam * RAISE**state.raised
-        used = rule.at(lam)
-        depth = sum(len(stack.members) for stack in last.stacks)
-        quantities = used.gather(together, last.factors, used.slow + used.fast) | {"lam": lam, "L": depth}
-        spent = _times(used, quantities, weights)
-        for k, layer in members.items():
-            own = {name: full(matrices[k]) for name, matrices in last.factors.items()}
-            length = float(last.lengths[k]) and float(last.lengths[k] / Stack({k: layer}).weight().norm())
-            layers[k] = LayerReport(
-                layer.name, layer.shape, lam, _factors(used, own, lam), length,
-                steps - 1 - state.step, *(1e3 * seconds / len(members) for seconds in spent),
-            )
-    return Report(rule.name, steps, [layers[k] for k in sorted(layers)])
+    depth = sum(len(block.layers) for block in last.blocks)
+    lengths = iter(last.lengths)
+    for block, kept in zip(last.blocks, last.kept):
+        weights = [stack.weight() for stack in block.stacks]
+        done = kept.factorisation
+        quantities = block.quantities(done.rule, done.rule.slow + done.rule.fast, kept)
+        spent = _times(done.rule, quantities | {"lam": done.damping, "L": depth}, weights)
+        for i, (stack, weight) in enumerate(zip(block.stacks, weights)):
+            own = {name: stack.split(full(A[i])) for name, A in kept.factors.items()}
+            ratios = (last.scale * next(lengths) / stack.norms(weight)).tolist()
+            for j, (k, layer) in enumerate(stack.members.items()):
+                factors = {name: matrices[j] for name, matrices in own.items()}
+                layers[k] = LayerReport(
+                    layer.name, layer.shape, done.damping, _factors(done.rule, factors, done.damping),
+                    ratios[j] if last.scale else 0.0, steps - 1 - done.step,
+                    *(1e3 * seconds / len(block.layers) for seconds in spent),
+                )
+    return Report(last.rule, steps, [layers[k] for k in sorted(layers)])
 
 
 def _times(rule: BoundRule, quantities: Quantities, weights: list[Tensor]) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .batch import Matrices, short
+from .batch import compress_rows
 from .capture import Record
 from .factors import error_rows, input_rows
 from .layers import Layer
@@ -25,12 +25,12 @@ from .likelihood import Likelihood
 from .rules import identity_like, woodbury_update
 
 
-def input_roots(record: Record, output: Tensor, layers: list[Layer], sharing: str) -> dict[int, Tensor]:
+def input_roots(record: Record, output: Tensor, layers: list[Layer], kfac_approx: str) -> dict[int, Tensor]:
     """X of each recorded layer with XᵀX = Λ, in homogeneous coordinates if it has a bias."""
     roots = {}
-    for k, x in input_rows(record, output, layers, sharing).items():
+    for k, x in input_rows(record, output, layers, kfac_approx).items():
         rows = x if layers[k].bias is None else torch.cat([x, torch.ones_like(x[..., :1])], -1)
-        roots[k] = short(rows / x.shape[-2] ** 0.5)
+        roots[k] = compress_rows(rows / x.shape[-2] ** 0.5)
     return roots
 
 
@@ -41,39 +41,14 @@ def error_roots(
     samples: int | None,
     generator: torch.Generator | None,
     layers: list[Layer],
-    sharing: str,
+    kfac_approx: str,
 ) -> dict[int, Tensor]:
     """X of each recorded layer with XᵀX = Λ̃."""
     roots: dict[int, Tensor] = {}
-    for k, e in error_rows(record, likelihood, output, samples, generator, layers, sharing):
-        roots[k] = short(torch.cat([roots[k], e], -2) if k in roots else e)
+    for k, e in error_rows(record, likelihood, output, samples, generator, layers, kfac_approx):
+        roots[k] = compress_rows(torch.cat([roots[k], e], -2) if k in roots else e)
     count = output[..., 0].numel() * (samples or 1)
     return {k: root / count**0.5 for k, root in roots.items()}
-
-
-def running_inverses(
-    past: Matrices, roots: Matrices, k: int, decay: float, lam: float, layers: list[Layer]
-) -> Matrices:
-    """The inverses after measurement k = 1, 2, … of the roots; `past` is left as it is.
-
-    Raises
-    ------
-    torch.linalg.LinAlgError
-        If an inverse is no longer positive definite.
-    """
-    found: Matrices = {}
-    for quantity, fresh in roots.items():
-        known = past.get(quantity, {})
-        found[quantity] = dict(known)
-        for layer, root in fresh.items():
-            try:
-                found[quantity][layer] = follow(known.get(layer), root, k, decay, lam)
-            except torch.linalg.LinAlgError as error:
-                raise torch.linalg.LinAlgError(
-                    f"the running inverse of layer {layers[layer].name!r} is no longer positive definite, so "
-                    f"no weight was changed: raise the damping, or train in float64 ({error})"
-                ) from error
-    return found
 
 
 def follow(K: Tensor | None, root: Tensor, k: int, decay: float, lam: float) -> Tensor:
@@ -84,7 +59,7 @@ def follow(K: Tensor | None, root: Tensor, k: int, decay: float, lam: float) -> 
         return woodbury_update(start, root, eta=1.0, gamma=1.0)
     axes, weight = turn(root.shape[-1], k, decay)
     damping = (weight * level) ** 0.5 * identity_like(root)[axes].expand(*root.shape[:-2], -1, -1)
-    rows = short(torch.cat([(1 - gamma) ** 0.5 * root, damping], -2))
+    rows = compress_rows(torch.cat([(1 - gamma) ** 0.5 * root, damping], -2))
     return woodbury_update(K, rows, eta=1.0, gamma=gamma)
 
 

@@ -7,7 +7,8 @@ Convolutions in g groups have the axis `[g, n, m]` of their own.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,15 +27,19 @@ class Stack:
     def __init__(self, members: dict[int, Layer]) -> None:
         self.members = members
 
-    def only(self, indices: Collection[int]) -> Stack:
-        """The stack of those members whose index is in `indices`."""
-        if self.members.keys() <= indices:
-            return self
-        return Stack({k: layer for k, layer in self.members.items() if k in indices})
+    def gather(self, matrices: Mapping[int, Tensor | Upper], whole: bool = True) -> Any:
+        """One matrix per member, `[B, ...]`, from a dictionary over layers; a single one is not copied.
 
-    def gather(self, matrices: dict[int, Tensor | Upper]) -> Tensor:
-        """One matrix per member, `[B, ...]`, from a dictionary over layers; a single one is not copied."""
-        return _stack([full(matrices[k]) for k in self.members])
+        Unless `whole`, triangles stay triangles.
+        """
+        found = [matrices[k] for k in self.members]
+        if not whole and all(isinstance(A, tuple) for A in found):
+            return (_stack([A[0] for A in found]),)
+        return _stack([full(A) for A in found])
+
+    def divide(self, matrices: Tensor | Upper) -> Iterable[Tensor | Upper]:
+        """The matrix of each member, or its triangle."""
+        return [(A,) for A in self.split(matrices[0])] if isinstance(matrices, tuple) else self.split(matrices)
 
     def rows(self, inputs: dict[int, Tensor]) -> Tensor:
         """What the matrices act on, `[B, M, m]`, from inputs of linear layers: with a 1 for a bias at the end."""
@@ -94,10 +99,18 @@ class Stack:
             raise NotFinite(f"{what} of layer {name!r} is not finite, so no weight was changed: {advice}")
 
 
-def stacks(layers: list[Layer]) -> list[Stack]:
+def check_finite(stacks: list[Stack], vector: list[Tensor], what: str, advice: str) -> None:
+    """Raise NotFinite, naming the layer, unless all of `vector`, one tensor per stack, is finite."""
+    sums = [v.sum() for v in vector]
+    if not math.isfinite(sum(s.to(sums[0].device) for s in sums[1:]) + sums[0] if len(sums) > 1 else sums[0]):
+        for stack, v in zip(stacks, vector):
+            stack.check_finite(what, v, advice)
+
+
+def stacks(layers: dict[int, Layer]) -> list[Stack]:
     """Group `layers` by shape, groups, dtype and device."""
     groups: dict[tuple, dict[int, Layer]] = {}
-    for k, layer in enumerate(layers):
+    for k, layer in layers.items():
         key = (*layer.shape, layer.groups, layer.bias is None, layer.weight.dtype, layer.weight.device)
         groups.setdefault(key, {})[k] = layer
     return [Stack(members) for members in groups.values()]

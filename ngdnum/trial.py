@@ -46,23 +46,23 @@ class Evaluation:
             raise RuntimeError(FORWARD_ONLY)
 
 
-def take(
+def apply_or_undo(
     stacks: list[Stack],
     updates: list[Tensor],
     scale: float,
-    others: torch.optim.Optimizer | None,
+    fallback: torch.optim.Optimizer | None,
     loss: Callable[[], float] | None,
     before: Tensor | float | None,
     reject: bool,
 ) -> tuple[float | None, bool]:
-    """W ← W + scale · updates, and a step of the `others`.
+    """W ← W + scale · updates, and a step of the `fallback`.
 
     Returns by how much the loss has changed since `before`, if `loss` tells it, and whether the move was undone:
     since the loss is not finite, or has risen and that is to be rejected. Undone is also what raises an error.
     """
     if loss is None:
-        if others:
-            others.step()
+        if fallback:
+            fallback.step()
         _add(stacks, updates, scale)
         return None, False
     parameters = [p for stack in stacks for layer in stack.members.values() for p in layer.parameters]
@@ -71,8 +71,8 @@ def take(
     try:
         change = loss() - float(before)
         undo = not math.isfinite(change) or change > 0 and reject
-        if others and not undo:
-            others.step()
+        if fallback and not undo:
+            fallback.step()
     except BaseException:
         _restore(parameters, weights)
         raise

@@ -1,15 +1,15 @@
 """Step control: from the directions ΔW of a rule to the change of the weights, W ← W + lr · scale · u.
 
-A control is a frozen description (`Control`). What it remembers from step to step, one tensor per layer, is
-kept by the optimizer, and replaced only when the step is taken.
+A control is a frozen description (`Control`). What it remembers from step to step, one velocity
+per layer, is kept by the blocks, and replaced only when the step is taken.
 """
 
 from .conjugate_gradient import ConjugateGradient
+from .control import Control, Needs, NeedsDual, NeedsFisher, Step, StepContext, dot, predicted
 from .dual import DualConjugateGradient
-from .move import Control, Memory, Move, Probe, dot, predicted
+from .exact_line_search import ExactLineSearch
+from .fixed_step import FixedStep
 from .output_normalised import OutputNormalised
-from .plain import Plain
-from .quadratic import Quadratic
 from .retraction import Retraction
 from .trust_region import TrustRegion
 
@@ -17,13 +17,15 @@ __all__ = [
     "ConjugateGradient",
     "Control",
     "DualConjugateGradient",
-    "Memory",
-    "Move",
+    "ExactLineSearch",
+    "FixedStep",
+    "Needs",
+    "NeedsDual",
+    "NeedsFisher",
     "OutputNormalised",
-    "Plain",
-    "Probe",
-    "Quadratic",
     "Retraction",
+    "Step",
+    "StepContext",
     "TrustRegion",
     "dot",
     "predicted",

@@ -6,15 +6,16 @@ import math
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from ..fisher import Vector
 from ..schedule import check_rows
 from ..stack import Stack
-from .move import Memory, Move, Probe, dot
+from .control import Control, Needs, NeedsFisher, Step, StepContext, dot
 
 
 @dataclass(frozen=True)
-class ConjugateGradient:
+class ConjugateGradient(Control):
     r"""Solve (F + λI) u = g, the exact natural-gradient step of the batch, preconditioned by the rule.
 
     F is the exact Fisher of the first `rows` examples and g the negative gradient. The first iterate is the
@@ -63,17 +64,23 @@ class ConjugateGradient:
             raise ValueError(f"tolerance must be a number in [0, 1); got {tolerance!r}")
         check_rows(self.rows)
 
-    def move(self, stacks: list[Stack], directions: Vector, memory: Memory, probe: Probe) -> Move:
+    @property
+    def needs(self) -> Needs:
+        return NeedsFisher(self.rows)
+
+    def move(
+        self, stacks: list[Stack], directions: Vector, velocity: list[Tensor | None], context: StepContext
+    ) -> Step:
         """u, and uᵀ(F + λI)u."""
-        lam = probe.lam if self.damped else 0.0
+        fisher, lam = context.fisher(), context.lam if self.damped else 0.0
         u = [torch.zeros_like(d) for d in directions]
-        r = [g.clone() for g in probe.gradients]
+        r = [g.clone() for g in context.gradients]
         z = p = directions
         rz, curvature = dot(r, z), 0.0
         rounding = 10 * torch.finfo(r[0].dtype).eps
         bound = max(self.tolerance, rounding) * math.sqrt(dot(r, r))
         for k in range(1, self.steps + 1):
-            Fp = probe.fisher.times(p)
+            Fp = fisher.times(p)
             if lam:
                 Fp = [torch.add(a, b, alpha=lam) for a, b in zip(Fp, p)]
             pFp = dot(p, Fp)
@@ -90,10 +97,10 @@ class ConjugateGradient:
                 residual.sub_(image, alpha=a)
             if math.sqrt(dot(r, r)) <= bound:
                 break
-            z, last = probe.precondition(r), rz
+            z, last = context.precondition(r), rz
             rz = dot(r, z)
             if not rz > 0:
                 break
             beta = (rz - dot(before, z)) / last
             p = [torch.add(v, w, alpha=beta) for v, w in zip(z, p)]
-        return Move(u, 1.0, curvature, {})
+        return Step(u, 1.0, curvature)

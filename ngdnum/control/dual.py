@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
+from torch import Tensor
 
 from ..fisher import Vector
 from ..stack import Stack
-from .move import Memory, Move, Probe
+from .control import Control, Needs, NeedsDual, Step, StepContext
 
 
 @dataclass(frozen=True)
-class DualConjugateGradient:
+class DualConjugateGradient(Control):
     r"""u ≈ (F + √λ P⁻¹)⁻¹ g by conjugate gradients, preconditioned by the rule P, among the errors at the outputs.
 
     .. math::
@@ -51,16 +51,20 @@ class DualConjugateGradient:
 
     steps: int = 5
     damped: bool = True
-    rows: ClassVar[None] = None
-    dual: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 1:
             raise ValueError(f"steps must be a positive integer; got {self.steps!r}")
 
-    def move(self, stacks: list[Stack], directions: Vector, memory: Memory, probe: Probe) -> Move:
+    @property
+    def needs(self) -> Needs:
+        return NeedsDual()
+
+    def move(
+        self, stacks: list[Stack], directions: Vector, velocity: list[Tensor | None], context: StepContext
+    ) -> Step:
         """u, and uᵀ(F + √λ P⁻¹)u."""
-        dual = probe.dual()
+        dual = context.dual()
         r, total = dual.errors.clone(), torch.zeros_like(dual.errors)
         start = r.norm()
         y = dual.change(r)
@@ -69,7 +73,7 @@ class DualConjugateGradient:
         for k in range(1, self.steps + 1):
             Ap = dual.weigh(q)
             if self.damped:
-                Ap = Ap.add(p, alpha=probe.lam**0.5)
+                Ap = Ap.add(p, alpha=context.lam**0.5)
             qAp = float((q * Ap).sum())
             if not (qAp > 0 and ry > 0):
                 break
@@ -82,4 +86,4 @@ class DualConjugateGradient:
             y, last = dual.change(r), ry
             ry = float((r * y).sum())
             p, q = p.mul_(ry / last).add_(r), y.add(q, alpha=ry / last)
-        return Move(dual.update(total), 1.0, curvature, {})
+        return Step(dual.update(total), 1.0, curvature)

@@ -11,11 +11,11 @@ from torch import Tensor
 from ..fisher import Vector
 from ..schedule import check_rows
 from ..stack import Stack
-from .move import Memory, Move, Probe, dot, recall, remember
+from .control import Control, Needs, NeedsFisher, Step, StepContext, dot
 
 
 @dataclass(frozen=True)
-class OutputNormalised:
+class OutputNormalised(Control):
     r"""Nesterov momentum, then a step that changes the outputs by lr times their residual.
 
     .. math::
@@ -33,11 +33,11 @@ class OutputNormalised:
 
     All this is first order. Relative changes r_i of the layers can change what they compute together by a factor
     of ∏(1 + r_i) (Bernstein et al. 2020), so a step is shortened until the second order of this product is no more
-    than `reach` times the first,
+    than `second_order_bound` times the first,
 
     .. math::
 
-        \sum_{i<j} r_i r_j \le \text{reach} \sum_i r_i, \quad r_i = \|\Delta W_i\| / \max(1, \|W_i\|).
+        \sum_{i<j} r_i r_j \le \text{second_order_bound} \sum_i r_i, \quad r_i = \|\Delta W_i\| / \max(1, \|W_i\|).
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class OutputNormalised:
         β.
     rows : int or None, default 64
         Examples on which q is measured, by one forward-mode derivative; None: all.
-    reach : float, default 0.3
+    second_order_bound : float, default 0.3
         How much of a step may be of second order. Without a bound, steps in the network of Figure 1C diverge from
         some starting weights; with the default, no batch may have twice its first loss there
         (`tests/test_output_normalised.py`).
@@ -53,40 +53,43 @@ class OutputNormalised:
 
     momentum: float = 0.8
     rows: int | None = 64
-    reach: float = 0.3
+    second_order_bound: float = 0.3
 
     def __post_init__(self) -> None:
         beta = self.momentum
         if isinstance(beta, bool) or not isinstance(beta, (int, float)) or not 0 <= beta < 1:
             raise ValueError(f"momentum must be a number in [0, 1); got {beta!r}")
         check_rows(self.rows)
-        if isinstance(self.reach, bool) or not isinstance(self.reach, (int, float)) or not self.reach > 0:
-            raise ValueError(f"reach must be a number > 0, or math.inf; got {self.reach!r}")
+        bound = self.second_order_bound
+        if isinstance(bound, bool) or not isinstance(bound, (int, float)) or not bound > 0:
+            raise ValueError(f"second_order_bound must be a number > 0, or math.inf; got {bound!r}")
 
-    def move(self, stacks: list[Stack], directions: Vector, memory: Memory, probe: Probe) -> Move:
-        """u, √(ℓ/q) or what `reach` allows, and the new v."""
+    @property
+    def needs(self) -> Needs:
+        return NeedsFisher(self.rows)
+
+    def move(
+        self, stacks: list[Stack], directions: Vector, velocity: list[Tensor | None], context: StepContext
+    ) -> Step:
+        """u, √(ℓ/q) or what `second_order_bound` allows, and the new v."""
         beta = self.momentum
-        velocities = [
-            (1 - beta) * d if v is None else torch.lerp(d, v, beta)
-            for d, v in zip(directions, recall(stacks, memory))
-        ]
+        velocities = [(1 - beta) * d if v is None else torch.lerp(d, v, beta) for d, v in zip(directions, velocity)]
         updates = [d.lerp_(v, beta) for d, v in zip(directions, velocities)]
-        residual, q = probe.residual(), float(probe.fisher.inner([updates]))
+        residual, q = context.residual(), float(context.fisher().inner([updates]))
         if residual:
-            q = max(q, dot(updates, probe.gradients) ** 2 / residual)
+            q = max(q, dot(updates, context.gradients) ** 2 / residual)
         scale = math.sqrt(residual / q) if q > 0 else 0.0
         lengths = [stack.norms(u) for stack, u in zip(stacks, updates)]
-        second = probe.lr * scale * _second_order(stacks, lengths)
-        if second > self.reach:
-            scale *= self.reach / second
-        return Move(updates, scale, scale**2 * q, remember(stacks, velocities, memory), lengths)
+        second = context.lr * scale * _second_order(stacks, lengths)
+        if second > self.second_order_bound:
+            scale *= self.second_order_bound / second
+        return Step(updates, scale, scale**2 * q, velocities, lengths)
 
 
 def _second_order(stacks: list[Stack], lengths: list[Tensor]) -> float:
     """Σ_{i<j} r_i r_j / Σ r_i, with the norms of u, `[B]` for each stack, in the place of those of ΔW."""
-    r: list[float] = []
-    for stack, norms in zip(stacks, lengths):
-        weights = torch.stack(torch._foreach_norm([layer.weight for layer in stack.members.values()]))
-        r += (norms / weights.clamp(min=1)).tolist()
+    weights = torch._foreach_norm([layer.weight for stack in stacks for layer in stack.members.values()])
+    parts = torch.stack(weights).clamp(min=1).split([len(stack.members) for stack in stacks])
+    r = torch.cat([norms / part.to(norms.dtype) for norms, part in zip(lengths, parts)]).tolist()
     total = sum(r)
     return (total - sum(x * x for x in r) / total) / 2 if total else 0.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -11,11 +10,11 @@ from torch import Tensor
 from ..fisher import Vector
 from ..rules import pseudo_inverse
 from ..stack import NotFinite, Stack
-from .move import Memory, Move, Probe, dot, remember
+from .control import Control, Step, StepContext, dot
 
 
 @dataclass(frozen=True)
-class Retraction:
+class Retraction(Control):
     r"""The step of a deep linear network whose product goes where the first order of the plain step puts it.
 
     .. math::
@@ -59,23 +58,28 @@ class Retraction:
     True
     """
 
-    rows: ClassVar[int] = 0
-
-    def move(self, stacks: list[Stack], directions: Vector, memory: Memory, probe: Probe) -> Move:
+    def move(
+        self, stacks: list[Stack], directions: Vector, velocity: list[Tensor | None], context: StepContext
+    ) -> Step:
         """The change of the weights divided by lr.
 
         Since the loss changes as if by the first order of lr · u, what takes the place of uᵀFu makes
         `predicted` the change that footnote 1 of the paper expects of u.
         """
-        chain, bias = _order(stacks, probe.chain)
-        matrices = remember(stacks, [stack.weight() for stack in stacks], {})
-        u = remember(stacks, directions, {})
+        chain, bias = _order(stacks, context.chain)
+        matrices = _by_layer(stacks, [stack.weight() for stack in stacks])
+        u = _by_layer(stacks, directions)
         weights = [matrices[k] for k in chain]
-        changed = _moved(weights, [probe.lr * u[k] for k in chain], bias)
-        v = {k: (new - old) / probe.lr for k, new, old in zip(chain, changed, weights)}
+        changed = _moved(weights, [context.lr * u[k] for k in chain], bias)
+        v = {k: (new - old) / context.lr for k, new, old in zip(chain, changed, weights)}
         updates = [stack.gather(v) for stack in stacks]
-        first, trace = dot(directions, probe.gradients), dot(updates, probe.gradients)
-        return Move(updates, 1.0, first + 2 * (trace - first) / probe.lr, {})
+        first, trace = dot(directions, context.gradients), dot(updates, context.gradients)
+        return Step(updates, 1.0, first + 2 * (trace - first) / context.lr)
+
+
+def _by_layer(stacks: list[Stack], vector: Vector) -> dict[int, Tensor]:
+    """The matrix of every layer."""
+    return {k: matrix for stack, v in zip(stacks, vector) for k, matrix in zip(stack.members, stack.split(v))}
 
 
 def _order(stacks: list[Stack], chain: list[int] | None) -> tuple[list[int], int]:
@@ -85,7 +89,7 @@ def _order(stacks: list[Stack], chain: list[int] | None) -> tuple[list[int], int
         raise ValueError(
             "Retraction needs a chain of nn.Linear layers without nonlinearities: each fed with the unchanged "
             "output of the one before, the last one's output being the model's, and all of them trained; use "
-            "control=Plain() or another control"
+            "control=FixedStep() or another control"
         )
     kinds = {part is None for layer in layers.values() for part in (layer.bias, layer.module.bias)}
     if len(kinds) > 1:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from ..fisher import Vector
 from ..schedule import check_rows
 from ..stack import Stack
-from .move import Memory, Move, Probe
+from .control import Control, Needs, NeedsFisher, Step, StepContext
 
 
 @dataclass(frozen=True)
-class TrustRegion:
+class TrustRegion(Control):
     r"""The plain step, shortened so that the model's distribution does not move by more than `kl` nats.
 
     .. math::
@@ -33,6 +33,7 @@ class TrustRegion:
     Examples
     --------
     >>> import torch
+from torch import Tensor
     >>> from ngdnum import NGD, Fixed, Gaussian, TrustRegion
     >>> _ = torch.manual_seed(0)
     >>> x, y = torch.randn(50, 3), torch.randn(50, 2)
@@ -54,9 +55,15 @@ class TrustRegion:
             raise ValueError(f"kl must be a finite number > 0; got {self.kl!r}")
         check_rows(self.rows)
 
-    def move(self, stacks: list[Stack], directions: Vector, memory: Memory, probe: Probe) -> Move:
+    @property
+    def needs(self) -> Needs:
+        return NeedsFisher(self.rows)
+
+    def move(
+        self, stacks: list[Stack], directions: Vector, velocity: list[Tensor | None], context: StepContext
+    ) -> Step:
         """d, its scale, and scale² dᵀFd."""
-        curvature = float(probe.fisher.inner([directions]))
-        divergence = 0.5 * probe.lr**2 * curvature
+        curvature = float(context.fisher().inner([directions]))
+        divergence = 0.5 * context.lr**2 * curvature
         scale = min(1.0, math.sqrt(self.kl / divergence)) if divergence > 0 else 1.0
-        return Move(directions, scale, scale**2 * curvature, {})
+        return Step(directions, scale, scale**2 * curvature)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+
+from torch import Tensor
 
 from ..fisher import Vector
 from ..stack import Stack
-from .move import Memory, Move, Probe
+from .control import Control, Step, StepContext
 
 
 @dataclass(frozen=True)
-class Plain:
+class FixedStep(Control):
     """W ← W + lr · ΔW: the learning rate is the α of the paper."""
 
-    rows: ClassVar[int] = 0
-
-    def move(self, stacks: list[Stack], directions: Vector, memory: Memory, probe: Probe) -> Move:
+    def move(
+        self, stacks: list[Stack], directions: Vector, velocity: list[Tensor | None], context: StepContext
+    ) -> Step:
         """u = ΔW."""
-        return Move(directions, 1.0, None, {})
+        return Step(directions)

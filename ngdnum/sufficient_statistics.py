@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .batch import short
+from .batch import compress_rows
 
 
-class Statistics:
+class SufficientStatistics:
     r"""The sufficient statistics of linear regression, given out as a small set of examples.
 
     For a linear network of any depth, with or without biases, and a `Gaussian` likelihood, the loss, its
@@ -56,7 +56,7 @@ class Statistics:
     >>> model = nn.Sequential(*[nn.Linear(5, 5) for _ in range(7)], nn.Linear(5, 3)).double()
     >>> for layer in model:
     ...     _ = nn.init.orthogonal_(layer.weight)
-    >>> likelihood, statistics = Gaussian(), Statistics()
+    >>> likelihood, statistics = Gaussian(), SufficientStatistics()
     >>> opt = NGD(model, likelihood, samples=None, damping=LevenbergMarquardt(1e-2, factor=4.0, reject=True))
     >>> for _ in range(20):
     ...     x = torch.randn(10, 5, dtype=torch.float64)
@@ -97,12 +97,12 @@ class Statistics:
             if (x.shape[1], y.shape[1]) != before:
                 raise ValueError(
                     f"these examples have {x.shape[1]} inputs and {y.shape[1]} outputs, those before had "
-                    f"{before[0]} and {before[1]}: begin a new Statistics() for another task"
+                    f"{before[0]} and {before[1]}: begin a new SufficientStatistics() for another task"
                 )
             rows = torch.cat([self.root, rows])
         else:
             self.inputs, self.dtype = x.shape[1], x.dtype
-        self.root = short(rows)
+        self.root = compress_rows(rows)
         self.count += len(x)
 
     @torch.no_grad()

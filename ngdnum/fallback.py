@@ -10,12 +10,12 @@ from torch.optim import Optimizer
 
 from .stack import NotFinite
 
-Others = Callable[[list[nn.Parameter]], Optimizer]
+Fallback = Callable[[list[nn.Parameter]], Optimizer]
 """Makes an optimizer of some parameters, such as `torch.optim.AdamW` or `lambda p: AdamW(p, lr=1e-3)`."""
 
 
-def optimizer_of(parameters: dict[str, nn.Parameter], others: Others | None) -> Optimizer | None:
-    """The optimizer of `parameters` that `others` makes; None if there is nothing to update.
+def optimizer_of(parameters: dict[str, nn.Parameter], fallback: Fallback | None) -> Optimizer | None:
+    """The optimizer of `parameters` that `fallback` makes; None if there is nothing to update.
 
     Raises
     ------
@@ -23,30 +23,30 @@ def optimizer_of(parameters: dict[str, nn.Parameter], others: Others | None) -> 
         If there are parameters but no optimizer for them, if it does not update exactly these, or if it
         cannot step without a closure.
     TypeError
-        If `others` does not make an optimizer.
+        If `fallback` does not make an optimizer.
     """
-    if others is not None and not callable(others):
+    if fallback is not None and not callable(fallback):
         raise TypeError(
-            f"others must make an optimizer of a list of parameters, as torch.optim.AdamW does; not {others!r}"
+            f"fallback must make an optimizer of a list of parameters, as torch.optim.AdamW does; not {fallback!r}"
         )
     if not parameters:
         return None
-    if others is None:
+    if fallback is None:
         raise ValueError(
             "trainable parameters outside nn.Linear and nn.Conv layers, or shared: "
             f"{', '.join(parameters)}; freeze them with requires_grad_(False), or say what updates them, "
-            "e.g. others=lambda p: torch.optim.AdamW(p, lr=1e-3)"
+            "e.g. fallback=lambda p: torch.optim.AdamW(p, lr=1e-3)"
         )
-    optimizer = others(list(parameters.values()))
+    optimizer = fallback(list(parameters.values()))
     if not isinstance(optimizer, Optimizer):
-        raise TypeError(f"others must make a torch.optim.Optimizer; it made {type(optimizer).__name__}")
+        raise TypeError(f"fallback must make a torch.optim.Optimizer; it made {type(optimizer).__name__}")
     if {p for group in optimizer.param_groups for p in group["params"]} != set(parameters.values()):
-        raise ValueError(f"others must update all parameters it is given, no more: {', '.join(parameters)}")
+        raise ValueError(f"fallback must update all parameters it is given, no more: {', '.join(parameters)}")
     try:
         inspect.signature(optimizer.step).bind()
     except TypeError:
         name = type(optimizer).__name__
-        raise ValueError(f"{name} needs a closure at each step: choose another for others") from None
+        raise ValueError(f"{name} needs a closure at each step: choose another for fallback") from None
     return optimizer
 
 

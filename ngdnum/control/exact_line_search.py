@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from ..fisher import Vector
 from ..rules import step_and_momentum
 from ..schedule import check_rows
 from ..stack import Stack
-from .move import Memory, Move, Probe, dot, recall, remember
+from .control import Control, Needs, NeedsFisher, Step, StepContext, dot
 
 
 @dataclass(frozen=True)
-class Quadratic:
+class ExactLineSearch(Control):
     r"""The best step in the plane of the rule's direction d and the last update v.
 
     .. math::
@@ -38,11 +39,11 @@ class Quadratic:
     Examples
     --------
     >>> import torch
-    >>> from ngdnum import NGD, Gaussian, Quadratic
+    >>> from ngdnum import NGD, Gaussian, ExactLineSearch
     >>> _ = torch.manual_seed(0)
     >>> x, y = torch.randn(50, 3), torch.randn(50, 2)
     >>> model, likelihood = torch.nn.Linear(3, 2), Gaussian()
-    >>> opt = NGD(model, likelihood, rule="sgd", control=Quadratic(damped=False))
+    >>> opt = NGD(model, likelihood, rule="sgd", control=ExactLineSearch(damped=False))
     >>> before = likelihood(model(x), y)
     >>> before.backward()
     >>> _ = opt.step()
@@ -57,17 +58,22 @@ class Quadratic:
     def __post_init__(self) -> None:
         check_rows(self.rows)
 
-    def move(self, stacks: list[Stack], directions: Vector, memory: Memory, probe: Probe) -> Move:
+    @property
+    def needs(self) -> Needs:
+        return NeedsFisher(self.rows)
+
+    def move(
+        self, stacks: list[Stack], directions: Vector, velocity: list[Tensor | None], context: StepContext
+    ) -> Step:
         """u, uᵀ(F + λI)u, and u again to remember."""
-        past = recall(stacks, memory)
-        known = self.momentum and any(v is not None for v in past)
+        known = self.momentum and any(v is not None for v in velocity)
         span = [directions]
         if known:
-            span.append([torch.zeros_like(d) if v is None else v for d, v in zip(directions, past)])
-        gram = probe.fisher.inner(span)
+            span.append([torch.zeros_like(d) if v is None else v for d, v in zip(directions, velocity)])
+        gram = context.fisher().inner(span)
         if self.damped:
-            gram += probe.lam * torch.tensor([[dot(u, v) for v in span] for u in span], dtype=gram.dtype)
-        slopes = [dot(probe.gradients, u) for u in span]
+            gram += context.lam * torch.tensor([[dot(u, v) for v in span] for u in span], dtype=gram.dtype)
+        slopes = [dot(context.gradients, u) for u in span]
         rounding = torch.finfo(directions[0].dtype).eps
         gram.diagonal().mul_(1 + 10 * rounding)  # keeps α and μ moderate where d and v are nearly parallel
         alpha, mu = _best(slopes, gram.tolist())
@@ -76,7 +82,7 @@ class Quadratic:
             updates = [u.add_(v, alpha=mu) for u, v in zip(updates, span[1])]
         coefficients = torch.tensor([alpha, mu][: len(span)], dtype=gram.dtype)
         curvature = float(coefficients @ gram @ coefficients)
-        return Move(updates, 1.0, curvature, remember(stacks, updates, memory) if self.momentum else {})
+        return Step(updates, 1.0, curvature, updates if self.momentum else None)
 
 
 def _best(slopes: list[float], gram: list[list[float]]) -> tuple[float, float]:

@@ -1,0 +1,114 @@
+"""What step controls have in common: what they need, what they may ask, and what they answer."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..dual import Dual
+from ..fisher import Fisher, Vector
+from ..rules import predicted_change, quadratic_change
+from ..stack import Stack
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a control needs of a step: no more than the rule's directions."""
+
+
+@dataclass(frozen=True)
+class NeedsFisher(Needs):
+    """The calls of the model, for `StepContext.fisher` and `residual`: for the first `rows` examples, or all (None)."""
+
+    rows: int | None
+
+
+@dataclass(frozen=True)
+class NeedsDual(NeedsFisher):
+    """`StepContext.dual` instead of directions: all calls, and the gradients of their outputs."""
+
+    rows: int | None = None
+
+
+class StepContext(NamedTuple):
+    """What a control may ask about this step.
+
+    Attributes
+    ----------
+    gradients : Vector
+        G of every stack, the negative gradient of the loss.
+    lr, lam : float
+        Learning rate and damping λ.
+    precondition : callable
+        The rule, with the factors and inverses of this step, as a map from G to ΔW.
+    fisher : callable
+        Makes the exact Fisher on the examples that the control keeps.
+    residual : callable
+        ℓ, length of the best step in the space of outputs, in the metric of their Fisher (`Batch.residual`).
+    dual : callable
+        Makes the `Dual` of this step, for controls that need it.
+    chain : list of int or None
+        The layers in the order of the forward pass, if each was fed with the unchanged output of the one before
+        and the output of the last is the model's; otherwise None.
+    """
+
+    gradients: Vector
+    lr: float
+    lam: float
+    precondition: Callable[[Vector], Vector]
+    fisher: Callable[[], Fisher]
+    residual: Callable[[], float]
+    dual: Callable[[], Dual]
+    chain: list[int] | None
+
+
+class Step(NamedTuple):
+    """The step lr · scale · u.
+
+    u; the scale; (scale · u)ᵀF(scale · u) if it is known; the velocity to remember; the norm of u in each layer of
+    each stack, `[B]`, if it is known.
+    """
+
+    updates: Vector
+    scale: float = 1.0
+    curvature: float | None = None
+    velocity: Vector | None = None
+    lengths: list[Tensor] | None = None
+
+
+class Control(ABC):
+    """A frozen description of how directions become the change of the weights."""
+
+    @property
+    def needs(self) -> Needs:
+        """What must be kept of the passes for it."""
+        return Needs()
+
+    @abstractmethod
+    def move(
+        self, stacks: list[Stack], directions: Vector, velocity: list[Tensor | None], context: StepContext
+    ) -> Step:
+        """The step along the `directions` ΔW of the rule; `velocity` is what the last step left of each stack.
+
+        The control may overwrite the `directions`, not the `velocity`. There are no directions for `NeedsDual`.
+        """
+
+
+def dot(first: Vector, second: Vector) -> float:
+    """Σ_i tr u_iᵀ v_i.
+
+    Not by `torch.dot`, which "medium" precision of matrix products rounds, and slows down.
+    """
+    return sum(torch.stack([(u * v).sum().to(first[0].device) for u, v in zip(first, second)]).tolist())
+
+
+def predicted(lr: float, trace: float, curvature: float | None) -> float:
+    """Change of the loss along lr · u: −lr gᵀu + ½ lr² uᵀFu; by footnote 1 if uᵀFu is unknown."""
+    if curvature is None:
+        return predicted_change(lr, trace)
+    return quadratic_change(lr, trace, curvature)

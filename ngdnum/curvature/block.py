@@ -1,0 +1,282 @@
+"""Blocks: layers that a rule treats at once, and all that is kept of them from step to step.
+
+A rule for single layers has a block for each shape, whose layers are one batch of matrices; a rule for networks
+has one block, a chain of stacks of one layer each. What a block keeps is replaced, never changed in place, so that
+a step that fails is undone by putting back `kept`; it shows in `opt.state[layer.weight]`, by layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, MutableMapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..batch import Batch
+from ..inverse import RAISE, Inverse
+from ..layers import Layer
+from ..rule import BoundRule, Quantities
+from ..running import follow
+from ..schedule import due
+from ..stack import Stack
+from ..symmetric import Upper, full, packed
+
+Vector = list[Tensor]
+ADVICE = "look for NaN or infinity in the batch and in the weights"
+MEANS, INVERSES = ("Lambda_tilde", "Lambda"), ("K_tilde", "K")
+
+
+class Factorisation(NamedTuple):
+    """What a rule factorised.
+
+    The rule; its parts; the damping it was given, and how often that had to be raised by `RAISE`; the number of
+    the step; a copy of what it was computed from, if `Inverse.drift` asks for it; and what the rule remembers.
+    """
+
+    rule: BoundRule
+    parts: tuple
+    lam: float
+    raised: int
+    step: int
+    origin: Quantities
+    memory: Upper | None
+
+    @property
+    def damping(self) -> float:
+        """λ in use."""
+        return self.lam * RAISE**self.raised
+
+
+class Kept(NamedTuple):
+    """Running means or inverses of the factors by name, one per stack; the factorisation; the control's momentum."""
+
+    factors: dict[str, list[Tensor | Upper]] = {}
+    factorisation: Factorisation | None = None
+    velocity: Vector | None = None
+
+
+class Block:
+    """Layers that a rule treats at once.
+
+    Attributes
+    ----------
+    stacks : list of Stack
+        Their weights: one batch of matrices, or one matrix after the other for a network's rule.
+    key : tuple of int
+        The layers.
+    kept : Kept
+    """
+
+    def __init__(self, stacks: list[Stack], state: MutableMapping[nn.Parameter, dict[str, Any]]) -> None:
+        self.stacks, self._state = stacks, state
+        self.key = self.key_of(stacks)
+        self.layers = [layer for stack in stacks for layer in stack.members.values()]
+        known = [state.get(layer.weight, {}) for layer in self.layers]
+
+        def gather(name: str) -> list[Tensor | Upper]:
+            entries = {k: state[layer.weight][name] for stack in stacks for k, layer in stack.members.items()}
+            return [stack.gather(entries, whole=False) for stack in stacks]
+
+        factors = {name: gather(name) for name in MEANS + INVERSES if all(name in entry for entry in known)}
+        velocity = gather("velocity") if all("velocity" in entry for entry in known) else None
+        self.kept = Kept(factors, None, velocity)
+
+    def absorb(self, batch: Batch, k: int, decay: float, lam: float) -> None:
+        """Include the factors of `batch`, measurement number k = 1, 2, …, in the running means and inverses.
+
+        A ← A + (1 − min(1 − 1/k, decay)) (fresh A − A): a mean with bias correction.
+
+        Raises
+        ------
+        torch.linalg.LinAlgError
+            If an inverse is no longer positive definite.
+        """
+        weight, factors = 1 - min(1 - 1 / k, decay), dict(self.kept.factors)
+
+        def mean(old: Tensor | Upper | None, fresh: Tensor, layer: Layer) -> Tensor:
+            return fresh if old is None else full(old).lerp(fresh, weight)
+
+        def inverse(old: Tensor | None, root: Tensor, layer: Layer) -> Tensor:
+            try:
+                return follow(old, root, k, decay, lam)
+            except torch.linalg.LinAlgError as error:
+                raise torch.linalg.LinAlgError(
+                    f"the running inverse of layer {layer.name!r} is no longer positive definite, so "
+                    f"no weight was changed: raise the damping, or train in float64 ({error})"
+                ) from error
+
+        for measured, include in ((batch.factors, mean), (batch.roots, inverse)):
+            for name, matrices in measured.items():
+                if any(k in matrices for k in self.key):
+                    factors[name] = [self._include(stack, name, matrices, include) for stack in self.stacks]
+        self.kept = self.kept._replace(factors=factors)
+
+    def factorise(
+        self, rule: BoundRule, inverse: Inverse, G: Vector, lam: float, depth: int, step: int
+    ) -> None:
+        """Bring the factorisation up to date, as far as `inverse` asks for it in this `step`.
+
+        Raises
+        ------
+        NotFinite
+            If a factor that is to be factorised is not finite.
+        torch.linalg.LinAlgError
+            If a damped factor is not positive definite, however often λ was raised.
+        """
+        last = self.kept.factorisation
+        if last is not None and last.rule is not rule:
+            last = None
+        calendar = due(step, inverse.every)
+        if last is not None and (last.step >= step or not calendar and inverse.drift is None):
+            return
+        quantities = self.quantities(rule, rule.slow, self.kept) | {"lam": lam, "L": depth}
+        if last is not None and not calendar and not inverse.moved(last.origin, quantities):
+            return
+        for name, matrices in self.kept.factors.items():
+            for stack, A in zip(self.stacks, matrices):
+                stack.check_finite(name, full(A), ADVICE)
+        if rule.remembers:
+            quantities |= {"G_0": G[0], "C": _remembered(last, G[0])}
+        fresh = self._factorise(rule, inverse, quantities, step)
+        self.kept = self.kept._replace(factorisation=fresh)
+
+    def direction(self, G: Vector, depth: int) -> Vector:
+        """ΔW of every stack for α = 1, in memory of their own."""
+        last = self.kept.factorisation
+        assert last is not None
+        quantities = self.quantities(last.rule, last.rule.fast, self.kept) | {"L": depth, "lam": last.damping}
+        updates = last.rule.apply(G, last.parts, quantities)
+        return [u.clone() if u.data_ptr() == g.data_ptr() else u for u, g in zip(updates, G)]
+
+    def remember(self, velocity: Vector | None) -> None:
+        """The control's velocity for the next step, laid out in memory as it is after saving and loading."""
+        if velocity is not None:
+            velocity = [v.contiguous() if len(stack.members) > 1 else v for stack, v in zip(self.stacks, velocity)]
+        self.kept = self.kept._replace(velocity=velocity)
+
+    def empty(self) -> None:
+        """Forget what was factorised, but not when and how."""
+        last = self.kept.factorisation
+        if last is not None:
+            self.kept = self.kept._replace(factorisation=last._replace(parts=(), origin={}, memory=None))
+
+    def pack(self) -> None:
+        """Keep the means by their upper triangles, between steps in which they are seldom used."""
+        means = {name: [packed(A) for A in self.kept.factors[name]] for name in MEANS if name in self.kept.factors}
+        self.kept = self.kept._replace(factors=self.kept.factors | means)
+
+    def show(self, factors: bool, factorisation: bool) -> None:
+        """Put what is kept into `opt.state`, by layer; the factorisation with the first of them."""
+        named = self.kept.factors if factors else {}
+        if self.kept.velocity is not None:
+            named = {**named, "velocity": self.kept.velocity}
+        for name, values in named.items():
+            for stack, value in zip(self.stacks, values):
+                for layer, own in zip(stack.members.values(), stack.divide(value)):
+                    self._state[layer.weight][name] = own
+        last = self.kept.factorisation
+        if factorisation and last is not None:
+            self._state[self.layers[0].weight]["factorisation"] = {
+                name: value for name, value in last._asdict().items() if name != "rule"
+            }
+
+    def restore(self, rule: BoundRule) -> None:
+        """Take over the factorisation in `opt.state`."""
+        saved = self._state[self.layers[0].weight].get("factorisation")
+        if saved is not None:
+            fresh = Factorisation(rule.at(saved["lam"]), *(saved[name] for name in Factorisation._fields[1:]))
+            self.kept = self.kept._replace(factorisation=fresh)
+
+    def halves(self, depth: int) -> list[tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]]:
+        """What the rule does to the left of G, and to its right, for each layer."""
+        last = self.kept.factorisation
+        assert last is not None
+        parts = [parts for stack in self.stacks for parts in stack.parts(last.parts)]
+        return [tuple(last.rule.halves(own, {"L": depth})) for own in parts]
+
+    @staticmethod
+    def key_of(stacks: list[Stack]) -> tuple[int, ...]:
+        """The layers of some stacks."""
+        return tuple(k for stack in stacks for k in stack.members)
+
+    @staticmethod
+    def share(blocks: list[Block], vector: Vector) -> list[Vector]:
+        """The part of `vector`, one tensor per stack, that belongs to each block."""
+        remaining = iter(vector)
+        return [[next(remaining) for _ in block.stacks] for block in blocks]
+
+    def quantities(self, rule: BoundRule, names: tuple[str, ...], kept: Kept) -> Quantities:
+        """The `kept` factors among `names`: tensors for a stack, lists for a network, there with the weights."""
+        lists = {name: [full(A) for A in kept.factors[name]] for name in names if name in kept.factors}
+        if rule.network:
+            return {**lists, "weights": [stack.weight() for stack in self.stacks]}
+        return {name: matrices for name, (matrices,) in lists.items()}
+
+    def _factorise(self, rule: BoundRule, inverse: Inverse, quantities: Quantities, step: int) -> Factorisation:
+        """The slow part of the rule, at the first damping for which it works."""
+        dtype = self.layers[0].weight.dtype
+        lam, slow = quantities["lam"], {name: quantities[name] for name in rule.slow}
+        matrices = {name: q for name, q in slow.items() if name not in ("lam", "L", "G_0", "C")}
+        origin = {} if inverse.drift is None else each(matrices, Tensor.clone)
+        precise = slow if inverse.dtype is None else each(slow, partial(Tensor.to, dtype=inverse.dtype))
+        for raised in range(inverse.retries + 1 if "lam" in slow and lam else 1):
+            try:
+                parts = rule.factorise(precise | {"lam": lam * RAISE**raised})
+            except torch.linalg.LinAlgError as error:
+                last = error
+            else:
+                parts, memory = parts if inverse.dtype is None else each(parts, partial(Tensor.to, dtype=dtype)), None
+                if rule.remembers:
+                    _check_memory(rule, parts, quantities["G_0"])
+                    parts, memory = (*parts[:-1], None), packed(parts[-1])
+                return Factorisation(rule, parts, lam, raised, step, origin, memory)
+        names = ", ".join(layer.name for layer in self.layers)
+        up_to = f" and up to {lam * RAISE**raised:g}" if raised else ""
+        raise torch.linalg.LinAlgError(
+            f"a factor of layers {names} could not be factorised at damping {lam:g}{up_to}, so no weight was "
+            f"changed: raise the damping, or use damping=0.0 for pseudo-inverses ({last})"
+        ) from last
+
+    def _include(self, stack: Stack, name: str, matrices: Mapping[int, Any], include: Callable[..., Tensor]) -> Tensor:
+        """The factor of this name with what was measured of it, for each layer of which it was."""
+        found = {}
+        for k, layer in stack.members.items():
+            old = self._state[layer.weight].get(name)
+            found[k] = include(old, matrices[k], layer) if k in matrices else old
+        return stack.gather(found)
+
+
+def known(rule: BoundRule, entry: Mapping[str, Any]) -> bool:
+    """Whether the factors that `rule` needs of a layer are in its `entry` of `opt.state`."""
+    return all(name in entry for name in rule.needs.intersection(MEANS + INVERSES))
+
+
+def each(tree: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """`tree` with `change` done to each tensor in it."""
+    if isinstance(tree, Tensor):
+        return change(tree)
+    if isinstance(tree, dict):
+        return {key: each(value, change) for key, value in tree.items()}
+    if isinstance(tree, (tuple, list)):
+        return type(tree)(each(part, change) for part in tree)
+    return tree
+
+
+def _remembered(last: Factorisation | None, G: Tensor) -> Tensor:
+    """C of the next factorisation: at first I."""
+    if last is not None and last.memory is not None:
+        return full(last.memory)
+    m = G.shape[-1]
+    return torch.eye(m).to(G).expand(*G.shape[:-2], m, m)
+
+
+def _check_memory(rule: BoundRule, parts: tuple, G: Tensor) -> None:
+    """Refuse `parts` of which the last cannot be the C of the next factorisation, with G `[..., n, m]`."""
+    C, m = parts[-1] if parts else None, G.shape[-1]
+    if not isinstance(C, Tensor) or C.shape != (*G.shape[:-2], m, m):
+        raise ValueError(
+            f"rule {rule.name!r} asks for C, so the last entry of what its factorise returns must be the next C, "
+            f"of shape {(*G.shape[:-2], m, m)}; it is {tuple(C.shape) if isinstance(C, Tensor) else C!r}"
+        )
