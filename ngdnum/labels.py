@@ -18,7 +18,8 @@ def place_labels(axes: Axes) -> None:
     Of all places above and below the curve, from its end to its beginning, the first is taken at which the name crosses
     no curve, no other text and no edge of the panel; if there is none, the one that crosses least.
     """
-    figure = axes.figure
+    figure = axes.get_figure(root=True)
+    assert figure is not None
     figure.draw_without_rendering()  # now it is known where everything is
     paths = {line: _pixels(line) for line in axes.get_lines() if len(np.atleast_1d(line.get_xdata()))}
     everything = np.concatenate(list(paths.values())) if paths else np.empty((0, 2))
@@ -49,7 +50,8 @@ def _place(
                     best, least = (left, bottom), cost
         if least == 0:
             break
-    label.set_position(axes.transAxes.inverted().transform(best))
+    x, y = axes.transAxes.inverted().transform(best)
+    label.set_position((float(x), float(y)))
     return Bbox.from_bounds(best[0], best[1], size.width, size.height)
 
 
