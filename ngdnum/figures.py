@@ -108,11 +108,11 @@ def bars_figure(
         figure = Picture(figsize=size, layout="constrained")
         all_axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
         for axes, values, chosen in zip(all_axes, panels, options, strict=True):
-            names = list(reversed(values))
+            names = list(values)[::-1]
             bars = axes.barh(names, [values[name] for name in names], height=0.55,
                              color=[COLOURS["NGD" if name in ours else "SGD"] for name in names])
-            for name in names if points else ():
-                axes.plot(points[name], [name] * len(points[name]), ".", color=INK)
+            for name, spread in (points or {}).items():
+                axes.plot(spread, [name] * len(spread), ".", color=INK)
             if labels:
                 axes.bar_label(bars, fmt=labels, padding=3)
             axes.set(**chosen)

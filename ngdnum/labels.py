@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -10,15 +12,17 @@ from matplotlib.transforms import Bbox
 GAP = 4.0  # points between a curve and its name
 STEP = 3.0  # pixels between the points at which a curve is looked at
 PLACES = np.linspace(1.0, 0.0, 41)  # along a curve, from its end
+GAPS = (1, 3, 6, 12, 24)  # distances from the curve that are tried
 
 
 def place_labels(axes: Axes) -> None:
     """Write the name of each line of `axes` beside it, in its colour.
 
-    Of all places above and below the curve, from its end to its beginning, the first is taken at which the name crosses
+    Of all places above and below the curve, from its end to its beginning, the nearest is taken at which the name crosses
     no curve, no other text and no edge of the panel; if there is none, the one that crosses least.
     """
-    figure = axes.figure
+    figure = axes.get_figure(root=True)
+    assert figure is not None
     figure.draw_without_rendering()  # now it is known where everything is
     paths = {line: _pixels(line) for line in axes.get_lines() if len(np.atleast_1d(line.get_xdata()))}
     everything = np.concatenate(list(paths.values())) if paths else np.empty((0, 2))
@@ -36,10 +40,10 @@ def _place(
                       ha="left", va="bottom")
     label.set_in_layout(False)
     size = label.get_window_extent()
-    gap = GAP * axes.figure.dpi / 72
     inside = axes.get_window_extent()
     best, least = (inside.x0, inside.y0), np.inf
-    for at in PLACES:
+    for distance, at in product(GAPS, PLACES):
+        gap = distance * GAP * axes.get_figure(root=True).dpi / 72
         x, y = path[round(at * (len(path) - 1))]
         for left in (x - size.width / 2, x - size.width - gap, x + gap):
             for bottom in (y + gap, y - gap - size.height, y - size.height / 2):
@@ -49,7 +53,8 @@ def _place(
                     best, least = (left, bottom), cost
         if least == 0:
             break
-    label.set_position(axes.transAxes.inverted().transform(best))
+    x, y = axes.transAxes.inverted().transform(best)
+    label.set_position((float(x), float(y)))
     return Bbox.from_bounds(best[0], best[1], size.width, size.height)
 
 

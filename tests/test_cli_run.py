@@ -13,6 +13,7 @@ from ngdnum.experiments.method import method, sgd
 from ngdnum.experiments.training import Budget
 from ngdnum.results import load
 
+
 def test_json_is_all_there_is_on_standard_output(tmp_path, capfd):
     output = tmp_path / "result.json"
     assert main(["run", "fig1a", "--json", "--seed", "3", "--budget", "0.05", "--output", str(output)]) == 0

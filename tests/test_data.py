@@ -97,7 +97,9 @@ def test_a_folder_is_split_in_order(folder, images):
         (lambda good: b"", "first bytes are missing"),
         (lambda good: good[:10], "not an IDX file"),
         (lambda good: b"\x00\x00\x08\x01" + good[4:], "not the labels"),
+        (lambda good: good[:4] + bytes(12), "announces 0 images of 0×0: there is nothing in it"),
         (lambda good: gzip.compress(good)[:-20], "damaged gzip"),
+        (lambda good: gzip.compress(good) + b"more", "damaged gzip"),
         (lambda good: gzip.compress(good)[:60] + b"\xff" * 40 + gzip.compress(good)[100:], "damaged gzip"),
     ],
 )
@@ -119,6 +121,12 @@ def test_missing_folder_missing_file_too_few_images(tmp_path, folder, images):
     (folder / "t10k-images-idx3-ubyte").write_bytes(idx(images[:9]))
     (folder / "train-images-idx3-ubyte.gz").write_bytes(idx(images[:500]))
     with pytest.raises(ValueError, match="more than 500 training images"):
+        digits(folder)
+
+
+def test_two_files_for_the_same_images_are_refused(folder, images):
+    (folder / "train-images-idx3-ubyte").write_bytes(idx(images[::-1].copy()))
+    with pytest.raises(ValueError, match="has several files for train-images: train-images-idx3-ubyte, train-images-"):
         digits(folder)
 
 

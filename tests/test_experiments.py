@@ -11,15 +11,13 @@ import torch
 
 from ngdnum import NGD, Gaussian
 from ngdnum.data import Examples, linear_network, linear_teacher
-from ngdnum.experiments import EXPERIMENTS, Diverged, Interrupted, run
-from ngdnum.experiments import training
+from ngdnum.experiments import EXPERIMENTS, Diverged, Interrupted, run, training
 from ngdnum.experiments.experiment import run_experiment, search
 from ngdnum.experiments.method import Method, method, natural, settings_grid, sgd
 from ngdnum.experiments.task import Experiment
 from ngdnum.experiments.training import Budget, Run, batches
 from ngdnum.results import Result, load
 from ngdnum.stack import NotFinite
-
 
 SGD = method("SGD", sgd, (0.05, 0.1), (20,))
 
@@ -28,7 +26,10 @@ def ngd(dampings, batch_size=100) -> Method:
     return method("NGD.paper", natural(NGD.paper), (1.0,), (batch_size,), True, damping=dampings)
 
 
-def small(methods=(SGD, ngd((0.01, 0.1))), samples=2_000) -> Experiment:
+BOTH = SGD, ngd((0.01, 0.1))
+
+
+def small(methods=BOTH, samples=2_000) -> Experiment:
     def problem(seed, data):
         return linear_teacher((4, 6, 3), seed, train=500, validation=100, test=100)
 
@@ -75,8 +76,8 @@ def test_both_methods_start_from_the_same_network_and_learn():
 def test_tuning_never_sees_the_test_examples():
     problem = small().problem(0, None)
     blinded = problem._replace(test=Examples(problem.test.x * math.nan, problem.test.y))
-    for method in small().methods:
-        assert tune(problem, method, Budget(2_000)) == tune(blinded, method, Budget(2_000))
+    for tuned in small().methods:
+        assert tune(problem, tuned, Budget(2_000)) == tune(blinded, tuned, Budget(2_000))
 
 
 def test_tuning_takes_the_best_setting_and_survives_diverging_ones():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def autoencoder(
     `options` are those of `nn.Linear`.
     """
     layers: list[nn.Module] = []
-    for n_in, n_out in zip(sizes, sizes[1:]):
+    for n_in, n_out in pairwise(sizes):
         layer = nn.Linear(n_in, n_out, **options)
         nn.init.normal_(layer.weight, std=scale * n_in**-0.5, generator=generator)
         if layer.bias is not None:

@@ -10,8 +10,8 @@ from typing import Any
 
 from ..data import Problem
 from ..results import Curve
-from .output import open_output
-from .progress import progress_bars
+from .output import Output, open_output
+from .progress import Bar, progress_bars
 from .race import Entry, Race
 from .report import Outcome, Report
 from .task import Benchmark, conditions, scale
@@ -87,19 +87,25 @@ def compare(
                 if running:
                     race.load_state(running)
                     running = None
-                for outcome in outcomes:
-                    bars.add(f"seed {seed} {outcome.name}", total=len(amounts))
-
-                def advanced(entry: Entry, share: float, seed: int = seed) -> None:
-                    bar = f"seed {seed} {entry.curve.method}"
-                    bars.advance(bar, 1 / task.points if share else 0.0)
-                    bars.note(bar, "diverged" if entry.run.diverged else f"error {entry.curve.test_error[-1]:.3g}")
-
-                race.proceed(advanced, lambda race=race: place.keep(
-                    report, lambda: {"seeds": done, "race": race.state()}))
+                rows = {outcome.name: bars.add(f"seed {seed} {outcome.name}", total=len(amounts))
+                        for outcome in outcomes}
+                _proceed(race, rows, place, report, done)
                 done.append([asdict(entry.curve) for entry in race.entries])
                 place.keep(report, lambda: {"seeds": done, "race": None}, at_once=True)
     return report
+
+
+def _proceed(
+    race: Race, rows: dict[str, Bar], place: Output, report: Report, done: list[list[dict[str, Any]]]
+) -> None:
+    """Let the race run to its end, with bars, and keep what there is."""
+
+    def advanced(entry: Entry, share: float) -> None:
+        bar = rows[entry.curve.method]
+        bar.advance(1 / (len(race.shares) - 1) if share else 0.0)
+        bar.note("diverged" if entry.run.diverged else f"error {entry.curve.test_error[-1]:.3g}")
+
+    race.proceed(advanced, lambda: place.keep(report, lambda: {"seeds": done, "race": race.state()}))
 
 
 def _curves(outcomes: list[Outcome], labels: list[str]) -> list[list[Curve]]:

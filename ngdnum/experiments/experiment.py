@@ -105,22 +105,20 @@ class _Study:
 
     def proceed(self, bars: Bars, turned: Callable[[], None]) -> None:
         for method in self.experiment.methods[len(self.result.curves) :]:
-            bar = f"tuning {method.name}"
-            bars.add(bar)
+            bar = bars.add(f"tuning {method.name}")
             search = self.search or self._search(method.name)
             self.search = search
-            settings = search.proceed(lambda share: bars.advance(bar, share), turned)
-            bars.note(bar, settings_text(settings))
+            settings = search.proceed(bar.advance, turned)
+            bar.note(settings_text(settings))
             self.result.curves.append(Curve(method.name, settings, tuning=stored_trials(search.trials, method.grid)))
             self.search = None
         self.race = self.race or self._race()
-        for method in self.experiment.methods:
-            bars.add(f"training {method.name}")
+        rows = {method.name: bars.add(f"training {method.name}") for method in self.experiment.methods}
 
         def advanced(entry: Entry, share: float) -> None:
-            bar = f"training {entry.curve.method}"
-            bars.advance(bar, 1 / self.experiment.points if share else 0.0)
-            bars.note(bar, "diverged" if entry.run.diverged else f"test error {entry.curve.test_error[-1]:.3g}")
+            bar = rows[entry.curve.method]
+            bar.advance(1 / self.experiment.points if share else 0.0)
+            bar.note("diverged" if entry.run.diverged else f"test error {entry.curve.test_error[-1]:.3g}")
 
         self.race.proceed(advanced, turned)
 

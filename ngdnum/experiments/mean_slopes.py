@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev
@@ -70,7 +72,8 @@ def gains(model: nn.Sequential, x: Tensor, y: Tensor) -> dict[str, float]:
     G = [-g for g in torch.autograd.grad(Gaussian()(model(x), y), list(named.values()))]
     factors = list(kronecker_factors(model, Gaussian(), x).values())
     paper = RULES["kronecker"].undamped
-    directions = {
+    assert paper is not None
+    directions: dict[str, list[Any]] = {
         "gradient": G,
         "Eq. 10": [paper.apply(g, paper.factorise(*both), L=len(G)) for g, both in zip(G, factors)],
         "exact rule, mean slopes": mean_slope_update(model, x, factors, G),

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.benchmark import Timer
 
-_Muon = getattr(torch.optim, "Muon", torch.optim.Optimizer)  # torch < 2.9 has none
+_Muon: Any = vars(torch.optim).get("Muon", torch.optim.Optimizer)  # torch < 2.9 has none
 
 
 def product_seconds(dtype: torch.dtype, device: torch.device) -> float:

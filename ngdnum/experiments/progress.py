@@ -7,32 +7,38 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress
 
 INSTALL = "pip install 'ngd[experiments]'"
 
 
+class Bar:
+    """A bar that grows, with a note behind it; nothing is shown without a `display`."""
+
+    def __init__(self, name: str, total: float, display: Progress | None) -> None:
+        self.display = display
+        self._task = None if display is None else display.add_task(name, total=total, note="")
+
+    def advance(self, amount: float) -> None:
+        """Let the bar grow."""
+        if self.display is not None and self._task is not None:
+            self.display.advance(self._task, amount)
+
+    def note(self, text: str) -> None:
+        """Write `text` behind the bar."""
+        if self.display is not None and self._task is not None:
+            self.display.update(self._task, note=text)
+
+
 class Bars:
-    """Bars by name; nothing is shown without a `display`."""
+    """Bars one below the other; nothing is shown without a `display`."""
 
     def __init__(self, display: Progress | None = None) -> None:
         self.display = display
-        self._bars: dict[str, TaskID] = {}
 
-    def add(self, name: str, total: float = 1.0) -> None:
+    def add(self, name: str, total: float = 1.0) -> Bar:
         """A new bar."""
-        if self.display is not None:
-            self._bars[name] = self.display.add_task(name, total=total, note="")
-
-    def advance(self, name: str, amount: float) -> None:
-        """Let the bar grow."""
-        if self.display is not None:
-            self.display.advance(self._bars[name], amount)
-
-    def note(self, name: str, text: str) -> None:
-        """Write `text` behind the bar."""
-        if self.display is not None:
-            self.display.update(self._bars[name], note=text)
+        return Bar(name, total, self.display)
 
     def say(self, text: str) -> None:
         """Print a sentence above the bars."""

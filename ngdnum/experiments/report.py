@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ..results import Curve, Settings, Stored, compact_json, median
@@ -117,7 +118,7 @@ class Report(Stored):
 
 
 def _largest_gap(values: list[float]) -> float:
-    return max((after - before for before, after in zip(values, values[1:])), default=0)
+    return max((after - before for before, after in pairwise(values)), default=0)
 
 
 def _text(values: list[float | None], form: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ..data import Problem
@@ -121,8 +122,8 @@ class Search:
         Diverged : every setting did.
         """
         while True:
-            share = 1 / len(self.race.shares) / len(self.race.entries) / len(self.rungs)
-            self.race.proceed(lambda entry, _: advanced(share), turned)
+            turns = len(self.race.shares) * len(self.race.entries) * len(self.rungs)
+            self.race.proceed(partial(_one_of, advanced, turns), turned)
             ranked = self._rank()
             if self.rung == len(self.rungs) - 1:
                 return ranked[0]
@@ -177,6 +178,10 @@ class Search:
             raise Diverged(f"{self.method.name} diverged within {rung.name} with each of the {len(scores)} settings "
                            "of its grid: check the data, or give the method a wider grid")
         return [self.alive[i] for i in sorted(range(len(scores)), key=scores.__getitem__)]
+
+
+def _one_of(advanced: Callable[[float], None], turns: int, entry: Entry, share: float) -> None:
+    advanced(1 / turns)
 
 
 def as_json(trial: Trial) -> dict[str, object]:

@@ -15,7 +15,7 @@ from ..results import Settings, Stored, compact_json
 from .autoencoder import digits_problem
 from .method import Method
 from .output import open_output
-from .progress import progress_bars
+from .progress import Bar, progress_bars
 from .rivals import IMAGES, LINEAR
 from .task import conditions
 from .tasks import TASKS
@@ -149,14 +149,14 @@ def time_steps(
             for case in cases:
                 if case.name in times.yardstick:
                     continue
-                bars.add(case.name, total=BLOCKS)
+                bar = bars.add(case.name, total=BLOCKS)
                 with conditions(case.precision):
-                    _time(case, methods, times, lambda: bars.advance(case.name, 1))
+                    _time(case, methods, times, bar)
                 place.keep(times, lambda: {name: getattr(times, name) for name in MEASURED}, at_once=True)
     return times
 
 
-def _time(case: Case, methods: list[str] | None, times: StepTimes, advanced: Callable[[], None]) -> None:
+def _time(case: Case, methods: list[str] | None, times: StepTimes, bar: Bar) -> None:
     problem, yardstick = case.problem(), case.methods[0]
     chosen = [m for m in case.methods if methods is None or m.name in methods or m is yardstick]
     runs = [Run(problem, m, _gentle(m, case.batch_size), seed=0) for m in chosen]
@@ -167,7 +167,7 @@ def _time(case: Case, methods: list[str] | None, times: StepTimes, advanced: Cal
         _steps(runs, STEPS)
         for own, run, start in zip(blocks, runs, before):
             own.append(1e3 * (run.seconds - start) / STEPS)
-        advanced()
+        bar.advance(1)
     times.yardstick[case.name], times.precision[case.name] = yardstick.name, case.precision
     for run, own in zip(runs, blocks):
         times.settings[case.name, run.method.name] = run.settings

@@ -18,7 +18,7 @@ from . import search as halving
 from .method import Method
 from .muon import arithmetic
 from .output import Output, open_output
-from .progress import progress_bars
+from .progress import Bar, progress_bars
 from .search import Rung, as_json, better_half_of_schedules
 from .task import Benchmark, conditions, scale
 from .tuned import Search, Tuned, digest, load_tuned
@@ -112,25 +112,26 @@ def tune_task(
             tuned.methods |= {name: Search(**found) for name, found in done.items()}
             running = state.get("search")
             for method in chosen[len(done) :]:
-                bar = f"tuning {method.name}"
-                bars.add(bar)
+                bar = bars.add(f"tuning {method.name}")
                 search = task_search(task, method, problems, amounts)
                 if running:
                     search.load_state(running)
                     running = None
 
-                search.proceed(
-                    lambda share, bar=bar: bars.advance(bar, share),
-                    lambda search=search: place.keep(
-                        tuned, lambda: {"source": source, "methods": done, "search": search.state()}),
-                )
+                _proceed(search, bar, place, tuned, done)
                 found = Search(digest([method.grid]), search.winners(), [as_json(t) for t in search.trials],
                                environment())
                 tuned.methods[method.name] = found
                 done[method.name] = asdict(found)
                 place.keep(tuned, lambda: {"source": source, "methods": done, "search": None}, at_once=True)
-                bars.note(bar, settings_text(found.winners[task.label(amounts[-1])]))
+                bar.note(settings_text(found.winners[task.label(amounts[-1])]))
     return tuned
+
+
+def _proceed(search: halving.Search, bar: Bar, place: Output, tuned: Tuned, done: dict[str, Any]) -> None:
+    """Search to the end, and keep what there is."""
+    search.proceed(bar.advance, lambda: place.keep(
+        tuned, lambda: {"source": tuned.source, "methods": done, "search": search.state()}))
 
 
 def check_budgets(budgets: Sequence[float] | None, task: Benchmark) -> list[float]:
