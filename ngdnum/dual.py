@@ -114,7 +114,7 @@ class Dual:
         """X of layer number `i`, with a column of ones for a bias."""
         layer = self._layers[i]
         X = torch.cat([layer.input_rows(x) for record in self._records for x in record.inputs.get(i, ())], -2)
-        return X if layer.bias is None else torch.cat([X, torch.ones_like(X[..., :1])], -1)
+        return layer.homogeneous(X)
 
     def _propagate(self, errors: Tensor) -> list[Tensor]:
         """E of every layer."""

@@ -30,7 +30,7 @@ from torch import Generator, Tensor, nn
 
 from .batch import Matrices
 from .capture import Capture, Record
-from .layers import Layer, trainable_layers, uncompiled
+from .layers import Layer, second_moment, trainable_layers, uncompiled
 from .likelihood import Likelihood, check_likelihood, sampled_score
 from .schedule import check_every, check_rows
 
@@ -146,7 +146,7 @@ class Factors:
 def input_factors(record: Record, output: Tensor, layers: list[Layer], kfac_approx: str) -> dict[int, Tensor]:
     """Λ of each recorded layer, `[m, m]`."""
     rows = input_rows(record, output, layers, kfac_approx)
-    return {k: second_moment(x, homogeneous=layers[k].bias is not None) for k, x in rows.items()}
+    return {k: second_moment(x, bias=layers[k].bias is not None) for k, x in rows.items()}
 
 
 def input_rows(record: Record, output: Tensor, layers: list[Layer], kfac_approx: str) -> dict[int, Tensor]:
@@ -195,18 +195,6 @@ def error_rows(
                 rows = [sum(_by_example(layers[k], e, output, len(directions)).sum(-2) for e in rows)]
             for e in rows:
                 yield k, e
-
-
-def second_moment(x: Tensor, homogeneous: bool) -> Tensor:
-    """(1/M) Σ x xᵀ, or (1/M) Σ [x; 1][x; 1]ᵀ, of the rows of `x` `[…, M, m]`."""
-    count, m = x.shape[-2:]
-    if not homogeneous:
-        return (x.mT @ x).div_(count)
-    moment = x.new_empty(*x.shape[:-2], m + 1, m + 1)
-    moment[..., :m, :m] = x.mT @ x
-    moment[..., m, :m] = moment[..., :m, m] = x.sum(-2)
-    moment[..., m, m] = count
-    return moment.div_(count)
 
 
 def check_kfac_approx(kfac_approx: str) -> None:

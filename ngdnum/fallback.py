@@ -8,6 +8,7 @@ from collections.abc import Callable
 from torch import nn
 from torch.optim import Optimizer
 
+from .layers import labels
 from .stack import NotFinite
 
 Fallback = Callable[[list[nn.Parameter]], Optimizer]
@@ -33,7 +34,7 @@ def optimizer_of(parameters: dict[str, nn.Parameter], fallback: Fallback | None)
         return None
     if fallback is None:
         raise ValueError(
-            "trainable parameters outside nn.Linear and nn.Conv layers, or shared: "
+            f"trainable parameters outside {labels('and')} layers, of layers with a forward of their own, or shared: "
             f"{', '.join(parameters)}; freeze them with requires_grad_(False), or say what updates them, "
             "e.g. fallback=lambda p: torch.optim.AdamW(p, lr=1e-3)"
         )

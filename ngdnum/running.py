@@ -29,8 +29,7 @@ def input_roots(record: Record, output: Tensor, layers: list[Layer], kfac_approx
     """X of each recorded layer with XᵀX = Λ, in homogeneous coordinates if it has a bias."""
     roots = {}
     for k, x in input_rows(record, output, layers, kfac_approx).items():
-        rows = x if layers[k].bias is None else torch.cat([x, torch.ones_like(x[..., :1])], -1)
-        roots[k] = compress_rows(rows / x.shape[-2] ** 0.5)
+        roots[k] = compress_rows(layers[k].homogeneous(x) / x.shape[-2] ** 0.5)
     return roots
 
 

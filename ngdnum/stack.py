@@ -45,7 +45,7 @@ class Stack:
         """What the matrices act on, `[B, M, m]`, from inputs of linear layers: with a 1 for a bias at the end."""
         layer = next(iter(self.members.values()))
         X = self.gather(inputs).to(layer.weight.dtype)
-        return X if layer.bias is None else torch.cat([X, torch.ones_like(X[..., :1])], -1)
+        return layer.homogeneous(X)
 
     def parts(self, tensors: tuple[Tensor | None, ...]) -> list[tuple[Tensor | None, ...]]:
         """Those of each member, from tensors with one entry per member `[B, ...]`, or None."""

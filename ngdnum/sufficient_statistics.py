@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .batch import compress_rows
+from .layers import homogeneous
 
 
 class SufficientStatistics:
@@ -91,7 +92,7 @@ class SufficientStatistics:
             finite floating-point number. The statistics are as before then.
         """
         _check(x, y)
-        rows = torch.cat([x.double(), x.new_ones(len(x), 1), y.double()], 1)
+        rows = torch.cat([homogeneous(x.double()), y.double()], 1)
         if self.root is not None:
             before = self.inputs, self.root.shape[1] - self.inputs - 1
             if (x.shape[1], y.shape[1]) != before:

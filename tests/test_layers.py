@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from test_factors import batch, network, output_jacobians
@@ -53,9 +55,7 @@ def test_a_convolution_is_its_matrix_times_its_rows(dims: int, options: dict) ->
     x = images(2, 4, *(7, 8, 9)[:dims])
     ((layer,), others) = trainable_layers(module)
     W = layer.matrix(*layer.parameters)
-    rows = layer.input_rows(x)
-    if layer.bias is not None:
-        rows = torch.cat([rows, torch.ones_like(rows[..., :1])], -1)
+    rows = layer.homogeneous(layer.input_rows(x))
     torch.testing.assert_close(rows @ W.mT, layer.output_rows(module(x)))
     assert W.shape[-2:] == layer.shape and not others
     torch.testing.assert_close(layer.pieces(W), tuple(p.detach() for p in module.parameters()))
@@ -299,7 +299,7 @@ def test_rows_that_do_not_belong_to_examples_can_only_be_expanded() -> None:
 
     model, x = Pooled().double(), batch(6, 4)
     kronecker_factors(model, Gaussian(), x)
-    with pytest.raises(ValueError, match="'layer' acts on 5 rows, no multiple of the 6 examples.*expand"):
+    with pytest.raises(ValueError, match=r"'layer' acts on 5 rows, no multiple of the 6 examples.*expand"):
         kronecker_factors(model, Gaussian(), x, sharing="reduce")
 
 
@@ -330,3 +330,70 @@ def test_a_convolutional_network_is_trained_by_every_part() -> None:
             loss.backward()
             opt.step()
         assert loss < 0.05
+
+
+class Scaled(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, 3 * self.weight, self.bias)
+
+
+class Masked(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight.tril(), self.bias)
+
+
+class Standardised(nn.Conv1d):
+    def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return super()._conv_forward(x, weight - weight.mean((1, 2), keepdim=True), bias)
+
+
+class Renamed(nn.Linear):
+    """The same computation under a name of its own."""
+
+
+def changed() -> nn.Linear:
+    module = nn.Linear(4, 4)
+    module.forward = lambda x: F.linear(x, module.weight).tanh()
+    return module
+
+
+ODD = [lambda: Scaled(4, 4), lambda: Masked(4, 4), lambda: Standardised(4, 4, 3, padding=1), changed]
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_a_module_that_computes_something_else_is_not_taken_for_the_layer_it_is_derived_from(odd: Callable) -> None:
+    """The fallback optimizer updates it; the plain layer gets the step that it gets if the odd one is a constant."""
+    torch.manual_seed(0)
+    module = odd()
+    mixed = nn.Unflatten(1, (4, 1)) if isinstance(module, nn.Conv1d) else nn.Identity()
+    model = nn.Sequential(mixed, module, nn.Flatten(), nn.Linear(4, 3)).double()
+    x, y = batch(30, 4), batch(30, 3, seed=2)
+    with pytest.raises(ValueError, match=r"forward of their own, or shared: 1\.weight, 1\.bias"):
+        NGD(model, Gaussian())
+    plain = nn.Sequential(nn.Linear(4, 3)).double()
+    plain[0].load_state_dict(model[3].state_dict())
+    hidden = model[:3](x).detach()
+    before = module.weight.detach().clone()
+    opt = NGD.fast(model, Gaussian(), samples=None, others=lambda p: torch.optim.SGD(p, lr=0.1))
+    assert [layer.name for layer in opt.layers] == ["3"]
+    reference = NGD.fast(plain, Gaussian(), samples=None)
+    Gaussian()(model(x), y).backward()
+    gradient = module.weight.grad.clone()
+    opt.step()
+    Gaussian()(plain(hidden), y).backward()
+    reference.step()
+    torch.testing.assert_close(model[3].state_dict(), plain[0].state_dict())
+    torch.testing.assert_close(module.weight.detach(), before - 0.1 * gradient)
+
+
+def test_a_model_of_nothing_else_is_refused_with_the_reason() -> None:
+    with pytest.raises(ValueError, match=r"what these compute is not torch's own forward: 0 \(Masked\), 1 \(Scaled\)"):
+        NGD(nn.Sequential(Masked(4, 4), Scaled(4, 3)), Gaussian())
+
+
+def test_a_derived_class_without_a_forward_of_its_own_is_the_layer() -> None:
+    torch.manual_seed(0)
+    model, x = Renamed(4, 3).double(), batch(6, 4)
+    plain = nn.Linear(4, 3).double()
+    plain.load_state_dict(model.state_dict())
+    close(*(kronecker_factors(m, Gaussian(), x) for m in (model, plain)))

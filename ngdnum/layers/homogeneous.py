@@ -1,0 +1,42 @@
+"""Homogeneous coordinates, the one place where the input of a bias, the constant 1, is appended."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def homogeneous(rows: Tensor) -> Tensor:
+    """[x, 1] for each row x of `rows` `[…, m]`: `[…, m + 1]`.
+
+    Examples
+    --------
+    >>> homogeneous(torch.tensor([[2.0, 3.0]]))
+    tensor([[2., 3., 1.]])
+    """
+    return torch.cat([rows, torch.ones_like(rows[..., :1])], -1)
+
+
+def second_moment(rows: Tensor, bias: bool) -> Tensor:
+    """(1/R) Σ x xᵀ of the R rows x of `rows` `[…, R, m]`, or with a `bias` (1/R) Σ [x; 1][x; 1]ᵀ.
+
+    Returns
+    -------
+    Tensor
+        `[…, m, m]`, or `[…, m + 1, m + 1]`, for which [x, 1] is not formed.
+
+    Examples
+    --------
+    >>> x = torch.tensor([[1.0], [3.0]])
+    >>> second_moment(x, bias=True)
+    tensor([[5., 2.],
+            [2., 1.]])
+    """
+    count, m = rows.shape[-2:]
+    if not bias:
+        return (rows.mT @ rows).div_(count)
+    moment = rows.new_empty(*rows.shape[:-2], m + 1, m + 1)
+    moment[..., :m, :m] = rows.mT @ rows
+    moment[..., m, :m] = moment[..., :m, m] = rows.sum(-2)
+    moment[..., m, m] = count
+    return moment.div_(count)
