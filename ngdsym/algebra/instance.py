@@ -6,7 +6,6 @@ float64 and on object arrays of the exact numbers of `ngdsym.algebra.fields`.
 """
 from __future__ import annotations
 
-import math
 from functools import reduce
 from typing import Callable, Mapping
 
@@ -56,7 +55,12 @@ class Instance:
         self.values.update(values)
         for letter, value in values.items():
             if isinstance(letter, MatrixSymbol):
-                self.sizes.update(zip(letter.shape, value.shape))
+                self.sizes.update((d, n) for d, n in zip(letter.shape, value.shape) if d.is_Symbol)
+        for letter, value in values.items():
+            if isinstance(letter, MatrixSymbol) and any(
+                    self.size(d) != n for d, n in zip(letter.shape, value.shape) if not d.is_Symbol):
+                raise ValueError(f"{letter} is {letter.shape[0]}×{letter.shape[1]}, but its value has the shape "
+                                 f"{value.shape}")
 
     def __call__(self, expression: Expr) -> object:
         """Value of a scalar or matrix expression."""
@@ -110,12 +114,19 @@ class Instance:
         return bool(getattr(self(claim.lhs), compare)(self(claim.rhs)))
 
     def size(self, dimension: Expr) -> int:
-        """The number a dimension, a symbol or a product of symbols, stands for."""
-        if isinstance(dimension, Integer):
-            return int(dimension)
-        if isinstance(dimension, Mul):
-            return math.prod(map(self.size, dimension.args))
-        return self.sizes.get(dimension, 2)
+        """The number a dimension stands for: a number, a symbol, or an expression in symbols such as 2 n or n + 1.
+
+        Raises
+        ------
+        ValueError
+            The symbols make it no positive integer.
+        """
+        if dimension in self.sizes:
+            return self.sizes[dimension]
+        value = dimension.xreplace({s: Integer(self.sizes.get(s, 2)) for s in dimension.free_symbols})
+        if not value.is_Integer or value < 1:
+            raise ValueError(f"{dimension} is no size of a matrix where it is {value}: choose other sizes")
+        return int(value)
 
     def _make(self, letter: Expr) -> object:
         if letter in self.recipes:

@@ -13,6 +13,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 
+NAME = r"[^\W\d][\w\u0300-\u036f⁺⁻]*'?|\(\S+\)(⁻¹|⁺)'?"
+"""What a letter may be called: one word, which no reader can take for a product, a sum or a number."""
+
+
 class Refused(Exception):
     """Why a certificate is no proof."""
 
@@ -46,7 +50,8 @@ def examine(data: Mapping) -> None:
         return (rows, cols), [(Fraction(c), tuple(word)) for c, word in polynomial]
 
     for x, (rows, cols, t) in letters.items():
-        need(x == t or (x + "'" == t or x == t + "'"), f"{t} cannot be the transpose of {x}")
+        need(re.fullmatch(NAME, x), f"{x!r} cannot name a letter")
+        need(x == t + "'" if x.endswith("'") else t in (x, x + "'"), f"{t} cannot be the transpose of {x}")
         need(t in letters and letters[t] == [cols, rows, x], f"{x} and its transpose {t} disagree")
     assumptions = [read(p) for p in data["assumptions"]]
     need(len(data["claims"]) == len(data["cofactors"]) > 0, "not one list of cofactors for each claim")
@@ -120,12 +125,19 @@ class Certificate:
         return f"<Certificate of {claims}: {self.cofactors} cofactors>"
 
     def __str__(self) -> str:
-        lines = [f"({k}) {_sum(p)} = 0" for k, p in enumerate(self.data["assumptions"]) if k in self.used]
+        same = [f"{x} = {x}'" for x, (_, _, t) in self.data["letters"].items() if x == t and x in self._shown()]
+        lines = [f"with {', '.join(same)}"] if same else []
+        lines += [f"({k}) {_sum(p)} = 0" for k, p in enumerate(self.data["assumptions"]) if k in self.used]
         for claim, proof in zip(self.data["claims"], self.data["cofactors"]):
             lines.append(f"{_sum(claim)} =" + ("" if proof else " 0, term by term"))
             lines += [f"    {_sign(c)}{' '.join([*left, f'({k}){chr(39) * bool(t)}', *right])}"
                       for c, left, k, t, right in proof]
         return "\n".join(lines)
+
+    def _shown(self) -> set[str]:
+        """The letters that occur in the assumptions used or in the claims."""
+        used = [p for k, p in enumerate(self.data["assumptions"]) if k in self.used]
+        return {x for p in [*used, *self.data["claims"]] for _, word in p for x in word}
 
     def _repr_latex_(self) -> str:
         spell = Typesetter(self.data.get("latex", {}))

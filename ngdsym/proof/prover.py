@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sympy import Basic
 
-from ngdsym.proof.certificate import Certificate
+from ngdsym.proof.certificate import Certificate, examine
 from ngdsym.proof.search import Cofactors, Contradiction, Search, order
 from ngdsym.proof.shorten import shorten
+from ngdsym.proof.sizes import refuse_impossible
 from ngdsym.proof.translate import translate
 from ngdsym.proof.words import Equation, Letters, Polynomial, declare
 
@@ -90,6 +91,7 @@ class Problem:
         self.letters = letters
         self.assumptions = assumptions + letters.relations
         self.claims = claims
+        refuse_impossible(letters, self.assumptions)
 
     def data(self) -> dict:
         """The statement as a certificate records it."""
@@ -114,7 +116,9 @@ class Problem:
                 search.step()
         except Contradiction as contradiction:
             raise self._vacuous(contradiction, origin) from None
-        return Certificate({**self.data(), "cofactors": proofs, "latex": self.letters.latex})
+        data = {**self.data(), "cofactors": proofs, "latex": self.letters.latex}
+        examine(data)
+        return Certificate(data)
 
     def _cofactors(self, search: Search, claim: Equation, origin: list[tuple[int, int]]) -> list[list]:
         rest, steps = search.reduce(claim.difference.terms)

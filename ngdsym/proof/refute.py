@@ -19,6 +19,7 @@ from sympy.polys.matrices.exceptions import DMNonInvertibleMatrixError
 
 from ngdsym.proof.counterexample import Counterexample
 from ngdsym.proof.prover import Problem, Statement, read
+from ngdsym.proof.sizes import numbers
 from ngdsym.proof.words import Equation, Polynomial, penrose
 
 
@@ -63,11 +64,14 @@ def refute(assumptions: Statement | Sequence[Statement], claim: Statement | Sequ
 
 def instances(problem: Problem, seed: int, attempts: int) -> Iterator[Counterexample]:
     """Exact matrices that satisfy the assumptions, smallest sizes first."""
-    vertices = sorted({v for kind in problem.letters.types.values() for v in kind})
+    sizes_of = problem.letters.sizes.values()
+    symbols = sorted({symbol for expression in sizes_of for symbol in expression.free_symbols}, key=str)
     for attempt in range(attempts):
         rng = Random(1_000_003 * seed + attempt)
         largest = 1 + min(2, 6 * attempt // attempts)
-        sizes = {v: int(v) if v.isdigit() else rng.randint(1, largest) for v in vertices}
+        sizes = numbers(sizes_of, {symbol: rng.randint(1, largest) for symbol in symbols})
+        if sizes is None:
+            continue
         values = _Attempt(problem, sizes, rng).values
         if values is not None:
             matrices = {name: [[Fraction(int(x.numerator), int(x.denominator)) for x in row]
