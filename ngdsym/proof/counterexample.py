@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from ngdsym.proof.sizes import numbers, size
+
 Rows = list[list[Fraction]]
 
 
@@ -33,7 +35,11 @@ class Counterexample:
 
     def keeps_assumptions(self) -> bool:
         """Whether shapes, symmetry, positivity and all assumptions are as stated."""
-        return (all(self._well_shaped(x) for x in self.statement["letters"])
+        sizes = [size(vertex) for vertex in self.sizes if not vertex.isidentifier()]
+        symbols = {symbol: self.sizes.get(str(symbol), 0) for vertex in sizes for symbol in vertex.free_symbols}
+        agreed = numbers(sizes, symbols)
+        return (agreed is not None and agreed.items() <= self.sizes.items()
+                and all(self._well_shaped(x) for x in self.statement["letters"])
                 and all(_positive(self.matrices[x], kind == "pd") for x, kind in self.positive.items())
                 and all(_vanishes(self.value(p)) for p in self.statement["assumptions"]))
 

@@ -47,7 +47,8 @@ def prove(assumptions: Statement | Sequence[Statement], claim: Statement | Seque
     """Prove that `claim` follows from `assumptions` for matrices of every size.
 
     The certificate writes claim = Σ c · left · assumption · right, with every product well typed. Assumptions
-    also serve transposed, and the relations that define inverses and pseudo-inverses are assumptions.
+    also serve transposed, and the relations that define inverses and pseudo-inverses are assumptions. With it comes a
+    `witness`: small matrices that keep the assumptions, or a note that none were found.
 
     Parameters
     ----------
@@ -65,6 +66,8 @@ def prove(assumptions: Statement | Sequence[Statement], claim: Statement | Seque
         Nothing was found within the limits; the message says what remained.
     VacuousHypotheses
         The assumptions imply 1 = 0, so they would prove anything.
+    ImpossibleSizes
+        An assumption that no sizes allow, such as X Y = 1 of size n + 1 through size n.
     UndeclaredLetter, TypeMismatch
         A letter without type; a product or sum of unfitting shapes.
 
@@ -80,8 +83,11 @@ def prove(assumptions: Statement | Sequence[Statement], claim: Statement | Seque
         + (0) Y
         - X (1)
     """
+    from ngdsym.proof.refute import witness
+
     statement = read(assumptions, claim, types=types, symmetric=symmetric, inverses=inverses, pinvs=pinvs)
-    return statement.prove(max_length, max_rules)
+    certificate = statement.prove(max_length, max_rules)
+    return Certificate({**certificate.data, "witness": witness(statement)})
 
 
 class Problem:

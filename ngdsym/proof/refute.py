@@ -82,6 +82,32 @@ def instances(problem: Problem, seed: int, attempts: int) -> Iterator[Counterexa
                 yield found
 
 
+def witness(problem: Problem, attempts: int = 24) -> dict:
+    """Matrices that keep the assumptions, as a certificate records them, with as few zero letters as were found.
+
+    A `note` says that none were found, or which letters are zero in all of them.
+    """
+    found: Counterexample | None = None
+    nonzero: set[str] = set()
+    for example in instances(problem, 0, attempts):
+        here = {name for name, rows in example.matrices.items() if any(map(any, rows))}
+        if found is None or len(here) > sum(any(map(any, rows)) for rows in found.matrices.values()):
+            found = example
+        nonzero |= here
+        if len(here) == len(example.matrices):
+            break
+    if found is None:
+        return {"note": "no matrices up to 3×3 were found that keep the assumptions; if there are none, this proves "
+                        "nothing"}
+    record = {"sizes": found.sizes, "matrices": {name: [[str(c) for c in row] for row in rows]
+                                                 for name, rows in found.matrices.items()}}
+    zero = [name for name in found.matrices if name not in nonzero]
+    if not zero:
+        return record
+    return {**record, "note": f"{', '.join(zero)} {'is' if len(zero) == 1 else 'are'} zero in all matrices found "
+                              "that keep the assumptions"}
+
+
 class _Attempt:
     """One choice of matrices, `values[name]`; `values` is None when some assumption could not be met."""
 

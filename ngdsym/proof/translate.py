@@ -103,7 +103,7 @@ class Translator:
             case MatMul():
                 c, factors = expr.as_coeff_matrices()
                 if isinstance(c, Float):
-                    raise TypeError(f"the coefficient {c} of {expr} is rounded: write it exactly, Rational('{c:.12g}')")
+                    raise TypeError(f"the coefficient {c} of {expr} is rounded: write it exactly, Rational('{float(c):.12g}')")
                 if not isinstance(c, Rational):
                     raise TypeError(f"the coefficient {c} of {expr} is not rational: make it a matrix")
                 result = Fraction(int(c.p), int(c.q)) * self.letters.one
