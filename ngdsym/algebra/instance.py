@@ -7,7 +7,7 @@ float64 and on object arrays of the exact numbers of `ngdsym.algebra.fields`.
 from __future__ import annotations
 
 from functools import reduce
-from typing import Callable, Mapping
+from typing import Any, Callable, Mapping
 
 import flint
 import numpy as np
@@ -19,7 +19,7 @@ from ngdsym.algebra import fields
 from ngdsym.algebra.symbols import PD, PSD, Pinv
 
 Matrix = np.ndarray
-Draw = Callable[[], object]
+Draw = Callable[[], Any]
 Recipes = Mapping[Expr, Expr]
 
 
@@ -47,10 +47,10 @@ class Instance:
         self.sizes = dict(sizes)
         self.draw = draw
         self.recipes = dict(recipes or {})
-        self.values: dict[Expr, object] = {}
+        self.values: dict[Expr, Any] = {}
         self.exact = not isinstance(draw(), float)
 
-    def assign(self, values: Mapping[Expr, object]) -> None:
+    def assign(self, values: Mapping[Expr, Any]) -> None:
         """Set letters to matrices or numbers; their dimensions follow."""
         self.values.update(values)
         for letter, value in values.items():
@@ -62,7 +62,7 @@ class Instance:
                 raise ValueError(f"{letter} is {letter.shape[0]}×{letter.shape[1]}, but its value has the shape "
                                  f"{value.shape}")
 
-    def __call__(self, expression: Expr) -> object:
+    def __call__(self, expression: Expr) -> Any:
         """Value of a scalar or matrix expression."""
         if isinstance(expression, (MatrixSymbol, Symbol)):
             if expression not in self.values:
@@ -100,7 +100,8 @@ class Instance:
         if not isinstance(claim, Eq):
             return 0.0 if self.holds(claim) else float("inf")
         left, right = np.asarray(self(claim.lhs), float), np.asarray(self(claim.rhs), float)
-        return float(np.linalg.norm(left - right) / max(1, np.linalg.norm(left), np.linalg.norm(right)))
+        gap, *sizes = (float(np.linalg.norm(side)) for side in (left - right, left, right))
+        return gap / max(1.0, *sizes)
 
     def holds(self, claim: Relational, tolerance: float = 1e-9) -> bool:
         """Whether a relation holds for these matrices: exactly, or to a relative `tolerance` in float64."""
@@ -128,7 +129,7 @@ class Instance:
             raise ValueError(f"{dimension} is no size of a matrix where it is {value}: choose other sizes")
         return int(value)
 
-    def _make(self, letter: Expr) -> object:
+    def _make(self, letter: Expr) -> Any:
         if letter in self.recipes:
             return self(self.recipes[letter])
         if isinstance(letter, Symbol):
@@ -143,7 +144,7 @@ class Instance:
                             dtype=object)
         return drawn @ drawn.T / cols + (0.1 * np.eye(cols) if isinstance(letter, PD) else 0)
 
-    def _power(self, base: object, exponent: int = -1) -> object:
+    def _power(self, base: Any, exponent: int = -1) -> Any:
         if not np.ndim(base):
             power = reduce(lambda a, b: a * b, [base] * abs(exponent))
             return power if exponent > 0 else 1 / power

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from operator import add, mul, sub, truediv
@@ -33,7 +33,7 @@ def examine(data: Mapping) -> None:
     """
     letters = data["letters"]
 
-    def need(condition: bool, reason: str) -> None:
+    def need(condition: object, reason: str) -> None:
         if not condition:
             raise Refused(reason)
 
@@ -106,6 +106,10 @@ def exemplify(data: Mapping) -> None:
             raise Refused(f"the example breaks assumption {k}")
 
 
+_OPERATIONS: Mapping[type, Callable[..., Fraction]] = {
+    ast.Add: add, ast.Sub: sub, ast.Mult: mul, ast.Div: truediv, ast.Pow: pow}
+
+
 def _number(node: ast.AST, sizes: Mapping[str, int]) -> Fraction:
     """What a size such as 2*n + 1 is; a name of no symbol raises KeyError."""
     match node:
@@ -117,7 +121,7 @@ def _number(node: ast.AST, sizes: Mapping[str, int]) -> Fraction:
             return -_number(inner, sizes)
         case ast.BinOp(left, sign, right):
             a, b = _number(left, sizes), _number(right, sizes)
-            return {ast.Add: add, ast.Sub: sub, ast.Mult: mul, ast.Div: truediv, ast.Pow: pow}[type(sign)](a, b)
+            return _OPERATIONS[type(sign)](a, b)
     raise ValueError(f"{ast.unparse(node)} is no size")
 
 
@@ -238,7 +242,10 @@ class Typesetter:
         self.special = special
 
     def letter(self, name: str) -> str:
-        base, index, prime = re.fullmatch(r"(.*?)_?(\d*)('?)", name).groups()
+        prime = "'" * name.endswith("'")
+        base = name.removesuffix("'")
+        index = base[len(base.rstrip("0123456789")):]
+        base = base.removesuffix(index).removesuffix("_")
         base = base if len(base) == 1 else rf"\mathrm{{{base}}}"
         return self.special.get(name) or base + (f"_{{{index}}}" if index else "") + (_TOP if prime else "")
 

@@ -54,8 +54,8 @@ class Counterexample:
         rows, cols = self.sizes[letters[word[0]][0]], self.sizes[letters[word[-1]][1]]
         total = [[Fraction(0)] * cols for _ in range(rows)]
         for c, word in polynomial:
-            product = [[Fraction(i == j) for j in range(rows)] for i in range(rows)]
-            for x in word:
+            product = self._matrix(word[0]) if word else [[Fraction(i == j) for j in range(rows)] for i in range(rows)]
+            for x in word[1:]:
                 product = _multiply(product, self._matrix(x))
             total = [[a + Fraction(c) * b for a, b in zip(p, q)] for p, q in zip(total, product)]
         return total

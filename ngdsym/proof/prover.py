@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias
 
 from sympy import Basic
 
 from ngdsym.proof.certificate import Certificate, examine
+from ngdsym.proof.declarations import declare
 from ngdsym.proof.search import Cofactors, Contradiction, Search, order
 from ngdsym.proof.shorten import shorten
 from ngdsym.proof.sizes import refuse_impossible
 from ngdsym.proof.translate import translate
-from ngdsym.proof.words import Equation, Letters, Polynomial, declare
+from ngdsym.proof.words import Equation, Letters, Polynomial
 
 MAX_LENGTH, MAX_RULES = 16, 400
 
 VACUITY_STEPS = 50
 """Rules sought beyond a proof, in case the assumptions that gave it contradict each other."""
 
-Statement = str | Equation | Polynomial | Basic
+Statement: TypeAlias = str | Equation | Polynomial | Basic
 
 
 class ProofNotFound(Exception):

@@ -133,7 +133,7 @@ class Translator:
         inner = self.polynomial(base)
         name = (str(base) if isinstance(base, MatrixSymbol) else f"({base})".replace(" ", "")) + mark
         known = name in self.letters
-        letter = self._letter(name, expr, inner.type[0] == inner.type[1] and inner == inner.T)
+        letter = self._letter(name, expr, base.shape[0] == base.shape[1] and inner == inner.T)
         if not known:
             one = self.letters.one
             self.letters.relations += (penrose(inner, letter) if mark == "⁺" else

@@ -214,8 +214,8 @@ class Polynomial:
     def __mul__(self, other: object) -> Polynomial:
         other = self._coerce(other)
         if self.type and other.type and self.type[1] != other.type[0]:
-            raise TypeMismatch(f"cannot multiply {self} ({_shape(self.type)}) by {other} "
-                               f"({_shape(other.type)})")
+            raise TypeMismatch(f"cannot multiply {self} ({shape(self.type)}) by {other} "
+                               f"({shape(other.type)})")
         terms: dict[str, Fraction] = {}
         for left, a in self.terms.items():
             for right, b in other.terms.items():
@@ -253,7 +253,7 @@ class Polynomial:
             return NotImplemented
         return self.letters is other.letters and self.type == other.type and self.terms == other.terms
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
     def __str__(self) -> str:
         text = " ".join(f"{'-' if c < 0 else '+'} {_monomial(abs(c), self.letters.spell(word))}"
@@ -307,57 +307,17 @@ def penrose(A: Polynomial, X: Polynomial) -> list[Equation]:
             Equation((A * X).T, A * X), Equation((X * A).T, X * A)]
 
 
-def declare(types: Mapping[str, Iterable[object]], symmetric: Iterable[str] = (),
-            inverses: Mapping[str, str] | None = None, pinvs: Mapping[str, str] | None = None) -> Letters:
-    """Letters from a table `{"A B": ("rows", "cols"), …}`; letters of inverses declare themselves."""
-    letters = Letters()
-    symmetric = set(symmetric.split() if isinstance(symmetric, str) else symmetric)
-    inverses, pinvs = dict(inverses or {}), dict(pinvs or {})
-    derived = [*inverses.values(), *pinvs.values()]
-    kinds: dict[str, tuple[str, ...]] = {}
-    for names, kind in types.items():
-        shape = tuple(str(size(d)) for d in kind)
-        for name in names.split():
-            if kinds.setdefault(name, shape) != shape:
-                raise ValueError(f"{name} is given two types, {'×'.join(kinds[name])} and {'×'.join(shape)}: keep one")
-    known = set(kinds) | set(derived)
-    for unknown in sorted((symmetric | set(inverses) | set(pinvs)) - known):
-        raise UndeclaredLetter(f"{unknown} is given a property but no type; add it to types")
-    for name in sorted(x for x in known if derived.count(x) > 1):
-        raise ValueError(f"{name} is declared as the inverse of two letters, or in two ways: give each inverse its own "
-                         "name and equate them in an assumption")
-    for name, kind in kinds.items():
-        if name not in derived:
-            letters(name, *kind, symmetric=name in symmetric)
-    pending = [(base, name, letters.inverse) for base, name in inverses.items()]
-    pending += [(base, name, letters.pinv) for base, name in pinvs.items()]
-    while pending:
-        ready = [entry for entry in pending if entry[0] in letters]
-        if not ready:
-            raise ValueError(f"{', '.join(base for base, _, _ in pending)} are inverses of each other: give one of them "
-                             "a type and declare the other as its inverse")
-        for base, name, declared in ready:
-            other = declared(base, name)
-            if kinds.get(name, other.type) != other.type:
-                raise ValueError(f"{name} is {'×'.join(kinds[name])} in types, but an inverse of {base} is "
-                                 f"{_shape(other.type)}")
-            if name in symmetric and other != other.T:
-                letters.relations.append(Equation(other, other.T))
-        pending = [entry for entry in pending if entry not in ready]
-    return letters
-
-
 def _common_type(a: Polynomial, b: Polynomial) -> Type | None:
     if a.type and b.type and a.type != b.type:
-        raise TypeMismatch(f"cannot add or equate {a} ({_shape(a.type)}) and {b} ({_shape(b.type)})")
+        raise TypeMismatch(f"cannot add or equate {a} ({shape(a.type)}) and {b} ({shape(b.type)})")
     kind = a.type or b.type
     if kind and kind[0] != kind[1] and ("" in a.terms or "" in b.terms):
-        raise TypeMismatch(f"an identity cannot be added to or equated with a {_shape(kind)} matrix: "
+        raise TypeMismatch(f"an identity cannot be added to or equated with a {shape(kind)} matrix: "
                            f"{a}, {b}")
     return kind
 
 
-def _shape(kind: Type) -> str:
+def shape(kind: Type) -> str:
     return f"{kind[0]}×{kind[1]}"
 
 
