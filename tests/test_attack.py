@@ -115,8 +115,8 @@ def cases(draw: st.DrawFn) -> Case:
 def _letter(draw: st.DrawFn, case: Case, name: str, vertices: list[str], rng: np.random.Generator) -> None:
     rows, cols = draw(st.sampled_from(vertices)), draw(st.sampled_from(vertices))
     kinds = ["free", "zero", "pinv", "sum", "gram"]
-    square = ["symmetric", "psd", "pd", "projector", "orthogonal projector", "orthogonal", "nilpotent", "one", "inverse",
-              "symmetric pseudo-inverse"]
+    square = ["symmetric", "psd", "pd", "projector", "orthogonal projector", "orthogonal", "nilpotent", "one",
+              "inverse", "symmetric pseudo-inverse"]
     kind = draw(st.sampled_from(kinds + square * (rows == cols)))
     old = [x for x in case.types]
     shapes = [(number(rows, s), number(cols, s)) for s in SIZES]
@@ -294,7 +294,8 @@ def _examine(case: Case, found, derived: bool) -> None:
     partners = {b: p for b, p in (*case.inverses.items(), *case.pinvs.items())}
     if derived:
         shown |= {p: shown.get(b + ("⁻¹" if b in case.inverses else "⁺")) for b, p in partners.items()}
-    values = {x: np.array([[Fraction(c) for c in row] for row in rows], dtype=object) for x, rows in shown.items() if rows}
+    values = {x: np.array([[Fraction(c) for c in row] for row in rows], dtype=object) for x, rows in shown.items()
+              if rows}
 
     def count(vertex: str) -> int:
         if vertex in ("1", "2"):
@@ -312,7 +313,8 @@ def _examine(case: Case, found, derived: bool) -> None:
         if base in values and partner in values:
             A, X = values[base], values[partner]
             assert (A @ X @ A == A).all() and (X @ A @ X == X).all() and (A @ X == (A @ X).T).all()
-            assert (X @ A == (X @ A).T).all() and (base not in case.inverses or (A @ X == np.eye(len(A), dtype=int)).all())
+            assert (X @ A == (X @ A).T).all()
+            assert base not in case.inverses or (A @ X == np.eye(len(A), dtype=int)).all()
     for hypothesis in case.hypotheses:
         assert case.gap(hypothesis, value, count, True)[0] == 0, f"{hypothesis} is broken by {found}"
     assert case.gap(case.claim, value, count, True)[0] > 0, f"the claim holds at {found}"

@@ -50,7 +50,7 @@ def forgeries() -> dict[str, Callable[[dict], object]]:
         "letter that reads as a product": lambda d: _rename(d, "A", "X X"),
         "letter that reads as a sum": lambda d: _rename(d, "A", "X+X"),
         "letter that reads as a number": lambda d: _rename(d, "A", "1"),
-        "primed letter of its own": lambda d: (d["letters"]["A"].__setitem__(2, "A"), d["letters"]["A'"].__setitem__(2, "A'")),
+        "primed letter of its own": lambda d: [d["letters"][x].__setitem__(2, x) for x in ("A", "A'")],
         "example of another shape": lambda d: d["witness"]["matrices"]["A"][0].append("1"),
         "example that breaks an assumption": lambda d: d["witness"]["matrices"]["X"][0].__setitem__(0, "9"),
         "example of no size": lambda d: d["witness"]["sizes"].update({"2*n": 1}),

@@ -36,8 +36,8 @@ def declare(types: Mapping[str, Iterable[object]], symmetric: Iterable[str] = ()
     while pending:
         ready = [entry for entry in pending if entry[0] in letters]
         if not ready:
-            raise ValueError(f"{', '.join(base for base, _, _ in pending)} are inverses of each other: give one of them "
-                             "a type and declare the other as its inverse")
+            raise ValueError(f"{', '.join(base for base, _, _ in pending)} are inverses of each other: give one of "
+                             "them a type and declare the other as its inverse")
         for base, name, declared in ready:
             other = declared(base, name)
             if kinds.get(name, letters.types[name]) != letters.types[name]:

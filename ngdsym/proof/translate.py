@@ -12,7 +12,7 @@ from fractions import Fraction
 from functools import cache
 
 from sympy import (Adjoint, And, Basic, BlockMatrix, Eq, Float, Identity, Inverse, MatAdd, MatMul, MatPow,
-                   MatrixSymbol, Ne, Not, Rational, Transpose, ZeroMatrix, false, latex, true)
+                   MatrixSymbol, Not, Rational, Transpose, ZeroMatrix, false, latex, true)
 from sympy.assumptions import AppliedPredicate, Q
 from sympy.core.relational import Relational
 from sympy.matrices.expressions.matexpr import MatrixExpr
@@ -103,7 +103,8 @@ class Translator:
             case MatMul():
                 c, factors = expr.as_coeff_matrices()
                 if isinstance(c, Float):
-                    raise TypeError(f"the coefficient {c} of {expr} is rounded: write it exactly, Rational('{float(c):.12g}')")
+                    raise TypeError(f"the coefficient {c} of {expr} is rounded: write it exactly, "
+                                    f"Rational('{float(c):.12g}')")
                 if not isinstance(c, Rational):
                     raise TypeError(f"the coefficient {c} of {expr} is not rational: make it a matrix")
                 result = Fraction(int(c.p), int(c.q)) * self.letters.one
