@@ -47,9 +47,51 @@ def forgeries() -> dict[str, Callable[[dict], object]]:
         "removed letter": lambda d: d["letters"].pop("X"),
         "coefficient no number": lambda d: d["cofactors"][0][0].__setitem__(0, "x"),
         "division by zero": lambda d: d["cofactors"][0][0].__setitem__(0, "1/0"),
+        "letter that reads as a product": lambda d: _rename(d, "A", "X X"),
+        "letter that reads as a sum": lambda d: _rename(d, "A", "X+X"),
+        "letter that reads as a number": lambda d: _rename(d, "A", "1"),
+        "primed letter of its own": lambda d: [d["letters"][x].__setitem__(2, x) for x in ("A", "A'")],
+        "example of another shape": lambda d: d["witness"]["matrices"]["A"][0].append("1"),
+        "example that breaks an assumption": lambda d: d["witness"]["matrices"]["X"][0].__setitem__(0, "9"),
+        "example of no size": lambda d: d["witness"]["sizes"].update({"2*n": 1}),
         "missing part": lambda d: d.pop("assumptions"),
         "no list": lambda d: d.update(cofactors=None),
     }
+
+
+def _rename(data: dict, old: str, new: str) -> None:
+    """Call a letter otherwise throughout."""
+    text = json.dumps(data)
+    for prime in ("", "'"):
+        text = text.replace(f'"{old}{prime}"', f'"{new}{prime}"')
+    data |= json.loads(text)
+
+
+def test_a_letter_may_be_called_otherwise(proof: Certificate) -> None:
+    data = copy.deepcopy(proof.data)
+    _rename(data, "A", "Alpha_1")
+    assert Certificate(data).check()
+
+
+def test_one_word_cannot_be_read_as_a_product() -> None:
+    """A B' = 1 does not follow from A B = 1, but it does from a letter called "A B"."""
+    data = {"letters": {"A B": ["n", "n", "A B'"], "A B'": ["n", "n", "A B"]},
+            "assumptions": [[["1", ["A B"]], ["-1", []]]], "claims": [[["1", ["A B'"]], ["-1", []]]],
+            "cofactors": [[["1", [], 0, 1, []]]]}
+    assert "cannot name a letter" in Certificate(data).refusal()
+
+
+def test_sizes_of_an_example_agree() -> None:
+    found = prove(["X A = 1"], "X A X A = 1", types={"A": ("2n", "n"), "X": ("n", "2 n")})
+    assert found.check() and found.witness["sizes"]["2*n"] == 2 * found.witness["sizes"]["n"]
+    data = copy.deepcopy(found.data)
+    data["witness"] = {"sizes": {"2*n": 1, "n": 1}, "matrices": {"A": [["1"]], "X": [["1"]]}}
+    assert "2*n = 1" in Certificate(data).refusal()
+
+
+def test_symmetric_letters_are_said_to_be() -> None:
+    found = prove([], "S A = (A' S)'", types={"S": ("n", "n"), "A": ("n", "m")}, symmetric={"S"})
+    assert str(found).startswith("with S = S'")
 
 
 @pytest.mark.parametrize("name", forgeries())
@@ -105,7 +147,7 @@ def test_identity_is_square() -> None:
 def test_json_round_trip(proof: Certificate) -> None:
     again = Certificate.from_json(proof.to_json())
     assert again == proof and again.check() and again.to_json() == proof.to_json()
-    assert set(json.loads(proof.to_json())) == {"letters", "assumptions", "claims", "cofactors", "latex"}
+    assert set(json.loads(proof.to_json())) == {"letters", "assumptions", "claims", "cofactors", "latex", "witness"}
     assert again.statement == {key: proof.data[key] for key in ("letters", "assumptions", "claims")}
 
 

@@ -34,14 +34,14 @@ def test_fact_is_certified(name: str) -> None:
 
 
 def test_all_facts_are_found_soon_and_checked_at_once() -> None:
-    """A second and a hundredth of it, or so."""
+    """A second and a hundredth of it, or so, half of that for the matrices that keep the assumptions."""
     certificates = []
 
     def search() -> None:
         certificates.extend(prove(assumptions, claim, **letters) for assumptions, claim, letters in FACTS.values())
 
     assert function_calls(search) < 6_000_000
-    assert function_calls(lambda: [certificate.check() for certificate in certificates]) < 60_000
+    assert function_calls(lambda: [certificate.check() for certificate in certificates]) < 100_000
     assert all(certificate.check() for certificate in certificates)
 
 

@@ -6,9 +6,8 @@ float64 and on object arrays of the exact numbers of `ngdsym.algebra.fields`.
 """
 from __future__ import annotations
 
-import math
 from functools import reduce
-from typing import Callable, Mapping
+from typing import Any, Callable, Mapping
 
 import flint
 import numpy as np
@@ -20,7 +19,7 @@ from ngdsym.algebra import fields
 from ngdsym.algebra.symbols import PD, PSD, Pinv
 
 Matrix = np.ndarray
-Draw = Callable[[], object]
+Draw = Callable[[], Any]
 Recipes = Mapping[Expr, Expr]
 
 
@@ -48,17 +47,22 @@ class Instance:
         self.sizes = dict(sizes)
         self.draw = draw
         self.recipes = dict(recipes or {})
-        self.values: dict[Expr, object] = {}
+        self.values: dict[Expr, Any] = {}
         self.exact = not isinstance(draw(), float)
 
-    def assign(self, values: Mapping[Expr, object]) -> None:
+    def assign(self, values: Mapping[Expr, Any]) -> None:
         """Set letters to matrices or numbers; their dimensions follow."""
         self.values.update(values)
         for letter, value in values.items():
             if isinstance(letter, MatrixSymbol):
-                self.sizes.update(zip(letter.shape, value.shape))
+                self.sizes.update((d, n) for d, n in zip(letter.shape, value.shape) if d.is_Symbol)
+        for letter, value in values.items():
+            if isinstance(letter, MatrixSymbol) and any(
+                    self.size(d) != n for d, n in zip(letter.shape, value.shape) if not d.is_Symbol):
+                raise ValueError(f"{letter} is {letter.shape[0]}×{letter.shape[1]}, but its value has the shape "
+                                 f"{value.shape}")
 
-    def __call__(self, expression: Expr) -> object:
+    def __call__(self, expression: Expr) -> Any:
         """Value of a scalar or matrix expression."""
         if isinstance(expression, (MatrixSymbol, Symbol)):
             if expression not in self.values:
@@ -96,7 +100,8 @@ class Instance:
         if not isinstance(claim, Eq):
             return 0.0 if self.holds(claim) else float("inf")
         left, right = np.asarray(self(claim.lhs), float), np.asarray(self(claim.rhs), float)
-        return float(np.linalg.norm(left - right) / max(1, np.linalg.norm(left), np.linalg.norm(right)))
+        gap, *sizes = (float(np.linalg.norm(side)) for side in (left - right, left, right))
+        return gap / max(1.0, *sizes)
 
     def holds(self, claim: Relational, tolerance: float = 1e-9) -> bool:
         """Whether a relation holds for these matrices: exactly, or to a relative `tolerance` in float64."""
@@ -110,14 +115,21 @@ class Instance:
         return bool(getattr(self(claim.lhs), compare)(self(claim.rhs)))
 
     def size(self, dimension: Expr) -> int:
-        """The number a dimension, a symbol or a product of symbols, stands for."""
-        if isinstance(dimension, Integer):
-            return int(dimension)
-        if isinstance(dimension, Mul):
-            return math.prod(map(self.size, dimension.args))
-        return self.sizes.get(dimension, 2)
+        """The number a dimension stands for: a number, a symbol, or an expression in symbols such as 2 n or n + 1.
 
-    def _make(self, letter: Expr) -> object:
+        Raises
+        ------
+        ValueError
+            The symbols make it no positive integer.
+        """
+        if dimension in self.sizes:
+            return self.sizes[dimension]
+        value = dimension.xreplace({s: Integer(self.sizes.get(s, 2)) for s in dimension.free_symbols})
+        if not value.is_Integer or value < 1:
+            raise ValueError(f"{dimension} is no size of a matrix where it is {value}: choose other sizes")
+        return int(value)
+
+    def _make(self, letter: Expr) -> Any:
         if letter in self.recipes:
             return self(self.recipes[letter])
         if isinstance(letter, Symbol):
@@ -132,7 +144,7 @@ class Instance:
                             dtype=object)
         return drawn @ drawn.T / cols + (0.1 * np.eye(cols) if isinstance(letter, PD) else 0)
 
-    def _power(self, base: object, exponent: int = -1) -> object:
+    def _power(self, base: Any, exponent: int = -1) -> Any:
         if not np.ndim(base):
             power = reduce(lambda a, b: a * b, [base] * abs(exponent))
             return power if exponent > 0 else 1 / power

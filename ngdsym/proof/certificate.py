@@ -6,11 +6,17 @@ search that found it."""
 
 from __future__ import annotations
 
+import ast
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from operator import add, mul, sub, truediv
+
+
+NAME = r"[^\W\d][\w\u0300-\u036f⁺⁻]*'?|\(\S+\)(⁻¹|⁺)'?"
+"""What a letter may be called: one word, which no reader can take for a product, a sum or a number."""
 
 
 class Refused(Exception):
@@ -27,7 +33,7 @@ def examine(data: Mapping) -> None:
     """
     letters = data["letters"]
 
-    def need(condition: bool, reason: str) -> None:
+    def need(condition: object, reason: str) -> None:
         if not condition:
             raise Refused(reason)
 
@@ -46,7 +52,8 @@ def examine(data: Mapping) -> None:
         return (rows, cols), [(Fraction(c), tuple(word)) for c, word in polynomial]
 
     for x, (rows, cols, t) in letters.items():
-        need(x == t or (x + "'" == t or x == t + "'"), f"{t} cannot be the transpose of {x}")
+        need(re.fullmatch(NAME, x), f"{x!r} cannot name a letter")
+        need(x == t + "'" if x.endswith("'") else t in (x, x + "'"), f"{t} cannot be the transpose of {x}")
         need(t in letters and letters[t] == [cols, rows, x], f"{x} and its transpose {t} disagree")
     assumptions = [read(p) for p in data["assumptions"]]
     need(len(data["claims"]) == len(data["cofactors"]) > 0, "not one list of cofactors for each claim")
@@ -68,6 +75,56 @@ def examine(data: Mapping) -> None:
         need(not any(rest.values()), f"the cofactors leave over {[w for w in rest if rest[w]]}")
 
 
+def exemplify(data: Mapping) -> None:
+    """Raise `Refused` unless the matrices of `data["witness"]`, if any, keep shapes, symmetries and assumptions."""
+    matrices, sizes = data["witness"].get("matrices"), data["witness"].get("sizes")
+    if matrices is None:
+        return
+    values = {x: [[Fraction(c) for c in row] for row in rows] for x, rows in matrices.items()}
+    for x, (_, _, t) in data["letters"].items():
+        values.setdefault(x, [list(column) for column in zip(*values[t])] if t in values else [])
+    for x, (rows, cols, t) in data["letters"].items():
+        if [len(row) for row in values[x]] != [sizes[cols]] * sizes[rows] or not values[x]:
+            raise Refused(f"the example of {x} has the wrong shape")
+        if values[x] != [list(column) for column in zip(*values[t])]:
+            raise Refused(f"the examples of {x} and its transpose {t} disagree")
+    for name, number in sizes.items():
+        if not name.isidentifier() and _number(ast.parse(name, mode="eval").body, sizes) != number:
+            raise Refused(f"the example has {name} = {number}")
+    for k, polynomial in enumerate(data["assumptions"]):
+        rest: dict[tuple[int, int], Fraction] = {}
+        (word, *_) = [word for _, word in polynomial if word]
+        size = len(values[word[0]])
+        for c, word in polynomial:
+            product = [[Fraction(i == j) for j in range(size)] for i in range(size)]
+            for x in word:
+                product = [[sum(map(mul, row, column)) for column in zip(*values[x])] for row in product]
+            for i, row in enumerate(product):
+                for j, entry in enumerate(row):
+                    rest[i, j] = rest.get((i, j), 0) + Fraction(c) * entry
+        if any(rest.values()):
+            raise Refused(f"the example breaks assumption {k}")
+
+
+_OPERATIONS: Mapping[type, Callable[..., Fraction]] = {
+    ast.Add: add, ast.Sub: sub, ast.Mult: mul, ast.Div: truediv, ast.Pow: pow}
+
+
+def _number(node: ast.AST, sizes: Mapping[str, int]) -> Fraction:
+    """What a size such as 2*n + 1 is; a name of no symbol raises KeyError."""
+    match node:
+        case ast.Constant(int() as value):
+            return Fraction(value)
+        case ast.Name(name):
+            return Fraction(sizes[name])
+        case ast.UnaryOp(ast.USub(), inner):
+            return -_number(inner, sizes)
+        case ast.BinOp(left, sign, right):
+            a, b = _number(left, sizes), _number(right, sizes)
+            return _OPERATIONS[type(sign)](a, b)
+    raise ValueError(f"{ast.unparse(node)} is no size")
+
+
 @dataclass(frozen=True)
 class Certificate:
     """A proof that the claims follow from the assumptions, for matrices of every size.
@@ -78,18 +135,32 @@ class Certificate:
     data: dict
 
     def check(self) -> bool:
-        """Whether the claims are the sums of their cofactors. Uses `examine` only, nothing of the search."""
+        """Whether the claims are the sums of their cofactors, and the witness keeps the assumptions.
+
+        Uses `examine` and `exemplify` only, nothing of the search.
+        """
         return self.refusal() is None
 
     def refusal(self) -> str | None:
         """Why `check` says no; None when it says yes."""
         try:
             examine(self.data)
+            if "witness" in self.data:
+                exemplify(self.data)
         except Refused as reason:
             return str(reason)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError,
+                SyntaxError) as error:
             return f"malformed certificate: {error!r}"
         return None
+
+    @property
+    def witness(self) -> dict:
+        """Matrices that keep the assumptions: `sizes`, and `matrices` as rows of fractions in text.
+
+        `note` says so where none were found, or only some with letters that are zero. Empty when none were sought.
+        """
+        return self.data.get("witness", {})
 
     @property
     def cofactors(self) -> int:
@@ -120,12 +191,19 @@ class Certificate:
         return f"<Certificate of {claims}: {self.cofactors} cofactors>"
 
     def __str__(self) -> str:
-        lines = [f"({k}) {_sum(p)} = 0" for k, p in enumerate(self.data["assumptions"]) if k in self.used]
+        same = [f"{x} = {x}'" for x, (_, _, t) in self.data["letters"].items() if x == t and x in self._shown()]
+        lines = [f"with {', '.join(same)}"] if same else []
+        lines += [f"({k}) {_sum(p)} = 0" for k, p in enumerate(self.data["assumptions"]) if k in self.used]
         for claim, proof in zip(self.data["claims"], self.data["cofactors"]):
             lines.append(f"{_sum(claim)} =" + ("" if proof else " 0, term by term"))
             lines += [f"    {_sign(c)}{' '.join([*left, f'({k}){chr(39) * bool(t)}', *right])}"
                       for c, left, k, t, right in proof]
-        return "\n".join(lines)
+        return "\n".join([*lines, *([f"note: {self.witness['note']}"] if "note" in self.witness else [])])
+
+    def _shown(self) -> set[str]:
+        """The letters that occur in the assumptions used or in the claims."""
+        used = [p for k, p in enumerate(self.data["assumptions"]) if k in self.used]
+        return {x for p in [*used, *self.data["claims"]] for _, word in p for x in word}
 
     def _repr_latex_(self) -> str:
         spell = Typesetter(self.data.get("latex", {}))
@@ -164,7 +242,10 @@ class Typesetter:
         self.special = special
 
     def letter(self, name: str) -> str:
-        base, index, prime = re.fullmatch(r"(.*?)_?(\d*)('?)", name).groups()
+        prime = "'" * name.endswith("'")
+        base = name.removesuffix("'")
+        index = base[len(base.rstrip("0123456789")):]
+        base = base.removesuffix(index).removesuffix("_")
         base = base if len(base) == 1 else rf"\mathrm{{{base}}}"
         return self.special.get(name) or base + (f"_{{{index}}}" if index else "") + (_TOP if prime else "")
 

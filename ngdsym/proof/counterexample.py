@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from ngdsym.proof.sizes import numbers, size
+
 Rows = list[list[Fraction]]
 
 
@@ -33,7 +35,11 @@ class Counterexample:
 
     def keeps_assumptions(self) -> bool:
         """Whether shapes, symmetry, positivity and all assumptions are as stated."""
-        return (all(self._well_shaped(x) for x in self.statement["letters"])
+        sizes = [size(vertex) for vertex in self.sizes if not vertex.isidentifier()]
+        symbols = {symbol: self.sizes.get(str(symbol), 0) for vertex in sizes for symbol in vertex.free_symbols}
+        agreed = numbers(sizes, symbols)
+        return (agreed is not None and agreed.items() <= self.sizes.items()
+                and all(self._well_shaped(x) for x in self.statement["letters"])
                 and all(_positive(self.matrices[x], kind == "pd") for x, kind in self.positive.items())
                 and all(_vanishes(self.value(p)) for p in self.statement["assumptions"]))
 
@@ -48,8 +54,8 @@ class Counterexample:
         rows, cols = self.sizes[letters[word[0]][0]], self.sizes[letters[word[-1]][1]]
         total = [[Fraction(0)] * cols for _ in range(rows)]
         for c, word in polynomial:
-            product = [[Fraction(i == j) for j in range(rows)] for i in range(rows)]
-            for x in word:
+            product = self._matrix(word[0]) if word else [[Fraction(i == j) for j in range(rows)] for i in range(rows)]
+            for x in word[1:]:
                 product = _multiply(product, self._matrix(x))
             total = [[a + Fraction(c) * b for a, b in zip(p, q)] for p, q in zip(total, product)]
         return total

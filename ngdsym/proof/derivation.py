@@ -5,21 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 from sympy import Basic, Eq, latex
 
 from ngdsym.proof.certificate import Certificate, Typesetter
+from ngdsym.proof.counterexample import Counterexample
 from ngdsym.proof.prover import ProofNotFound, Statement, read
 from ngdsym.proof.refute import CounterexampleNotFound, refute
 from ngdsym.proof.words import Equation
 
-Expression = str | Basic
+Expression: TypeAlias = str | Basic
 
 
 class StepRefused(ValueError):
     """A step that does not follow. `counterexample` holds matrices that break it, None if none was found."""
 
-    counterexample = None
+    counterexample: Counterexample | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Derivation:
     """
 
     def __init__(self, start: Expression, given: Statement | Sequence[Statement] = (),
-                 **letters: object) -> None:
+                 **letters: Any) -> None:
         self.start = start
         self.given = _tuple(given)
         self.letters = letters

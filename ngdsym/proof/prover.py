@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias
 
 from sympy import Basic
 
-from ngdsym.proof.certificate import Certificate
+from ngdsym.proof.certificate import Certificate, examine
+from ngdsym.proof.declarations import declare
 from ngdsym.proof.search import Cofactors, Contradiction, Search, order
 from ngdsym.proof.shorten import shorten
+from ngdsym.proof.sizes import refuse_impossible
 from ngdsym.proof.translate import translate
-from ngdsym.proof.words import Equation, Letters, Polynomial, declare
+from ngdsym.proof.words import Equation, Letters, Polynomial
 
 MAX_LENGTH, MAX_RULES = 16, 400
 
 VACUITY_STEPS = 50
 """Rules sought beyond a proof, in case the assumptions that gave it contradict each other."""
 
-Statement = str | Equation | Polynomial | Basic
+Statement: TypeAlias = str | Equation | Polynomial | Basic
 
 
 class ProofNotFound(Exception):
@@ -46,7 +49,8 @@ def prove(assumptions: Statement | Sequence[Statement], claim: Statement | Seque
     """Prove that `claim` follows from `assumptions` for matrices of every size.
 
     The certificate writes claim = Σ c · left · assumption · right, with every product well typed. Assumptions
-    also serve transposed, and the relations that define inverses and pseudo-inverses are assumptions.
+    also serve transposed, and the relations that define inverses and pseudo-inverses are assumptions. With it comes a
+    `witness`: small matrices that keep the assumptions, or a note that none were found.
 
     Parameters
     ----------
@@ -64,6 +68,8 @@ def prove(assumptions: Statement | Sequence[Statement], claim: Statement | Seque
         Nothing was found within the limits; the message says what remained.
     VacuousHypotheses
         The assumptions imply 1 = 0, so they would prove anything.
+    ImpossibleSizes
+        An assumption that no sizes allow, such as X Y = 1 of size n + 1 through size n.
     UndeclaredLetter, TypeMismatch
         A letter without type; a product or sum of unfitting shapes.
 
@@ -79,8 +85,11 @@ def prove(assumptions: Statement | Sequence[Statement], claim: Statement | Seque
         + (0) Y
         - X (1)
     """
+    from ngdsym.proof.refute import witness
+
     statement = read(assumptions, claim, types=types, symmetric=symmetric, inverses=inverses, pinvs=pinvs)
-    return statement.prove(max_length, max_rules)
+    certificate = statement.prove(max_length, max_rules)
+    return Certificate({**certificate.data, "witness": witness(statement)})
 
 
 class Problem:
@@ -90,6 +99,7 @@ class Problem:
         self.letters = letters
         self.assumptions = assumptions + letters.relations
         self.claims = claims
+        refuse_impossible(letters, self.assumptions)
 
     def data(self) -> dict:
         """The statement as a certificate records it."""
@@ -114,7 +124,9 @@ class Problem:
                 search.step()
         except Contradiction as contradiction:
             raise self._vacuous(contradiction, origin) from None
-        return Certificate({**self.data(), "cofactors": proofs, "latex": self.letters.latex})
+        data = {**self.data(), "cofactors": proofs, "latex": self.letters.latex}
+        examine(data)
+        return Certificate(data)
 
     def _cofactors(self, search: Search, claim: Equation, origin: list[tuple[int, int]]) -> list[list]:
         rest, steps = search.reduce(claim.difference.terms)

@@ -19,6 +19,7 @@ from sympy.polys.matrices.exceptions import DMNonInvertibleMatrixError
 
 from ngdsym.proof.counterexample import Counterexample
 from ngdsym.proof.prover import Problem, Statement, read
+from ngdsym.proof.sizes import numbers
 from ngdsym.proof.words import Equation, Polynomial, penrose
 
 
@@ -63,13 +64,17 @@ def refute(assumptions: Statement | Sequence[Statement], claim: Statement | Sequ
 
 def instances(problem: Problem, seed: int, attempts: int) -> Iterator[Counterexample]:
     """Exact matrices that satisfy the assumptions, smallest sizes first."""
-    vertices = sorted({v for kind in problem.letters.types.values() for v in kind})
+    sizes_of = problem.letters.sizes.values()
+    symbols = sorted({symbol for expression in sizes_of for symbol in expression.free_symbols}, key=str)
     for attempt in range(attempts):
         rng = Random(1_000_003 * seed + attempt)
         largest = 1 + min(2, 6 * attempt // attempts)
-        sizes = {v: int(v) if v.isdigit() else rng.randint(1, largest) for v in vertices}
-        values = _Attempt(problem, sizes, rng).values
-        if values is not None:
+        sizes = numbers(sizes_of, {symbol: rng.randint(1, largest) for symbol in symbols})
+        if sizes is None:
+            continue
+        attempted = _Attempt(problem, sizes, rng)
+        if attempted.met:
+            values = attempted.values
             matrices = {name: [[Fraction(int(x.numerator), int(x.denominator)) for x in row]
                                for row in _rows(values[name])]
                         for name in problem.letters.names if name in values}
@@ -78,14 +83,41 @@ def instances(problem: Problem, seed: int, attempts: int) -> Iterator[Counterexa
                 yield found
 
 
+def witness(problem: Problem, attempts: int = 12) -> dict:
+    """Matrices that keep the assumptions, as a certificate records them, with as few zero letters as were found.
+
+    A `note` says that none were found, or which letters are zero in all of them.
+    """
+    found: Counterexample | None = None
+    nonzero: set[str] = set()
+    for example in instances(problem, 0, attempts):
+        here = {name for name, rows in example.matrices.items() if any(map(any, rows))}
+        if found is None or len(here) > sum(any(map(any, rows)) for rows in found.matrices.values()):
+            found = example
+        nonzero |= here
+        if len(here) == len(example.matrices):
+            break
+    if found is None:
+        return {"note": "no matrices up to 3×3 were found that keep the assumptions; if there are none, this proves "
+                        "nothing"}
+    record = {"sizes": found.sizes, "matrices": {name: [[str(c) for c in row] for row in rows]
+                                                 for name, rows in found.matrices.items()}}
+    zero = [name for name in found.matrices if name not in nonzero]
+    if not zero:
+        return record
+    return {**record, "note": f"{', '.join(zero)} {'is' if len(zero) == 1 else 'are'} zero in all matrices found "
+                              "that keep the assumptions"}
+
+
 class _Attempt:
-    """One choice of matrices, `values[name]`; `values` is None when some assumption could not be met."""
+    """One choice of matrices, `values[name]`; `met` is False when some assumption could not be met."""
 
     def __init__(self, problem: Problem, sizes: dict[str, int], rng: Random) -> None:
         self.letters, self.sizes, self.rng = problem.letters, sizes, rng
         self.constraints = [(p, _names(p)) for p in (e.difference for e in problem.assumptions)]
         self.formulas = _formulas(problem)
-        self.values: dict[str, DomainMatrix] | None = {}
+        self.values: dict[str, DomainMatrix] = {}
+        self.met = True
         self._cache: dict[str, DomainMatrix] = {}
         free = [name for name in self.letters.names if not name.endswith("'")]
         rng.shuffle(free)
@@ -95,7 +127,7 @@ class _Attempt:
             free.remove(name)
             value = next(self._candidates(name), None)
             if value is None:
-                self.values = None
+                self.met = False
                 return
             self._assign(name, value)
 
@@ -237,6 +269,7 @@ class _Attempt:
 
     def evaluate(self, p: Polynomial) -> DomainMatrix:
         """The polynomial at the chosen matrices."""
+        assert p.type is not None, "an equation has a type, and so has its difference"
         rows, cols = (self.sizes[v] for v in p.type)
         total = DomainMatrix.zeros((rows, cols), QQ)
         for word, c in p.terms.items():
@@ -262,9 +295,10 @@ class _Attempt:
 
 def _formulas(problem: Problem) -> dict[str, list[tuple[set[str], str, Polynomial]]]:
     """For each letter the assumptions determine: (letters needed, "value", "inverse" or "pinv", of what)."""
-    letters, formulas = problem.letters, {}
-    facts = [p for e in problem.assumptions for p in (e.difference, e.difference.T)]
-    facts = [p.terms for p in facts] + [(-p).terms for p in facts]
+    letters = problem.letters
+    formulas: dict[str, list[tuple[set[str], str, Polynomial]]] = {}
+    stated = [p for e in problem.assumptions for p in (e.difference, e.difference.T)]
+    facts = [p.terms for p in stated] + [(-p).terms for p in stated]
 
     def holds(equations: list[Equation]) -> bool:
         return all(e.difference.terms in facts for e in equations)
@@ -279,7 +313,7 @@ def _formulas(problem: Problem) -> dict[str, list[tuple[set[str], str, Polynomia
     plain = [name for name in letters.names if not name.endswith("'")]
     for name, partner in combinations(plain, 2):
         A, X = letters[name], letters[partner]
-        if A.type == X.type[::-1]:
+        if letters.types[name] == letters.types[partner][::-1]:
             if holds([Equation(A * X, letters.one), Equation(X * A, letters.one)]):
                 formulas.setdefault(partner, []).append(({name}, "inverse", A))
             elif holds(penrose(A, X)):

@@ -16,11 +16,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from ngdsym.proof.certificate import Typesetter
+from sympy import Expr
+
+from ngdsym.proof.certificate import NAME, Typesetter
+from ngdsym.proof.reading import Reader
+from ngdsym.proof.sizes import size
 
 Type = tuple[str, str]
-
-_TOKEN = re.compile(r"\s*(?:(\d+(?:/\d+)?)|([^\W\d][\w\u0300-\u036f⁺⁻]*)|([-+*()']))")
 
 
 class TypeMismatch(ValueError):
@@ -51,6 +53,7 @@ class Letters:
     def __init__(self) -> None:
         self.names: list[str] = []
         self.types: dict[str, Type] = {}
+        self.sizes: dict[str, Expr] = {}
         self.relations: list[Equation] = []
         self.latex: dict[str, str] = {}
         self.positive: dict[str, str] = {}
@@ -79,12 +82,13 @@ class Letters:
         ValueError
             A name that is taken, empty, or ends in the sign of transposition.
         """
-        row, col = str(rows), str(rows if cols is None else cols)
+        row, col = self.dimension(rows), self.dimension(rows if cols is None else cols)
         symmetric = symmetric or positive is not None
         if symmetric and row != col:
             raise TypeMismatch(f"{name} is {row}×{col}: only a square letter can be symmetric")
-        if not name or name.endswith("'"):
-            raise ValueError(f"{name!r} cannot name a letter: the prime marks its transpose")
+        if not re.fullmatch(NAME, name) or name.endswith("'"):
+            raise ValueError(f"{name!r} cannot name a letter: a name is one word that starts with a letter, without "
+                             "spaces or signs; a prime marks the transpose")
         self._add(name, (row, col))
         if symmetric:
             self._transpose[ord(self._codes[name])] = self._codes[name]
@@ -96,14 +100,38 @@ class Letters:
             self.latex |= {name: latex} if symmetric else {name: latex, name + "'": rf"{{{latex}}}^{{\top}}"}
         if positive is not None:
             self.positive[name] = positive
-        letter, typeset = self[name], Typesetter(self.latex).letter(name)
         if inverse is not None:
-            other = self(inverse, col, row, symmetric=symmetric, latex=rf"{{{typeset}}}^{{-1}}")
-            self.relations += [Equation(letter * other, self.one), Equation(other * letter, self.one)]
+            self.inverse(name, inverse)
         if pinv is not None:
-            other = self(pinv, col, row, symmetric=symmetric, latex=rf"{{{typeset}}}^{{+}}")
-            self.relations += penrose(letter, other)
-        return letter
+            self.pinv(name, pinv)
+        return self[name]
+
+    def inverse(self, name: str, inverse: str) -> Polynomial:
+        """Declare the letter `inverse` as X with A X = 1 and X A = 1, A the letter `name`."""
+        letter, other = self[name], self._partner(name, inverse, "-1")
+        self.relations += [Equation(letter * other, self.one), Equation(other * letter, self.one)]
+        return other
+
+    def pinv(self, name: str, pinv: str) -> Polynomial:
+        """Declare the letter `pinv` as the Moore–Penrose inverse of the letter `name`."""
+        other = self._partner(name, pinv, "+")
+        self.relations += penrose(self[name], other)
+        return other
+
+    def _partner(self, name: str, partner: str, mark: str) -> Polynomial:
+        row, col = self.types[name]
+        if mark == "-1" and (self.sizes[row] - self.sizes[col]).is_zero is False:
+            raise TypeMismatch(f"{name} is {row}×{col}: only a square letter has an inverse; declare a "
+                               "pseudo-inverse instead")
+        typeset = Typesetter(self.latex).letter(name)
+        return self(partner, self.sizes[col], self.sizes[row], symmetric=name + "'" not in self,
+                    latex=rf"{{{typeset}}}^{{{mark}}}")
+
+    def dimension(self, given: object) -> str:
+        """The size as types spell it: equal sizes are spelled alike."""
+        expression = size(given)
+        self.sizes[str(expression)] = expression
+        return str(expression)
 
     def _add(self, name: str, kind: Type) -> None:
         if name in self.types:
@@ -126,16 +154,21 @@ class Letters:
         return Polynomial(self, None, {"": Fraction(1)})
 
     def parse(self, text: str) -> Polynomial:
-        """Read a polynomial: juxtaposition multiplies, `'` transposes, numbers multiply the identity."""
-        return _Parser(self, text).polynomial()
+        """Read a polynomial: juxtaposition multiplies, `'` transposes, numbers multiply the identity.
+
+        `A.T`, `Aᵀ` and `A^T` are `A'`, `A^2` and `A²` are `A A`; `A⁻¹` and `A⁺` declare the inverses of A.
+        """
+        return Reader(self, text).polynomial()
 
     def equation(self, text: str) -> Equation:
         """Read `left = right`, or `left`, which means left = 0."""
-        left, *right = text.split("=")
+        if re.search("[≠<>≤≥]|!=", text):
+            raise ValueError(f"{text!r} is no equation; that two sides differ is shown by refute(…, 'left = right')")
+        left, *right = text.replace("==", "=").split("=")
         if len(right) > 1:
             raise ValueError(f"more than one = in {text!r}")
         equation = Equation(self.parse(left), self.parse(right[0] if right else "0"))
-        if equation.type is None:
+        if not any(word for _, word in equation.listing()):
             raise ValueError(f"{text!r} has no letters, so no matrix size: nothing to prove or assume")
         return equation
 
@@ -152,13 +185,15 @@ class Polynomial:
     """A rational combination of words of one type; supports `+`, `-`, `*`, `.T` and comparison.
 
     `terms` maps an encoded word (one character per letter) to its coefficient; `type` is None for a multiple
-    of an identity whose size is not known yet.
+    of an identity whose size is not known yet. `words` are those it was made from, cancelled ones included.
     """
 
-    def __init__(self, letters: Letters, kind: Type | None, terms: Mapping[str, Fraction]) -> None:
+    def __init__(self, letters: Letters, kind: Type | None, terms: Mapping[str, Fraction],
+                 words: Iterable[str] = ()) -> None:
         self.letters = letters
         self.terms = {word: c for word, c in terms.items() if c}
         self.type = kind
+        self.words = tuple(dict.fromkeys([*words, *terms]))
 
     def _coerce(self, other: object) -> Polynomial:
         if isinstance(other, Polynomial):
@@ -174,22 +209,22 @@ class Polynomial:
         terms = dict(self.terms)
         for word, c in other.terms.items():
             terms[word] = terms.get(word, 0) + c
-        return Polynomial(self.letters, _common_type(self, other), terms)
+        return Polynomial(self.letters, _common_type(self, other), terms, self.words + other.words)
 
     def __mul__(self, other: object) -> Polynomial:
         other = self._coerce(other)
         if self.type and other.type and self.type[1] != other.type[0]:
-            raise TypeMismatch(f"cannot multiply {self} ({_shape(self.type)}) by {other} "
-                               f"({_shape(other.type)})")
+            raise TypeMismatch(f"cannot multiply {self} ({shape(self.type)}) by {other} "
+                               f"({shape(other.type)})")
         terms: dict[str, Fraction] = {}
         for left, a in self.terms.items():
             for right, b in other.terms.items():
                 terms[left + right] = terms.get(left + right, 0) + a * b
         kind = (self.type[0], other.type[1]) if self.type and other.type else self.type or other.type
-        return Polynomial(self.letters, kind, terms)
+        return Polynomial(self.letters, kind, terms, [a + b for a in self.words for b in other.words])
 
     def __neg__(self) -> Polynomial:
-        return Polynomial(self.letters, self.type, {word: -c for word, c in self.terms.items()})
+        return Polynomial(self.letters, self.type, {word: -c for word, c in self.terms.items()}, self.words)
 
     def __sub__(self, other: object) -> Polynomial:
         return self + (-self._coerce(other))
@@ -206,7 +241,8 @@ class Polynomial:
     @property
     def T(self) -> Polynomial:
         kind = self.type and (self.type[1], self.type[0])
-        return Polynomial(self.letters, kind, {self.letters.transpose(w): c for w, c in self.terms.items()})
+        turn = self.letters.transpose
+        return Polynomial(self.letters, kind, {turn(w): c for w, c in self.terms.items()}, map(turn, self.words))
 
     def listing(self) -> list[list]:
         """`[[coefficient, [letter, …]], …]`, ready for JSON."""
@@ -217,7 +253,7 @@ class Polynomial:
             return NotImplemented
         return self.letters is other.letters and self.type == other.type and self.terms == other.terms
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
     def __str__(self) -> str:
         text = " ".join(f"{'-' if c < 0 else '+'} {_monomial(abs(c), self.letters.spell(word))}"
@@ -235,7 +271,10 @@ class Equation:
     right: Polynomial
 
     def __post_init__(self) -> None:
-        _common_type(self.left, self.right)
+        kind = _common_type(self.left, self.right)
+        for name, side in (("left", self.left), ("right", self.right)):
+            if side.type is None:
+                object.__setattr__(self, name, Polynomial(side.letters, kind, side.terms, side.words))
 
     @property
     def type(self) -> Type | None:
@@ -247,8 +286,13 @@ class Equation:
         return self.left - self.right
 
     def listing(self) -> list[list]:
-        """`left − right` as `Polynomial.listing` writes it, with nothing cancelled."""
-        return self.left.listing() + (-self.right).listing()
+        """`left − right` as `Polynomial.listing` writes it, with nothing cancelled between the sides.
+
+        Where each side cancels to 0, every word of them is listed with 1 and with −1.
+        """
+        spell = self.left.letters.spell
+        return self.left.listing() + (-self.right).listing() or [
+            [c, list(spell(word))] for word in (self.left - self.right).words if word for c in ("1", "-1")]
 
     def __str__(self) -> str:
         return f"{self.left} = {self.right}"
@@ -263,92 +307,19 @@ def penrose(A: Polynomial, X: Polynomial) -> list[Equation]:
             Equation((A * X).T, A * X), Equation((X * A).T, X * A)]
 
 
-def declare(types: Mapping[str, Iterable[object]], symmetric: Iterable[str] = (),
-            inverses: Mapping[str, str] | None = None, pinvs: Mapping[str, str] | None = None) -> Letters:
-    """Letters from a table `{"A B": ("rows", "cols"), …}`; letters of inverses declare themselves."""
-    letters, symmetric = Letters(), set(symmetric)
-    inverses, pinvs = dict(inverses or {}), dict(pinvs or {})
-    derived = set(inverses.values()) | set(pinvs.values())
-    kinds = {name: tuple(kind) for names, kind in types.items() for name in names.split()}
-    for unknown in sorted((symmetric | set(inverses) | set(pinvs)) - set(kinds) - derived):
-        raise UndeclaredLetter(f"{unknown} is given a property but no type; add it to types")
-    for name, kind in kinds.items():
-        if name not in derived:
-            letters(name, *kind, symmetric=name in symmetric, inverse=inverses.get(name),
-                    pinv=pinvs.get(name))
-    return letters
-
-
 def _common_type(a: Polynomial, b: Polynomial) -> Type | None:
     if a.type and b.type and a.type != b.type:
-        raise TypeMismatch(f"cannot add or equate {a} ({_shape(a.type)}) and {b} ({_shape(b.type)})")
+        raise TypeMismatch(f"cannot add or equate {a} ({shape(a.type)}) and {b} ({shape(b.type)})")
     kind = a.type or b.type
     if kind and kind[0] != kind[1] and ("" in a.terms or "" in b.terms):
-        raise TypeMismatch(f"an identity cannot be added to or equated with a {_shape(kind)} matrix: "
+        raise TypeMismatch(f"an identity cannot be added to or equated with a {shape(kind)} matrix: "
                            f"{a}, {b}")
     return kind
 
 
-def _shape(kind: Type) -> str:
+def shape(kind: Type) -> str:
     return f"{kind[0]}×{kind[1]}"
 
 
 def _monomial(c: Fraction, names: tuple[str, ...]) -> str:
     return " ".join(([str(c)] if c != 1 or not names else []) + list(names))
-
-
-class _Parser:
-    """Recursive descent over: sum = product {± product}, product = factor {factor}, factor = atom {'}."""
-
-    def __init__(self, letters: Letters, text: str) -> None:
-        self.letters, self.text, self.tokens, at = letters, text, [], 0
-        text = text.rstrip()
-        while at < len(text):
-            match = _TOKEN.match(text, at)
-            if not match:
-                raise ValueError(f"cannot read {text!r} from {text[at:]!r}")
-            self.tokens.append(match[0].strip())
-            at = match.end()
-
-    def polynomial(self) -> Polynomial:
-        result = self.sum()
-        if self.tokens:
-            raise ValueError(f"unexpected {self.tokens[0]!r} in {self.text!r}")
-        return result
-
-    def sum(self) -> Polynomial:
-        result = None
-        while result is None or self.peek() in ("+", "-"):
-            sign = self.tokens.pop(0) if self.peek() in ("+", "-") else "+"
-            product = self.product() if sign == "+" else -self.product()
-            result = product if result is None else result + product
-        return result
-
-    def product(self) -> Polynomial:
-        result = self.factor()
-        while self.peek() not in ("", "+", "-", ")"):
-            if self.peek() == "*":
-                self.tokens.pop(0)
-            result = result * self.factor()
-        return result
-
-    def factor(self) -> Polynomial:
-        token = self.tokens.pop(0) if self.tokens else ""
-        if token == "(":
-            result = self.sum()
-            if not self.tokens or self.tokens.pop(0) != ")":
-                raise ValueError(f"unclosed parenthesis in {self.text!r}")
-        elif token[:1].isdigit():
-            result = Fraction(token) * self.letters.one
-        elif _TOKEN.fullmatch(token) and _TOKEN.fullmatch(token)[2]:
-            result = self.letters[token]
-        else:
-            raise ValueError(f"expected a letter, a number or ( in {self.text!r}, "
-                             f"found {token or 'the end'!r}")
-        while self.peek() == "'":
-            self.tokens.pop(0)
-            result = result.T
-        return result
-
-    def peek(self) -> str:
-        return self.tokens[0] if self.tokens else ""

@@ -15,7 +15,7 @@ from ngdsym.algebra.symbols import PD
 from ngdsym.theorems.theorem import Theorem, eq
 from ngdsym.theorems.notation import E, G, m, n, size
 
-h = size("+", "m")
+h = size("h", "m")
 J, u = MatrixSymbol("J", h, m), MatrixSymbol("u", h, 1)
 W, G_h = MatrixSymbol("W", n, m), MatrixSymbol("G_h", n, h)
 x, mu, b, g = (MatrixSymbol(name, rows, 1) for name, rows in (("x", m), ("mu", m), ("b", n), ("g", n)))

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Mapping
 
-from sympy import Expr, MatrixSymbol, Ne
+from sympy import Expr, MatrixSymbol, Ne, ZeroMatrix
 
 from ngdsym.algebra.instance import Draw
 from ngdsym.algebra.symbols import Pinv
@@ -29,10 +29,10 @@ PROJECTORS = Theorem(
     equations=("19", "SM 45"),
     given=GIVEN,
     assumes=(*FACTORS, *ADJOINT, invertible(Sigma)),
-    claims=(eq(LEFT * A, A), eq(LEFT * LEFT, LEFT), eq(P * LEFT, (P * LEFT).T),
-            eq(B * RIGHT, B), eq(RIGHT * RIGHT, RIGHT), eq(RIGHT * Sigma, (RIGHT * Sigma).T)),
+    claims=(eq(LEFT * A, A), eq(LEFT * LEFT, LEFT), eq(A.T * P * (I_o - LEFT), ZeroMatrix(n, o)),
+            eq(B * RIGHT, B), eq(RIGHT * RIGHT, RIGHT), eq((I_d - RIGHT) * Sigma * B.T, ZeroMatrix(d, m))),
     wrong=(eq(LEFT * A, -A), eq(LEFT, LEFT.T), eq(RIGHT, RIGHT.T), eq(RIGHT * RIGHT, 2 * RIGHT),
-           eq(A * Pinv(E) * A.T * A, A)),
+           eq(A * Pinv(E) * A.T * A, A), eq(A.T * (I_o - LEFT), ZeroMatrix(n, o))),
     recipes=MADE,
     sizes=NARROW,
     points=True,

@@ -18,7 +18,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Callable, Mapping
 
-from sympy import Basic, Eq, Expr, MatrixSymbol, Ne, latex
+from sympy import Basic, Eq, Expr, MatrixSymbol, Ne, false, latex, true
+from sympy.assumptions import AppliedPredicate, Q
 from sympy.core.relational import Relational
 
 from ngdsym.algebra import fields
@@ -98,6 +99,10 @@ class Theorem:
         unknown = set(self.missing) - set(CHECKS)
         if unknown or set(self.missing) == set(CHECKS):
             raise ValueError(f"{self.name}: `missing` may name some but not all of {', '.join(CHECKS)}")
+        for claim in self.claims:
+            if claim in (true, false) or claim.lhs == claim.rhs:
+                raise ValueError(f"{self.name}: after construction a claim reads {claim}, which says nothing: SymPy "
+                                 "made its sides equal; state what it is to say in other words")
 
     @property
     def checks(self) -> tuple[str, ...]:
@@ -136,7 +141,7 @@ class Theorem:
             draw, scale = floats(seed), self.scale
         else:
             draw, scale = fields.rationals() if self.points else fields.rational_functions(64), 1
-        dimensions = {n for letter in self.letters for n in letter.shape} | set(self.sizes)
+        dimensions = {n for letter in self.letters for d in letter.shape for n in d.free_symbols} | set(self.sizes)
         made = Instance({n: scale * self.sizes.get(n, 2) for n in dimensions}, draw, self.definitions())
         if self.values is not None:
             made.assign(self.values(draw))
@@ -224,4 +229,8 @@ def _expands(certificate: Certificate, assumes: tuple[Basic, ...], proved: tuple
 
 def _equation(assumption: Basic) -> Eq:
     """An assumption as an equation: `Q.symmetric(X)` is `X = Xᵀ`."""
-    return assumption if isinstance(assumption, Eq) else eq(assumption.arg, assumption.arg.T)
+    if isinstance(assumption, Eq):
+        return assumption
+    if isinstance(assumption, AppliedPredicate) and assumption.function == Q.symmetric:
+        return eq(assumption.arg, assumption.arg.T)
+    raise TypeError(f"{assumption} is no hypothesis of a theorem: write it as an equation, or Q.symmetric(X)")

@@ -1,0 +1,49 @@
+"""The letters of a statement in text, from tables of types and properties."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from ngdsym.proof.sizes import size
+from ngdsym.proof.words import Equation, Letters, Polynomial, UndeclaredLetter, shape
+
+
+def declare(types: Mapping[str, Iterable[object]], symmetric: Iterable[str] = (),
+            inverses: Mapping[str, str] | None = None, pinvs: Mapping[str, str] | None = None) -> Letters:
+    """Letters from a table `{"A B": ("rows", "cols"), …}`; letters of inverses declare themselves."""
+    letters = Letters()
+    symmetric = set(symmetric.split() if isinstance(symmetric, str) else symmetric)
+    inverses, pinvs = dict(inverses or {}), dict(pinvs or {})
+    derived = [*inverses.values(), *pinvs.values()]
+    kinds: dict[str, tuple[str, ...]] = {}
+    for names, kind in types.items():
+        sized = tuple(str(size(d)) for d in kind)
+        for name in names.split():
+            if kinds.setdefault(name, sized) != sized:
+                raise ValueError(f"{name} is given two types, {'×'.join(kinds[name])} and {'×'.join(sized)}: keep one")
+    known = set(kinds) | set(derived)
+    for unknown in sorted((symmetric | set(inverses) | set(pinvs)) - known):
+        raise UndeclaredLetter(f"{unknown} is given a property but no type; add it to types")
+    for name in sorted(x for x in known if derived.count(x) > 1):
+        raise ValueError(f"{name} is declared as the inverse of two letters, or in two ways: give each inverse its own "
+                         "name and equate them in an assumption")
+    for name, kind in kinds.items():
+        if name not in derived:
+            letters(name, *kind, symmetric=name in symmetric)
+    pending: list[tuple[str, str, Callable[[str, str], Polynomial]]] = []
+    pending += [(base, name, letters.inverse) for base, name in inverses.items()]
+    pending += [(base, name, letters.pinv) for base, name in pinvs.items()]
+    while pending:
+        ready = [entry for entry in pending if entry[0] in letters]
+        if not ready:
+            raise ValueError(f"{', '.join(base for base, _, _ in pending)} are inverses of each other: give one of "
+                             "them a type and declare the other as its inverse")
+        for base, name, declared in ready:
+            other = declared(base, name)
+            if kinds.get(name, letters.types[name]) != letters.types[name]:
+                raise ValueError(f"{name} is {'×'.join(kinds[name])} in types, but an inverse of {base} is "
+                                 f"{shape(letters.types[name])}")
+            if name in symmetric and other != other.T:
+                letters.relations.append(Equation(other, other.T))
+        pending = [entry for entry in pending if entry not in ready]
+    return letters
