@@ -29,6 +29,7 @@ class CounterexampleNotFound(Exception):
 def refute(assumptions: Statement | Sequence[Statement], claim: Statement | Sequence[Statement], *,
            types: Mapping[str, Iterable[object]] | None = None, symmetric: Iterable[str] = (),
            inverses: Mapping[str, str] | None = None, pinvs: Mapping[str, str] | None = None,
+           positive: Mapping[str, str] | None = None,
            seed: int = 0, attempts: int = 300) -> Counterexample:
     """Find exact matrices that satisfy `assumptions` and violate `claim`; arguments as for `prove`.
 
@@ -53,7 +54,8 @@ def refute(assumptions: Statement | Sequence[Statement], claim: Statement | Sequ
     [ 0,  0]
     [ 0, -1]
     """
-    problem = read(assumptions, claim, types=types, symmetric=symmetric, inverses=inverses, pinvs=pinvs)
+    problem = read(assumptions, claim, types=types, symmetric=symmetric, inverses=inverses, pinvs=pinvs,
+                   positive=positive)
     for found in instances(problem, seed, attempts):
         if not found.keeps_claims():
             return found

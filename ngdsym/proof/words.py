@@ -65,8 +65,7 @@ class Letters:
         Parameters
         ----------
         symmetric : the letter is its own transpose.
-        positive : `"pd"` or `"psd"`, symmetric and positive (semi)definite; proofs use the symmetry alone,
-            but a counterexample has to respect it.
+        positive : `"pd"` or `"psd"`, symmetric and positive (semi)definite.
         inverse : name of a further letter X with A X = 1 and X A = 1.
         pinv : name of a further letter X with the four Penrose equations A X A = A, X A X = X, (A X)ᵀ = A X,
             (X A)ᵀ = X A.
@@ -264,18 +263,19 @@ def penrose(A: Polynomial, X: Polynomial) -> list[Equation]:
 
 
 def declare(types: Mapping[str, Iterable[object]], symmetric: Iterable[str] = (),
-            inverses: Mapping[str, str] | None = None, pinvs: Mapping[str, str] | None = None) -> Letters:
+            inverses: Mapping[str, str] | None = None, pinvs: Mapping[str, str] | None = None,
+            positive: Mapping[str, str] | None = None) -> Letters:
     """Letters from a table `{"A B": ("rows", "cols"), …}`; letters of inverses declare themselves."""
     letters, symmetric = Letters(), set(symmetric)
-    inverses, pinvs = dict(inverses or {}), dict(pinvs or {})
+    inverses, pinvs, positive = dict(inverses or {}), dict(pinvs or {}), dict(positive or {})
     derived = set(inverses.values()) | set(pinvs.values())
     kinds = {name: tuple(kind) for names, kind in types.items() for name in names.split()}
-    for unknown in sorted((symmetric | set(inverses) | set(pinvs)) - set(kinds) - derived):
+    for unknown in sorted((symmetric | set(inverses) | set(pinvs) | set(positive)) - set(kinds) - derived):
         raise UndeclaredLetter(f"{unknown} is given a property but no type; add it to types")
     for name, kind in kinds.items():
         if name not in derived:
             letters(name, *kind, symmetric=name in symmetric, inverse=inverses.get(name),
-                    pinv=pinvs.get(name))
+                    pinv=pinvs.get(name), positive=positive.get(name))
     return letters
 
 
