@@ -4,9 +4,10 @@ A certificate writes each claim as Σ c · left · assumption · right, with rat
 where the assumption may be transposed. Re-expanding that sum is the whole check; it needs no trust in the
 search that found it.
 
-Before the claims there may be *positivity lemmas*. Each writes a sum of squares Σ c Xᵀ M X, where c > 0 and M is
+Before the claims there may be lemmas, numbered on behind the assumptions so that what follows may use them: further
+equations, proved alike, and *positivity lemmas*. Such a lemma writes a sum of squares Σ c Xᵀ M X, where c > 0 and M is
 nothing or a letter declared positive, as such a sum, or in trace, which does not change when a word is rotated. So the sum vanishes, and with it each square; for real matrices that means X = 0 (M X = 0 where M
-is only semidefinite). These equations are numbered on behind the assumptions, and what follows may use them."""
+is only semidefinite)."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ def examine(data: Mapping) -> None:
 
     `letters` maps a letter to `[rows, columns, transpose]`; `assumptions` and `claims` are polynomials
     `[[c, [letter, …]], …]`; `cofactors` holds for each claim its terms `[c, left, assumption, transposed, right]`.
-    Optional: `positive`, letter → "pd" or "psd"; `lemmas`, of `squares` `[c, X, [M] or []]`, `trace`, `cofactors`.
+    Optional: `positive`, letter → "pd" or "psd"; `lemmas`, each with `cofactors` and an `equation`, or with `squares`
+    `[c, X, [M] or []]` and whether in `trace`. Their conclusions are numbered on behind the assumptions.
     """
     letters, facts = data["letters"], []
 
@@ -65,11 +67,19 @@ def examine(data: Mapping) -> None:
             rest[word] = rest.get(word, 0) + c
         need(not any(rest.values()), f"the cofactors leave over {[w for w in rest if rest[w]]}")
 
+    def follow(polynomial: list, cofactors: list) -> None:
+        at, terms = read(polynomial)
+        vanish([(c, word, at[0]) for c, word in terms], at, cofactors)
+        facts.append((at, terms))
+
     for x, (rows, cols, t) in letters.items():
         need(x == t or (x + "'" == t or x == t + "'"), f"{t} cannot be the transpose of {x}")
         need(t in letters and letters[t] == [cols, rows, x], f"{x} and its transpose {t} disagree")
     facts += map(read, data["assumptions"])
     for lemma in data.get("lemmas", ()):
+        if "equation" in lemma:
+            follow(lemma["equation"], lemma["cofactors"])
+            continue
         squares, terms = [(Fraction(c), read(X), tuple(M)) for c, X, M in lemma["squares"]], []
         need(lemma["trace"] or len({X[0][1] for _, X, _ in squares}) == 1, "squares of different size")
         for c, X, M in squares:
@@ -81,8 +91,8 @@ def examine(data: Mapping) -> None:
         facts += [(at, [(a, (*(x for x in M if data["positive"][x] == "psd"), *w)) for a, w in root])
                   for _, (at, root), M in squares]
     need(len(data["claims"]) == len(data["cofactors"]) > 0, "not one list of cofactors for each claim")
-    for (at, claim), cofactors in zip(map(read, data["claims"]), data["cofactors"]):
-        vanish([(c, word, at[0]) for c, word in claim], at, cofactors)
+    for claim, cofactors in zip(data["claims"], data["cofactors"]):
+        follow(claim, cofactors)
 
 
 @dataclass(frozen=True)
@@ -147,7 +157,9 @@ class Certificate:
         return f"<Certificate of {claims}: {self.cofactors} cofactors>"
 
     def _conclusions(self, lemma: dict) -> list[list]:
-        """What a lemma shows to vanish: X, or M X for a semidefinite M."""
+        """What a lemma shows to vanish: an equation, or of each square X (M X for a semidefinite M)."""
+        if "equation" in lemma:
+            return [lemma["equation"]]
         semidefinite = [x for x, kind in self.data.get("positive", {}).items() if kind == "psd"]
         return [[[c, [*(x for x in M if x in semidefinite), *w]] for c, w in X] for _, X, M in lemma["squares"]]
 
@@ -157,10 +169,13 @@ class Certificate:
                   for x, kind in self.data.get("positive", {}).items()]
         number = len(self.data["assumptions"])
         for lemma in self.lemmas:
-            squares = " ".join(_sign(c) + " ".join([f"({_sum(X)})'", *M, f"({_sum(X)})"])
-                               for c, X, M in lemma["squares"]).removeprefix("+ ")
-            lines += [f"tr[{squares}] = tr of" if lemma["trace"] else f"{squares} =", *_terms(lemma["cofactors"])]
-            lines.append("    = 0, and a sum of squares vanishes only if each of them does:")
+            if "equation" in lemma:
+                lines += [f"{_sum(lemma['equation'])} =", *_terms(lemma["cofactors"]), "    = 0, so"]
+            else:
+                squares = " ".join(_sign(c) + " ".join([f"({_sum(X)})'", *M, f"({_sum(X)})"])
+                                   for c, X, M in lemma["squares"]).removeprefix("+ ")
+                lines += [f"tr[{squares}] = tr of" if lemma["trace"] else f"{squares} =", *_terms(lemma["cofactors"]),
+                          "    = 0, and a sum of squares vanishes only if each of them does:"]
             for conclusion in self._conclusions(lemma):
                 lines.append(f"({number}) {_sum(conclusion)} = 0")
                 number += 1
@@ -176,12 +191,16 @@ class Certificate:
                  for x, kind in self.data.get("positive", {}).items()]
         number = len(self.data["assumptions"])
         for lemma in self.lemmas:
-            squares = " ".join(rf"{_latex_sign(c)} ({spell.sum(X)}){_TOP}{spell.word(M)}({spell.sum(X)})"
-                               for c, X, M in lemma["squares"]).removeprefix("+")
-            rows.append(rf"& \operatorname{{tr}}\bigl[{squares}\bigr] = \operatorname{{tr}}" if lemma["trace"]
-                        else f"& {squares} =")
-            rows += spell.terms(lemma["cofactors"])
-            rows.append(r"& \quad = 0, \text{ and a sum of squares vanishes only if each of them does:}")
+            if "equation" in lemma:
+                rows += [f"& {spell.sum(lemma['equation'])} =", *spell.terms(lemma["cofactors"]),
+                         r"& \quad = 0, \text{ so}"]
+            else:
+                squares = " ".join(rf"{_latex_sign(c)} ({spell.sum(X)}){_TOP}{spell.word(M)}({spell.sum(X)})"
+                                   for c, X, M in lemma["squares"]).removeprefix("+")
+                rows.append(rf"& \operatorname{{tr}}\bigl[{squares}\bigr] = \operatorname{{tr}}" if lemma["trace"]
+                            else f"& {squares} =")
+                rows += spell.terms(lemma["cofactors"])
+                rows.append(r"& \quad = 0, \text{ and a sum of squares vanishes only if each of them does:}")
             for conclusion in self._conclusions(lemma):
                 rows.append(rf"({number})\quad & {spell.sum(conclusion)} = 0")
                 number += 1

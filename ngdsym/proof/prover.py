@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import combinations
 from time import monotonic
 
 from sympy import Basic
 
 from ngdsym.proof.certificate import Certificate
-from ngdsym.proof.positivity import Lemma, find_lemmas
-from ngdsym.proof.search import Cofactors, Contradiction, OutOfTime, Search, Terms, order
+from ngdsym.proof.positivity import find_lemmas
+from ngdsym.proof.search import Cofactors, Contradiction, OutOfTime, Search, Step, Terms, combine, order
 from ngdsym.proof.shorten import shorten
 from ngdsym.proof.translate import translate
 from ngdsym.proof.words import Equation, Letters, Polynomial, declare
@@ -19,6 +20,8 @@ from ngdsym.proof.words import Equation, Letters, Polynomial, declare
 TIMEOUT = 60.0
 PATIENCE, LENGTH = 400, 16
 """An untimed search ends after so many rules without progress, or when all overlaps left have more letters."""
+LEMMA = 100
+"""What is proved on the way with more terms is shortened, and becomes a lemma if it keeps more than half."""
 FIRST_LOOK = 50
 """Rules before the first look for vanishing squares."""
 
@@ -126,11 +129,23 @@ class Problem:
         return _Proof(self, timeout, positivity).certificate()
 
 
+@dataclass
+class _Lemma:
+    """`record` states it in the certificate; its cofactors over the first `known` assumptions of the search sum to
+    `total` (None in trace); it adds the `facts`."""
+
+    record: dict
+    total: Terms | None
+    facts: range
+    cofactors: Cofactors
+    known: int
+
+
 class _Proof:
     """One search for the proof of a problem.
 
-    `facts` are the assumptions and, behind them, what lemmas showed to vanish. The search knows fact
-    `origin[i][0]`, transposed if `origin[i][1]`, as its assumption i.
+    `facts` are the assumptions and, behind them, what lemmas showed to vanish. Assumption i of the search is fact
+    `origin[i][0]`, transposed if `origin[i][1]`.
     """
 
     def __init__(self, problem: Problem, timeout: float | None, positivity: bool) -> None:
@@ -140,7 +155,7 @@ class _Proof:
         self.search = Search(self.deadline)
         self.facts = [e.difference for e in problem.assumptions]
         self.origin: list[tuple[int, int]] = []
-        self.lemmas: list[tuple[Lemma, Cofactors, int]] = []
+        self.lemmas: list[_Lemma] = []
 
     def certificate(self) -> Certificate:
         """The proofs of all claims, shortened."""
@@ -177,23 +192,50 @@ class _Proof:
                 stalled = self.patient and overlong or not search.step()
                 if stalled or len(search.rules) >= look:
                     look = 2 * len(search.rules)
-                    found = self.positivity and self._add_lemmas(Polynomial(self.letters, claim.type, rest))
+                    found = self.positivity and self._add_squares(Polynomial(self.letters, claim.type, rest))
                     limit = max(limit, look) if found else limit
                     if stalled and not found:
                         raise self._not_found(claim, rest, not search.pending)
         except OutOfTime:
             raise self._not_found(claim, rest, False) from None
-        found = search.expand([(-c, left, k, right) for c, left, k, right in steps])
+        found = self._expand(steps)
         return shorten(claim.difference.terms, search.assumptions, found, self.deadline)
 
-    def _add_lemmas(self, rest: Polynomial) -> bool:
+    def _expand(self, steps: list[Step]) -> Cofactors:
+        """−Σ `steps` over the assumptions; rules that need many terms for themselves become lemmas on the way."""
+        search, known = self.search, {}
+        for k in search.history(steps):
+            rule = search.rules[k]
+            proof = combine(rule.steps, known)
+            if len(proof) > LEMMA:
+                proof = shorten(rule.polynomial, search.assumptions, proof, self.deadline)
+            if len(proof) > LEMMA // 2:
+                word = self.letters.spell(rule.lead)
+                kind = self.letters.types[word[0]][0], self.letters.types[word[-1]][1]
+                fact = Polynomial(self.letters, kind, rule.polynomial)
+                self._add_lemma({"equation": fact.listing()}, fact.terms, [fact], proof)
+                proof = {("", len(search.assumptions), ""): 1}
+                search.assumptions.append(rule.polynomial)
+                self.origin.append((len(self.facts) - 1, 0))
+            known[k] = proof
+        return {key: -c for key, c in combine(steps, known).items()}
+
+    def _add_lemma(self, record: dict, total: Terms | None, facts: list[Polynomial], cofactors: Cofactors) -> None:
+        start = len(self.facts)
+        self.facts += facts
+        self.lemmas.append(_Lemma(record, total, range(start, len(self.facts)), cofactors,
+                                  len(self.search.assumptions)))
+
+    def _add_squares(self, rest: Polynomial) -> bool:
         """Take up what vanishing sums of squares imply; whether there was any."""
         found = find_lemmas(self.search, self.letters, self.problem.assumptions, rest)
         for lemma in found:
-            cofactors = self.search.expand([(-c, left, k, right) for c, left, k, right in lemma.steps])
-            self.lemmas.append((lemma, cofactors, len(self.search.assumptions)))
-            self.facts += [square.root for square in lemma.squares]
-            self._assume(range(len(self.facts) - len(lemma.squares), len(self.facts)))
+            record = {"squares": [[str(s.c), s.X.listing(), [s.M] if s.M else []] for s in lemma.squares],
+                      "trace": lemma.trace}
+            total = sum((square.value for square in lemma.squares[1:]), lemma.squares[0].value)
+            self._add_lemma(record, None if lemma.trace else total.terms, [square.root for square in lemma.squares],
+                            self._expand(lemma.steps))
+            self._assume(self.lemmas[-1].facts)
         return bool(found)
 
     def _look_for_contradiction(self) -> None:
@@ -203,27 +245,21 @@ class _Proof:
 
     def _proofs(self, proofs: list[Cofactors]) -> dict:
         """Lemmas and cofactors as a certificate records them, without the lemmas that nothing rests on."""
-        first = len(self.problem.assumptions)
-        numbers, used = dict(enumerate(range(first))), []
         needed = {self.origin[k][0] for proof in proofs for _, k, _ in proof}
-        end = len(self.facts)
-        for lemma, cofactors, known in reversed(self.lemmas):
-            start = end - len(lemma.squares)
-            if needed & set(range(start, end)):
-                if not lemma.trace:
-                    total = sum((square.value for square in lemma.squares[1:]), lemma.squares[0].value)
-                    cofactors = shorten(total.terms, self.search.assumptions[:known], cofactors, self.deadline)
-                needed |= {self.origin[k][0] for _, k, _ in cofactors}
-                used.insert(0, (start, lemma, cofactors))
-            end = start
-        for start, lemma, _ in used:
-            numbers |= {start + i: len(numbers) + i for i in range(len(lemma.squares))}
-        weights = {square.M for _, lemma, _ in used for square in lemma.squares} - {None}
+        used: list[_Lemma] = []
+        for lemma in reversed(self.lemmas):
+            if not needed.isdisjoint(lemma.facts):
+                if lemma.total is not None:
+                    lemma.cofactors = shorten(lemma.total, self.search.assumptions[:lemma.known], lemma.cofactors,
+                                              self.deadline)
+                needed |= {self.origin[k][0] for _, k, _ in lemma.cofactors}
+                used.insert(0, lemma)
+        facts = [*range(len(self.problem.assumptions)), *(k for lemma in used for k in lemma.facts)]
+        numbers = {fact: number for number, fact in enumerate(facts)}
+        weights = {x for lemma in used for _, _, M in lemma.record.get("squares", ()) for x in M}
         data: dict = {"positive": {x: self.letters.positive[x] for x in sorted(weights)}} if weights else {}
         if used:
-            data["lemmas"] = [{
-                "squares": [[str(s.c), s.X.listing(), [] if s.M is None else [s.M]] for s in lemma.squares],
-                "trace": lemma.trace, "cofactors": self._listing(cofactors, numbers)} for _, lemma, cofactors in used]
+            data["lemmas"] = [{**lemma.record, "cofactors": self._listing(lemma.cofactors, numbers)} for lemma in used]
         return {**data, "cofactors": [self._listing(proof, numbers) for proof in proofs]}
 
     def _listing(self, cofactors: Cofactors, numbers: Mapping[int, int]) -> list[list]:

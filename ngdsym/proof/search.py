@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from time import monotonic
@@ -56,6 +56,10 @@ class Rule:
     tail: Terms
     steps: list[Step]
     alive: bool = True
+
+    @property
+    def polynomial(self) -> Terms:
+        return {self.lead: 1, **self.tail}
 
 
 def order(word: str) -> tuple[int, str]:
@@ -106,16 +110,17 @@ class Search:
         return rest, steps
 
     def redex(self, word: str) -> tuple[str, int, str] | None:
-        """The leftmost, shortest factor of `word` that a rule rewrites: (left, rule, right)."""
-        leads, size = self._leads, len(word)
+        """Where the oldest rule that rewrites `word` does so: (left, rule, right). Old rules have short histories."""
+        leads, lengths, size = self._leads, self._lengths, len(word)
+        best, found = len(self.rules), (0, 0)
         for at in range(size):
-            for length in self._lengths:
+            for length in lengths:
                 end = at + length
                 if end > size:
                     break
-                if (k := leads.get(word[at:end])) is not None:
-                    return word[:at], k, word[end:]
-        return None
+                if (k := leads.get(word[at:end], best)) < best:
+                    best, found = k, (at, end)
+        return (word[:found[0]], best, word[found[1]:]) if found[1] else None
 
     def step(self) -> bool:
         """Resolve obstructions until one gives a new rule; False when none is left."""
@@ -140,17 +145,21 @@ class Search:
     def expand(self, steps: Iterable[Step]) -> Cofactors:
         """Multiply the history out: Σ `steps` as cofactors of the assumptions."""
         known: dict[int, Cofactors] = {}
+        for k in self.history(steps):
+            known[k] = combine(self.rules[k].steps, known)
+        return combine(steps, known)
+
+    def history(self, steps: Iterable[Step]) -> list[int]:
+        """The rules that `steps` rest on, each behind those that it rests on itself."""
+        done: dict[int, None] = {}
         pending = [k for _, _, k, _ in steps if k >= 0]
         while pending:
-            k = pending[-1]
-            missing = [s for _, _, s, _ in self.rules[k].steps if s >= 0 and s not in known]
-            if k not in known and missing:
+            missing = [s for _, _, s, _ in self.rules[pending[-1]].steps if s >= 0 and s not in done]
+            if missing and pending[-1] not in done:
                 pending += missing
-                continue
-            pending.pop()
-            if k not in known:
-                known[k] = _combine(self.rules[k].steps, known)
-        return _combine(steps, known)
+            else:
+                done[pending.pop()] = None
+        return list(done)
 
     def _adjoin(self, terms: Terms, steps: list[Step]) -> bool:
         """Reduce `terms` = Σ `steps` to a new rule, and again every rule whose lead the new one rewrites."""
@@ -171,7 +180,7 @@ class Search:
         self._overlap(len(self.rules) - 1)
         for k in covered:
             rule = self.rules[k]
-            self._adjoin({rule.lead: 1, **rule.tail}, [(1, "", k, "")])
+            self._adjoin(rule.polynomial, [(1, "", k, "")])
         return True
 
     def _remove(self, k: int) -> None:
@@ -229,7 +238,8 @@ def add(terms: Terms, other: Terms, c: Number, left: str, right: str) -> None:
             del terms[word]
 
 
-def _combine(steps: Iterable[Step], known: dict[int, Cofactors]) -> Cofactors:
+def combine(steps: Iterable[Step], known: Mapping[int, Cofactors]) -> Cofactors:
+    """Σ `steps` with the rules in them replaced by their `known` cofactors."""
     total: Cofactors = {}
     for c, left, k, right in steps:
         source = {("", -1 - k, ""): 1} if k < 0 else known[k]
