@@ -2,7 +2,7 @@
 
 For real matrices a sum of squares with c > 0 and M positive definite (or missing) vanishes only if each X does;
 the same holds of its trace. Candidates for X are what is left of a claim and the defects 1 − Y of the symmetric
-projectors Y at hand (A A⁺, A⁺A, letters), each also multiplied by a letter. Their squares are reduced by the
+projectors Y at hand (A A⁺, A⁺A, letters), each also multiplied by a letter, then by two, then pairs of letters. Their squares are reduced by the
 rules found so far; where no single one becomes zero, a linear program looks for weights c ≥ 0 with which they
 cancel. In trace, words are rotated so that more rules apply."""
 
@@ -53,14 +53,24 @@ class Lemma:
 
 def find_lemmas(search: Search, letters: Letters, assumptions: Iterable[Equation], rest: Polynomial) -> list[Lemma]:
     """Sums of squares that the rules of `search` reduce to zero, of matrices that do not vanish already."""
-    squares = [Square(1, X, M) for X in _candidates(search, letters, assumptions, rest)
+    symmetric = [e.left for e in assumptions if e.left == e.right.T] + [
+        letters[x] for x in letters.names if letters[x] == letters[x].T]
+    defects = [Y - letters.one for Y in symmetric if not search.reduce((Y * Y - Y).terms)[0]]
+    factors = [letters[x] for x in letters.names]
+    near = [rest, *defects]
+    near += _products(factors + defects, near)
+    return _vanishing(search, letters, near) or _vanishing(search, letters, _products(factors, near + factors))
+
+
+def _vanishing(search: Search, letters: Letters, matrices: list[Polynomial]) -> list[Lemma]:
+    squares = [Square(1, X, M) for X in _normal(search, matrices)
                for M in (None, *letters.positive) if M is None or letters.types[M][0] == X.type[0]]
     for trace in (False, True):
         reduced = [_traced(search, square) if trace else search.reduce(square.value.terms) for square in squares]
         zero = [Lemma([square], trace, steps) for square, (rest, steps) in zip(squares, reduced) if not rest]
         if zero:
             return zero
-        for kind in {square.X.type[1]: None for square in squares}:
+        for kind in {None: None} if trace else {square.X.type[1]: None for square in squares}:
             group = [k for k, square in enumerate(squares) if trace or square.X.type[1] == kind]
             weights = _weights([reduced[k][0] for k in group])
             if weights:
@@ -68,30 +78,21 @@ def find_lemmas(search: Search, letters: Letters, assumptions: Iterable[Equation
                 return [Lemma([Square(c, squares[k].X, squares[k].M) for c, k in chosen], trace,
                               [(c * a, left, rule, right) for c, k in chosen
                                for a, left, rule, right in reduced[k][1]])]
-            if trace:
-                break
     return []
 
 
-def _candidates(search: Search, letters: Letters, assumptions: Iterable[Equation],
-                rest: Polynomial) -> list[Polynomial]:
-    """Non-zero polynomials in normal form, each with its transpose."""
-    symmetric = [e.left for e in assumptions if e.left == e.right.T] + [
-        letters[x] for x in letters.names if letters[x] == letters[x].T]
-    defects = [Y - letters.one for Y in symmetric if not search.reduce((Y * Y - Y).terms)[0]]
-    simple = [rest, *defects]
-    factors = [letters[x] for x in letters.names] + defects
-    products = [a * b for X in simple for u in factors for a, b in ((u, X), (X, u), (u, X.T))
-                if a.type[1] == b.type[0]]
-    found: list[Polynomial] = []
-    seen = set()
-    for X in [Z for Y in simple + products for Z in (Y, Y.T)]:
-        normal = Polynomial(letters, X.type, search.reduce(X.terms)[0])
-        key = frozenset(normal.terms), X.type
-        if normal.terms and key not in seen:
-            seen.add(key)
-            found.append(normal)
-    return found
+def _products(factors: list[Polynomial], matrices: list[Polynomial]) -> list[Polynomial]:
+    return [a * b for X in matrices for u in factors for a, b in ((u, X), (X, u), (u, X.T)) if a.type[1] == b.type[0]]
+
+
+def _normal(search: Search, matrices: list[Polynomial]) -> list[Polynomial]:
+    """The matrices and their transposes in normal form, without zeros and repetitions."""
+    found: dict[object, Polynomial] = {}
+    for X in [Z for Y in matrices for Z in (Y, Y.T)]:
+        normal = Polynomial(X.letters, X.type, search.reduce(X.terms)[0])
+        if normal.terms:
+            found.setdefault((frozenset(normal.terms), X.type), normal)
+    return list(found.values())
 
 
 def _traced(search: Search, square: Square) -> tuple[Terms, list[Step]]:
