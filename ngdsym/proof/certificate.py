@@ -4,10 +4,11 @@ A certificate writes each claim as Σ c · left · assumption · right, with rat
 where the assumption may be transposed. Re-expanding that sum is the whole check; it needs no trust in the
 search that found it.
 
-Before the claims there may be lemmas, numbered on behind the assumptions so that what follows may use them: further
-equations, proved alike, and *positivity lemmas*. Such a lemma writes a sum of squares Σ c Xᵀ M X, where c > 0 and M is
-nothing or a letter declared positive, as such a sum, or in trace, which does not change when a word is rotated. So the sum vanishes, and with it each square; for real matrices that means X = 0 (M X = 0 where M
-is only semidefinite)."""
+Before the claims there may be lemmas, numbered on behind the assumptions so that what follows may use them:
+further equations, proved alike, and *positivity lemmas*. Such a lemma writes a sum of squares Σ c Xᵀ M X, where
+c > 0 and M is nothing or a letter declared positive, as such a sum, or in trace, which does not change when a
+word is rotated. So the sum vanishes, and with it each square; for real matrices that means X = 0 (M X = 0 where
+M is only semidefinite)."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ def examine(data: Mapping) -> None:
     Optional: `positive`, letter → "pd" or "psd"; `lemmas`, each with `cofactors` and an `equation`, or with `squares`
     `[c, X, [M] or []]` and whether in `trace`. Their conclusions are numbered on behind the assumptions.
     """
-    letters, facts = data["letters"], []
+    letters, positive = data["letters"], data.get("positive", {})
 
     def need(condition: bool, reason: str) -> None:
         if not condition:
@@ -52,47 +53,39 @@ def examine(data: Mapping) -> None:
         (r, s), terms = fact
         return (s, r), [(c, tuple(letters[x][2] for x in word[::-1])) for c, word in terms]
 
-    def vanish(terms: list, at: tuple, cofactors: list, trace: bool = False) -> None:
-        rest: dict[tuple, Fraction] = {}
-        for c, left, k, transposed, right in cofactors:
+    for x, (rows, cols, t) in letters.items():
+        need(x == t or (x + "'" == t or x == t + "'"), f"{t} cannot be the transpose of {x}")
+        need(t in letters and letters[t] == [cols, rows, x], f"{x} and its transpose {t} disagree")
+    facts = [read(p) for p in data["assumptions"]]
+    need(len(data["claims"]) == len(data["cofactors"]) > 0, "not one list of cofactors for each claim")
+    claims = [{"equation": p, "cofactors": proof} for p, proof in zip(data["claims"], data["cofactors"])]
+    for step in [*data.get("lemmas", ()), *claims]:
+        if "equation" in step:
+            at, root = read(step["equation"])
+            trace, roots, terms = False, [(at, root)], [(c, word, at[0]) for c, word in root]
+        else:
+            trace, roots, terms, at = step["trace"], [], [], None
+            for c, X, M in step["squares"]:
+                (r, s), root = read(X)
+                need(Fraction(c) > 0 and len(M) < 2 and (trace or at in (None, (s, s))), f"no sum of squares: {c}, {M}")
+                need(all(letters[x] == [r, r, x] and positive[x] in ("pd", "psd") for x in M), f"no weight: {M}")
+                mirrored = transpose(((r, s), root))[1]
+                terms += [(Fraction(c) * a * b, (*v, *M, *w), s) for a, v in mirrored for b, w in root]
+                fact = [(a, (*(x for x in M if positive[x] == "psd"), *w)) for a, w in root]
+                at, roots = (s, s), [*roots, ((r, s), fact)]
+        for c, left, k, transposed, right in step["cofactors"]:
             need(type(k) is int and 0 <= k < len(facts), f"there is no assumption {k}")
             (r, s), generator = transpose(facts[k]) if transposed else facts[k]
             (rows, x), (y, cols) = kind(left, (r, r)), kind(right, (s, s))
             need((x, y) == (r, s) and (rows == cols if trace else (rows, cols) == at),
                  f"ill-typed cofactor: {left} · assumption {k} · {right}")
-            terms = terms + [(-Fraction(c) * a, (*left, *w, *right), rows) for a, w in generator]
+            terms += [(-Fraction(c) * a, (*left, *w, *right), rows) for a, w in generator]
+        rest: dict[tuple, Fraction] = {}
         for c, word, size in terms:
-            if trace:
-                word = min((word[i:] + word[:i] for i in range(len(word))), default=((size,),))
+            word = min((word[i:] + word[:i] for i in range(len(word))), default=((size,),)) if trace else word
             rest[word] = rest.get(word, 0) + c
         need(not any(rest.values()), f"the cofactors leave over {[w for w in rest if rest[w]]}")
-
-    def follow(polynomial: list, cofactors: list) -> None:
-        at, terms = read(polynomial)
-        vanish([(c, word, at[0]) for c, word in terms], at, cofactors)
-        facts.append((at, terms))
-
-    for x, (rows, cols, t) in letters.items():
-        need(x == t or (x + "'" == t or x == t + "'"), f"{t} cannot be the transpose of {x}")
-        need(t in letters and letters[t] == [cols, rows, x], f"{x} and its transpose {t} disagree")
-    facts += map(read, data["assumptions"])
-    for lemma in data.get("lemmas", ()):
-        if "equation" in lemma:
-            follow(lemma["equation"], lemma["cofactors"])
-            continue
-        squares, terms = [(Fraction(c), read(X), tuple(M)) for c, X, M in lemma["squares"]], []
-        need(lemma["trace"] or len({X[0][1] for _, X, _ in squares}) == 1, "squares of different size")
-        for c, X, M in squares:
-            (r, s), root = X
-            need(c > 0 and len(M) < 2, f"no square with a positive coefficient: {c}, {M}")
-            need(all(letters[x] == [r, r, x] and data["positive"][x] in ("pd", "psd") for x in M), f"no weight: {M}")
-            terms += [(c * a * b, (*v, *M, *w), s) for a, v in transpose(X)[1] for b, w in root]
-        vanish(terms, (s, s), lemma["cofactors"], lemma["trace"])
-        facts += [(at, [(a, (*(x for x in M if data["positive"][x] == "psd"), *w)) for a, w in root])
-                  for _, (at, root), M in squares]
-    need(len(data["claims"]) == len(data["cofactors"]) > 0, "not one list of cofactors for each claim")
-    for claim, cofactors in zip(data["claims"], data["cofactors"]):
-        follow(claim, cofactors)
+        facts += roots
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 For real matrices a sum of squares with c > 0 and M positive definite (or missing) vanishes only if each X does;
 the same holds of its trace. Candidates for X are what is left of a claim and the defects 1 − Y of the symmetric
-projectors Y at hand (A A⁺, A⁺A, letters), each also multiplied by a letter, then by two, then pairs of letters. Their squares are reduced by the
+projectors Y at hand (A A⁺, A⁺A, letters), each also multiplied by a letter; in a
+`thorough` search, by two letters, and pairs of letters. Their squares are reduced by the
 rules found so far; where no single one becomes zero, a linear program looks for weights c ≥ 0 with which they
 cancel. In trace, words are rotated so that more rules apply."""
 
@@ -51,7 +52,8 @@ class Lemma:
     steps: list[Step]
 
 
-def find_lemmas(search: Search, letters: Letters, assumptions: Iterable[Equation], rest: Polynomial) -> list[Lemma]:
+def find_lemmas(search: Search, letters: Letters, assumptions: Iterable[Equation], rest: Polynomial,
+                thorough: bool) -> list[Lemma]:
     """Sums of squares that the rules of `search` reduce to zero, of matrices that do not vanish already."""
     symmetric = [e.left for e in assumptions if e.left == e.right.T] + [
         letters[x] for x in letters.names if letters[x] == letters[x].T]
@@ -59,7 +61,8 @@ def find_lemmas(search: Search, letters: Letters, assumptions: Iterable[Equation
     factors = [letters[x] for x in letters.names]
     near = [rest, *defects]
     near += _products(factors + defects, near)
-    return _vanishing(search, letters, near) or _vanishing(search, letters, _products(factors, near + factors))
+    found = _vanishing(search, letters, near)
+    return _vanishing(search, letters, _products(factors, near + factors)) if thorough and not found else found
 
 
 def _vanishing(search: Search, letters: Letters, matrices: list[Polynomial]) -> list[Lemma]:

@@ -15,7 +15,7 @@ from ngdsym.proof.positivity import find_lemmas
 from ngdsym.proof.search import Cofactors, Contradiction, OutOfTime, Search, Step, Terms, combine, order
 from ngdsym.proof.shorten import shorten
 from ngdsym.proof.translate import translate
-from ngdsym.proof.words import Equation, Letters, Polynomial, declare
+from ngdsym.proof.words import Equation, Letters, Polynomial, Type, declare
 
 TIMEOUT = 60.0
 PATIENCE, LENGTH = 400, 16
@@ -97,7 +97,7 @@ def prove(assumptions: Statement | Sequence[Statement], claim: Statement | Seque
     >>> print(prove(["A' A B = 0"], "A B = 0", types={"A": ("m", "n"), "B": ("n", "k")}))
     (0) A' A B = 0
     (A B)' (A B) =
-        + (0)' B
+        + B' (0)
         = 0, and a sum of squares vanishes only if each of them does:
     (1) A B = 0
     A B =
@@ -192,7 +192,7 @@ class _Proof:
                 stalled = self.patient and overlong or not search.step()
                 if stalled or len(search.rules) >= look:
                     look = 2 * len(search.rules)
-                    found = self.positivity and self._add_squares(Polynomial(self.letters, claim.type, rest))
+                    found = self.positivity and self._add_squares(claim.type, rest, stalled)
                     limit = max(limit, look) if found else limit
                     if stalled and not found:
                         raise self._not_found(claim, rest, not search.pending)
@@ -226,9 +226,10 @@ class _Proof:
         self.lemmas.append(_Lemma(record, total, range(start, len(self.facts)), cofactors,
                                   len(self.search.assumptions)))
 
-    def _add_squares(self, rest: Polynomial) -> bool:
+    def _add_squares(self, kind: Type | None, rest: Terms, thorough: bool) -> bool:
         """Take up what vanishing sums of squares imply; whether there was any."""
-        found = find_lemmas(self.search, self.letters, self.problem.assumptions, rest)
+        found = find_lemmas(self.search, self.letters, self.problem.assumptions,
+                            Polynomial(self.letters, kind, rest), thorough)
         for lemma in found:
             record = {"squares": [[str(s.c), s.X.listing(), [s.M] if s.M else []] for s in lemma.squares],
                       "trace": lemma.trace}
@@ -276,8 +277,9 @@ class _Proof:
                                       "; vanishing sums of squares were not used") +
                       ". For matrices it may still be true")
         else:
-            reason = (f"the search was given up after {len(self.search.rules)} rules "
-                      f"({'with' if self.positivity else 'without'} sums of squares): a longer timeout may find a proof")
+            squares = "with" if self.positivity else "without"
+            reason = (f"the search was given up after {len(self.search.rules)} rules ({squares} sums of squares): "
+                      "a longer timeout may find a proof")
         return ProofNotFound(f"no proof of {claim} was found. With the assumptions it becomes {remainder} = 0, and "
                              f"{reason}. Try refute on the same arguments to see matrices that break it, or add "
                              "the missing hypothesis.", remainder)
@@ -286,8 +288,8 @@ class _Proof:
         facts = self.problem.assumptions
         (left, k, _), *_ = cofactors
         number, transposed = self.origin[k]
-        kind = self.letters.types[self.letters.spell(left)[0]] if left else self.facts[number].type[::-1 if transposed
-                                                                                                   else 1]
+        fact = self.facts[number].T if transposed else self.facts[number]
+        kind = self.letters.types[self.letters.spell(left)[0]] if left else fact.type
         name = next(name for name, (rows, _) in self.letters.types.items() if rows == kind[0])
         (code,) = self.letters[name].terms
         proof = {(left, k, right + code): c for (left, k, right), c in cofactors.items()}

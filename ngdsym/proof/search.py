@@ -90,7 +90,9 @@ class Search:
         """Take up further polynomials that vanish."""
         first = len(self.assumptions)
         self.assumptions += [{word: simplest(c) for word, c in terms.items()} for terms in polynomials]
-        for k, terms in sorted(enumerate(self.assumptions[first:], first), key=lambda item: max(map(len, item[1]), default=0)):
+        shortest_first = sorted(range(first, len(self.assumptions)), key=lambda k: max(map(len, self.assumptions[k])))
+        for k in shortest_first:
+            terms = self.assumptions[k]
             self._adjoin(terms, [(1, "", -1 - k, "")])
 
     def reduce(self, terms: Terms) -> tuple[Terms, list[Step]]:

@@ -50,7 +50,8 @@ def _optimum(claim: Terms, generators: Sequence[Terms], proof: Cofactors, second
     target = np.zeros(len(words))
     target[:len(claim)] = [float(c) for c in claim.values()]
     cost = [1 + LENGTH_COST * len(left + right) for left, _, right in candidates]
-    optimum = linprog(cost + cost, A_eq=hstack([matrix, -matrix]), b_eq=target, method="highs-ds", options={"time_limit": seconds})
+    optimum = linprog(cost + cost, A_eq=hstack([matrix, -matrix]), b_eq=target, method="highs-ds",
+                      options={"time_limit": seconds})
     if optimum.x is None:
         return proof
     signed = optimum.x[:len(candidates)] - optimum.x[len(candidates):]

@@ -81,7 +81,8 @@ IDENTITIES: dict[str, Identity] = {
         PENROSE_55, letters("A: m n, Z: n n", pinvs={"A": "X"}), penrose("(A' A)", "Z"), ["Z = X X'"],
         twin=["Z = X A"]),
     "pseudo-inverse of A A'": Identity(
-        PENROSE_55, letters("A: m n, Z: m m", pinvs={"A": "X"}), penrose("(A A')", "Z"), ["Z = X' X"], twin=["Z = A X"]),
+        PENROSE_55, letters("A: m n, Z: m m", pinvs={"A": "X"}), penrose("(A A')", "Z"), ["Z = X' X"],
+        twin=["Z = A X"]),
     "A⁺ = (A'A)⁺A'": Identity(
         PENROSE_55, letters("A: m n, G: n n", symmetric=["G"], pinvs={"A": "X", "G": "Z"}), ["G = A' A"],
         ["X = Z A'"], without=(0,)),
@@ -100,7 +101,7 @@ IDENTITIES: dict[str, Identity] = {
     "full-rank factorisation": Identity(
         "MacDuffee; " + BEN_ISRAEL, PRODUCT, ["X A = 1", "B Y = 1", *penrose("(A B)", "Z")], ["Z = Y X"], without=(0,)),
     "symmetric: A⁺ commutes with A": Identity(
-        BEN_ISRAEL, letters("A: n n", symmetric=["A"], pinvs={"A": "X"}), [], ["A X = X A", "X' = X"], twin=["A X = 1"]),
+        BEN_ISRAEL, letters("A: n n", symmetric=["A"], pinvs={"A": "X"}), [], ["A X = X A"], twin=["A X = 1"]),
     "normal: A⁺ commutes with A": Identity(
         BEN_ISRAEL, letters("A: n n", pinvs={"A": "X"}), ["A A' = A' A"], ["A X = X A"], without=(0,)),
     "normal: A⁺ is normal": Identity(
@@ -143,7 +144,8 @@ IDENTITIES: dict[str, Identity] = {
         HARTWIG_86, TRIPLE, HARTWIG + penrose("(A B C)", "(V Y X)"),
         ["P Q P = P", "Q P Q = Q", "(A' A P Q)' = A' A P Q", "(Q P C C')' = Q P C C'"], without=(4,)),
     "Hartwig: triple product, with ranges": Identity(
-        HARTWIG_86, TRIPLE, HARTWIG + ["P Q P Q = P Q", "A' A P = Q' E", "Q' = A' A P F", "C C' P' = Q G", "Q = C C' P' H"],
+        HARTWIG_86, TRIPLE, HARTWIG
+        + ["P Q P Q = P Q", "A' A P = Q' E", "Q' = A' A P F", "C C' P' = Q G", "Q = C C' P' H"],
         penrose("(A B C)", "(V Y X)"), without=(2,)),
     # projectors and partial isometries
     "product of partial isometries: sufficient": Identity(
@@ -222,7 +224,8 @@ IDENTITIES: dict[str, Identity] = {
     "one-sided inverses agree": Identity(
         "textbook", RECTANGULAR, ["X A = 1", "A Y = 1"], ["X = Y"], without=(1,)),
     "Kaplansky: one left inverse": Identity(
-        "Kaplansky; textbook", letters("A: m n, X Y: n m"), ["A X = 1", "Y A = 1", "A Y = 1"], ["X = Y"], without=(1, 2)),
+        "Kaplansky; textbook", letters("A: m n, X Y: n m"), ["A X = 1", "Y A = 1", "A Y = 1"], ["X = Y"],
+        without=(1, 2)),
     "invertible product": Identity(
         "textbook", letters("A B C: n n", inverses={"C": "c"}), ["C = A B", "A B = B A"],
         ["A B c = 1", "B c A = 1"], without=(0, 1)),
