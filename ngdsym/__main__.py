@@ -78,7 +78,25 @@ def show_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="+", metavar="NAME", help="of theorems")
 
 
-COMMANDS = {verify: verify_arguments, show: show_arguments, emit: emit_arguments}
+def bench(arguments: argparse.Namespace) -> int:
+    """Time the prover on its public test set, beside Singular's Letterplace where that is installed."""
+    from rich.console import Console
+
+    from ngdsym.bench.identities import identities, table
+
+    rows = identities()
+    if arguments.json:
+        print(json.dumps([row.as_dict() for row in rows], ensure_ascii=False))
+    else:
+        Console().print(table(rows))
+    return 0
+
+
+def bench_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print a JSON list")
+
+
+COMMANDS = {verify: verify_arguments, show: show_arguments, emit: emit_arguments, bench: bench_arguments}
 
 
 def main(argv: list[str] | None = None) -> int:

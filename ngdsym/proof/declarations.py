@@ -9,11 +9,12 @@ from ngdsym.proof.words import Equation, Letters, Polynomial, UndeclaredLetter, 
 
 
 def declare(types: Mapping[str, Iterable[object]], symmetric: Iterable[str] = (),
-            inverses: Mapping[str, str] | None = None, pinvs: Mapping[str, str] | None = None) -> Letters:
+            inverses: Mapping[str, str] | None = None, pinvs: Mapping[str, str] | None = None,
+            positive: Mapping[str, str] | None = None) -> Letters:
     """Letters from a table `{"A B": ("rows", "cols"), …}`; letters of inverses declare themselves."""
     letters = Letters()
     symmetric = set(symmetric.split() if isinstance(symmetric, str) else symmetric)
-    inverses, pinvs = dict(inverses or {}), dict(pinvs or {})
+    inverses, pinvs, positive = dict(inverses or {}), dict(pinvs or {}), dict(positive or {})
     derived = [*inverses.values(), *pinvs.values()]
     kinds: dict[str, tuple[str, ...]] = {}
     for names, kind in types.items():
@@ -22,14 +23,17 @@ def declare(types: Mapping[str, Iterable[object]], symmetric: Iterable[str] = ()
             if kinds.setdefault(name, sized) != sized:
                 raise ValueError(f"{name} is given two types, {'×'.join(kinds[name])} and {'×'.join(sized)}: keep one")
     known = set(kinds) | set(derived)
-    for unknown in sorted((symmetric | set(inverses) | set(pinvs)) - known):
+    for unknown in sorted((symmetric | set(inverses) | set(pinvs) | set(positive)) - known):
         raise UndeclaredLetter(f"{unknown} is given a property but no type; add it to types")
     for name in sorted(x for x in known if derived.count(x) > 1):
         raise ValueError(f"{name} is declared as the inverse of two letters, or in two ways: give each inverse its own "
                          "name and equate them in an assumption")
+    for name in positive:
+        if name in derived:
+            raise ValueError(f"{name} is an inverse: declare as positive the letter that it inverts")
     for name, kind in kinds.items():
         if name not in derived:
-            letters(name, *kind, symmetric=name in symmetric)
+            letters(name, *kind, symmetric=name in symmetric, positive=positive.get(name))
     pending: list[tuple[str, str, Callable[[str, str], Polynomial]]] = []
     pending += [(base, name, letters.inverse) for base, name in inverses.items()]
     pending += [(base, name, letters.pinv) for base, name in pinvs.items()]

@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from itertools import combinations
+from math import inf
 from random import Random
+from time import monotonic
 
 from sympy import QQ
 from sympy.polys.matrices import DomainMatrix
@@ -30,16 +32,17 @@ class CounterexampleNotFound(Exception):
 def refute(assumptions: Statement | Sequence[Statement], claim: Statement | Sequence[Statement], *,
            types: Mapping[str, Iterable[object]] | None = None, symmetric: Iterable[str] = (),
            inverses: Mapping[str, str] | None = None, pinvs: Mapping[str, str] | None = None,
-           seed: int = 0, attempts: int = 300) -> Counterexample:
+           positive: Mapping[str, str] | None = None,
+           seed: int = 0, attempts: int = 300, timeout: float | None = None) -> Counterexample:
     """Find exact matrices that satisfy `assumptions` and violate `claim`; arguments as for `prove`.
 
     A list of claims is broken when one of them is. Sizes grow from 1 to 3; dimensions that are numbers stay.
-    The same seed gives the same matrices.
+    The same seed gives the same matrices. `timeout` ends the attempts after so many seconds.
 
     Raises
     ------
     CounterexampleNotFound
-        None in `attempts` attempts.
+        None in `attempts` attempts, or in `timeout` seconds.
 
     Examples
     --------
@@ -54,19 +57,24 @@ def refute(assumptions: Statement | Sequence[Statement], claim: Statement | Sequ
     [ 0,  0]
     [ 0, -1]
     """
-    problem = read(assumptions, claim, types=types, symmetric=symmetric, inverses=inverses, pinvs=pinvs)
-    for found in instances(problem, seed, attempts):
+    problem = read(assumptions, claim, types=types, symmetric=symmetric, inverses=inverses, pinvs=pinvs,
+                   positive=positive)
+    deadline = monotonic() + (inf if timeout is None else timeout)
+    for found in instances(problem, seed, attempts, deadline):
         if not found.keeps_claims():
             return found
-    raise CounterexampleNotFound(f"no counterexample in {attempts} attempts with matrices up to 3×3; this "
+    tried = f"{attempts} attempts" + ("" if timeout is None else f" or {timeout:g} s")
+    raise CounterexampleNotFound(f"no counterexample in {tried} with matrices up to 3×3; this "
                                  "proves nothing: try prove, another seed or more attempts")
 
 
-def instances(problem: Problem, seed: int, attempts: int) -> Iterator[Counterexample]:
-    """Exact matrices that satisfy the assumptions, smallest sizes first."""
+def instances(problem: Problem, seed: int, attempts: int, deadline: float = inf) -> Iterator[Counterexample]:
+    """Exact matrices that satisfy the assumptions, smallest sizes first, until `time.monotonic()` is `deadline`."""
     sizes_of = problem.letters.sizes.values()
     symbols = sorted({symbol for expression in sizes_of for symbol in expression.free_symbols}, key=str)
     for attempt in range(attempts):
+        if monotonic() > deadline:
+            return
         rng = Random(1_000_003 * seed + attempt)
         largest = 1 + min(2, 6 * attempt // attempts)
         sizes = numbers(sizes_of, {symbol: rng.randint(1, largest) for symbol in symbols})

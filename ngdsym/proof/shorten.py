@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from time import monotonic
 
 import numpy as np
 from sympy import QQ
@@ -17,22 +18,26 @@ from sympy.polys.matrices import DomainMatrix
 
 from ngdsym.proof.search import Cofactors, Terms
 
-MAX_CANDIDATES = 3000
+CANDIDATES_PER_TERM, MAX_CANDIDATES = 40, 3000
 LENGTH_COST = 1e-3
 """What a letter of left or right costs, as against 1 for a term: settles ties in favour of short words."""
 
 
-def shorten(claim: Terms, generators: Sequence[Terms], proof: Cofactors) -> Cofactors:
+def shorten(claim: Terms, generators: Sequence[Terms], proof: Cofactors, deadline: float) -> Cofactors:
     """A proof of `claim` with no more terms than `proof`; cofactors are `{(left, generator, right): c}`.
 
-    Repeated while it helps: a shorter proof touches fewer words, so more of their neighbourhood is searched.
+    Repeated while it helps, until `deadline` (of `time.monotonic`): a shorter proof touches fewer words, so more
+    of their neighbourhood is searched.
     """
-    while len(proof) > 1 and len(shorter := _optimum(claim, generators, proof)) < len(proof):
+    while 1 < len(proof) < MAX_CANDIDATES and (left := deadline - monotonic()) > 0:
+        shorter = _optimum(claim, generators, proof, left)
+        if len(shorter) >= len(proof):
+            break
         proof = shorter
     return proof
 
 
-def _optimum(claim: Terms, generators: Sequence[Terms], proof: Cofactors) -> Cofactors:
+def _optimum(claim: Terms, generators: Sequence[Terms], proof: Cofactors, seconds: float) -> Cofactors:
     from scipy.optimize import linprog  # a third of the time that importing ngdsym would take
     from scipy.sparse import coo_array, hstack
 
@@ -45,28 +50,30 @@ def _optimum(claim: Terms, generators: Sequence[Terms], proof: Cofactors) -> Cof
     target = np.zeros(len(words))
     target[:len(claim)] = [float(c) for c in claim.values()]
     cost = [1 + LENGTH_COST * len(left + right) for left, _, right in candidates]
-    optimum = linprog(cost + cost, A_eq=hstack([matrix, -matrix]), b_eq=target, method="highs-ds")
+    optimum = linprog(cost + cost, A_eq=hstack([matrix, -matrix]), b_eq=target, method="highs-ds",
+                      options={"time_limit": seconds})
     if optimum.x is None:
         return proof
     signed = optimum.x[:len(candidates)] - optimum.x[len(candidates):]
     support = [candidates[j] for j in np.flatnonzero(abs(signed) > 1e-9)]
-    exact = _exact(claim, generators, support)
-    return proof if exact is None else exact
+    exact = solve([{left + w + right: c for w, c in generators[k].items()} for left, k, right in support], claim)
+    return proof if exact is None else {key: c for key, c in zip(support, exact) if c}
 
 
 def _candidates(claim: Terms, generators: Sequence[Terms], proof: Cofactors) -> list[tuple[str, int, str]]:
     """The proof's own products and, round by round, those that share a word with products already there."""
     found = dict.fromkeys(sorted(proof))
+    most = min(MAX_CANDIDATES, CANDIDATES_PER_TERM * len(proof))
     reached = dict.fromkeys(claim)
     for left, k, right in found:
         reached |= dict.fromkeys(left + word + right for word in generators[k])
     longest = max(map(len, reached))
     fresh = list(reached)
-    while fresh and len(found) < MAX_CANDIDATES:
+    while fresh and len(found) < most:
         more = dict.fromkeys(product for word in fresh for product in _products(word, generators)
                              if product not in found and _length(product, generators) <= longest)
         more = sorted(more, key=lambda product: len(product[0]) + len(product[2]))
-        more = more[:MAX_CANDIDATES - len(found)]
+        more = more[:most - len(found)]
         found |= dict.fromkeys(more)
         words = dict.fromkeys(left + word + right for left, k, right in more for word in generators[k])
         fresh = [word for word in words if word not in reached]
@@ -101,19 +108,17 @@ def _length(product: tuple[str, int, str], generators: Sequence[Terms]) -> int:
     return len(left) + max(map(len, generators[k])) + len(right)
 
 
-def _exact(claim: Terms, generators: Sequence[Terms],
-           support: list[tuple[str, int, str]]) -> Cofactors | None:
-    """The unique rational combination of `support` that gives `claim`; None if there is none."""
-    words: dict[str, int] = {word: i for i, word in enumerate(claim)}
-    columns = []
-    for left, k, right in support:
-        columns.append({words.setdefault(left + w + right, len(words)): c for w, c in generators[k].items()})
-    system = [[QQ(0)] * (len(support) + 1) for _ in words]
-    for j, column in enumerate([*columns, {words[w]: c for w, c in claim.items()}]):
-        for i, c in column.items():
-            system[i][j] = QQ(c.numerator, c.denominator)
-    reduced, pivots = DomainMatrix(system, (len(words), len(support) + 1), QQ).rref()
-    if pivots != tuple(range(len(support))):
+def solve(columns: Sequence[Terms], target: Terms) -> list[Fraction] | None:
+    """The unique rational combination of `columns` that gives `target`; None if there is none or are many."""
+    words: dict[str, int] = {}
+    system: dict[int, dict[int, object]] = {}
+    for j, column in enumerate([*columns, target]):
+        for word, c in column.items():
+            row = system.setdefault(words.setdefault(word, len(words)), {})
+            row[j] = QQ(c.numerator, c.denominator)
+    reduced, pivots = DomainMatrix(system, (len(words), len(columns) + 1), QQ).rref()
+    if pivots != tuple(range(len(columns))):
         return None
-    solution = [row[-1] for row in reduced.to_dense().to_list()[:len(support)]]
-    return {key: Fraction(int(c.numerator), int(c.denominator)) for key, c in zip(support, solution) if c}
+    rows = reduced.rep.to_sdm()
+    last = [rows.get(i, {}).get(len(columns), 0) for i in range(len(columns))]
+    return [Fraction(int(c.numerator), int(c.denominator)) for c in last]

@@ -68,8 +68,7 @@ class Letters:
         Parameters
         ----------
         symmetric : the letter is its own transpose.
-        positive : `"pd"` or `"psd"`, symmetric and positive (semi)definite; proofs use the symmetry alone,
-            but a counterexample has to respect it.
+        positive : `"pd"` or `"psd"`, symmetric and positive (semi)definite.
         inverse : name of a further letter X with A X = 1 and X A = 1.
         pinv : name of a further letter X with the four Penrose equations A X A = A, X A X = X, (A X)ᵀ = A X,
             (X A)ᵀ = X A.

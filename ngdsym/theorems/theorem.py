@@ -183,7 +183,7 @@ class Theorem:
         """Find the proofs anew."""
         found = {"": prove(list(self.assumes), list(self.claims))}
         if self.instances is not None:
-            found |= {str(depth): prove(*map(list, self.instances(depth)), max_length=64) for depth in DEPTHS}
+            found |= {str(depth): prove(*map(list, self.instances(depth))) for depth in DEPTHS}
         return found
 
     def _symbolic(self, claims: tuple[Relational, ...]) -> tuple[bool, dict]:

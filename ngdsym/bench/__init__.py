@@ -1,0 +1,1 @@
+"""Timings of ngdsym beside its peers: `python -m ngdsym bench`."""
