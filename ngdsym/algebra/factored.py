@@ -35,7 +35,7 @@ class Factored:
 
     def _over(self, common: dict[Expr, int]) -> Expr:
         """The numerator over a common denominator."""
-        return Mul(self.num, *[f ** (k - self.den.get(f, 0)) for f, k in common.items()])
+        return _product(self.num, *[f ** (k - self.den.get(f, 0)) for f, k in common.items()])
 
     def __add__(self, other: object) -> Factored:
         right = self._lift(other)
@@ -53,7 +53,7 @@ class Factored:
         if right is None:
             return NotImplemented
         den = {f: self.den.get(f, 0) + right.den.get(f, 0) for f in {**self.den, **right.den}}
-        return _reduced(Mul(self.num, right.num), den)
+        return _reduced(_product(self.num, right.num), den)
 
     def __rtruediv__(self, other: object) -> Factored:
         left = self._lift(other)
@@ -72,7 +72,7 @@ class Factored:
     __radd__, __rmul__ = __add__, __mul__
 
     def __neg__(self) -> Factored:
-        return Factored(-self.num, self.den)
+        return self * -1
 
     def __sub__(self, other: object) -> Factored:
         right = self._lift(other)
@@ -83,17 +83,24 @@ class Factored:
 
     def expression(self) -> Expr:
         """The quotient as SymPy writes it."""
-        return Mul(self.num, *[f ** -k for f, k in self.den.items()])
+        return _product(self.num, *[f ** -k for f, k in self.den.items()])
+
+
+def _product(*factors: Expr) -> Expr:
+    """The product, in which a number is not distributed over a sum, as SymPy would."""
+    numbers, rest = zip(*[factor.as_coeff_Mul() for factor in factors])
+    number, product = Mul(*numbers), Mul(*rest)
+    return Mul(number, product, evaluate=False) if product.is_Add and number != 1 and number != 0 else Mul(number, product)
 
 
 def _reduced(num: Expr, den: dict[Expr, int]) -> Factored:
     """The quotient without the factors that numerator and denominator share as they are written."""
     if num == 0:
         return Factored(num)
-    if den and num.is_Mul or num.is_Pow or num in den:
+    if num.is_Mul or num.is_Pow or num in den:
         powers = num.as_powers_dict()
         shared = {f: min(k, int(powers[f])) for f, k in den.items() if f in powers}
         if shared:
-            num = Mul(num, *[f ** -k for f, k in shared.items()])
+            num = _product(num, *[f ** -k for f, k in shared.items()])
             den = {f: k - shared.get(f, 0) for f, k in den.items()}
     return Factored(num, {f: k for f, k in den.items() if k})

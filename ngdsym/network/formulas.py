@@ -141,16 +141,20 @@ class Formulas:
         return self.rank_A(1) == self.sizes[-1] and self.rank_B(self.L) == self.sizes[0]
 
     def volumes(self) -> dict[str, object]:
-        """What vanishes iff an A_i or B_i is not of generic rank, by the rank in words."""
+        """What vanishes iff an A_i or B_i is not of generic rank, by the rank in words; nothing at a point."""
+        if self.at_point:
+            return {}
         return {f"rank {name}_{i} = {rank(i)}": _volume(split(i))
                 for name, split, rank in (("A", self.split_A, self.rank_A), ("B", self.split_B, self.rank_B))
                 for i in self.layers}
 
     def flow_volumes(self, kind: str) -> dict[str, object]:
-        """What vanishes iff the generic `flow` does not hold, by the rank in words.
+        """What vanishes iff the generic `flow` does not hold, by the rank in words; nothing at a point.
 
         The flow is Z iff a layer i has rank A_i = n_L and rank B_i = n_0: its `A_i X B_i` reach every map.
         """
+        if self.at_point:
+            return {}
         volumes, last = self.volumes(), self.L
         free = [i for i in self.layers if self.rank_A(i) == self.sizes[-1] and self.rank_B(i) == self.sizes[0]]
         if kind == "exact" and free:
@@ -224,6 +228,12 @@ class Formulas:
 
         return self._components(i, left, right)
 
+    def exact_block(self, i: int) -> Exact:
+        """Block i of the block-diagonal inverse of F, `Σ 1/(β − α + 1) Dᵀ ⊗ E`."""
+        parameters = self.sizes[i] * self.sizes[i - 1]
+        terms = [s.weight * np.kron(s.D.T, s.E) for s in self.exact_shares(i)]
+        return reduce(np.add, terms, np.full((parameters, parameters), flint.fmpq(0), dtype=object))
+
     def exact_moves(self, i: int) -> list[Share]:
         """The exact update of layer i from the residual, `Σ 1/(β − α + 1) · E Z D`."""
         return self._components(i, lambda k: self.product(i, k) @ self.left(k),
@@ -246,7 +256,7 @@ class Formulas:
         if kind == "paper":
             return self.left(i) @ Z @ self.right(i) / self.L
         terms = [s.weight * (s.E @ Z @ s.D) for s in self.exact_moves(i)]
-        return reduce(np.add, terms) if terms else 0 * self.weights[i - 1]
+        return reduce(np.add, terms, np.full(self.weights[i - 1].shape, flint.fmpq(0), dtype=object))
 
     def flow(self, kind: str) -> Exact:
         """"paper": `−W + (1/L) Σ_i P_i^a W* P_i^b` (Eq. 19), W* − W if wide. "exact": −J F⁺ ∇, as a map."""

@@ -217,10 +217,8 @@ class LinearNetwork:
             rows = [np.hstack([np.kron(*f.paper_block(i, j)) for j in layers]) for i in layers]
             inverse = np.vstack(rows) / self.L ** 2
         else:
-            terms = [[s.weight * np.kron(s.D.T, s.E) for s in f.exact_shares(i)] for i in layers]
-            inverse = block_diag(*[sum(parts, 0 * np.kron(W.T, W.T)) if not parts else sum(parts)
-                                   for parts, W in zip(terms, f.weights)])
-        return to_Matrix(inverse).where(_conditions(f, f.volumes()))
+            inverse = block_diag(*[f.exact_block(i) for i in layers])
+        return to_Matrix(inverse).where(_conditions(f.volumes()))
 
     def is_generalized_inverse(self, X: MatrixBase, proof: bool = False) -> bool:
         """Decide `F X F = F` in exact arithmetic.
@@ -284,7 +282,7 @@ class LinearNetwork:
         """
         _check_kind(kind)
         f = self._readable(at)
-        conditions = _conditions(f, f.volumes())
+        conditions = _conditions(f.volumes())
         return [to_Matrix(f.update(kind, i)).where(conditions) for i in f.layers]
 
     def flow(self, kind: str, at: Point | None = None) -> Matrix:
@@ -324,7 +322,7 @@ class LinearNetwork:
         """
         _check_kind(kind)
         f = self._readable(at)
-        return to_Matrix(f.flow(kind)).where(_conditions(f, f.flow_volumes(kind)))
+        return to_Matrix(f.flow(kind)).where(_conditions(f.flow_volumes(kind)))
 
     def _readable(self, at: Point | None) -> Formulas:
         """The quantities of the network as factored expressions, the weights generic or rational numbers."""
@@ -339,10 +337,8 @@ class LinearNetwork:
                      for W in self.weights)
 
 
-def _conditions(formulas: Formulas, volumes: Mapping[str, object]) -> dict[Expr, str]:
+def _conditions(volumes: Mapping[str, object]) -> dict[Expr, str]:
     """What must not vanish where a formula for generic weights holds."""
-    if formulas.at_point:
-        return {}
     advice = "the formula is that of generic weights: {}; at=… gives what holds for the weights given"
     return {(Factored(Integer(1)) * volume).expression(): advice.format(rank) for rank, volume in volumes.items()}
 
