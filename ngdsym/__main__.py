@@ -78,7 +78,25 @@ def show_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="+", metavar="NAME", help="of theorems")
 
 
-COMMANDS = {verify: verify_arguments, show: show_arguments, emit: emit_arguments}
+def bench(arguments: argparse.Namespace) -> int:
+    """Time derivations beside plain SymPy code for the same matrices."""
+    from rich.console import Console
+
+    from ngdsym.bench import derivations
+
+    timings = [derivations.measure(case) for case in derivations.CASES]
+    if arguments.json:
+        print(json.dumps([timing.as_dict() for timing in timings], ensure_ascii=False))
+    else:
+        Console().print(derivations.table(timings))
+    return 0
+
+
+def bench_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON list")
+
+
+COMMANDS = {verify: verify_arguments, show: show_arguments, emit: emit_arguments, bench: bench_arguments}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -26,7 +26,7 @@ Terms = list[tuple[Exact, Exact]]
 
 def gradient(net: LinearNetwork) -> bool:
     """`∂L/∂W_i = −A_iᵀ Σ̃⁻¹ ⟨(y − W x) xᵀ⟩ B_iᵀ` (Eqs. 7, 13)."""
-    return all(identical(net.derivatives.loss_gradient(net.formulas, i), -negative_gradient(net.formulas, i)) for i in net.formulas.layers)
+    return all(identical(net.derivatives.loss_gradient(i, net.formulas), -negative_gradient(net.formulas, i)) for i in net.formulas.layers)
 
 
 def negative_gradient(f: Formulas, i: int) -> Exact:

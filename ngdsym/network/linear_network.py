@@ -9,7 +9,7 @@ from scipy.linalg import block_diag
 from sympy import Expr, Integer, Matrix, MatrixBase, Symbol, log, pi
 from sympy import kronecker_product as kron
 
-from ngdsym.algebra.explicit import Exact, Field, factored, identical, rational, to_Matrix
+from ngdsym.algebra.explicit import Exact, Field, determinant, factored, identical, inverse, rational, to_Matrix
 from ngdsym.algebra.factored import Factored
 from ngdsym.algebra.substitution import SharedMatrix
 from ngdsym.network.formulas import Formulas
@@ -114,13 +114,14 @@ class LinearNetwork:
 
     def log_density(self) -> Expr:
         """`log q(y|x) = −½ (y − W x)ᵀ Σ̃⁻¹ (y − W x) − ½ log det(2π Σ̃)`."""
-        return self.log_density_of(self.y - self.end_to_end() * self.x)
+        det = determinant(factored(self.output_covariance)).expression()
+        return self.exponent(self.y - self.end_to_end() * self.x) - log((2 * pi) ** self.sizes[-1] * det) / 2
 
-    def log_density_of(self, residual: Matrix) -> Expr:
-        """The log-density as a function of the residual y − W x, a column."""
-        determinant = self.output_covariance.det(method="berkowitz")
-        quadratic = (residual.T * self.output_covariance.adjugate() * residual)[0] / determinant
-        return -quadratic / 2 - log((2 * pi) ** self.sizes[-1] * determinant) / 2
+    def exponent(self, residual: Matrix) -> Expr:
+        """`−½ rᵀ Σ̃⁻¹ r`, all of the log-density that depends on the residual r = y − W x."""
+        covariance = factored(self.output_covariance)
+        volume = determinant(covariance)
+        return -(residual.T * to_Matrix(volume * inverse(covariance)) * residual)[0] / volume.expression() / 2
 
     @cached_property
     def derivatives(self) -> Score:
@@ -141,7 +142,7 @@ class LinearNetwork:
     def loss_gradient(self, i: int) -> Matrix:
         """`∂L/∂W_i = −⟨∂ log q/∂W_i⟩`, `n_i × n_{i-1}`, averaged with ⟨y xᵀ⟩ and Σ of the data."""
         self._check_layer(i)
-        return self.field.to_Matrix(self.derivatives.loss_gradient(self.formulas, i))
+        return to_Matrix(self.derivatives.loss_gradient(i, self._readable(None), self._factored))
 
     # Quantities
 
@@ -215,10 +216,10 @@ class LinearNetwork:
         f, layers = self._readable(at), range(1, self.L + 1)
         if kind == "paper":
             rows = [np.hstack([np.kron(*f.paper_block(i, j)) for j in layers]) for i in layers]
-            inverse = np.vstack(rows) / self.L ** 2
+            blocks = np.vstack(rows) / self.L ** 2
         else:
-            inverse = block_diag(*[f.exact_block(i) for i in layers])
-        return to_Matrix(inverse).where(_conditions(f.volumes()))
+            blocks = block_diag(*[f.exact_block(i) for i in layers])
+        return to_Matrix(blocks).where(_conditions(f.volumes()))
 
     def is_generalized_inverse(self, X: MatrixBase, proof: bool = False) -> bool:
         """Decide `F X F = F` in exact arithmetic.
@@ -328,6 +329,9 @@ class LinearNetwork:
         """The quantities of the network as factored expressions, the weights generic or rational numbers."""
         return Formulas(self.sizes, tuple(map(factored, self.weights)) if at is None else self._point(at),
                         *map(factored, (self.input_covariance, self.output_covariance, self.cross_covariance)))
+
+    def _factored(self, exact: Exact) -> Exact:
+        return factored(self.field.to_Matrix(exact))
 
     def _point(self, at: Point) -> tuple[Exact, ...]:
         missing = [str(w) for w in self.parameters if w not in at]

@@ -7,7 +7,7 @@ assumed about a and v: that they are columns of A_i and rows of B_i is a theorem
 from __future__ import annotations
 
 from functools import cached_property, reduce
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Callable, NamedTuple
 
 import numpy as np
 from sympy import Matrix
@@ -42,10 +42,9 @@ class Score:
     @cached_property
     def output_score(self) -> Exact:
         """K in `∂ log q/∂f = K (y − f)`, `n_L × n_L`, by differentiation: a change of f is one of −(y − f)."""
-        net = self.net
-        density = net.log_density_of(net.noise)
-        derivatives = net.field.exact(Matrix([-density.diff(r) for r in net.noise]))
-        return np.vstack([net.field.linear_part(g, net.noise) for g in derivatives.flat])
+        field, letters = self.net.field, self.net.noise
+        exponent = field.exact(Matrix([self.net.exponent(letters)]))[0, 0]
+        return np.vstack([field.linear_part(-field.derivative(exponent, r), letters) for r in letters])
 
     @cached_property
     def output_covariance(self) -> Exact:
@@ -91,14 +90,23 @@ class Score:
         outputs, inputs, places = self.covariance_factors
         return np.array([[outputs[a, b] * inputs[v, w] for b, w in places] for a, v in places], dtype=object)
 
-    def loss_gradient(self, formulas: Formulas, i: int) -> Exact:
-        """`∂L/∂W_i = −⟨∂ log q/∂W_i⟩ = −aᵀ K (⟨y xᵀ⟩ − W Σ) vᵀ`, `n_i × n_{i-1}`, averaged over the data."""
-        start = sum(len(W) for W in self.net.weights[:i - 1])
-        shape = self.net.weights[i - 1].shape
+    def loss_gradient(self, i: int, formulas: Formulas, number: Callable[[Exact], Exact] = lambda exact: exact) -> Exact:
+        """`∂L/∂W_i = −⟨∂ log q/∂W_i⟩ = −aᵀ K (⟨y xᵀ⟩ − W Σ) vᵀ`, `n_i × n_{i-1}`, averaged over the data.
+
+        Parameters
+        ----------
+        formulas
+            Moments of the data and the map, in some kind of numbers.
+        number
+            From exact functions to that kind of numbers.
+        """
+        start, shape = sum(len(W) for W in self.net.weights[:i - 1]), self.net.weights[i - 1].shape
+        layer = self.sensitivities[start:start + shape[0] * shape[1]]
+        a, a_places = _distinct([s.outputs.T for s in layer])
+        v, v_places = _distinct([s.inputs for s in layer])
         missing = formulas.cross_covariance - formulas.W @ formulas.input_covariance
-        pull = self.output_score @ missing
-        entries = [-(s.outputs.T @ pull @ s.inputs.T)[0, 0] for s in self.sensitivities[start:start + shape[0] * shape[1]]]
-        return unvec(object_array(entries, (len(entries), 1)), shape)
+        means = -(number(a) @ (number(self.output_score) @ (missing @ number(v).T)))
+        return unvec(object_array([means[place] for place in zip(a_places, v_places)], (len(layer), 1)), shape)
 
 
 def _distinct(rows: list[Exact]) -> tuple[Exact, list[int]]:
