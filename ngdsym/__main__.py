@@ -79,21 +79,29 @@ def show_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def bench(arguments: argparse.Namespace) -> int:
-    """Time the prover on its public test set, beside Singular's Letterplace where that is installed."""
+    """Time derivations beside plain SymPy code, and the prover on its public test set beside Singular's Letterplace."""
     from rich.console import Console
 
+    from ngdsym.bench import derivations
     from ngdsym.bench.identities import identities, table
 
-    rows = identities()
-    if arguments.json:
-        print(json.dumps([row.as_dict() for row in rows], ensure_ascii=False))
+    if arguments.what == "identities":
+        rows = identities()
+        shown, data = table(rows), [row.as_dict() for row in rows]
     else:
-        Console().print(table(rows))
+        timings = [derivations.measure(case) for case in derivations.CASES]
+        shown, data = derivations.table(timings), [timing.as_dict() for timing in timings]
+    if arguments.json:
+        print(json.dumps(data, ensure_ascii=False))
+    else:
+        Console().print(shown)
     return 0
 
 
 def bench_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print a JSON list")
+    parser.add_argument("what", nargs="?", choices=("derivations", "identities"), default="derivations",
+                        help="derivations beside plain SymPy (default), or proofs beside Letterplace")
+    parser.add_argument("--json", action="store_true", help="print one JSON list")
 
 
 COMMANDS = {verify: verify_arguments, show: show_arguments, emit: emit_arguments, bench: bench_arguments}

@@ -10,10 +10,10 @@ from dataclasses import replace
 import pytest
 from test_prover import function_calls
 
-from ngdsym.network import identities
+import identities
 from ngdsym.__main__ import main
 from ngdsym.proof.certificate import Certificate
-from ngdsym.network.rational_points import RationalPoint
+from rational_points import RationalPoint
 from ngdsym.theorems.theorem import Theorem
 from ngdsym.theorems import UnknownTheorem, theorems
 from ngdsym.theorems.verify import verify

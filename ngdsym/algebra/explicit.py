@@ -1,8 +1,8 @@
 """SymPy matrices of rational functions as exact numbers, and back.
 
 Exact matrices are numpy object arrays of `RationalFunction` (quotients of python-flint polynomials in
-lowest terms) or of `flint.fmpq` (at a rational point), so `@`, `.T`, `np.kron` and `np.block` serve both.
-Two of them are equal iff the difference of the cross-multiplied numerators is the zero polynomial: every
+lowest terms), of `Factored` (quotients for reading, never multiplied out) or of `flint.fmpq` (at a rational
+point), so `@`, `.T`, `np.kron` and `np.block` serve all. Two of rational functions are equal iff the difference of the cross-multiplied numerators is the zero polynomial: every
 comparison is a proof.
 """
 from __future__ import annotations
@@ -15,10 +15,11 @@ import flint
 import numpy as np
 from sympy import Add, Expr, Integer, Matrix, MatrixBase, Mul, Rational, Symbol, sympify
 
+from ngdsym.algebra.factored import Factored
 from ngdsym.algebra.fields import RationalFunction
-from ngdsym.algebra.substitution import SubstitutedAtOnce
+from ngdsym.algebra.substitution import SharedMatrix
 
-Exact = np.ndarray  # object array of RationalFunction or flint.fmpq
+Exact = np.ndarray  # object array of RationalFunction, Factored or flint.fmpq
 Coefficients = dict[tuple[int, ...], RationalFunction]
 
 
@@ -72,7 +73,7 @@ class Field:
         if expression in known:
             return known[expression]
         if expression.is_Rational:
-            value = self._constant(flint.fmpq(int(expression.p), int(expression.q)))
+            value = self._constant(rational(expression))
         elif expression.is_Add or expression.is_Mul:
             operation = add if expression.is_Add else mul
             value = reduce(operation, [self._evaluate(part, known) for part in expression.args])
@@ -90,7 +91,12 @@ class Field:
 
     def to_Matrix(self, exact: Exact) -> Matrix:
         """SymPy matrix with every entry in lowest terms and factored."""
-        return SubstitutedAtOnce(*exact.shape, [self._expression(value) for value in exact.flat])
+        return SharedMatrix(*exact.shape, [self._expression(value) for value in exact.flat])
+
+    def to_symmetric_Matrix(self, exact: Exact) -> Matrix:
+        """`to_Matrix` of a symmetric matrix, whose lower half is that above the diagonal."""
+        upper = {(a, b): self._expression(exact[a, b]) for a, b in np.ndindex(exact.shape) if a <= b}
+        return SharedMatrix(*exact.shape, lambda a, b: upper[min(a, b), max(a, b)])
 
     def _expression(self, value: object) -> Expr:
         if isinstance(value, flint.fmpq):
@@ -107,6 +113,26 @@ class Field:
         return Add(*[Mul(Rational(int(c.p), int(c.q)), *[s ** k for s, k in zip(self.symbols, powers) if k])
                      for powers, c in polynomial.to_dict().items()])
 
+    def derivative(self, polynomial: RationalFunction, symbol: Symbol) -> RationalFunction:
+        """Derivative of a polynomial by one of its symbols."""
+        return RationalFunction(polynomial.num.derivative(self.symbols.index(symbol)), polynomial.den)
+
+    def linear_part(self, value: RationalFunction, letters: Iterable[Symbol]) -> Exact:
+        """Row m of a function `m · letters` that is linear in the letters.
+
+        Raises
+        ------
+        ValueError
+            If the function is not linear in the letters.
+        """
+        letters = list(letters)
+        parts = self.coefficients(value, letters)
+        units = [tuple(int(p == q) for q in range(len(letters))) for p in range(len(letters))]
+        if not set(parts) <= set(units):
+            raise ValueError("the function is not linear in " + ", ".join(map(str, letters)))
+        zero = RationalFunction(self._one * 0, self._one)
+        return object_array([parts.get(unit, zero) for unit in units], (1, len(letters)))
+
     def coefficients(self, value: RationalFunction, letters: Iterable[Symbol]) -> Coefficients:
         """Coefficients of a polynomial in `letters`: powers → function of the other symbols."""
         places = [self.symbols.index(s) for s in letters]
@@ -119,6 +145,30 @@ class Field:
         if any(powers[p] for powers in value.den.to_dict() for p in places):
             raise ValueError("the denominator contains " + ", ".join(map(str, letters)))
         return {k: RationalFunction(self._ring.from_dict(part), value.den) for k, part in split.items()}
+
+
+def rational(value: object) -> flint.fmpq:
+    """A rational number as an exact number.
+
+    Raises
+    ------
+    TypeError
+        If the value is no rational number: floats are not exact.
+    """
+    number = sympify(value)
+    if not number.is_Rational:
+        raise TypeError(f"{value!r} is no rational number: give an integer or a Rational")
+    return flint.fmpq(int(number.p), int(number.q))
+
+
+def factored(matrix: MatrixBase) -> Exact:
+    """The entries of a SymPy matrix as numbers that are never multiplied out."""
+    return object_array([Factored(entry) for entry in matrix], matrix.shape)
+
+
+def to_Matrix(exact: Exact) -> SharedMatrix:
+    """SymPy matrix of `Factored` entries, as they are."""
+    return SharedMatrix(*exact.shape, [(value * Factored(Integer(1))).expression() for value in exact.flat])
 
 
 def object_array(entries: Iterable[object], shape: tuple[int, int]) -> Exact:
@@ -170,18 +220,35 @@ def inverse(matrix: Exact) -> Exact:
         return object_array(flint.fmpq_mat(n, n, list(matrix.flat)).inv().entries(), (n, n))
     if n == 1:
         return 1 / matrix
-    cofactors = [(-1) ** (i + j) * determinant(np.delete(np.delete(matrix, i, 0), j, 1))
-                 for j in range(n) for i in range(n)]
+    minors = _Minors(matrix)
+    rest = [tuple(j for j in range(n) if j != i) for i in range(n)]
+    cofactors = [(-1) ** (i + j) * minors(rest[i], rest[j]) for j in range(n) for i in range(n)]
     adjugate = object_array(cofactors, (n, n))
     return adjugate / (matrix[0] @ adjugate[:, 0])
 
 
 def determinant(matrix: Exact) -> object:
     """Determinant by expansion along the first row (meant for the small sizes of symbolic proofs)."""
-    if len(matrix) == 1:
-        return matrix[0, 0]
-    minors = [determinant(np.delete(matrix[1:], j, 1)) for j in range(len(matrix))]
-    return sum((-1) ** j * matrix[0, j] * minor for j, minor in enumerate(minors))
+    everything = tuple(range(len(matrix)))
+    return _Minors(matrix)(everything, everything)
+
+
+class _Minors:
+    """Determinants of submatrices by rows and columns, each computed once."""
+
+    def __init__(self, matrix: Exact) -> None:
+        self._matrix = matrix
+        self._known: dict[tuple[tuple[int, ...], tuple[int, ...]], object] = {}
+
+    def __call__(self, rows: tuple[int, ...], columns: tuple[int, ...]) -> object:
+        first, rest = rows[0], rows[1:]
+        if not rest:
+            return self._matrix[first, columns[0]]
+        if (rows, columns) not in self._known:
+            terms = [(-1) ** k * self._matrix[first, j] * self(rest, columns[:k] + columns[k + 1:])
+                     for k, j in enumerate(columns)]
+            self._known[rows, columns] = reduce(add, terms)
+        return self._known[rows, columns]
 
 
 def pseudo_inverse(*factors: Exact) -> Exact:
@@ -225,6 +292,22 @@ def unvec(column: Exact, shape: tuple[int, int]) -> Exact:
 def rank(matrix: Exact) -> int:
     """Rank of a matrix of rational numbers."""
     return flint.fmpq_mat(*matrix.shape, list(matrix.flat)).rank()
+
+
+def rank_factorisation(matrix: Exact) -> tuple[Exact, Exact]:
+    """`M = C R` for a matrix of rational numbers, C of full column rank and R of full row rank.
+
+    Examples
+    --------
+    >>> M = object_array(map(flint.fmpq, (1, 2, 2, 4)), (2, 2))
+    >>> C, R = rank_factorisation(M)
+    >>> C.shape, R.shape, identical(C @ R, M)
+    ((2, 1), (1, 2), True)
+    """
+    reduced, r = flint.fmpq_mat(*matrix.shape, list(matrix.flat)).rref()
+    R = object_array(reduced.entries(), matrix.shape)[:r]
+    pivots = [next(j for j, value in enumerate(row) if value != 0) for row in R]
+    return matrix[:, pivots], R
 
 
 def sandwiches_cancel(terms: Iterable[tuple[Exact, Exact]]) -> bool:

@@ -1,20 +1,23 @@
 """A deep linear network with Gaussian outputs, derived from its log-density in explicit symbols."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
-import flint
 import numpy as np
-from sympy import Expr, Matrix, MatrixBase, Rational, Symbol, diag, log, pi, zeros
+from scipy.linalg import block_diag
+from sympy import Expr, Integer, Matrix, MatrixBase, Symbol, log, pi
 from sympy import kronecker_product as kron
 
-from ngdsym.algebra.explicit import Exact, Field, identical, object_array, unvec
+from ngdsym.algebra.explicit import Exact, Field, determinant, factored, identical, inverse, rational, to_Matrix
+from ngdsym.algebra.factored import Factored
+from ngdsym.algebra.substitution import SharedMatrix
 from ngdsym.network.formulas import Formulas
-from ngdsym.network.rational_points import random_values
-from ngdsym.algebra.substitution import SubstitutedAtOnce
+from ngdsym.network.points import random_values
+from ngdsym.network.score import Score
 
 KINDS = ("paper", "exact")
+Point = Mapping[Symbol, object]
 
 
 class LinearNetwork:
@@ -22,7 +25,8 @@ class LinearNetwork:
 
     Numbers may be substituted for the symbols in every matrix a method returns, by `.subs` with a
     dictionary. Layers are counted 1 … L.
-    Inverses and flows are those of generic weights: at weights of lower rank denominators vanish.
+    Inverses and flows are those of generic weights, and refuse to be substituted where weights lose rank; with
+    `at` they are those of the weights given, of any rank.
 
     Parameters
     ----------
@@ -110,79 +114,35 @@ class LinearNetwork:
 
     def log_density(self) -> Expr:
         """`log q(y|x) = −½ (y − W x)ᵀ Σ̃⁻¹ (y − W x) − ½ log det(2π Σ̃)`."""
-        residual = self.y - self.end_to_end() * self.x
-        determinant = self.output_covariance.det(method="berkowitz")
-        quadratic = (residual.T * self.output_covariance.adjugate() * residual)[0] / determinant
-        return -quadratic / 2 - log((2 * pi) ** self.sizes[-1] * determinant) / 2
+        det = determinant(factored(self.output_covariance)).expression()
+        return self.exponent(self.y - self.end_to_end() * self.x) - log((2 * pi) ** self.sizes[-1] * det) / 2
+
+    def exponent(self, residual: Matrix) -> Expr:
+        """`−½ rᵀ Σ̃⁻¹ r`, all of the log-density that depends on the residual r = y − W x."""
+        covariance = factored(self.output_covariance)
+        volume = determinant(covariance)
+        return -(residual.T * to_Matrix(volume * inverse(covariance)) * residual)[0] / volume.expression() / 2
+
+    @cached_property
+    def derivatives(self) -> Score:
+        """Derivatives of the log-density by the chain rule, as exact functions."""
+        return Score(self)
 
     def score(self) -> Matrix:
         """`∂ log q(y|x) / ∂θ`, a column of length P, by differentiation of the log-density."""
         log_density = self.log_density()
         return Matrix([log_density.diff(w) for w in self.parameters])
 
-    @cached_property
-    def score_of_data(self) -> Exact:
-        """The score as exact functions of x and y."""
-        return self.field.exact(self.score())
-
-    @cached_property
-    def score_of_noise(self) -> Exact:
-        """The score of a sample `y = W x + ε` of the model, as exact functions of x and ε."""
-        sample = self.formulas.W @ self.field.exact(self.x) + self.field.exact(self.noise)
-        return self.field.exact(self.score(), dict(zip(self.y, sample.flat)))
-
-    def bilinear(self, function: object, left: Matrix, right: Matrix) -> Exact:
-        """Matrix M of a function `leftᵀ M right`.
-
-        Raises
-        ------
-        ValueError
-            If the function has terms of another kind, whose expectation second moments do not give.
-        """
-        letters = [*left, *right]
-        M = object_array([flint.fmpq(0)] * (len(left) * len(right)), (len(left), len(right)))
-        for powers, coefficient in self.field.coefficients(function, letters).items():
-            places = [p for p, k in enumerate(powers) for _ in range(k)]
-            if len(places) != 2 or not places[0] < len(left) <= places[1]:
-                raise ValueError("the function is not bilinear in the two vectors")
-            M[places[0], places[1] - len(left)] = coefficient
-        return M
-
-    @cached_property
-    def score_covariance(self) -> Exact:
-        """Covariance of the score, from `E[ε εᵀ] = Σ̃`, `E[x xᵀ] = Σ` and x, ε independent."""
-        M = [self.bilinear(s, self.noise, self.x) for s in self.score_of_noise.flat]
-        moments = [self.formulas.output_covariance @ m @ self.formulas.input_covariance for m in M]
-        return np.array([[np.sum(m * moment) for moment in moments] for m in M], dtype=object)
-
     def fisher(self) -> Matrix:
         """Fisher information `F = ⟨score scoreᵀ⟩` under the model, `P × P` (Eq. 5), from the log-density."""
-        return self.field.to_Matrix(self.score_covariance)
+        outputs, inputs, places = self.derivatives.covariance_factors
+        E, C = self.field.to_symmetric_Matrix(outputs), self.field.to_symmetric_Matrix(inputs)
+        return SharedMatrix([[E[a, b] * C[v, w] for b, w in places] for a, v in places])
 
     def loss_gradient(self, i: int) -> Matrix:
         """`∂L/∂W_i = −⟨∂ log q/∂W_i⟩`, `n_i × n_{i-1}`, averaged with ⟨y xᵀ⟩ and Σ of the data."""
-        return self.field.to_Matrix(self.exact_loss_gradient(i))
-
-    def exact_loss_gradient(self, i: int) -> Exact:
-        """`loss_gradient(i)` as exact functions."""
         self._check_layer(i)
-        start = sum(len(W) for W in self.weights[:i - 1])
-        scores = self.score_of_data[start:start + len(self.weights[i - 1])]
-        outer = [[*self.y, *self.x], self.x]
-        moments = np.vstack([self.formulas.cross_covariance, self.formulas.input_covariance])
-        return unvec(object_array([-self._data_mean(s, *outer, moments) for s in scores.flat], scores.shape),
-                     self.weights[i - 1].shape)
-
-    def _data_mean(self, function: object, left: list[Symbol], right: Matrix, moments: Exact) -> object:
-        """Expectation of a polynomial whose monomials are products of two data letters."""
-        letters = list(left)
-        mean = flint.fmpq(0)
-        for powers, coefficient in self.field.coefficients(function, letters).items():
-            row, *column = [p for p, k in enumerate(powers) for _ in range(k)]
-            if len(column) != 1 or column[0] < len(self.y):
-                raise ValueError("the function is not linear in ⟨y xᵀ⟩ and ⟨x xᵀ⟩")
-            mean = mean + coefficient * moments[row, column[0] - len(self.y)]
-        return mean
+        return to_Matrix(self.derivatives.loss_gradient(i, self._readable(None), self._factored))
 
     # Quantities
 
@@ -210,7 +170,7 @@ class LinearNetwork:
 
     def metric(self) -> Matrix:
         """`H = Σ ⊗ Σ̃⁻¹`, the Fisher information of the map W."""
-        return SubstitutedAtOnce(kron(self.input_covariance, self.field.to_Matrix(self.formulas.precision)))
+        return SharedMatrix(kron(self.input_covariance, self.field.to_Matrix(self.formulas.precision)))
 
     def input_factor(self, i: int) -> Matrix:
         """`Λ_{i-1} = ⟨x_{i-1} x_{i-1}ᵀ⟩ = B_i Σ B_iᵀ`, `n_{i-1} × n_{i-1}` (Eq. 15)."""
@@ -227,12 +187,12 @@ class LinearNetwork:
         self._check_layer(i)
         self._check_layer(j)
         to_Matrix = self.field.to_Matrix
-        return SubstitutedAtOnce(kron(to_Matrix(self.formulas.forward_covariance(i, j)),
+        return SharedMatrix(kron(to_Matrix(self.formulas.forward_covariance(i, j)),
                                       to_Matrix(self.formulas.backward_covariance(i, j))))
 
     # Natural gradient
 
-    def generalized_inverse(self, kind: str) -> Matrix:
+    def generalized_inverse(self, kind: str, at: Point | None = None) -> Matrix:
         """A matrix that plays the part of F⁻¹, `P × P`.
 
         Parameters
@@ -242,20 +202,24 @@ class LinearNetwork:
             hidden layer is narrower than input or output.
             "exact": block-diagonal, `Σ 1/(β − α + 1) Dᵀ ⊗ E`, a generalized inverse for all sizes: a
             component of the map that the layers α … β can move is moved by each of them in equal parts.
+        at
+            Rational values of all weights, in place of generic ones.
 
         Raises
         ------
         ValueError
-            If `kind` is neither "paper" nor "exact".
+            If `kind` is neither "paper" nor "exact", or `at` lacks a weight.
+        TypeError
+            If a weight in `at` is no rational number.
         """
         _check_kind(kind)
-        f, to_Matrix, layers = self.formulas, self.field.to_Matrix, range(1, self.L + 1)
+        f, layers = self._readable(at), range(1, self.L + 1)
         if kind == "paper":
-            rows = [Matrix.hstack(*[kron(*map(to_Matrix, f.paper_block(i, j))) for j in layers]) for i in layers]
-            return SubstitutedAtOnce(Matrix.vstack(*rows) / self.L ** 2)
-        terms = [[_rational(s.weight) * kron(to_Matrix(s.D.T), to_Matrix(s.E)) for s in f.exact_shares(i)]
-                 for i in layers]
-        return SubstitutedAtOnce(diag(*[sum(parts[1:], parts[0]) for parts in terms]))
+            rows = [np.hstack([np.kron(*f.paper_block(i, j)) for j in layers]) for i in layers]
+            blocks = np.vstack(rows) / self.L ** 2
+        else:
+            blocks = block_diag(*[f.exact_block(i) for i in layers])
+        return to_Matrix(blocks).where(_conditions(f.volumes()))
 
     def is_generalized_inverse(self, X: MatrixBase, proof: bool = False) -> bool:
         """Decide `F X F = F` in exact arithmetic.
@@ -271,7 +235,7 @@ class LinearNetwork:
             `P × P`, rational functions of the symbols of the network.
         proof
             Whether to prove what passed as an identity of rational functions: fast up to about (3, 3, 3),
-            out of reach for large X. The inverses of this class are proved faster by `ngdsym.network.identities`.
+            out of reach for large X.
 
         Raises
         ------
@@ -298,7 +262,7 @@ class LinearNetwork:
                 return False
         return True
 
-    def natural_gradient(self, kind: str) -> list[Matrix]:
+    def natural_gradient(self, kind: str, at: Point | None = None) -> list[Matrix]:
         """`[dW_1/dt, …, dW_L/dt]`, minus a generalized inverse times the gradient of the loss.
 
         Parameters
@@ -307,25 +271,22 @@ class LinearNetwork:
             "paper": `(1/L) Λ̃_i⁺ G_i Λ_{i-1}⁺` (Eq. 10). "exact": minus `generalized_inverse("exact")`
             times the gradient, which is the same in wide networks and the natural gradient also in narrow
             ones.
+        at
+            Rational values of all weights, in place of generic ones.
 
         Raises
         ------
         ValueError
-            If `kind` is neither "paper" nor "exact".
+            If `kind` is neither "paper" nor "exact", or `at` lacks a weight.
+        TypeError
+            If a weight in `at` is no rational number.
         """
         _check_kind(kind)
-        return [self._update(kind, i) for i in range(1, self.L + 1)]
+        f = self._readable(at)
+        conditions = _conditions(f.volumes())
+        return [to_Matrix(f.update(kind, i)).where(conditions) for i in f.layers]
 
-    def _update(self, kind: str, i: int) -> Matrix:
-        f, to_Matrix = self.formulas, self.field.to_Matrix
-        G = -self.loss_gradient(i)
-        if kind == "paper":
-            E, D = f.backward_pseudo_inverse(i, i), f.forward_pseudo_inverse(i, i)
-            return to_Matrix(E) * G * to_Matrix(D) / self.L
-        parts = [_rational(s.weight) * to_Matrix(s.E) * G * to_Matrix(s.D) for s in f.exact_shares(i)]
-        return sum(parts, zeros(*G.shape))
-
-    def flow(self, kind: str) -> Matrix:
+    def flow(self, kind: str, at: Point | None = None) -> Matrix:
         """`dW/dt` under the natural gradient, `n_L × n_0`.
 
         Parameters
@@ -334,26 +295,56 @@ class LinearNetwork:
             "paper": `−W + (1/L) Σ_i P_i^a W* P_i^b` (Eq. 19), which is `W* − W` (Eq. 18) in wide networks.
             "exact": `P_a Z + Z P_b − P_a Z P_b` with `Z = W* − W` and the projectors on range and row
             space of W, which is Z if no hidden layer is narrower than both input and output.
+        at
+            Rational values of all weights, in place of generic ones: the exact flow is then the staircase
+            `Σ_i P_i^a Z (P_i^b − P_{i+1}^b)`, right for weights of any rank.
 
         Raises
         ------
         ValueError
-            If `kind` is neither "paper" nor "exact".
+            If `kind` is neither "paper" nor "exact", or `at` lacks a weight.
+        TypeError
+            If a weight in `at` is no rational number.
+
+        Examples
+        --------
+        At zero weights nothing moves, which the formula for generic weights does not say:
+
+        >>> net = LinearNetwork((2, 2, 2))
+        >>> zero = {w: 0 for w in net.parameters}
+        >>> net.flow("exact", at=zero)
+        Matrix([
+        [0, 0],
+        [0, 0]])
+        >>> net.flow("exact").subs(zero)
+        Traceback (most recent call last):
+        ...
+        ngdsym.algebra.substitution.SingularPoint: the formula is that of generic weights: ...
         """
         _check_kind(kind)
-        f, to_Matrix = self.formulas, self.field.to_Matrix
-        if f.is_wide or (kind == "exact" and min(self.sizes) == min(self.sizes[0], self.sizes[-1])):
-            return to_Matrix(f.residual)
-        if kind == "paper":
-            W_star = to_Matrix(f.least_squares)
-            terms = [to_Matrix(f.P_a(i)) * W_star * to_Matrix(f.P_b(i)) for i in range(1, self.L + 1)]
-            return sum(terms, zeros(*W_star.shape)) / self.L - self.end_to_end()
-        a, b, Z = map(to_Matrix, (f.P_a(1), f.P_b(self.L), f.residual))
-        return a * Z + Z * b - a * Z * b
+        f = self._readable(at)
+        return to_Matrix(f.flow(kind)).where(_conditions(f.flow_volumes(kind)))
+
+    def _readable(self, at: Point | None) -> Formulas:
+        """The quantities of the network as factored expressions, the weights generic or rational numbers."""
+        return Formulas(self.sizes, tuple(map(factored, self.weights)) if at is None else self._point(at),
+                        *map(factored, (self.input_covariance, self.output_covariance, self.cross_covariance)))
+
+    def _factored(self, exact: Exact) -> Exact:
+        return factored(self.field.to_Matrix(exact))
+
+    def _point(self, at: Point) -> tuple[Exact, ...]:
+        missing = [str(w) for w in self.parameters if w not in at]
+        if missing:
+            raise ValueError(f"`at` must give all {len(self.parameters)} weights a value; without: {', '.join(missing)}")
+        return tuple(np.array([[rational(at[w]) for w in row] for row in W.tolist()], dtype=object)
+                     for W in self.weights)
 
 
-def _rational(value: flint.fmpq) -> Rational:
-    return Rational(int(value.p), int(value.q))
+def _conditions(volumes: Mapping[str, object]) -> dict[Expr, str]:
+    """What must not vanish where a formula for generic weights holds."""
+    advice = "the formula is that of generic weights: {}; at=… gives what holds for the weights given"
+    return {(Factored(Integer(1)) * volume).expression(): advice.format(rank) for rank, volume in volumes.items()}
 
 
 def _check_kind(kind: str) -> None:

@@ -51,7 +51,7 @@ def blocks(draw: Draw) -> Mapping[Expr, object]:
     if not isinstance(draw(), float):
         symbols = LinearNetwork((1, 2, 1, 2))
         f = symbols.formulas
-        return {F_ij: symbols.score_covariance[:2, 4:], Sigma: f.input_covariance, A_i: f.A(1), A_j: f.A(3),
+        return {F_ij: symbols.derivatives.covariance[:2, 4:], Sigma: f.input_covariance, A_i: f.A(1), A_j: f.A(3),
                 Sigma_tilde: symbols.field.exact(symbols.output_covariance), B_i: f.B(1), B_far: f.B(3)}
     net = Net((2, 3, 1, 2), draw)
     ends = [net.sizes[k] * net.sizes[k - 1] for k in net.layers]

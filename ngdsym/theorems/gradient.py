@@ -30,8 +30,8 @@ def differentiated(draw: Draw) -> Mapping[Expr, object]:
     net = LinearNetwork(SIZES)
     f, exact = net.formulas, net.field.exact
     return {A: f.A(LAYER), B: f.B(LAYER), W: f.W, Sigma: f.input_covariance, P_out: f.precision,
-            C_yx: f.cross_covariance, x: exact(net.x), y: exact(net.y), G: -net.exact_loss_gradient(LAYER),
-            score: unstack(net.score_of_data[2:4], (SIZES[LAYER], SIZES[LAYER - 1]))}
+            C_yx: f.cross_covariance, x: exact(net.x), y: exact(net.y), G: -net.derivatives.loss_gradient(LAYER, f),
+            score: unstack(net.derivatives.of_data[2:4], (SIZES[LAYER], SIZES[LAYER - 1]))}
 
 
 DERIVATIVE = "Sizes (1, 2, 1, 2), layer 2, every number an indeterminate; P = Σ̃⁻¹."

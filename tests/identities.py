@@ -12,11 +12,11 @@ from collections.abc import Iterable
 import flint
 import numpy as np
 
-from ngdsym.algebra.explicit import Exact, identical, inverse, object_array, rank, sandwiches_cancel, unvec
+from ngdsym.algebra.explicit import Exact, identical, inverse, rank, sandwiches_cancel, unvec
 from ngdsym.algebra.fields import identity
 from ngdsym.network.formulas import Formulas
 from ngdsym.network.linear_network import LinearNetwork
-from ngdsym.network.rational_points import RationalPoint
+from rational_points import RationalPoint
 
 Network = LinearNetwork | RationalPoint
 Terms = list[tuple[Exact, Exact]]
@@ -26,7 +26,17 @@ Terms = list[tuple[Exact, Exact]]
 
 def gradient(net: LinearNetwork) -> bool:
     """`∂L/∂W_i = −A_iᵀ Σ̃⁻¹ ⟨(y − W x) xᵀ⟩ B_iᵀ` (Eqs. 7, 13)."""
-    return all(identical(net.exact_loss_gradient(i), -net.formulas.G(i)) for i in net.formulas.layers)
+    return all(identical(net.derivatives.loss_gradient(i, net.formulas), -negative_gradient(net.formulas, i)) for i in net.formulas.layers)
+
+
+def negative_gradient(f: Formulas, i: int) -> Exact:
+    """`G_i = A_iᵀ Σ̃⁻¹ (⟨y xᵀ⟩ − W Σ) B_iᵀ` (Eq. 13)."""
+    return f.A(i).T @ f.precision @ (f.cross_covariance - f.W @ f.input_covariance) @ f.B(i).T
+
+
+def chain_rule(net: LinearNetwork) -> bool:
+    """The score by the chain rule through the outputs is the log-density differentiated by SymPy."""
+    return identical(net.derivatives.of_data, net.field.exact(net.score()))
 
 
 def backpropagation(net: LinearNetwork) -> bool:
@@ -36,7 +46,7 @@ def backpropagation(net: LinearNetwork) -> bool:
     start, same = 0, True
     for error, activation in zip(errors, activations):
         stop = start + len(error) * len(activation)
-        score = unvec(net.score_of_data[start:stop], (len(error), len(activation)))
+        score = unvec(net.derivatives.of_data[start:stop], (len(error), len(activation)))
         same, start = same and identical(score, error @ activation.T), stop
     return same
 
@@ -51,18 +61,46 @@ def model_covariances(net: LinearNetwork) -> bool:
                for i in f.layers for j in f.layers)
 
 
+def score_covariance(net: LinearNetwork) -> Exact:
+    """Covariance of the score of a sample `y = W x + ε`, from `E[ε εᵀ] = Σ̃`, `E[x xᵀ] = Σ`, x, ε independent.
+
+    The log-density is differentiated by SymPy in full, without the chain rule that `LinearNetwork` uses.
+    """
+    f, field = net.formulas, net.field
+    sample = f.W @ field.exact(net.x) + field.exact(net.noise)
+    score = field.exact(net.score(), dict(zip(net.y, sample.flat)))
+    M = [_bilinear(net, s) for s in score.flat]
+    moments = [f.output_covariance @ m @ f.input_covariance for m in M]
+    return np.array([[np.sum(m * moment) for moment in moments] for m in M], dtype=object)
+
+
+def jacobian(f: Formulas) -> Exact:
+    """`[J_1 … J_L]`, `J_i = B_iᵀ ⊗ A_i`."""
+    return np.hstack([np.kron(f.B(i).T, f.A(i)) for i in f.layers])
+
+
+def metric(f: Formulas) -> Exact:
+    """`Σ ⊗ Σ̃⁻¹`."""
+    return np.kron(f.input_covariance, f.precision)
+
+
+def generic_fisher_rank(sizes: tuple[int, ...]) -> int:
+    """`r (n_0 + n_L − r)`, r the smallest width."""
+    return min(sizes) * (sizes[0] + sizes[-1] - min(sizes))
+
+
 def fisher_blocks(net: LinearNetwork) -> bool:
     """Covariance of the score = blocks `⟨x_{i-1}x_{j-1}ᵀ⟩ ⊗ ⟨e_i e_jᵀ⟩` (Eq. 22)."""
     f = net.formulas
     blocks = [[np.kron(f.forward_covariance(i, j), f.backward_covariance(i, j)) for j in f.layers]
               for i in f.layers]
-    return identical(net.score_covariance, np.block(blocks))
+    return identical(score_covariance(net), np.block(blocks))
 
 
 def fisher_pullback(net: LinearNetwork) -> bool:
     """Covariance of the score = `Jᵀ H J`, J by differentiation of the end-to-end map."""
     J = net.field.exact(net.jacobian())
-    return identical(net.score_covariance, J.T @ net.formulas.H @ J)
+    return identical(score_covariance(net), J.T @ metric(net.formulas) @ J)
 
 
 # Generalized inverses
@@ -105,12 +143,12 @@ def trace_criterion(net: Network) -> bool:
             forward, backward = f.forward_covariance(j, i), f.backward_covariance(j, i)
             trace = trace + np.sum(D * forward.T) * np.sum(E * backward.T)
     ranks = sum(f.rank_A(min(i, j)) * f.rank_B(max(i, j)) for i in f.layers for j in f.layers)
-    return trace == ranks and (ranks == f.L ** 2 * f.fisher_rank) == f.is_wide
+    return trace == ranks and (ranks == f.L ** 2 * generic_fisher_rank(f.sizes)) == f.is_wide
 
 
 def fisher_rank(point: RationalPoint) -> bool:
     """`rank F = rank J = r (n_0 + n_L − r)`, r the smallest width, at a rational point."""
-    return rank(point.formulas.J) == point.formulas.fisher_rank
+    return rank(jacobian(point.formulas)) == generic_fisher_rank(point.sizes)
 
 
 # Flows
@@ -246,12 +284,16 @@ def _activations(net: LinearNetwork, x: Exact) -> list[Exact]:
 
 def _linear(net: LinearNetwork, column: Exact, letters: Iterable) -> Exact:
     """Matrix M of a column `M · letters`."""
-    letters = list(letters)
-    rows = []
-    for value in column.flat:
-        parts = net.field.coefficients(value, letters)
-        unit = [tuple(int(p == q) for q in range(len(letters))) for p in range(len(letters))]
-        if not set(parts) <= set(unit):
-            raise ValueError("the column is not linear in the letters")
-        rows += [parts.get(u, flint.fmpq(0)) for u in unit]
-    return object_array(rows, (len(column), len(letters)))
+    return np.vstack([net.field.linear_part(value, letters) for value in column.flat])
+
+
+def _bilinear(net: LinearNetwork, function: object) -> Exact:
+    """Matrix M of a function `εᵀ M x`."""
+    n, letters = len(net.noise), [*net.noise, *net.x]
+    M = np.full((n, len(net.x)), flint.fmpq(0), dtype=object)
+    for powers, coefficient in net.field.coefficients(function, letters).items():
+        places = [p for p, k in enumerate(powers) for _ in range(k)]
+        if len(places) != 2 or not places[0] < n <= places[1]:
+            raise ValueError("the function is not bilinear in ε and x")
+        M[places[0], places[1] - n] = coefficient
+    return M

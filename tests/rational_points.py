@@ -1,34 +1,13 @@
-"""Networks at random rational points: exact arithmetic where symbols would grow too large.
-
-By the lemma of Schwartz and Zippel a nonzero polynomial of total degree d vanishes at a point drawn
-uniformly from `S^n` with probability at most `d / |S|`. A failed identity at one point is a disproof; one
-that holds at a point is wrong with at most the probability of `failure_bound`.
-"""
+"""Networks at random rational points: exact arithmetic where symbols would grow too large."""
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
 
 import flint
-from sympy import Symbol
 
 from ngdsym.algebra.explicit import Exact, object_array
 from ngdsym.network.formulas import Formulas
-
-if TYPE_CHECKING:
-    from ngdsym.network.linear_network import LinearNetwork
-
-SAMPLES = 2 ** 64
-
-
-def _draw(generator: random.Random) -> flint.fmpq:
-    return flint.fmpq(generator.randrange(1, SAMPLES + 1))
-
-
-def random_values(net: LinearNetwork, seed: int) -> dict[Symbol, flint.fmpq]:
-    """A random integer from 1 … 2⁶⁴ for every symbol of the network."""
-    generator = random.Random(seed)
-    return {symbol: _draw(generator) for symbol in net.field.symbols}
+from ngdsym.network.points import SAMPLES
 
 
 class RationalPoint:
@@ -55,11 +34,14 @@ class RationalPoint:
         self.formulas = Formulas(self.sizes, weights, self._symmetric(n_0), self._symmetric(n_L),
                                  self._matrix(n_L, n_0))
 
+    def _draw(self) -> flint.fmpq:
+        return flint.fmpq(self._generator.randrange(1, SAMPLES + 1))
+
     def _matrix(self, rows: int, columns: int) -> Exact:
-        return object_array([_draw(self._generator) for _ in range(rows * columns)], (rows, columns))
+        return object_array([self._draw() for _ in range(rows * columns)], (rows, columns))
 
     def _symmetric(self, n: int) -> Exact:
-        upper = {(a, b): _draw(self._generator) for a in range(n) for b in range(a, n)}
+        upper = {(a, b): self._draw() for a in range(n) for b in range(a, n)}
         return object_array([upper[min(a, b), max(a, b)] for a in range(n) for b in range(n)], (n, n))
 
 
