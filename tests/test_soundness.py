@@ -84,7 +84,8 @@ def test_a_hypothesis_of_no_size_is_refused_as_impossible(rows: object, cols: ob
 def test_counterexamples_have_sizes_that_agree() -> None:
     found = refute("X A = 1", "A X = 1", types={"A": ("2n", "n"), "X": ("n", "2n")})
     assert found.check() and found.sizes["2*n"] == 2 * found.sizes["n"]
-    assert not replace(found, sizes=found.sizes | {"n": found.sizes["n"] + 1}).check()
+    broken = refute([], "A A = A", types={"A": ("2n", "2n")})
+    assert broken.check() and not replace(broken, sizes=broken.sizes | {"n": broken.sizes["n"] + 1}).check()
 
 
 def test_instances_compute_their_sizes() -> None:
