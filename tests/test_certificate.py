@@ -50,7 +50,6 @@ def forgeries() -> dict[str, Callable[[dict], object]]:
         "letter that reads as a product": lambda d: _rename(d, "A", "X X"),
         "letter that reads as a sum": lambda d: _rename(d, "A", "X+X"),
         "letter that reads as a number": lambda d: _rename(d, "A", "1"),
-        "primed letter of its own": lambda d: [d["letters"][x].__setitem__(2, x) for x in ("A", "A'")],
         "example of another shape": lambda d: d["witness"]["matrices"]["A"][0].append("1"),
         "example that breaks an assumption": lambda d: d["witness"]["matrices"]["X"][0].__setitem__(0, "9"),
         "example of no size": lambda d: d["witness"]["sizes"].update({"2*n": 1}),
@@ -79,6 +78,16 @@ def test_one_word_cannot_be_read_as_a_product() -> None:
             "assumptions": [[["1", ["A B"]], ["-1", []]]], "claims": [[["1", ["A B'"]], ["-1", []]]],
             "cofactors": [[["1", [], 0, 1, []]]]}
     assert "cannot name a letter" in Certificate(data).refusal()
+
+
+def test_a_primed_letter_is_the_transpose_of_the_one_without() -> None:
+    """A symmetric and A' another letter would print A' = 0 from A' = 0 and never say that it is not about A."""
+    letters = {"A": ["n", "n", "A"], "A'": ["n", "n", "A'"]}
+    data = {"letters": letters, "assumptions": [[["1", ["A'"]]]], "claims": [[["1", ["A'"]]]],
+            "cofactors": [[["1", [], 0, 0, []]]]}
+    assert "cannot be the transpose" in Certificate(data).refusal()
+    letters |= {"A": ["n", "n", "A'"], "A'": ["n", "n", "A"]}
+    assert Certificate(data).check()
 
 
 def test_sizes_of_an_example_agree() -> None:

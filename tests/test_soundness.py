@@ -11,6 +11,7 @@ from sympy import (Adjoint, And, BlockMatrix, Eq, Float, Identity, Inverse, Matr
 from ngdsym import prove, refute
 from ngdsym.algebra.instance import Instance, floats
 from ngdsym.algebra.symbols import PD, PSD, Lambda, m
+from ngdsym.proof.prover import ProofNotFound
 from ngdsym.proof.refute import CounterexampleNotFound
 from ngdsym.proof.sizes import ImpossibleSizes
 from ngdsym.proof.words import TypeMismatch
@@ -84,7 +85,8 @@ def test_a_hypothesis_of_no_size_is_refused_as_impossible(rows: object, cols: ob
 def test_counterexamples_have_sizes_that_agree() -> None:
     found = refute("X A = 1", "A X = 1", types={"A": ("2n", "n"), "X": ("n", "2n")})
     assert found.check() and found.sizes["2*n"] == 2 * found.sizes["n"]
-    assert not replace(found, sizes=found.sizes | {"n": found.sizes["n"] + 1}).check()
+    broken = refute([], "A A = A", types={"A": ("2n", "2n")})
+    assert broken.check() and not replace(broken, sizes=broken.sizes | {"n": broken.sizes["n"] + 1}).check()
 
 
 def test_instances_compute_their_sizes() -> None:
@@ -110,6 +112,16 @@ def test_a_predicate_is_used(hypothesis: object, claim: Eq) -> None:
     assert prove([hypothesis], claim).check()
     with pytest.raises(CounterexampleNotFound):
         refute([hypothesis], claim, attempts=40)
+
+
+@pytest.mark.parametrize("hypothesis, claim", [
+    (Q.orthogonal(A), eq(A, A.T)), (Q.orthogonal(A), eq(A * A, Identity(n))), (Q.symmetric(A * B), eq(A * B, B * A)),
+    (Q.invertible(A), eq(A, A.T)), (Q.symmetric(A), eq(A * A, A)), (Q.positive_definite(A), eq(A * B, B * A)),
+], ids=str)
+def test_a_predicate_means_no_more_than_it_says(hypothesis: object, claim: Eq) -> None:
+    assert refute([hypothesis], claim).check()
+    with pytest.raises(ProofNotFound):
+        prove([hypothesis], claim)
 
 
 def test_positive_definite_binds_the_counterexample() -> None:
