@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from .rules import levenberg_marquardt
+from .rules.control import levenberg_marquardt
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from ..fisher import Vector
-from ..rules import step_and_momentum
+from ..rules.control import step_and_momentum
 from ..schedule import check_rows
 from ..stack import Stack
 from .move import Memory, Move, Probe, dot, recall, remember

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..fisher import Vector
-from ..rules import pseudo_inverse
+from ..rules.linalg import pseudo_inverse
 from ..stack import NotFinite, Stack
 from .move import Memory, Move, Probe, dot, remember
 
