@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import random
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -112,6 +114,20 @@ def test_no_formula_and_no_body_is_written_twice():
     bodies = [(ast.unparse(f.args), code(f)) for f in functions]
     formulas = [doc.split(".. math::")[1] for f in functions if ".. math::" in (doc := ast.get_docstring(f) or "")]
     assert len(set(bodies)) == len(bodies) and len(set(formulas)) == len(formulas)
+
+
+def test_the_page_of_the_zoo_shows_every_line_of_every_rule_from_the_file():
+    page = json.loads((generate.TARGET.parents[1] / "book" / "zoo.ipynb").read_text())
+    text = "".join(next(cell["source"] for cell in page["cells"] if cell["id"] == "zoo-emitted"))
+    lines = (generate.TARGET / "layer.py").read_text().splitlines()
+    shown = re.findall(r"dropdown} (\w+)\n```{literalinclude} \.\./ngdnum/rules/layer\.py\n.*\n:start-at: (.*)\n:end-before: (.*)", text)
+    assert [name for name, *_ in shown] == [rule.name for rule in generate.WRITTEN]
+    at = [next(i for i, line in enumerate(lines) if start in line) for _, start, _ in shown]
+    end = [next(j for j, line in enumerate(lines) if j > i and stop in line) for i, (*_, stop) in zip(at, shown)]
+    assert end[:-1] == at[1:]
+    for (name, *_), i, j in zip(shown, at, end):
+        heads = [line for line in lines[i:j] if re.match(r"(def )?[a-z]\w+( = |\()", line)]
+        assert heads and all(re.match(rf"(def )?{name}_", line) for line in heads)
 
 
 # --- a rule of one's own --------------------------------------------------------------------------
