@@ -38,6 +38,6 @@ def check_parts(rule: BoundRule, factors: object, inverse: object, control: obje
         )
     if isinstance(control.needs, NeedsDual) and not rule.product:
         raise ValueError(
-            f'{name} needs a damped rule that is a product with G, such as "pi_damped_cached"; rule '
+            f'{name} needs a damped rule that is a product with G, such as "pi_damped"; rule '
             f"{rule.name!r} is not"
         )

@@ -9,7 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from .rules import levenberg_marquardt
+from .rules.control import levenberg_marquardt
 
 
 class Damping(ABC):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from .rule import Quantities
+from .rules.definition import SOLVERS
 from .schedule import check_every
 
 RAISE = 10.0
@@ -28,6 +29,10 @@ class Inverse:
     retries : int, default 3
         If a damped factor is not numerically positive definite, λ is raised tenfold for its layer in this
         factorisation, up to so many times, before the step is refused. `opt.report()` shows the λ in use.
+    solver : {"cholesky", "inverse", "low_rank"}, optional
+        How damped inverses are applied: by triangular solves, as explicit inverses (faster where one serves many
+        steps), or by the leading eigenpairs of factors wider than 256. The default is the rule's own, and a rule
+        that is not written for a solver refuses it.
     dtype : torch.float32 or torch.float64, optional
         Precision of the factorisation; its result is applied in the precision of the gradient, which is also
         the default.
@@ -42,13 +47,14 @@ class Inverse:
     Inverses in double precision that serve 100 steps, or fewer if the factors move by a tenth:
 
     >>> Inverse(every=100, drift=0.1, dtype=torch.float64)
-    Inverse(every=100, drift=0.1, retries=3, dtype=torch.float64)
+    Inverse(every=100, drift=0.1, retries=3, dtype=torch.float64, solver=None)
     """
 
     every: int = 1
     drift: float | None = None
     retries: int = 3
     dtype: torch.dtype | None = None
+    solver: str | None = None
 
     def __post_init__(self) -> None:
         check_every(self.every)
@@ -60,6 +66,8 @@ class Inverse:
                 raise ValueError("drift has nothing to do with every=1: each step factorises; raise every")
         if isinstance(retries, bool) or not isinstance(retries, int) or not 0 <= retries <= 20:
             raise ValueError(f"retries must be an integer from 0 to 20; got {retries!r}")
+        if self.solver not in (None, *SOLVERS):
+            raise ValueError(f"solver must be one of {', '.join(SOLVERS)}, or None; got {self.solver!r}")
         if self.dtype not in (None, torch.float32, torch.float64):
             raise ValueError(f"dtype must be torch.float32, torch.float64 or None; got {self.dtype!r}")
 

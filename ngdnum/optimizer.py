@@ -140,7 +140,7 @@ class NGD(Presets, torch.optim.Optimizer):
         model = uncompiled(model)
         self.model, self.likelihood, self.samples = model, likelihood, samples
         self.factors, self.inverse, self.control = factors, inverse, control
-        self.rule = resolve(rule)
+        self.rule = resolve(rule, inverse.solver if isinstance(inverse, Inverse) else None)
         self._rule = rule
         self.damping = damping if isinstance(damping, Damping) else LevenbergMarquardt(damping)
         check_parts(self.rule.at(self.damping.lam), factors, inverse, control, likelihood)

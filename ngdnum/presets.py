@@ -32,7 +32,7 @@ class Presets:
         The rule whitens gradients by the factors and equalises what is left (`fisher_shampoo`). Factors are running
         means, measured at every 64th step and inverted at every 128th, more often at first; Nesterov momentum; each
         step changes the outputs by `lr` = 0.6 of their residual (`OutputNormalised`). Let a scheduler lower `lr` to
-        1 % over the run. `rule="pi_damped_leading"` is the natural gradient itself. `options` are those of the
+        1 % over the run. `rule="pi_damped"` with `Inverse(every=128, solver="low_rank")` is the natural gradient itself. `options` are those of the
         constructor and replace the preset's.
 
         Examples
@@ -92,9 +92,10 @@ class Presets:
         True
         """
         preset = {
-            "rule": "pi_damped_cached",
+            "rule": "pi_damped",
             "damping": LevenbergMarquardt(0.1, floor=1e-6, factor=2.0, reject=True),
             "factors": Factors(every=1, decay=0.9),
+            "inverse": Inverse(solver="inverse"),
             "control": DualConjugateGradient(steps=5),
         }
         return cls(model, likelihood, **(preset | options))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .curvature.block import Block, Kept
 from .rule import BoundRule, Quantities
-from .rules import leading_pairs
+from .rules.linalg import leading_pairs
 from .stack import Stack
 from .symmetric import full
 
@@ -273,7 +273,7 @@ def _factors(rule: BoundRule, own: dict[str, Tensor], lam: float) -> dict[str, F
         if name in own:
             matrices = own[name].reshape(-1, *own[name].shape[-2:])
             dampings = torch.as_tensor(added.get(name, math.nan)).reshape(-1).expand(len(matrices))
-            reports = [_factor(A, float(c), rule.leading) for A, c in zip(matrices, dampings)]
+            reports = [_factor(A, float(c), rule.solver == "low_rank") for A, c in zip(matrices, dampings)]
             means = (sum(values) / len(reports) for values in zip(*map(astuple, reports)))
             found[name] = FactorReport(*means)
         elif inverse in own:

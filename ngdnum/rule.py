@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import inspect
 import linecache
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from types import ModuleType
@@ -36,7 +37,7 @@ from types import ModuleType
 from torch import Tensor
 
 from .batch import Matrices
-from .rules import NETWORK_RULES, RULES, Rule
+from .rules import NETWORK_RULES, RETIRED, RULES, Rule
 from .stack import Stack
 
 QUANTITIES = ("Lambda_tilde", "Lambda", "lam", "L", "K_tilde", "K")
@@ -57,8 +58,8 @@ class BoundRule:
         The rule for λ = 0 exactly, with Moore–Penrose inverses.
     network : bool
         Whether the rule treats all layers at once, from lists.
-    leading : bool
-        Whether it keeps only the leading eigenpairs of wide factors.
+    solver : str
+        How it applies damped inverses: see `ngdnum.rules.definition.SOLVERS`.
     remembers : bool
         Whether each factorisation starts from what the last one has left.
     product : bool
@@ -71,7 +72,7 @@ class BoundRule:
         self._apply, self.fast = rule.apply, _quantities(rule.name, rule.apply, 2)
         self.needs = frozenset(self.slow + self.fast)
         self.remembers = "C" in self.slow
-        self._damping, self.leading = rule.damping or dict, rule.leading
+        self._damping, self.solver = rule.damping or dict, rule.solver
         self._halves = [(half, _quantities(rule.name, half, 2)) for half in rule.halves or ()]
         self._slower = _quantities(rule.name, rule.damping, 0) if rule.damping else ()
         self.undamped = BoundRule(rule.undamped) if rule.undamped is not None else None
@@ -125,13 +126,16 @@ class BoundRule:
         return {name: matrices for name, (matrices,) in lists.items()}
 
 
-def resolve(rule: str | Rule | ModuleType) -> BoundRule:
+def resolve(rule: str | Rule | ModuleType, solver: str | None = None) -> BoundRule:
     """Find a rule: a name in `ngdnum.rules.RULES`, a `Rule`, a module, or the source text of one.
+
+    Its damped inverses are applied by `solver`, or, by default, as the rule prefers.
 
     Raises
     ------
     ValueError
-        For an unknown name, or functions that ask for unknown quantities.
+        For an unknown name, a solver that the rule is not written for, or functions that ask for unknown
+        quantities.
     TypeError
         For anything else.
 
@@ -147,16 +151,23 @@ def resolve(rule: str | Rule | ModuleType) -> BoundRule:
     ['Lambda', 'lam']
     """
     if isinstance(rule, Rule):
-        return BoundRule(rule)
+        return BoundRule(rule.by(solver))
     if isinstance(rule, ModuleType):
-        return BoundRule(_from_namespace(rule.__name__, vars(rule)))
+        return BoundRule(_from_namespace(rule.__name__, vars(rule)).by(solver))
     if isinstance(rule, str) and "\n" in rule:
-        return BoundRule(_from_namespace("source text", _execute(rule)))
+        return BoundRule(_from_namespace("source text", _execute(rule)).by(solver))
     if isinstance(rule, str):
+        if rule in RETIRED:
+            rule, own = RETIRED[rule]
+            warnings.warn(
+                f"write rule={rule!r} with Inverse(solver={own!r}): the old name of that will go",
+                DeprecationWarning, stacklevel=3,
+            )
+            solver = solver or own
         known = RULES | NETWORK_RULES
         if rule not in known:
             raise ValueError(f"unknown rule {rule!r}: choose from {', '.join(sorted(known))}")
-        return BoundRule(known[rule])
+        return BoundRule(known[rule].by(solver))
     raise TypeError(f"a rule is a name, a Rule, a module or source text, not {type(rule).__name__}")
 
 
@@ -172,21 +183,22 @@ def _execute(source: str) -> dict:
 
 
 def _from_namespace(name: str, namespace: dict) -> Rule:
-    functions = [namespace.get(part) for part in ("factorise", "apply")]
-    if not all(callable(function) for function in functions):
+    factorise, apply = namespace.get("factorise"), namespace.get("apply")
+    if not (callable(factorise) and callable(apply)):
         raise ValueError(f"the rule in {name} must define factorise(...) and apply(G, state, ...)")
-    return Rule(name, *functions, undamped=None)
+    return Rule(name, factorise, apply)
 
 
 def _quantities(rule: str, function: Callable, positional: int) -> tuple[str, ...]:
-    """Names of the quantities `function` takes after its first `positional` arguments."""
-    names = tuple(inspect.signature(function).parameters)
+    """Names of the quantities `function` takes after its first `positional` arguments; constants aside."""
+    arguments = inspect.signature(function).parameters
+    names = tuple(name for name, a in arguments.items() if a.default is a.empty or name in SLOW_QUANTITIES)
     known = QUANTITIES if positional else SLOW_QUANTITIES
     unknown = [name for name in names[positional:] if name not in (*known, "weights")]
     if len(names) < positional or unknown:
         what = f"unknown {', '.join(unknown)}" if unknown else f"{len(names)} arguments"
         raise ValueError(
-            f"{function.__name__} of rule {rule!r} has {what}: after "
+            f"{getattr(function, '__name__', function)} of rule {rule!r} has {what}: after "
             f"{'G and state' if positional else 'nothing else'} it may take {', '.join(known)}"
         )
     return names[positional:]

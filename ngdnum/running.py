@@ -22,7 +22,8 @@ from .capture import Record
 from .factors import error_rows, input_rows
 from .layers import Layer
 from .likelihood import Likelihood
-from .rules import identity_like, woodbury_update
+from .rules.layer import woodbury_update
+from .rules.linalg import identity_like
 
 
 def input_roots(record: Record, output: Tensor, layers: list[Layer], kfac_approx: str) -> dict[int, Tensor]:

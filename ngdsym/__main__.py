@@ -10,7 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-from ngdsym.compiler import generate
+from ngdsym.rules import generate
 
 
 def emit(arguments: argparse.Namespace) -> int:
@@ -25,13 +25,13 @@ def emit(arguments: argparse.Namespace) -> int:
     difference = generate.drift(arguments.output)
     sys.stdout.write(difference)
     if difference:
-        print(f"{arguments.output} is not what the rules say: run python -m ngdsym emit", file=sys.stderr)
+        print(f"{arguments.output} holds not what the rules say: run python -m ngdsym emit", file=sys.stderr)
     return 1 if difference else 0
 
 
 def emit_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 with a diff on drift")
-    parser.add_argument("--output", type=Path, default=generate.TARGET, metavar="PATH", help="%(default)s")
+    parser.add_argument("--output", type=Path, default=generate.TARGET, metavar="FOLDER", help="%(default)s")
 
 
 def verify(arguments: argparse.Namespace) -> int:

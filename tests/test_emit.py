@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import random
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -15,10 +17,10 @@ from sympy import sin, sqrt
 from torch import Tensor
 
 from ngdsym import Rule
-from ngdsym.compiler import generate
 from ngdsym.__main__ import main
 from ngdsym.compiler.chain import Join, associate, nominal
-from ngdsym.rules.rule import Update
+from ngdsym.rules import generate
+from ngdsym.rules.rule import Update, emit
 from ngdsym.algebra.symbols import PD, PSD, G, L, Lambda, Lambda_tilde, Pinv, Polar, Unvec, k, lam, m, n
 
 half = Rational(1, 2)
@@ -36,42 +38,44 @@ def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 
 @pytest.mark.parametrize("seed", ["0", "1", "2024"])
 def test_output_does_not_depend_on_hash_seeds(seed, tmp_path):
-    path = tmp_path / "rules.py"
-    done = python("-m", "ngdsym", "emit", "--output", str(path), PYTHONHASHSEED=seed)
+    done = python("-m", "ngdsym", "emit", "--output", str(tmp_path), PYTHONHASHSEED=seed)
     assert done.returncode == 0, done.stderr
-    assert path.read_bytes() == generate.TARGET.read_bytes()
-    assert list(tmp_path.iterdir()) == [path]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["control.py", "layer.py", "registry.py"]
+    for path in tmp_path.iterdir():
+        assert path.read_bytes() == (generate.TARGET / path.name).read_bytes()
 
 
 def test_check_passes_what_was_just_written(tmp_path, capsys):
-    path = tmp_path / "rules.py"
-    assert main(["emit", "--output", str(path)]) == 0
-    assert main(["emit", "--check", "--output", str(path)]) == 0
+    assert main(["emit", "--output", str(tmp_path)]) == 0
+    assert main(["emit", "--check", "--output", str(tmp_path)]) == 0
     assert capsys.readouterr() == ("", "")
 
 
-def test_check_shows_each_changed_byte_and_leaves_it(tmp_path, capsys):
-    path = tmp_path / "rules.py"
-    generate.write(path)
-    changed = path.read_text().replace("return 2 * lam / 3", "return 2 * lam / 4")
+@pytest.mark.parametrize("name, old, new", [
+    ("control.py", "return 2 * lam / 3", "return 2 * lam / 4"), ("layer.py", "return G @ K", "return G @ K.mT"),
+    ("registry.py", "layer.sgd_apply", "layer.muon_apply"),
+])
+def test_check_shows_each_changed_byte_and_leaves_it(name, old, new, tmp_path, capsys):
+    generate.write(tmp_path)
+    path = tmp_path / name
+    changed = path.read_text().replace(old, new)
     path.write_text(changed)
-    assert main(["emit", "--check", "--output", str(path)]) == 1
+    assert main(["emit", "--check", "--output", str(tmp_path)]) == 1
     out, err = capsys.readouterr()
     removed, added = ([line for line in out.splitlines()[2:] if line[0] == sign] for sign in "-+")
-    assert len(removed) == len(added) == 1 and "/ 4" in removed[0] and "/ 3" in added[0]
+    assert len(removed) == len(added) == 1 and new in removed[0] and old in added[0]
     assert "run python -m ngdsym emit" in err
     assert path.read_text() == changed
 
 
-def test_check_of_a_missing_file_fails_and_writes_nothing(tmp_path, capsys):
-    path = tmp_path / "rules.py"
-    assert main(["emit", "--check", "--output", str(path)]) == 1
+def test_check_of_missing_files_fails_and_writes_nothing(tmp_path, capsys):
+    assert main(["emit", "--check", "--output", str(tmp_path)]) == 1
     assert "def kronecker_factorise" in capsys.readouterr().out
-    assert not path.exists()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
-    path = tmp_path / "rules.py"
+    path = tmp_path / "layer.py"
     path.write_text("old")
 
     def full(*_: object) -> None:
@@ -79,31 +83,51 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
 
     monkeypatch.setattr(generate.os, "replace", full)
     with pytest.raises(OSError, match="disk full"):
-        generate.write(path)
+        generate.write(tmp_path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_missing_folder_is_an_answer_not_a_traceback(tmp_path, capsys):
-    assert main(["emit", "--output", str(tmp_path / "missing" / "rules.py")]) == 2
+    assert main(["emit", "--output", str(tmp_path / "missing")]) == 2
     assert "missing" in capsys.readouterr().err
 
 
-def test_the_module_needs_neither_sympy_nor_ngdsym(tmp_path):
-    generate.write(tmp_path / "rules.py")
-    program = "import sys, rules; print(sorted({'sympy', 'ngdsym', 'ngdnum'} & set(sys.modules)))"
-    done = python("-c", program, PYTHONPATH=str(tmp_path))
+def test_the_rules_need_neither_sympy_nor_ngdsym():
+    program = "import sys, ngdnum.rules; print(sorted({'sympy', 'ngdsym'} & set(sys.modules)))"
+    done = python("-c", program)
     assert done.stdout == "[]\n", done.stderr
 
 
-def test_every_function_is_typed_documented_and_fits_the_page():
-    text = generate.source()
-    assert max(map(len, text.splitlines())) <= 110
-    for function in ast.walk(ast.parse(text)):
-        if isinstance(function, ast.FunctionDef):
-            assert ast.get_docstring(function), function.name
-            assert function.returns is not None
-            assert all(argument.annotation for argument in function.args.args), function.name
+def test_the_emitted_rules_are_read_in_one_sitting_and_typed_and_documented():
+    for name, text in generate.sources().items():
+        assert max(map(len, text.splitlines())) <= 120 and len(text.splitlines()) <= 700, name
+        for function in ast.walk(ast.parse(text)):
+            if isinstance(function, ast.FunctionDef):
+                assert ast.get_docstring(function), function.name
+                assert function.returns is not None
+                assert all(argument.annotation for argument in function.args.args), function.name
+
+
+def test_no_formula_and_no_body_is_written_twice():
+    functions = [f for f in ast.parse(generate.sources()["layer.py"]).body if isinstance(f, ast.FunctionDef)]
+    bodies = [(ast.unparse(f.args), code(f)) for f in functions]
+    formulas = [doc.split(".. math::")[1] for f in functions if ".. math::" in (doc := ast.get_docstring(f) or "")]
+    assert len(set(bodies)) == len(bodies) and len(set(formulas)) == len(formulas)
+
+
+def test_the_page_of_the_zoo_shows_every_line_of_every_rule_from_the_file():
+    page = json.loads((generate.TARGET.parents[1] / "book" / "zoo.ipynb").read_text())
+    text = "".join(next(cell["source"] for cell in page["cells"] if cell["id"] == "zoo-emitted"))
+    lines = (generate.TARGET / "layer.py").read_text().splitlines()
+    shown = re.findall(r"dropdown} (\w+)\n```{literalinclude} \.\./ngdnum/rules/layer\.py\n.*\n:start-at: (.*)\n:end-before: (.*)", text)
+    assert [name for name, *_ in shown] == [rule.name for rule in generate.WRITTEN]
+    at = [next(i for i, line in enumerate(lines) if start in line) for _, start, _ in shown]
+    end = [next(j for j, line in enumerate(lines) if j > i and stop in line) for i, (*_, stop) in zip(at, shown)]
+    assert end[:-1] == at[1:]
+    for (name, *_), i, j in zip(shown, at, end):
+        heads = [line for line in lines[i:j] if re.match(r"(def )?[a-z]\w+( = |\()", line)]
+        assert heads and all(re.match(rf"(def )?{name}_", line) for line in heads)
 
 
 # --- a rule of one's own --------------------------------------------------------------------------
@@ -184,13 +208,13 @@ def test_the_code_of_a_wrong_formula_is_noticed(name):
         assert error(run(Rule("mine", wrong).emit(), GIVEN), expected) > 1e-2
 
 
-@pytest.mark.parametrize("reuse", [1, 2, 50])
-def test_reuse_changes_the_code_but_not_the_value(reuse):
+@pytest.mark.parametrize("solver", ["cholesky", "inverse", "low_rank"])
+def test_the_solver_changes_the_code_but_not_the_value(solver):
     expression = (Lambda_tilde + lam * I_n).I * G * (Lambda + lam * I_m).I
-    source = Rule("mine", expression, reuse=reuse).emit()
+    source = Rule("mine", expression).emit(solver)
     assert error(run(source, GIVEN), inv(e + DAMPING * one_n) @ g @ inv(x + DAMPING * one_m)) < 1e-12
     fast = code(ast.parse(source).body[-1])
-    assert ("solve" in fast) == (reuse == 1)
+    assert ("cholesky_solve" in fast, "leading_sandwich" in fast) == (solver == "cholesky", solver == "low_rank")
 
 
 def code(function: ast.FunctionDef) -> str:
@@ -211,7 +235,7 @@ def test_products_are_associated_by_cost():
     """With few columns, U (Uᵀ G) takes fewer operations than (U Uᵀ) G; an n×n factor is applied as it is."""
     U = MatrixSymbol("U", n, k)
     assert "U @ (U_t @ G)" in code(ast.parse(Rule("mine", U * U.T * G).emit()).body[-1])
-    square = Rule("mine", Q * Q.T * G, reuse=9).emit()
+    square = Rule("mine", Q * Q.T * G).emit("inverse")
     assert code(ast.parse(square).body[-1]).endswith("product @ G") and "Q @ Q.mT" in square
 
 
@@ -251,14 +275,14 @@ def leaves(part: Join | int) -> list[int]:
 
 def test_docstring_is_the_formula():
     source = Rule("mine", G * (Lambda + sqrt(lam) * I_m).I, "half of it", "Eq. 20").emit()
-    doc = ast.get_docstring(ast.parse(source).body[-1])
-    assert "half of it (Eq. 20)" in doc
+    doc = ast.get_docstring(ast.parse(source).body[-2])
+    assert "Half of it (Eq. 20)" in doc
     assert r"\Delta W = G \left(\sqrt{\lambda} \mathbb{I} + \Lambda\right)^{-1}" in doc
 
 
 def test_an_update_of_low_rank_is_woodburys():
     K, rows = PD("K", m, m), MatrixSymbol("X", k, m)
-    module = load(Update("follow", (K.I + rows.T * rows).I, "inverse of K⁻¹ + XᵀX").emit())
+    module = load(emit(Update("follow", (K.I + rows.T * rows).I, "inverse of K⁻¹ + XᵀX")))
     seen = gaussian(2, M, seed=9)
     assert error(module.update(x, seen), inv(inv(x) + seen.mT @ seen)) < 1e-12
 
@@ -308,6 +332,7 @@ def test_names_are_identifiers(name):
         Rule(name, G)
 
 
-def test_reuse_is_counted():
-    with pytest.raises(ValueError, match="at least once, but reuse is 0"):
-        Rule("mine", G, reuse=0)
+def test_solvers_are_known():
+    for refused in (lambda: Rule("mine", G).emit("lu"), lambda: Rule("mine", G, solver="lu")):
+        with pytest.raises(ValueError, match="a solver is one of cholesky, inverse, low_rank, not 'lu'"):
+            refused()

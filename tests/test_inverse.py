@@ -196,7 +196,7 @@ def test_many_directions_in_one_step_share_their_inverses(inverse: Inverse) -> N
     assert len(calls) == 4 * 2  # steps and layers
 
 
-@pytest.mark.parametrize("rule", ["pi_damped_cached", "exact"])
+@pytest.mark.parametrize("rule", ["pi_damped", "exact"])
 def test_a_saved_run_goes_on_to_the_bit(rule: str) -> None:
     options = {"lr": 0.1, "rule": rule, "factors": Factors(decay=0.9),
                "inverse": Inverse(every=9, drift=0.05, dtype=torch.float32)}

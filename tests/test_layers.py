@@ -143,7 +143,7 @@ def test_a_convolution_is_a_linear_layer_on_patches(sharing: str, samples: int |
     torch.testing.assert_close(conv[0].bias, linear.get_submodule("0").bias)
 
 
-@pytest.mark.parametrize("rule", ["kronecker", "pi_damped_leading", "sgd"])
+@pytest.mark.parametrize("rule", ["kronecker", "fisher_shampoo", "sgd"])
 def test_a_convolution_in_groups_is_one_convolution_per_group(rule: str) -> None:
     class Apart(nn.Module):
         def __init__(self, source: nn.Conv2d, last: nn.Linear) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..dual import Dual
 from ..fisher import Fisher, Vector
-from ..rules import predicted_change, quadratic_change
+from ..rules.control import predicted_change, quadratic_change
 from ..stack import Stack
 
 

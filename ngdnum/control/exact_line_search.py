@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..fisher import Vector
-from ..rules import step_and_momentum
+from ..rules.control import step_and_momentum
 from ..schedule import check_rows
 from ..stack import Stack
 from .control import Control, Needs, NeedsFisher, Step, StepContext, dot

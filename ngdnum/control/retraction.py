@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..fisher import Vector
-from ..rules import pseudo_inverse
+from ..rules.linalg import pseudo_inverse
 from ..stack import NotFinite, Stack
 from .control import Control, Step, StepContext, dot
 

@@ -130,6 +130,8 @@ MEANING = {
     "V": "Weights between the layers.",
     "X": "New examples in rows.",
     "gamma": "Weight γ of the past.",
+    "beta": "Weight of the past in C, between 0 and 1.",
+    "epsilon": "What is added to C, between 0 and 1.",
     "eta": "Weight η of each new example; (1 − γ)/k for a running mean.",
 }
 

@@ -1,8 +1,9 @@
 """The cheapest association of a product of matrices, in two binding times."""
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
-from typing import NamedTuple, Sequence
+from typing import NamedTuple
 
 from sympy import Expr, Integer, Rational, S
 

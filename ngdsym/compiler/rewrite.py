@@ -5,7 +5,7 @@ becomes two products, and the inverse of a known inverse plus a term of low rank
 """
 from __future__ import annotations
 
-from sympy import Identity, Inverse, KroneckerProduct, MatAdd, MatMul, MatPow, Transpose
+from sympy import Identity, KroneckerProduct, MatAdd, MatMul, MatPow
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
 from ngdsym.algebra.symbols import PD, Unvec, positive

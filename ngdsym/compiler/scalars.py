@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 
 from sympy import Expr, Piecewise, Rel, S, Symbol, Tuple, fraction, latex, pycode
 
-from ngdsym.compiler.emit import function_source, wrap
-from ngdsym.compiler.lower import parameter
+from ngdsym.compiler.text import Argument, function_source, parameter, sections, wrap
 
 
 @dataclass(frozen=True)
@@ -45,9 +44,10 @@ class Formula:
             else:
                 lines += [f"if {python(condition)}:", f"    return {python(value)}"]
         returns = "tuple[float, float]" if isinstance(pieces[-1][0], Tuple) else "float"
-        about = [f"{self.title}.", *wrap(latex(self.value, symbol_names=self.letters))[:-1]]
-        documented = {parameter(symbol): ("float", meaning) for symbol, meaning in self.parameters.items()}
-        return function_source(self.name, documented, returns, about, self.result, "", lines)
+        doc = [f"{self.title}.", *wrap(latex(self.value, symbol_names=self.letters))]
+        arguments = {parameter(symbol): Argument("float", meaning) for symbol, meaning in self.parameters.items()}
+        doc += sections(arguments, returns, self.result)
+        return function_source(self.name, arguments, returns, doc, lines)
 
 
 def python(value: Expr | Tuple) -> str:

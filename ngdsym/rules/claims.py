@@ -2,16 +2,18 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Callable
+from typing import Any
 
 import numpy as np
 
+from ngdsym.compiler.compile import compile
+from ngdsym.compiler.definition import Definition
+from ngdsym.compiler.emit import emit_rule
+from ngdsym.compiler.text import alone
 from ngdsym.rules.evaluate import LinearInstance
-
-if TYPE_CHECKING:
-    from ngdsym.rules.rule import Rule
 
 DAMPING = 0.1
 DISTINCT = 1e-6
@@ -55,10 +57,12 @@ class Counterexample:
     emitted: Callable[[], Step] = field(repr=False)
 
     @classmethod
-    def to(cls, claim: str, rule: Rule, network: LinearInstance, sides: Sides) -> Counterexample:
+    def to(cls, claim: str, rule: Definition, network: LinearInstance, sides: Sides) -> Counterexample:
         """Candidate for a counterexample to a claim about `rule`."""
+        whole = rule.settled().whole
+
         def step(network: LinearInstance, i: int) -> np.ndarray:
-            return network.update(rule.whole, i, DAMPING)
+            return network.update(whole, i, DAMPING)
 
         return cls(claim, network, sides, step, lambda: emitted_step(rule))
 
@@ -93,20 +97,20 @@ def relative(found: np.ndarray, expected: np.ndarray) -> float:
     return float(np.linalg.norm(found - expected) / np.linalg.norm(found))
 
 
-def emitted_step(rule: Rule) -> Step:
+def emitted_step(rule: Definition) -> Step:
     """ΔW_i by the torch code of a rule."""
     import torch
 
     module: dict = {}
-    exec(rule.emit(), module)
+    exec(alone(emit_rule(compile(rule))), module)
 
     def step(network: LinearInstance, i: int) -> np.ndarray:
         matrices = {name: torch.from_numpy(np.asarray(value)) for name, value in network.letters(i).items()}
         quantities = matrices | {"lam": DAMPING, "L": len(network.weights)}
 
-        def call(function: Callable, *first: object) -> object:
+        def call(function: Callable, *first: object) -> Any:
             names = list(inspect.signature(function).parameters)[len(first):]
-            return function(*first, **{name: quantities[name] for name in names})
+            return function(*first, **{name: quantities[name] for name in names if name in quantities})
 
         return call(module["apply"], matrices[rule.gradient.name], call(module["factorise"])).numpy()
 

@@ -5,11 +5,10 @@ slope is that of the *negative* gradient g, so that gᵀd > 0 for a direction d 
 """
 from __future__ import annotations
 
-from sympy import Expr, Float, Matrix, Piecewise, Rational, Tuple
-from sympy import collect, diff, expand, solve, symbols
+from sympy import Expr, Float, Matrix, Piecewise, Rational, Tuple, collect, diff, expand, solve, symbols
 
-from ngdsym.compiler.scalars import Formula
 from ngdsym.algebra.symbols import lam
+from ngdsym.compiler.scalars import Formula
 
 alpha, mu, rho, trace, curvature = symbols("alpha mu rho trace curvature", real=True)
 gd, gv, dFd, dFv, vFv = symbols("gd gv dFd dFv vFv", real=True)

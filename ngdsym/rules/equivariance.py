@@ -7,11 +7,26 @@ types, and the Q of one root may cancel against that of its neighbour across a p
 """
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Mapping
 
-from sympy import Add, Expr, Identity, MatAdd, MatMul, MatPow, MatrixSymbol, Mul, Pow, Rational, S, Symbol
-from sympy import Trace, Transpose, symbols
+from sympy import (
+    Add,
+    Expr,
+    Identity,
+    MatAdd,
+    MatMul,
+    MatPow,
+    MatrixSymbol,
+    Mul,
+    Pow,
+    Rational,
+    S,
+    Symbol,
+    Trace,
+    Transpose,
+    symbols,
+)
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
 from ngdsym.algebra.symbols import Pinv, Polar, positive
@@ -85,6 +100,8 @@ def check_covariant(expression: MatrixExpr, orthogonal: bool) -> None:
     """
     wanted = Letter("T", orthogonal), Letter("R", orthogonal).inverse()
     found = pairs(expression.doit(), laws(orthogonal))
+    if found is None:
+        raise NotCovariant("the update is a multiple of the identity")
     if wanted not in found:
         left, right = min(found, key=str)
         raise NotCovariant(f"the update becomes {left} ΔW {right}, not {wanted[0]} ΔW {wanted[1]}")

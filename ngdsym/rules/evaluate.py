@@ -32,7 +32,7 @@ def evaluate(matrix: MatrixExpr, values: dict[str, np.ndarray], scalars: dict[Ex
         if isinstance(part, Identity):
             return np.eye(int(part.shape[0].xreplace(scalars)))
         if isinstance(part, MatAdd):
-            return sum(value(term) for term in part.args)
+            return reduce(np.add, map(value, part.args))
         if isinstance(part, MatMul):
             scale, factors = part.as_coeff_matrices()
             return number(scale) * reduce(np.matmul, map(value, factors))
@@ -100,12 +100,12 @@ class LinearInstance:
         A, B = self.map(i + 1, len(self.weights)), self.map(1, i - 1)
         D, Lambda_tilde, Lambda = self.Z @ self.Sigma, A.T @ self.P @ A, B @ self.Sigma @ B.T
         G = A.T @ self.P @ D @ B.T
-        inverse = lambda factor: np.linalg.pinv(factor, rcond=RANK_TOLERANCE)
         return {
             "G": G, "Lambda_tilde": Lambda_tilde, "Lambda": Lambda, "A": A, "B": B, "D": D,
             "Sigma": self.Sigma, "S_tilde": G @ G.T, "S": G.T @ G, "G_0": G,
             "C": np.eye(len(B)) + len(B) * (G.T @ G) / np.vdot(G, G),
-            "K_tilde": inverse(Lambda_tilde), "K": inverse(Lambda),
+            "K_tilde": np.linalg.pinv(Lambda_tilde, rcond=RANK_TOLERANCE),
+            "K": np.linalg.pinv(Lambda, rcond=RANK_TOLERANCE),
         }
 
     def update(self, expression: MatrixExpr, i: int, damping: float) -> np.ndarray:

@@ -5,6 +5,7 @@ from sympy import Expr, MatAdd, MatMul, MatPow, Mul, S, Trace, Transpose, limit
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
 from ngdsym.algebra.symbols import Pinv, Polar, lam, positive
+from ngdsym.compiler.definition import Definition
 
 
 def undamp(matrix: MatrixExpr) -> MatrixExpr:
@@ -36,6 +37,20 @@ def undamp(matrix: MatrixExpr) -> MatrixExpr:
     if value.is_infinite:
         raise ValueError(f"{matrix} has no limit for λ → 0")
     return value
+
+
+def undamped(rule: Definition) -> Definition | None:
+    """The limit λ → 0 of a damped rule; None if it is not damped."""
+    if lam not in rule.expression.free_symbols:
+        return None
+    limit = undamp(rule.expression)
+    memory = (rule.memory[0], undamp(rule.memory[1])) if rule.memory else None
+    whole = limit.xreplace(dict([memory])) if memory else limit
+    constants = tuple((symbol, value) for symbol, value in rule.constants if whole.has(symbol))
+    title = f"limit λ → 0 of {rule.title or rule.name}"
+    return Definition(
+        f"{rule.name}_undamped", limit, title, gradient=rule.gradient, memory=memory, constants=constants
+    )
 
 
 def overdamp(matrix: MatrixExpr) -> tuple[Expr, MatrixExpr]:

@@ -1,20 +1,28 @@
-"""The exact rule as one formula for each layer, and what it does."""
+"""Rules for all layers of a linear network: the exact one as a formula for each layer, and what it does.
+
+The left ranges range(A_i) grow with i and the row spaces row(B_i) shrink, in as many levels as the running
+minima of the widths have values. A left direction first seen at layer α and a right direction last seen at
+layer β are shared by the β − α + 1 layers between, and each of these makes an equal part of the change.
+`layer_update` is the formula; `ngdnum/rules/network.py` computes it, and visits each level once.
+"""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
+from itertools import accumulate, pairwise
 
 import numpy as np
 from sympy import Add, Identity, Integer, MatAdd, MatrixSymbol, Symbol, latex, symbols
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
+from ngdsym.algebra.symbols import PSD, Pinv
+from ngdsym.compiler.emit import emit_update
+from ngdsym.compiler.text import LINALG, alone, functions_of
 from ngdsym.rules.claims import Counterexample, Sides, Step, following
 from ngdsym.rules.equivariance import ONE, Letter, NotCovariant, Pair, c, degree, pairs
-from ngdsym.compiler.emit import HEAD, emit_module
 from ngdsym.rules.evaluate import LinearInstance, evaluate
-from ngdsym.rules.exact import IMPORTS, emit_exact
 from ngdsym.rules.properties import GROUPS, SEEDS, WIDE, Finding, Properties, random_bases, refuted
-from ngdsym.algebra.symbols import PSD, Pinv
+from ngdsym.rules.zoo import brought_inverse
 
 GROUNDS = "exact-rule-local", "exact-rule-shares", "staircase"
 """Theorems that together say that the rule is exact for layers of any widths."""
@@ -71,14 +79,15 @@ class ExactRule:
     def properties(self) -> Properties:
         """What the rule is exact for, how it transforms and scales."""
         grounds = True if certified() else None, f"theorems {', '.join(GROUNDS)}, for weights of full rank"
+        general_linear, orthogonal, scalar = map(covariant, GROUPS)
         return Properties(
             self.name,
             Finding("natural gradient of wide linear nets (λ → 0)", *grounds),
             Finding("natural gradient of any linear net (λ → 0)", *grounds),
-            *(covariant(group) for group in GROUPS), loss_degree(),
+            general_linear, orthogonal, scalar, loss_degree(),
             Finding("λ → ∞", "not damped", "λ does not occur"),
-            *(Finding(f"FLOPs of {part}", "by depth", "the number of levels enters")
-              for part in ("factorise", "apply")),
+            Finding("FLOPs of factorise", "by depth", "the number of levels enters"),
+            Finding("FLOPs of apply", "by depth", "the number of levels enters"),
         )
 
     def _repr_latex_(self) -> str:
@@ -115,7 +124,7 @@ def check_types(i: int, L: int, orthogonal: bool) -> None:
         known[f"W_{j}"] = T[j], T[j - 1].inverse()
         known[f"Lambda_tilde_{j}"] = T[j].inverse().transpose(), T[j].inverse()
         known[f"Lambda_{j - 1}"] = T[j - 1], T[j - 1].transpose()
-    if (T[i], T[i - 1].inverse()) not in pairs(layer_update(i, L), known):
+    if (T[i], T[i - 1].inverse()) not in (pairs(layer_update(i, L), known) or ()):
         raise NotCovariant(f"ΔW_{i} does not become {T[i]} ΔW_{i} {T[i - 1].inverse()}")
 
 
@@ -163,8 +172,10 @@ def emitted_step() -> Step:
     """ΔW_i by the emitted torch code."""
     import torch
 
-    module: dict = {}
-    exec(emit_module([emit_exact()], HEAD + IMPORTS), module)
+    written = functions_of(LINALG.with_name("network.py"))
+    loops = [written[name] for name in ("exact_factorise", "exact_apply", "error_map", "input_map", "check_chain")]
+    module: dict = {"accumulate": accumulate, "pairwise": pairwise, "reduce": reduce}
+    exec(alone([emit_update(brought_inverse, brought_inverse.name), *loops]), module)
 
     def step(network: LinearInstance, i: int) -> np.ndarray:
         letters = [network.letters(j) for j in range(1, len(network.weights) + 1)]

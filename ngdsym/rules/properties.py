@@ -4,24 +4,23 @@ A positive answer is derived; a negative one has a counterexample, checked by th
 """
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Iterable
+from typing import Protocol
 
 import numpy as np
 from sympy import Basic, Expr, Identity, MatMul, MatrixSymbol, Symbol
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
+from ngdsym.algebra.symbols import PD, G, L, Pinv, lam, m, n, n_0, n_L
+from ngdsym.compiler.compile import compile
+from ngdsym.compiler.definition import Definition
+from ngdsym.compiler.nodes import split_scale
 from ngdsym.rules.claims import DISTINCT, Counterexample, following, homogeneous, natural
 from ngdsym.rules.equivariance import NotCovariant, c, check_covariant, degree, r, t
 from ngdsym.rules.evaluate import LinearInstance
-from ngdsym.rules.limits import overdamp
-from ngdsym.compiler.lower import split_scale
-from ngdsym.algebra.symbols import PD, G, L, Pinv, lam, m, n, n_0, n_L
+from ngdsym.rules.limits import overdamp, undamped
 from ngdsym.rules.table import Table
-
-if TYPE_CHECKING:
-    from ngdsym.rules.network_rule import ExactRule
-    from ngdsym.rules.rule import Rule
 
 SQUARE, WIDE, BOTTLENECK = (3, 3, 3, 3), (2, 4, 5, 2), (4, 2, 4)
 GROUPS = "general linear", "orthogonal", "scalar"
@@ -93,7 +92,13 @@ class Properties:
         return self.table._repr_html_()
 
 
-def properties(rule: Rule) -> Properties:
+class HasProperties(Protocol):
+    """A rule, of one layer or of a network."""
+
+    def properties(self) -> Properties: ...
+
+
+def properties(rule: Definition) -> Properties:
     """Decide every property of `rule`.
 
     Raises
@@ -101,17 +106,19 @@ def properties(rule: Rule) -> Properties:
     ValueError
         If the rule has matrices whose meaning is not known here.
     """
+    factorise, apply = compile(rule).flops
+    rule = rule.settled()
     check_known(rule.whole)
-    factorise, apply = rule.flops()
+    general_linear, orthogonal, scalar = (covariant(rule, group) for group in GROUPS)
     return Properties(
-        rule.name, exact_wide(rule), exact_any(rule),
-        *(covariant(rule, group) for group in GROUPS), loss_degree(rule), overdamped(rule),
+        rule.name, exact_wide(rule), exact_any(rule), general_linear, orthogonal, scalar,
+        loss_degree(rule), overdamped(rule),
         Finding("FLOPs of factorise", factorise, "count of operations"),
         Finding("FLOPs of apply", apply, "count of operations"),
     )
 
 
-def compare(rules: Iterable[Rule | ExactRule]) -> Table:
+def compare(rules: Iterable[HasProperties]) -> Table:
     """The answers about many rules, a rule in each row."""
     found = [rule.properties() for rule in rules]
     return Table(
@@ -122,11 +129,11 @@ def compare(rules: Iterable[Rule | ExactRule]) -> Table:
 
 # --- exactness ------------------------------------------------------------------------------------
 
-def exact_wide(rule: Rule) -> Finding:
+def exact_wide(rule: Definition) -> Finding:
     """Natural gradient of wide networks, by Λ̃ = AᵀPA, Λ = BΣBᵀ and G = AᵀPZΣBᵀ (Eqs. 13–15)."""
     question = "natural gradient of wide linear nets (λ → 0)"
     try:
-        rule = rule.undamped or rule
+        rule = undamped(rule) or rule
     except ValueError as reason:
         return Finding(question, None, str(reason))
     scale, change = end_to_end(rule.whole)
@@ -139,17 +146,17 @@ def exact_wide(rule: Rule) -> Finding:
     return refuted(question, "A ΔW B is not a multiple of Z", tried)
 
 
-def exact_any(rule: Rule) -> Finding:
+def exact_any(rule: Definition) -> Finding:
     """Natural gradient whatever the widths: refuted by a bottleneck, never proved for one layer."""
     question = "natural gradient of any linear net (λ → 0)"
     try:
-        tried = [not_natural(rule.undamped or rule, BOTTLENECK, seed) for seed in SEEDS]
+        tried = [not_natural(undamped(rule) or rule, BOTTLENECK, seed) for seed in SEEDS]
     except ValueError as reason:
         return Finding(question, None, str(reason))
     return refuted(question, "fails behind a bottleneck", tried)
 
 
-def not_natural(rule: Rule, sizes: tuple[int, ...], seed: int) -> Counterexample:
+def not_natural(rule: Definition, sizes: tuple[int, ...], seed: int) -> Counterexample:
     """Change of the map against the nearest multiple of its natural change."""
     claim = "the update is a multiple of the natural gradient"
     return Counterexample.to(claim, rule, LinearInstance.random(sizes, seed), natural)
@@ -195,7 +202,7 @@ def replace_words(factors: list[MatrixExpr], words: dict[tuple, MatrixExpr]) -> 
 
 # --- covariance and scale -------------------------------------------------------------------------
 
-def covariant(rule: Rule, group: str) -> Finding:
+def covariant(rule: Definition, group: str) -> Finding:
     """Does W → T W R⁻¹ carry ΔW along, for T and R in `group`?"""
     question = f"{group} changes of basis"
     try:
@@ -210,7 +217,7 @@ def covariant(rule: Rule, group: str) -> Finding:
         return refuted(question, str(reason), [not_covariant(rule, group, seed) for seed in SEEDS])
 
 
-def not_covariant(rule: Rule, group: str, seed: int) -> Counterexample:
+def not_covariant(rule: Definition, group: str, seed: int) -> Counterexample:
     """Update of a middle layer after a change of basis against the changed update."""
     sizes = WIDE if rule.expression.has(Pinv) else SQUARE
     sides = following(random_bases(sizes, group, seed))
@@ -231,7 +238,7 @@ def random_bases(sizes: tuple[int, ...], group: str, seed: int) -> list[np.ndarr
     return bases
 
 
-def loss_degree(rule: Rule) -> Finding:
+def loss_degree(rule: Definition) -> Finding:
     """Power of γ in the update when the loss is multiplied by γ; 0 means it does not matter."""
     question = "degree in the scale of the loss"
     try:
@@ -243,7 +250,7 @@ def loss_degree(rule: Rule) -> Finding:
         return refuted(question, str(reason), tried)
 
 
-def overdamped(rule: Rule) -> Finding:
+def overdamped(rule: Definition) -> Finding:
     """Leading term for λ → ∞."""
     question = "λ → ∞"
     if not rule.expression.has(lam):

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 from sympy import Identity, MatrixSymbol, Rational, Symbol, Trace, sqrt
 
+from ngdsym.algebra.symbols import G_0, PD, PSD, G, L, Lambda, Lambda_tilde, Pinv, Polar, gamma, k, lam, m, n, n_0, n_L
 from ngdsym.rules.rule import Rule, Update
-from ngdsym.algebra.symbols import PD, PSD, G, G_0, L, Lambda, Lambda_tilde, Pinv, Polar, gamma, k, lam, m, n, n_0, n_L
 
 I_n, I_m = Identity(n), Identity(m)
 half, quarter = Rational(1, 2), Rational(1, 4)
@@ -30,17 +30,6 @@ pi_damped = Rule(
     "pi_damped", balanced / L,
     "natural gradient with damping shared between the factors", "Eq. 20; Martens & Grosse 2015",
 )
-pi_damped_cached = Rule(
-    "pi_damped_cached", balanced / L,
-    "natural gradient with damping shared between the factors, for inverses that serve many steps",
-    "Eq. 20; Martens & Grosse 2015", reuse=20,
-)
-pi_damped_leading = Rule(
-    "pi_damped_leading", balanced / L,
-    "natural gradient with damping shared between the factors, by the leading eigenpairs of wide factors",
-    "Eq. 20; Martens & Grosse 2015; Halko et al. 2011", leading=True,
-)
-
 A, B = MatrixSymbol("A", n_L, n), MatrixSymbol("B", m, n_0)
 D, Sigma = MatrixSymbol("D", n_L, n_0), PD("Sigma", n_0, n_0)
 pseudo_backprop = Rule(
@@ -69,14 +58,15 @@ fisher_muon = Rule(
     "Muon in the metric of the factors: whiten, orthogonalise, unwhiten",
 )
 
-C, eps = PD("C", m, m), Rational(3, 10)
+C, beta, eps = PD("C", m, m), Symbol("beta", positive=True), Symbol("epsilon", positive=True)
 left, right = (Lambda_tilde + c_tilde * I_n)**-half, (Lambda + c * I_m)**-half
 gram = (left * G_0 * right).T * left * G_0 * right
 fisher_shampoo = Rule(
     "fisher_shampoo", left**2 * G * right * (C + eps * I_m)**-half * right / L,
-    "one-sided Shampoo in the metric of the factors: whiten, equalise, unwhiten, by leading eigenpairs",
-    "Gupta et al. 2018; Jordan et al. 2024", leading=True,
-    memory=(C, 4 * C / 5 + (1 - eps) * m * gram / (5 * Trace(gram))),
+    "one-sided Shampoo in the metric of the factors: whiten, equalise, unwhiten",
+    "Gupta et al. 2018; Jordan et al. 2024", solver="low_rank",
+    memory=(C, beta * C + (1 - beta) * (1 - eps) * m * gram / Trace(gram)),
+    constants=((beta, Rational(4, 5)), (eps, Rational(3, 10))),
 )
 
 K_tilde, K = PD("K_tilde", n, n), PD("K", m, m)
@@ -86,12 +76,21 @@ running = Rule("running", K_tilde * G * K / L, "natural gradient with running in
 
 X, eta = MatrixSymbol("X", k, m), Symbol("eta", positive=True)
 woodbury = Update(
-    "woodbury", (gamma * K.I + eta * X.T * X).I,
+    "woodbury_update", (gamma * K.I + eta * X.T * X).I,
     "inverse of γ K⁻¹ + η XᵀX (Woodbury 1950; for one row Sherman & Morrison 1950)",
 )
 
-ZOO = (
-    sgd, natural, kronecker, pi_damped, pi_damped_cached, pi_damped_leading, kfac, whitening, foof,
-    pseudo_backprop, shampoo, muon, fisher_muon, fisher_shampoo, running,
+# --- not rules: what loops over the layers of a network use ------------------------------------------
+
+V, P = MatrixSymbol("V", n, k), PSD("P", k, k)
+brought_inverse = Update("brought_inverse", V * P * V.T, "inverse of the factor of one layer, brought to another")
+source_map = Update(
+    "source_map", Pinv(PSD("Lambda_tilde", n_L, n_L)) * Pinv(A).T,
+    "what turns the gradient of the first layer into D of Eq. 16, if rank A = n_L",
 )
-UPDATES = (woodbury,)
+
+ZOO = (
+    sgd, natural, kronecker, pi_damped, kfac, whitening, foof, pseudo_backprop, shampoo,
+    muon, fisher_muon, fisher_shampoo, running,
+)
+UPDATES = (brought_inverse, source_map, woodbury)

@@ -1,33 +1,18 @@
-"""The exact natural gradient for layers of any widths, emitted over lists of layers.
-
-The left ranges range(A_i) grow with i and the row spaces row(B_i) shrink, in as many levels as the running
-minima of the widths have values. A left direction first seen at layer α and a right direction last seen at
-layer β are shared by the β − α + 1 layers between, and each of these makes an equal part of the change:
-
-    ΔW_i = Σ_{α ≤ i ≤ β} (P_α − P_{α'}) G_i (Q_β − Q_{β'}) / (β − α + 1)
-
-with P_α = V Λ̃_a⁺ Vᵀ the inverse factor of a layer a of the level, brought to layer i by V = W_i ⋯ W_{a+1},
-α' the level before and β' the level after, and Q_β = Uᵀ Λ_b⁺ U likewise with U = W_{b-1} ⋯ W_i. Of each level
-we take the layer next to i, so that where all hidden layers are wide this is Eq. 10.
-"""
+"""Rules for all layers of a linear network at once, as loops over what was derived for one layer."""
 from __future__ import annotations
 
-from sympy import MatrixSymbol
+from collections.abc import Sequence
+from functools import reduce
+from itertools import accumulate, pairwise
 
-from ngdsym.compiler.emit import emit_update
-from ngdsym.rules.rule import Update
-from ngdsym.algebra.symbols import PSD, k, n
+import torch
+from torch import Tensor
 
-IMPORTS = """
+from .definition import Rule
+from .layer import brought_inverse, pseudo_backprop_apply, pseudo_backprop_factorise, source_map
+from .linalg import identity_like, semidefinite_power
 
-from itertools import accumulate
-from typing import Sequence"""
 
-V, P = MatrixSymbol("V", n, k), PSD("P", k, k)
-
-brought = Update("brought_inverse", V * P * V.T, "inverse of the factor of one layer, brought to another")
-
-LOOPS = '''\
 def exact_factorise(
     weights: Sequence[Tensor], Lambda_tilde: Sequence[Tensor], Lambda: Sequence[Tensor]
 ) -> tuple[tuple[tuple[Tensor, Tensor], ...], ...]:
@@ -35,13 +20,13 @@ def exact_factorise(
 
     .. math::
 
-        \\Delta W_i = \\sum_{\\alpha \\le i \\le \\beta} \\frac{1}{\\beta - \\alpha + 1}
-        \\left(P_{\\alpha,i} - P_{\\alpha',i}\\right) G_i \\left(Q_{\\beta,i} - Q_{\\beta',i}\\right)
+        \Delta W_i = \sum_{\alpha \le i \le \beta} \frac{1}{\beta - \alpha + 1}
+        \left(P_{\alpha,i} - P_{\alpha',i}\right) G_i \left(Q_{\beta,i} - Q_{\beta',i}\right)
 
     Here α runs over the first layers of levels (α = 1, and where the minimum of n_i, …, n_L rises), α' being
     the one before it; β over the last layers of levels (β = L, and where the minimum of n_0, …, n_{i-1} is
-    about to fall), β' being the one after it. :math:`P = V \\tilde\\Lambda^{+} V^\\top` and :math:`Q =
-    U^\\top \\Lambda^{+} U` with V and U the weights between the layers. Exact for weights of full rank; with
+    about to fall), β' being the one after it. :math:`P = V \tilde\Lambda^{+} V^\top` and :math:`Q =
+    U^\top \Lambda^{+} U` with V and U the weights between the layers. Exact for weights of full rank; with
     all hidden layers wide it is Eq. 10 with Moore–Penrose inverses.
 
     Parameters
@@ -72,22 +57,24 @@ def exact_factorise(
     narrowest_before = list(accumulate((W.shape[-1] for W in weights), min))
     alphas = [i for i in layers if i == 0 or narrowest_after[i] > narrowest_after[i - 1]]
     betas = [i for i in layers if i == layers[-1] or narrowest_before[i] > narrowest_before[i + 1]]
-    state = []
+    state: list[tuple[tuple[Tensor, Tensor], ...]] = []
     for i in layers:
-        lefts, above = {}, 0
+        lefts: dict[int, Tensor] = {}
+        above = torch.zeros_like(error_inverses[i])
         for alpha, following in zip(alphas, [*alphas[1:], len(weights)]):
             if alpha <= i:
                 a = min(i, following - 1)
                 inverse = brought_inverse(error_inverses[a], error_map(weights, a, i))
                 lefts[alpha], above = inverse - above, inverse
-        rights, below = {}, 0
+        rights: dict[int, Tensor] = {}
+        below = torch.zeros_like(input_inverses[i])
         for beta, preceding in reversed(list(zip(betas, [-1, *betas]))):
             if beta >= i:
                 b = max(i, preceding + 1)
                 inverse = brought_inverse(input_inverses[b], input_map(weights, i, b).mT)
                 rights[beta], below = inverse - below, inverse
         state.append(tuple(
-            (left, sum(right / (beta - alpha + 1) for beta, right in rights.items()))
+            (left, reduce(torch.add, [right / (beta - alpha + 1) for beta, right in rights.items()]))
             for alpha, left in lefts.items()
         ))
     return tuple(state)
@@ -109,8 +96,8 @@ def exact_apply(G: Sequence[Tensor], state: tuple[tuple[tuple[Tensor, Tensor], .
         ΔW_i, shaped like `G`.
     """
     return [
-        sum(left @ gradient @ right for left, right in pairs) for gradient, pairs in zip(G, state,
-        strict=True)
+        reduce(torch.add, [left @ gradient @ right for left, right in pairs])
+        for gradient, pairs in zip(G, state, strict=True)
     ]
 
 
@@ -142,19 +129,81 @@ def check_chain(weights: Sequence[Tensor], Lambda_tilde: Sequence[Tensor], Lambd
             f"each layer needs one Λ̃ and one Λ, but there are {len(weights)} weights, "
             f"{len(Lambda_tilde)} Λ̃ and {len(Lambda)} Λ"
         )
-    biases = [after.shape[-1] - before.shape[-2] for before, after in zip(weights, weights[1:])]
+    biases = [after.shape[-1] - before.shape[-2] for before, after in pairwise(weights)]
     for i, bias in enumerate(biases):
         if bias not in (0, 1):
             raise ValueError(
                 f"layer {i + 2} takes {weights[i + 1].shape[-1]} inputs, but layer {i + 1} has "
                 f"{weights[i].shape[-2]} outputs: the rule needs one chain of layers"
             )
-    for i, (before, after) in enumerate(zip(biases, biases[1:])):
+    for i, (before, after) in enumerate(pairwise(biases)):
         if after > before:
             raise ValueError(f"layer {i + 3} has a bias, layer {i + 2} has none: give every layer one")
-'''
 
 
-def emit_exact() -> str:
-    """Source of `exact_factorise` and `exact_apply`."""
-    return f"{emit_update(brought, brought.name)}\n\n{LOOPS}"
+def pseudo_backprop_network_factorise(
+    weights: Sequence[Tensor], Lambda_tilde: Sequence[Tensor], Lambda: Sequence[Tensor]
+) -> tuple[Tensor, tuple[tuple[Tensor, ...], ...]]:
+    r"""Slow part of the natural gradient by pseudo-inverse back-propagation in a linear network (Eq. 16).
+
+    .. math::
+
+        \Delta W_i = \frac{1}{L} A_i^{+} D \Sigma^{-1} B_i^{+}, \quad
+        D = \tilde\Lambda_L^{+} A_1^{+\top} G_1
+
+    with :math:`A_i = W_L \cdots W_{i+1}`, :math:`B_i = W_{i-1} \cdots W_1` and :math:`\Sigma =
+    \Lambda_0`. If the hidden layers are as wide as input and output, and the weights have full rank, it is
+    Eq. 10.
+
+    Parameters
+    ----------
+    weights, Lambda_tilde, Lambda : sequence of Tensor
+        As for `exact_factorise`.
+
+    Returns
+    -------
+    tuple
+        The map from G_1 to D, and for each layer what its update needs.
+
+    Raises
+    ------
+    ValueError
+        If the lists differ in length, or the widths of successive layers do not fit.
+    torch.linalg.LinAlgError
+        If Σ is not positive definite.
+    """
+    check_chain(weights, Lambda_tilde, Lambda)
+    last = len(weights) - 1
+    to_output = [error_map(weights, i, last) for i in range(len(weights))]
+    from_input = [input_map(weights, 0, i) for i in range(len(weights))]
+    layers = [pseudo_backprop_factorise(A, B, Lambda[0]) for A, B in zip(to_output, from_input)]
+    return source_map(A=to_output[0], Lambda_tilde=Lambda_tilde[last]), tuple(layers)
+
+
+def pseudo_backprop_network_apply(
+    G: Sequence[Tensor], state: tuple[Tensor, tuple[tuple[Tensor, ...], ...]]
+) -> list[Tensor]:
+    r"""Natural gradient by pseudo-inverse back-propagation in a linear network (Eq. 16): ΔW_i for α = 1.
+
+    Parameters
+    ----------
+    G : sequence of Tensor
+        Negative gradients ⟨e xᵀ⟩, shaped like the weights; only that of the first layer is used.
+    state : tuple
+        What `pseudo_backprop_network_factorise` returned.
+
+    Returns
+    -------
+    list of Tensor
+        ΔW_i, shaped like `G`.
+    """
+    source, layers = state
+    D = source @ G[0]
+    return [pseudo_backprop_apply(D, layer, len(layers)) for layer in layers]
+
+
+NETWORK_RULES: dict[str, Rule] = {
+    "exact": Rule("exact", exact_factorise, exact_apply),
+    "pseudo_backprop": Rule("pseudo_backprop", pseudo_backprop_network_factorise, pseudo_backprop_network_apply),
+}
+"""Rules for all layers at once, in terms of lists of `weights`, `Lambda_tilde` and `Lambda`."""

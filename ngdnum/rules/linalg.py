@@ -1,4 +1,4 @@
-"""The torch functions that emitted code is built from; their source is copied into it where used.
+"""The torch functions that emitted code is built from.
 
 Matrices are `[..., rows, columns]`; leading axes are a batch; dtype and device follow the input.
 """
@@ -86,8 +86,9 @@ def leading_congruence(outer: Tensor, inner: Tensor) -> Tensor:
         return outer @ inner @ outer
     basis = torch.linalg.qr(torch.cat([outer, inner], -1)).Q
     Y, Z = basis.mT @ outer, basis.mT @ inner
-    one = identity_like(basis.mT @ basis)
-    rest = one - Y @ Y.mT
+    along = Y @ Y.mT
+    one = identity_like(along)
+    rest = one - along
     changes, vectors = torch.linalg.eigh(one - rest @ (one - Z @ Z.mT) @ rest)
     k = max(1, int((changes >= 0.25).sum(-1).max()))
     return (basis @ vectors[..., -k:]) * changes[..., -k:].clamp(min=0).sqrt().unsqueeze(-2)
