@@ -161,7 +161,8 @@ def error(found: Tensor, expected: Tensor) -> float:
 
 
 N, M, DAMPING = 5, 7, 0.3
-e, x, g, g_0 = covariance(N, 1), covariance(M, 2), gaussian(3, N, M), -gaussian(3, N, M, seed=5)
+e, x, g = covariance(N, 1), covariance(M, 2), gaussian(3, N, M)
+g_0 = 0.3 * gaussian(3, N, M, seed=5) - g  # against g, so that traces of their product are negative
 one_n, one_m = torch.eye(N, dtype=torch.float64), torch.eye(M, dtype=torch.float64)
 inv = torch.linalg.inv
 GIVEN = {"Lambda_tilde": e, "Lambda": x, "lam": DAMPING, "L": 4, "G": g, "G_0": g_0, "beta": 0.25, "q": -0.7}

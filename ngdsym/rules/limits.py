@@ -25,8 +25,7 @@ def undamp(matrix: MatrixExpr) -> MatrixExpr:
     Examples
     --------
     >>> from sympy import Identity
-    >>> from ngdsym.algebra.operators import Eigenbasis, Operator
-from ngdsym.algebra.symbols import Lambda, m
+    >>> from ngdsym.algebra.symbols import Lambda, m
     >>> undamp((Lambda + lam * Identity(m)).I)
     Pinv(Lambda)
     """
@@ -76,8 +75,7 @@ def overdamp(matrix: MatrixExpr) -> tuple[Expr, MatrixExpr]:
     Examples
     --------
     >>> from sympy import Identity
-    >>> from ngdsym.algebra.operators import Eigenbasis, Operator
-from ngdsym.algebra.symbols import G, Lambda, m
+    >>> from ngdsym.algebra.symbols import G, Lambda, m
     >>> overdamp(G * (Lambda + lam * Identity(m)).I)
     (1/lambda, G)
     """
