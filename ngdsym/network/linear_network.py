@@ -9,8 +9,18 @@ from scipy.linalg import block_diag
 from sympy import Expr, Integer, Matrix, MatrixBase, Symbol, log, pi
 from sympy import kronecker_product as kron
 
-from ngdsym.algebra.explicit import Exact, Field, determinant, factored, identical, inverse, rational, to_Matrix
+from ngdsym.algebra.explicit import (
+    Exact,
+    Field,
+    determinant,
+    factored,
+    identical,
+    inverse,
+    rational,
+    to_Matrix,
+)
 from ngdsym.algebra.factored import Factored
+from ngdsym.algebra.fields import Number
 from ngdsym.algebra.substitution import SharedMatrix
 from ngdsym.network.formulas import Formulas
 from ngdsym.network.points import random_values
@@ -336,12 +346,12 @@ class LinearNetwork:
     def _point(self, at: Point) -> tuple[Exact, ...]:
         missing = [str(w) for w in self.parameters if w not in at]
         if missing:
-            raise ValueError(f"`at` must give all {len(self.parameters)} weights a value; without: {', '.join(missing)}")
+            raise ValueError(f"`at` must give all weights a value; without: {', '.join(missing)}")
         return tuple(np.array([[rational(at[w]) for w in row] for row in W.tolist()], dtype=object)
                      for W in self.weights)
 
 
-def _conditions(volumes: Mapping[str, object]) -> dict[Expr, str]:
+def _conditions(volumes: Mapping[str, Number]) -> dict[Expr, str]:
     """What must not vanish where a formula for generic weights holds."""
     advice = "the formula is that of generic weights: {}; at=… gives what holds for the weights given"
     return {(Factored(Integer(1)) * volume).expression(): advice.format(rank) for rank, volume in volumes.items()}

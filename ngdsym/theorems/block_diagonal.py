@@ -4,7 +4,7 @@ F_b keeps the blocks of F with |i − j| ≤ b: all of them for b = L − 1, tho
 """
 from __future__ import annotations
 
-from typing import Mapping
+from typing import Any, Mapping
 
 import numpy as np
 from sympy import Eq, Expr, Identity, MatAdd, MatMul, MatrixSymbol, Symbol, ZeroMatrix
@@ -12,7 +12,19 @@ from sympy import Eq, Expr, Identity, MatAdd, MatMul, MatrixSymbol, Symbol, Zero
 from ngdsym.algebra.instance import Draw
 from ngdsym.algebra.symbols import PD, PSD, Pinv
 from ngdsym.theorems.dense import Net, unvec, vec
-from ngdsym.theorems.notation import A_i, A_j, B_i, P, Sigma, Z, d, invertible, n_j, o, size
+from ngdsym.theorems.notation import (
+    A_i,
+    A_j,
+    B_i,
+    P,
+    Sigma,
+    Z,
+    d,
+    invertible,
+    n_j,
+    o,
+    size,
+)
 from ngdsym.theorems.theorem import Theorem, eq
 
 m_j = size("j", "m")
@@ -23,8 +35,10 @@ ACTION = Theorem(
     name="banded-action",
     title="In wide nets V_j = c_j A_j⁻ Z B_j⁻ moves W by c_j Z and adds c_j G_i to row i of F V",
     equations=("17", "22", "SM 37"),
-    given="R_j is a right inverse of A_j, S_j a left inverse of B_j; c_j is a number times I. Row i of F_b V is then G_i "
-          "times the sum of c_j over |i − j| ≤ b: V solves F_b V = G if all these sums are 1, and moves W by (Σ c_j) Z.",
+    given="R_j is a right inverse of A_j, S_j a left inverse of B_j; c_j is a number times I. Row i of F_b V is then "
+          "G_i "
+          "times the sum of c_j over |i − j| ≤ b: V solves F_b V = G if all these sums are 1, and moves W by (Σ c_j) "
+          "Z.",
     assumes=(eq(A_j * R_j, Identity(o)), eq(S_j * B_far, Identity(d)), eq(c * Sigma, Sigma * c)),
     claims=(eq(A_j * (R_j * Z * c * S_j) * B_far, Z * c),
             eq(A_i.T * P * A_j * (R_j * Z * c * S_j) * B_far * Sigma * B_i.T, A_i.T * P * Z * Sigma * c * B_i.T)),
@@ -75,7 +89,7 @@ def masked(net: Net, b: int) -> np.ndarray:
     return np.block(rows)
 
 
-def banded_values(draw: Draw) -> Mapping[Expr, object]:
+def banded_values(draw: Draw) -> Mapping[Expr, Any]:
     """Four layers, b = 1: the bands part them in two; V is a solution of another U and a vector of the kernel."""
     net = Net((1, 2, 1, 2, 1) if not isinstance(draw(), float) else (2, 3, 2, 3, 2), draw)
     F, inputs = masked(net, 1), net.J.T @ net.H
@@ -90,9 +104,11 @@ BANDED = Theorem(
     title="In wide nets, inverting the band |i − j| ≤ b of F gives dW/dt = ⌈L/(2b + 1)⌉ (W* − W)",
     equations=("18", "22", "SM 37"),
     given="κ = ⌈L/(2b + 1)⌉, times I. Layers 1 … L are parted by κ neighbourhoods |i − j| ≤ b of centres j: choose the "
-          "first and last as short as L needs, between b + 1 and 2b + 1 long, the others 2b + 1. With c_j = 1 at centres "
+          "first and last as short as L needs, between b + 1 and 2b + 1 long, the others 2b + 1. With c_j = 1 at "
+          "centres "
           "and 0 elsewhere all sums of banded-action are 1, so for every target there is a U with F_b U = Jᵀ H and "
-          "J U = κ. F_b may be singular and indefinite: this proves that *every* V with F_b V = Jᵀ H z moves W by κ z. b = 0: K-FAC.",
+          "J U = κ. F_b may be singular and indefinite: this proves that *every* V with F_b V = Jᵀ H z moves W by κ "
+          "z. b = 0: K-FAC.",
     assumes=(eq(F_b.T, F_b), invertible(H), eq(F_b * U, J.T * H), eq(J * U, kappa), eq(kappa.T * H, H * kappa), eq(F_b * V, J.T * H * z)),
     claims=(eq(J * V, kappa * z),),
     wrong=(eq(J * V, z), eq(J * V, -kappa * z), eq(J * V, 2 * kappa * z)),
@@ -107,9 +123,9 @@ FLOWS = {case: MatrixSymbol("dW_{}_{}".format(*case), o, d) for case in CASES}
 RESIDUALS = {case: MatrixSymbol("Z_{}_{}".format(*case), o, d) for case in CASES}
 
 
-def dense_bands(draw: Draw) -> Mapping[Expr, object]:
+def dense_bands(draw: Draw) -> Mapping[Expr, Any]:
     """−J F_b⁺ ∇ with the dense matrix of every case."""
-    values = {}
+    values: dict[Expr, Any] = {}
     for L, b in CASES:
         net = Net((1, 2) + (1,) * (L - 1), draw)
         if not net.exact:
@@ -134,7 +150,7 @@ COUNTED = Theorem(
 
 Delta, g, F_d = MatrixSymbol("Delta", p, 1), MatrixSymbol("g", p, 1), PSD("F_d", p, p)
 F, ell = PSD("F", p, p), MatrixSymbol("ell", 1, 1)
-def predicted_values(draw: Draw) -> Mapping[Expr, object]:
+def predicted_values(draw: Draw) -> Mapping[Expr, Any]:
     """Three layers of a wide network, a full step of Eq. 10."""
     net = Net((1, 2, 1, 1) if not isinstance(draw(), float) else (2, 3, 4, 2), draw)
     step = np.concatenate([vec(update) for update in net.paper_updates()])[:, None]
@@ -148,7 +164,8 @@ PREDICTED = Theorem(
           "(−α + α²/2) gᵀΔ",
     equations=("footnote 1", "21"),
     given="Δ is Eq. 10's step for α = 1, g the negative gradient. Blockwise, L F_d Δ = g (F_ii N_i = G_i and Δ = N/L); "
-          "with all of F, F Δ = g. Claims: Δᵀ F_d Δ times L, and Δᵀ F Δ, are gᵀΔ. Source of the first model: the code of "
+          "with all of F, F Δ = g. Claims: Δᵀ F_d Δ times L, and Δᵀ F Δ, are gᵀΔ. Source of the first model: the "
+          "code of "
           "Bernacchia et al. (hennequin-lab/bernacchia-nips-2018); footnote 1 has the second.",
     assumes=(eq(F_d * Delta * ell, g), eq(F * Delta, g)),
     claims=(eq(Delta.T * F_d * Delta * ell, g.T * Delta), eq(Delta.T * F * Delta, g.T * Delta)),
@@ -162,7 +179,7 @@ PREDICTED = Theorem(
 alpha, depth, actual, predicted = (Symbol(name) for name in ("alpha", "L", "a", "b"))
 
 
-def ratio_values(draw: Draw) -> Mapping[Expr, object]:
+def ratio_values(draw: Draw) -> Mapping[Expr, Any]:
     """Actual and predicted change of the quadratic ½ ΔᵀFΔ − gᵀΔ of three layers, at the step α = ⅓."""
     at = predicted_values(draw)
     step, length = at[Delta], at[ell][0, 0] / 9
@@ -175,7 +192,8 @@ RATIO = Theorem(
     name="block-diagonal-ratio",
     title="On an exact quadratic the block-diagonal prediction gives ρ = (1 − α/2)/(1 − α/(2L)), below one",
     equations=("footnote 1", "21"),
-    given="a is the change of the quadratic model with all of F, b that with F_d; ρ = a/b. At α = 1 and L large it is near "
+    given="a is the change of the quadratic model with all of F, b that with F_d; ρ = a/b. At α = 1 and L large it "
+          "is near "
           "½, between the thresholds ¼ and ¾ of Eq. 21, where λ stays: the authors' code stops lowering λ there.",
     claims=(eq(actual * (1 - alpha / (2 * depth)), predicted * (1 - alpha / 2)),),
     wrong=(eq(actual, predicted), eq(actual * (1 - alpha / 2), predicted * (1 - alpha / (2 * depth))),
