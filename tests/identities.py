@@ -12,13 +12,13 @@ from collections.abc import Iterable
 import flint
 import numpy as np
 from rational_points import RationalPoint
+from sandwiches import sandwiches_cancel
 
 from ngdsym.algebra.explicit import (
     Exact,
     identical,
     inverse,
     rank,
-    sandwiches_cancel,
     unvec,
 )
 from ngdsym.algebra.fields import identity

@@ -152,7 +152,8 @@ class LinearNetwork:
     def loss_gradient(self, i: int) -> Matrix:
         """`∂L/∂W_i = −⟨∂ log q/∂W_i⟩`, `n_i × n_{i-1}`, averaged with ⟨y xᵀ⟩ and Σ of the data."""
         self._check_layer(i)
-        return to_Matrix(self.derivatives.loss_gradient(i, self._readable(None), self._factored))
+        return to_Matrix(self.derivatives.loss_gradient(i, self._readable(None),
+                                                         lambda exact: factored(self.field.to_Matrix(exact))))
 
     # Quantities
 
@@ -286,10 +287,8 @@ class LinearNetwork:
 
         Raises
         ------
-        ValueError
-            If `kind` is neither "paper" nor "exact", or `at` lacks a weight.
-        TypeError
-            If a weight in `at` is no rational number.
+        ValueError, TypeError
+            As `generalized_inverse`.
         """
         _check_kind(kind)
         f = self._readable(at)
@@ -311,15 +310,11 @@ class LinearNetwork:
 
         Raises
         ------
-        ValueError
-            If `kind` is neither "paper" nor "exact", or `at` lacks a weight.
-        TypeError
-            If a weight in `at` is no rational number.
+        ValueError, TypeError
+            As `generalized_inverse`.
 
         Examples
         --------
-        At zero weights nothing moves, which the formula for generic weights does not say:
-
         >>> net = LinearNetwork((2, 2, 2))
         >>> zero = {w: 0 for w in net.parameters}
         >>> net.flow("exact", at=zero)
@@ -339,9 +334,6 @@ class LinearNetwork:
         """The quantities of the network as factored expressions, the weights generic or rational numbers."""
         return Formulas(self.sizes, tuple(map(factored, self.weights)) if at is None else self._point(at),
                         *map(factored, (self.input_covariance, self.output_covariance, self.cross_covariance)))
-
-    def _factored(self, exact: Exact) -> Exact:
-        return factored(self.field.to_Matrix(exact))
 
     def _point(self, at: Point) -> tuple[Exact, ...]:
         missing = [str(w) for w in self.parameters if w not in at]

@@ -109,7 +109,8 @@ BANDED = Theorem(
           "and 0 elsewhere all sums of banded-action are 1, so for every target there is a U with F_b U = Jᵀ H and "
           "J U = κ. F_b may be singular and indefinite: this proves that *every* V with F_b V = Jᵀ H z moves W by κ "
           "z. b = 0: K-FAC.",
-    assumes=(eq(F_b.T, F_b), invertible(H), eq(F_b * U, J.T * H), eq(J * U, kappa), eq(kappa.T * H, H * kappa), eq(F_b * V, J.T * H * z)),
+    assumes=(eq(F_b.T, F_b), invertible(H), eq(F_b * U, J.T * H), eq(J * U, kappa), eq(kappa.T * H, H * kappa),
+             eq(F_b * V, J.T * H * z)),
     claims=(eq(J * V, kappa * z),),
     wrong=(eq(J * V, z), eq(J * V, -kappa * z), eq(J * V, 2 * kappa * z)),
     values=banded_values,

@@ -4,9 +4,9 @@ from __future__ import annotations
 from sympy import Identity, Inverse, MatrixSymbol, Rational, Symbol
 
 from ngdsym.algebra.symbols import PD
-from ngdsym.theorems.theorem import Theorem, eq
 from ngdsym.theorems.equivariance import rotation
 from ngdsym.theorems.notation import n
+from ngdsym.theorems.theorem import Theorem, eq
 
 E, C, U, V, R = (PD(name, n, n) for name in ("Lambda_tilde", "Lambda", "U", "V", "R"))
 G, Q = MatrixSymbol("G", n, n), rotation(n, "Q_0")
@@ -42,8 +42,8 @@ MEAN = Theorem(
     name="equalised-in-expectation",
     title="If C is the mean of G̃ᵀG̃, the mean of (G̃ C^−½)ᵀ(G̃ C^−½) is I: on average all directions are equally long",
     equations=("10",),
-    given="R = C^−½ and two gradients of equal weight, which the factor √½ is taken into. The rule fisher_shampoo with its "
-          "memory; after arXiv 2602.09314.",
+    given="R = C^−½ and two gradients of equal weight, which the factor √½ is taken into. The rule fisher_shampoo "
+          "with its memory; after arXiv 2602.09314.",
     assumes=(eq(C, G_1.T * G_1 + G_2.T * G_2), eq(R * C * R, Identity(n))),
     claims=(eq((G_1 * R).T * G_1 * R + (G_2 * R).T * G_2 * R, Identity(n)),),
     wrong=(eq((G_1 * R).T * G_1 * R + (G_2 * R).T * G_2 * R, C), eq((G_1 * R).T * G_1 * R, Identity(n)),

@@ -39,8 +39,7 @@ REDUCE = Theorem(
           "covariances between places",
     equations=("22",),
     given=WHERE + "The output is the mean of A V x_s, with x̄ = (x_1 + x_2)/2. Second claim: what expand's factor, "
-                  "the mean of "
-                  "⟨x_s x_sᵀ⟩, has too much is ¼ ⟨(x_1 − x_2)(x_1 − x_2)ᵀ⟩.",
+                  "the mean of ⟨x_s x_sᵀ⟩, has too much is ¼ ⟨(x_1 − x_2)(x_1 − x_2)ᵀ⟩.",
     assumes=(*EACH, eq(C_mean, MEAN * Sigma * MEAN.T)),
     claims=(eq(A.T * P * SEEN * Sigma * MEAN.T, E * V * C_mean),
             eq(half * (C_1 + C_2), C_mean + half * (B_1 - B_2) * Sigma * (half * (B_1 - B_2)).T)),
