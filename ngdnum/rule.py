@@ -56,6 +56,8 @@ class BoundRule:
         Those used by `factorise`, and by `apply`.
     undamped : BoundRule or None
         The rule for λ = 0 exactly, with Moore–Penrose inverses.
+    fast_factors : bool
+        Whether `apply` uses more than λ and L.
     network : bool
         Whether the rule treats all layers at once, from lists.
     solver : str
@@ -71,6 +73,7 @@ class BoundRule:
         self._factorise, self.slow = rule.factorise, _quantities(rule.name, rule.factorise, 0)
         self._apply, self.fast = rule.apply, _quantities(rule.name, rule.apply, 2)
         self.needs = frozenset(self.slow + self.fast)
+        self.fast_factors = not set(self.fast) <= {"lam", "L"}
         self.remembers = "C" in self.slow
         self._damping, self.solver = rule.damping or dict, rule.solver
         self._halves = [(half, _quantities(rule.name, half, 2)) for half in rule.halves or ()]

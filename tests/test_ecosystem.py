@@ -142,7 +142,7 @@ def test_a_scaled_loss_gives_the_same_steps(preset: Callable) -> None:
     for scale in (None, 2.0**10):
         torch.manual_seed(0)
         model = nn.Sequential(nn.Linear(4, 5), nn.LayerNorm(5), nn.Tanh(), nn.Linear(5, 3)).double()
-        opt = preset(model, Gaussian(), others=partial(torch.optim.SGD, lr=0.1))
+        opt = preset(model, Gaussian(), fallback=partial(torch.optim.SGD, lr=0.1))
         scaler = torch.amp.GradScaler("cpu", init_scale=scale or 1.0, enabled=scale is not None)
         for k in range(3):
             opt.zero_grad()

@@ -29,7 +29,7 @@ def test_a_step_changes_the_outputs_by_lr_times_their_residual(likelihood: Likel
     e = likelihood.score(output, y)
     residual = e.square().sum() ** 2 / torch.einsum("mi,mij,mj->", e, fisher, e) / 30
 
-    opt = NGD(model, likelihood, lr=lr, control=OutputNormalised(rows=rows, reach=math.inf))
+    opt = NGD(model, likelihood, lr=lr, control=OutputNormalised(rows=rows, second_order_bound=math.inf))
     likelihood(model(x), y).backward()
     opt.step()
     delta = {name: p - before[name] for name, p in weights(model).items()}
@@ -59,7 +59,7 @@ def test_the_second_order_of_a_step_is_within_reach() -> None:
     moves = {}
     for reach in (math.inf, 0.3, 0.03):
         model.load_state_dict(start)
-        opt = NGD(model, Gaussian(), lr=0.5, rule="sgd", control=OutputNormalised(rows=30, reach=reach))
+        opt = NGD(model, Gaussian(), lr=0.5, rule="sgd", control=OutputNormalised(rows=30, second_order_bound=reach))
         Gaussian()(model(x), y).backward()
         opt.step()
         moves[reach] = {name: p - start[name] for name, p in weights(model).items()}

@@ -21,15 +21,15 @@ from ngdnum import (
     Inverse,
     LevenbergMarquardt,
     Likelihood,
-    Plain,
-    Quadratic,
+    FixedStep,
+    ExactLineSearch,
     TrustRegion,
 )
 from ngdnum.fisher import Call, Fisher
 from ngdnum.stack import Stack, stacks
 
 torch.set_num_threads(1)
-CONTROLS = [Quadratic(), Quadratic(momentum=False, rows=7), TrustRegion(0.01), ConjugateGradient(4)]
+CONTROLS = [ExactLineSearch(), ExactLineSearch(momentum=False, rows=7), TrustRegion(0.01), ConjugateGradient(4)]
 
 
 def dense_fisher(model: nn.Module, likelihood: Likelihood, x: Tensor) -> Tensor:
@@ -119,7 +119,7 @@ def test_the_fisher_sees_what_hooks_of_the_user_do_and_layers_used_twice() -> No
 def test_step_and_momentum_minimise_the_quadratic_model(likelihood: Likelihood, damped: bool) -> None:
     """Three steps with G as the direction: the dense model is solved in the plane of G and the last step."""
     model, lam, lr = network([4, 5, 3]), 0.1, 0.7
-    opt = NGD(model, likelihood, lr, "sgd", Fixed(lam), control=Quadratic(damped=damped))
+    opt = NGD(model, likelihood, lr, "sgd", Fixed(lam), control=ExactLineSearch(damped=damped))
     last = None
     for k in range(3):
         x, y = batch(30, 4, k), targets(likelihood, 30, 100 + k)
@@ -135,7 +135,7 @@ def test_no_momentum_is_the_line_search_alone() -> None:
     results = []
     for momentum in (False, True):
         model = network([4, 5, 3])
-        opt = NGD(model, Gaussian(), rule="sgd", control=Quadratic(momentum=momentum))
+        opt = NGD(model, Gaussian(), rule="sgd", control=ExactLineSearch(momentum=momentum))
         steps = [step(model, opt, Gaussian(), batch(30, 4, k), batch(30, 3, 9 + k)) for k in range(2)]
         results.append(steps)
         assert bool(opt._past.memory) == momentum
@@ -147,11 +147,11 @@ def test_rows_measure_the_fisher_on_the_first_examples() -> None:
     model, x, y = network([4, 5, 3]), batch(30, 4), batch(30, 3, seed=2)
     g = -gradient(model, Gaussian()(model(x), y))
     F = dense_fisher(model, Gaussian(), x[:6])
-    opt = NGD(model, Gaussian(), rule="sgd", control=Quadratic(rows=6, damped=False))
+    opt = NGD(model, Gaussian(), rule="sgd", control=ExactLineSearch(rows=6, damped=False))
     torch.testing.assert_close(step(model, opt, Gaussian(), x, y), (g @ g / (g @ F @ g)) * g)
 
 
-@pytest.mark.parametrize("control", [*CONTROLS, Quadratic(rows=17)], ids=repr)
+@pytest.mark.parametrize("control", [*CONTROLS, ExactLineSearch(rows=17)], ids=repr)
 def test_accumulated_passes_are_one_batch(control: object) -> None:
     results = []
     for parts in ([30], [10, 10, 10]):
@@ -166,7 +166,7 @@ def test_accumulated_passes_are_one_batch(control: object) -> None:
 
 @pytest.mark.parametrize("rule", ["kronecker", "sgd"])
 @pytest.mark.parametrize(
-    "control", [Quadratic(damped=False), ConjugateGradient(3, damped=False), TrustRegion(0.01)], ids=repr
+    "control", [ExactLineSearch(damped=False), ConjugateGradient(3, damped=False), TrustRegion(0.01)], ids=repr
 )
 def test_a_quadratic_loss_changes_as_predicted(control: object, rule: str) -> None:
     model, x, y = network([4, 3]), batch(30, 4), batch(30, 3, seed=2)
@@ -189,7 +189,7 @@ def test_nothing_moves_at_a_stationary_point(control: object) -> None:
     assert same(before, weights(model))
 
 
-@pytest.mark.parametrize("control", [*CONTROLS, Plain()], ids=repr)
+@pytest.mark.parametrize("control", [*CONTROLS, FixedStep()], ids=repr)
 @pytest.mark.parametrize("stop", [1, 4])
 def test_a_saved_run_goes_on_to_the_bit(control: object, stop: int) -> None:
     options = {
@@ -227,7 +227,7 @@ def rising(reject: bool) -> tuple[nn.Module, NGD, Tensor, Tensor, dict[str, Tens
     """After a good step, one that raises the loss: ten times too long."""
     model, x, y = network([4, 5, 3]), batch(30, 4), batch(30, 3, seed=2)
     damping = LevenbergMarquardt(0.1, factor=4.0, reject=reject)
-    opt = NGD(model, Gaussian(), damping=damping, control=Quadratic())
+    opt = NGD(model, Gaussian(), damping=damping, control=ExactLineSearch())
     for lr in (0.5, 10.0):
         before = weights(model)
         opt.param_groups[0]["lr"] = lr
@@ -281,8 +281,8 @@ def test_a_likelihood_without_a_fisher_of_outputs_is_refused(control: object) ->
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: Quadratic(rows=0), "rows"),
-        (lambda: Quadratic(rows=True), "rows"),
+        (lambda: ExactLineSearch(rows=0), "rows"),
+        (lambda: ExactLineSearch(rows=True), "rows"),
         (lambda: TrustRegion(0.0), "kl"),
         (lambda: TrustRegion(float("inf")), "kl"),
         (lambda: TrustRegion(0.1, rows=1.5), "rows"),

@@ -11,7 +11,7 @@ import torch
 from test_factors import COVARIANCE, batch, network
 from torch import Tensor, nn
 
-from ngdnum import Gaussian, Statistics, kronecker_factors
+from ngdnum import Gaussian, SufficientStatistics, kronecker_factors
 
 torch.set_num_threads(1)
 SIZES = [4, 5, 2, 3]
@@ -26,7 +26,7 @@ def data(count: int) -> tuple[Tensor, Tensor]:
 def fed(x: Tensor, y: Tensor, *counts: int) -> Statistics:
     """Statistics of all rows, in batches of these sizes."""
     assert sum(counts) == len(x)
-    statistics = Statistics()
+    statistics = SufficientStatistics()
     for rows in zip(x.split(counts), y.split(counts)):
         statistics.update(*rows)
     return statistics
@@ -132,7 +132,7 @@ CHANGED = [
 ]
 
 
-def refuses(statistics: Statistics, examples: tuple[Tensor, Tensor], message: str) -> None:
+def refuses(statistics: SufficientStatistics, examples: tuple[Tensor, Tensor], message: str) -> None:
     """And everything in `statistics` is as before."""
     before = copy.deepcopy(vars(statistics))
     with pytest.raises(ValueError, match=message):
@@ -146,7 +146,7 @@ def refuses(statistics: Statistics, examples: tuple[Tensor, Tensor], message: st
 @pytest.mark.parametrize("begun", [False, True])
 @pytest.mark.parametrize(("spoil", "message"), BAD)
 def test_bad_examples_are_refused_and_change_nothing(spoil: Spoil, message: str, begun: bool) -> None:
-    refuses(fed(*data(20), 20) if begun else Statistics(), spoil(*data(6)), message)
+    refuses(fed(*data(20), 20) if begun else SufficientStatistics(), spoil(*data(6)), message)
 
 
 @pytest.mark.parametrize(("spoil", "message"), CHANGED)
@@ -156,4 +156,4 @@ def test_changed_widths_are_refused_and_change_nothing(spoil: Spoil, message: st
 
 def test_nothing_to_give_out_before_the_first_update() -> None:
     with pytest.raises(RuntimeError, match=r"call update\(x, y\) first"):
-        Statistics().examples()
+        SufficientStatistics().examples()

@@ -7,7 +7,7 @@ a step that fails is undone by putting back `kept`; it shows in `opt.state[layer
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from ..stack import Stack
 from ..symmetric import Upper, full, packed
 
 Vector = list[Tensor]
+Halves = list[tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]]
 ADVICE = "look for NaN or infinity in the batch and in the weights"
 MEANS, INVERSES = ("Lambda_tilde", "Lambda"), ("K_tilde", "K")
 
@@ -71,7 +72,8 @@ class Block:
 
     def __init__(self, stacks: list[Stack], state: MutableMapping[nn.Parameter, dict[str, Any]]) -> None:
         self.stacks, self._state = stacks, state
-        self.key = self.key_of(stacks)
+        self.key = tuple(k for stack in stacks for k in stack.members)
+        self.single = max(len(stack.members) for stack in stacks) == 1
         self.layers = [layer for stack in stacks for layer in stack.members.values()]
         known = [state.get(layer.weight, {}) for layer in self.layers]
 
@@ -82,6 +84,7 @@ class Block:
         factors = {name: gather(name) for name in MEANS + INVERSES if all(name in entry for entry in known)}
         velocity = gather("velocity") if all("velocity" in entry for entry in known) else None
         self.kept = Kept(factors, None, velocity)
+        self._shown: Factorisation | None = None
 
     def absorb(self, batch: Batch, k: int, decay: float, lam: float) -> None:
         """Include the factors of `batch`, measurement number k = 1, 2, …, in the running means and inverses.
@@ -146,13 +149,18 @@ class Block:
         """ΔW of every stack for α = 1, in memory of their own."""
         last = self.kept.factorisation
         assert last is not None
-        quantities = self.quantities(last.rule, last.rule.fast, self.kept) | {"L": depth, "lam": last.damping}
+        quantities: Quantities = {"L": depth, "lam": last.damping}
+        if last.rule.fast_factors:
+            quantities |= self.quantities(last.rule, last.rule.fast, self.kept)
         updates = last.rule.apply(G, last.parts, quantities)
-        return [u.clone() if u.data_ptr() == g.data_ptr() else u for u, g in zip(updates, G)]
+        for i, g in enumerate(G):
+            if updates[i].data_ptr() == g.data_ptr():
+                updates[i] = updates[i].clone()
+        return updates
 
     def remember(self, velocity: Vector | None) -> None:
         """The control's velocity for the next step, laid out in memory as it is after saving and loading."""
-        if velocity is not None:
+        if velocity is not None and not self.single:
             velocity = [v.contiguous() if len(stack.members) > 1 else v for stack, v in zip(self.stacks, velocity)]
         self.kept = self.kept._replace(velocity=velocity)
 
@@ -167,20 +175,35 @@ class Block:
         means = {name: [packed(A) for A in self.kept.factors[name]] for name in MEANS if name in self.kept.factors}
         self.kept = self.kept._replace(factors=self.kept.factors | means)
 
-    def show(self, factors: bool, factorisation: bool) -> None:
-        """Put what is kept into `opt.state`, by layer; the factorisation with the first of them."""
-        named = self.kept.factors if factors else {}
-        if self.kept.velocity is not None:
-            named = {**named, "velocity": self.kept.velocity}
-        for name, values in named.items():
-            for stack, value in zip(self.stacks, values):
-                for layer, own in zip(stack.members.values(), stack.divide(value)):
-                    self._state[layer.weight][name] = own
+    def commit(self, factors: bool, seldom: bool, factorisation: bool) -> None:
+        """Put what is kept into `opt.state`, by layer; the factorisation with the first of them.
+
+        Fresh `factors` if there are any, as triangles if they are used but `seldom`; the `factorisation` if it serves
+        further steps.
+        """
+        if factors and seldom:
+            self.pack()
         last = self.kept.factorisation
-        if factorisation and last is not None:
-            self._state[self.layers[0].weight]["factorisation"] = {
-                name: value for name, value in last._asdict().items() if name != "rule"
-            }
+        if last is not None and not factorisation:
+            self.empty()
+        elif last is not None:
+            entry = self._state[self.layers[0].weight]
+            if self._shown is not last:
+                entry["factorisation"] = dict(zip(Factorisation._fields[1:], last[1:]))
+                self._shown = last
+        velocity = self.kept.velocity
+        if velocity is not None and self.single:
+            for layer, v in zip(self.layers, velocity):
+                self._state[layer.weight]["velocity"] = v
+        elif velocity is not None:
+            self._show("velocity", velocity)
+        for name, values in self.kept.factors.items() if factors else ():
+            self._show(name, values)
+
+    def _show(self, name: str, values: Iterable[Tensor | Upper]) -> None:
+        for stack, value in zip(self.stacks, values):
+            for layer, own in zip(stack.layers, stack.divide(value)):
+                self._state[layer.weight][name] = own
 
     def restore(self, rule: BoundRule) -> None:
         """Take over the factorisation in `opt.state`."""
@@ -189,23 +212,12 @@ class Block:
             fresh = Factorisation(rule.at(saved["lam"]), *(saved[name] for name in Factorisation._fields[1:]))
             self.kept = self.kept._replace(factorisation=fresh)
 
-    def halves(self, depth: int) -> list[tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]]:
+    def halves(self, depth: int) -> Halves:
         """What the rule does to the left of G, and to its right, for each layer."""
         last = self.kept.factorisation
         assert last is not None
         parts = [parts for stack in self.stacks for parts in stack.parts(last.parts)]
         return [tuple(last.rule.halves(own, {"L": depth})) for own in parts]
-
-    @staticmethod
-    def key_of(stacks: list[Stack]) -> tuple[int, ...]:
-        """The layers of some stacks."""
-        return tuple(k for stack in stacks for k in stack.members)
-
-    @staticmethod
-    def share(blocks: list[Block], vector: Vector) -> list[Vector]:
-        """The part of `vector`, one tensor per stack, that belongs to each block."""
-        remaining = iter(vector)
-        return [[next(remaining) for _ in block.stacks] for block in blocks]
 
     def quantities(self, rule: BoundRule, names: tuple[str, ...], kept: Kept) -> Quantities:
         """The `kept` factors among `names`: tensors for a stack, lists for a network, there with the weights."""
