@@ -29,7 +29,7 @@ from .likelihood import Likelihood, check_likelihood
 from .measure import measure
 from .presets import Presets
 from .report import Report, StepRecord, report
-from .rule import BoundRule, resolve
+from .rule import Preconditioner, resolve
 from .rules import Rule
 from .schedule import due
 from .stack import Stack, check_finite
@@ -229,7 +229,7 @@ class NGD(Presets, torch.optim.Optimizer):
         return before
 
     def _update(
-        self, rule: BoundRule, blocks: Blocks, lam: float, closure: Closure | None, before: Tensor | float | None
+        self, rule: Preconditioner, blocks: Blocks, lam: float, closure: Closure | None, before: Tensor | float | None
     ) -> tuple[float, list[Tensor]]:
         """Bring the blocks up to date and change the weights, or raise before anything else has changed.
 
@@ -267,7 +267,7 @@ class NGD(Presets, torch.optim.Optimizer):
                 entry.pop("velocity", None)
         return 0.0 if undone else abs(scale), lengths
 
-    def _commit(self, rule: BoundRule, blocks: Blocks, idle: Blocks) -> None:
+    def _commit(self, rule: Preconditioner, blocks: Blocks, idle: Blocks) -> None:
         """Show in `state` what the blocks keep for the next step."""
         measured = self._batch.measured
         self._measured += bool(measured)

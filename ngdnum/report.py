@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .curvature.block import Block, Kept
-from .rule import BoundRule, Quantities
+from .rule import Preconditioner, Quantities
 from .rules.linalg import leading_pairs
 from .stack import Stack
 from .symmetric import full
@@ -254,7 +254,7 @@ def report(steps: int, last: StepRecord) -> Report:
     return Report(last.rule, steps, [layers[k] for k in sorted(layers)])
 
 
-def _times(rule: BoundRule, quantities: Quantities, weights: list[Tensor]) -> tuple[float, float]:
+def _times(rule: Preconditioner, quantities: Quantities, weights: list[Tensor]) -> tuple[float, float]:
     """Seconds for the slow and for the fast part, with the weights in place of their gradients."""
     if rule.remembers:
         quantities |= {"G_0": weights[0], "C": torch.eye(weights[0].shape[-1]).to(weights[0])}
@@ -265,7 +265,7 @@ def _times(rule: BoundRule, quantities: Quantities, weights: list[Tensor]) -> tu
     return half - start, time.perf_counter() - half
 
 
-def _factors(rule: BoundRule, own: dict[str, Tensor], lam: float) -> dict[str, FactorReport]:
+def _factors(rule: Preconditioner, own: dict[str, Tensor], lam: float) -> dict[str, FactorReport]:
     """The factors of one layer, from what its rule is given."""
     found = {}
     added = rule.damping(own | {"lam": lam})

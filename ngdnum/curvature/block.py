@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..batch import Batch
 from ..inverse import RAISE, Inverse
 from ..layers import Layer
-from ..rule import BoundRule, Quantities
+from ..rule import Preconditioner, Quantities
 from ..running import follow
 from ..schedule import due
 from ..stack import Stack
@@ -36,7 +36,7 @@ class Factorisation(NamedTuple):
     the step; a copy of what it was computed from, if `Inverse.drift` asks for it; and what the rule remembers.
     """
 
-    rule: BoundRule
+    rule: Preconditioner
     parts: tuple
     lam: float
     raised: int
@@ -117,7 +117,7 @@ class Block:
         self.kept = self.kept._replace(factors=factors)
 
     def factorise(
-        self, rule: BoundRule, inverse: Inverse, G: Vector, lam: float, depth: int, step: int
+        self, rule: Preconditioner, inverse: Inverse, G: Vector, lam: float, depth: int, step: int
     ) -> None:
         """Bring the factorisation up to date, as far as `inverse` asks for it in this `step`.
 
@@ -205,7 +205,7 @@ class Block:
             for layer, own in zip(stack.layers, stack.divide(value)):
                 self._state[layer.weight][name] = own
 
-    def restore(self, rule: BoundRule) -> None:
+    def restore(self, rule: Preconditioner) -> None:
         """Take over the factorisation in `opt.state`."""
         saved = self._state[self.layers[0].weight].get("factorisation")
         if saved is not None:
@@ -219,14 +219,14 @@ class Block:
         parts = [parts for stack in self.stacks for parts in stack.parts(last.parts)]
         return [tuple(last.rule.halves(own, {"L": depth})) for own in parts]
 
-    def quantities(self, rule: BoundRule, names: tuple[str, ...], kept: Kept) -> Quantities:
+    def quantities(self, rule: Preconditioner, names: tuple[str, ...], kept: Kept) -> Quantities:
         """The `kept` factors among `names`: tensors for a stack, lists for a network, there with the weights."""
         lists = {name: [full(A) for A in kept.factors[name]] for name in names if name in kept.factors}
         if rule.network:
             return {**lists, "weights": [stack.weight() for stack in self.stacks]}
         return {name: matrices for name, (matrices,) in lists.items()}
 
-    def _factorise(self, rule: BoundRule, inverse: Inverse, quantities: Quantities, step: int) -> Factorisation:
+    def _factorise(self, rule: Preconditioner, inverse: Inverse, quantities: Quantities, step: int) -> Factorisation:
         """The slow part of the rule, at the first damping for which it works."""
         dtype = self.layers[0].weight.dtype
         lam, slow = quantities["lam"], {name: quantities[name] for name in rule.slow}
@@ -260,7 +260,7 @@ class Block:
         return stack.gather(found)
 
 
-def known(rule: BoundRule, entry: Mapping[str, Any]) -> bool:
+def known(rule: Preconditioner, entry: Mapping[str, Any]) -> bool:
     """Whether the factors that `rule` needs of a layer are in its `entry` of `opt.state`."""
     return all(name in entry for name in rule.needs.intersection(MEANS + INVERSES))
 
@@ -284,7 +284,7 @@ def _remembered(last: Factorisation | None, G: Tensor) -> Tensor:
     return torch.eye(m).to(G).expand(*G.shape[:-2], m, m)
 
 
-def _check_memory(rule: BoundRule, parts: tuple, G: Tensor) -> None:
+def _check_memory(rule: Preconditioner, parts: tuple, G: Tensor) -> None:
     """Refuse `parts` of which the last cannot be the C of the next factorisation, with G `[..., n, m]`."""
     C, m = parts[-1] if parts else None, G.shape[-1]
     if not isinstance(C, Tensor) or C.shape != (*G.shape[:-2], m, m):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..batch import Batch
 from ..inverse import Inverse
 from ..layers import Layer
-from ..rule import BoundRule
+from ..rule import Preconditioner
 from ..stack import Stack, stacks
 from .block import Block, Halves, Vector
 
@@ -52,7 +52,7 @@ class Blocks:
         for block in self.blocks:
             block.absorb(batch, k, decay, lam)
 
-    def factorise(self, rule: BoundRule, inverse: Inverse, gradients: Vector, lam: float, step: int) -> None:
+    def factorise(self, rule: Preconditioner, inverse: Inverse, gradients: Vector, lam: float, step: int) -> None:
         """Bring the factorisations up to date."""
         depth, start = len(self.layers), 0
         for block in self.blocks:
