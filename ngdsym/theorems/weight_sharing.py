@@ -24,7 +24,8 @@ EXPAND = Theorem(
                   "covariances "
                   "add: Σ_s Aᵀ Σ̃⁻¹ A V ⟨x_s x_sᵀ⟩.",
     assumes=EACH,
-    claims=(eq(A.T * P * (A * V * B_1) * Sigma * B_1.T + A.T * P * (A * V * B_2) * Sigma * B_2.T, E * V * (C_1 + C_2)),),
+    claims=(eq(A.T * P * (A * V * B_1) * Sigma * B_1.T + A.T * P * (A * V * B_2) * Sigma * B_2.T,
+               E * V * (C_1 + C_2)),),
     wrong=(eq(A.T * P * (A * V * B_1) * Sigma * B_1.T + A.T * P * (A * V * B_2) * Sigma * B_2.T, E * V * C_1),
            eq(A.T * P * (A * V * B_1) * Sigma * B_1.T + A.T * P * (A * V * B_2) * Sigma * B_2.T, E * V * (C_1 - C_2)),
            eq(A.T * P * (A * V * B_1) * Sigma * B_1.T + A.T * P * (A * V * B_2) * Sigma * B_2.T,
