@@ -65,7 +65,7 @@ def check_covariant(expression: MatrixExpr, orthogonal: bool) -> None:
     >>> check_covariant(G, orthogonal=True)
     >>> check_covariant(G, orthogonal=False)
     Traceback (most recent call last):
-    ngdsym.rules.equivariance.NotCovariant: the update becomes T⁻ᵀ ΔW Rᵀ, not T ΔW R⁻¹
+    ngdsym.algebra.transformation.NotCovariant: the update becomes T⁻ᵀ ΔW Rᵀ, not T ΔW R⁻¹
     """
     wanted = Letter("T", orthogonal), Letter("R", orthogonal).inverse()
     found = pairs(expression.doit(), laws(orthogonal))
@@ -186,7 +186,7 @@ def degree(expression: Expr, *scales: Symbol, known: Mapping[str, Expr] = DEGREE
     Examples
     --------
     >>> from sympy import Identity
-    >>> from ngdsym.algebra.symbols import G, Lambda, lam, m
+    >>> from ngdsym.algebra.symbols import G, Lambda, Pinv, lam, m
     >>> degree(G * Pinv(Lambda), t, r, c)
     c - r - t
     >>> degree(G * (Lambda + lam * Identity(m)).I, c)

@@ -20,7 +20,7 @@ def evaluate(matrix: MatrixExpr, values: dict[str, np.ndarray], scalars: dict[Ex
 
     Examples
     --------
-    >>> from ngdsym.algebra.symbols import Lambda
+    >>> from ngdsym.algebra.symbols import Lambda, Pinv
     >>> evaluate(lam * Pinv(Lambda), {"Lambda": np.diag([4.0, 0.0])}, {lam: 2.0})
     array([[0.5, 0. ],
            [0. , 0. ]])
