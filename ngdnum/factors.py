@@ -28,7 +28,6 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor, nn
 
-from .batch import Matrices
 from .capture import Capture, Record
 from .layers import Layer, trainable_layers, uncompiled
 from .likelihood import Likelihood, check_likelihood, sampled_score

@@ -23,7 +23,7 @@ def data(count: int) -> tuple[Tensor, Tensor]:
     return batch(count, 4), batch(count, 3, seed=2)
 
 
-def fed(x: Tensor, y: Tensor, *counts: int) -> Statistics:
+def fed(x: Tensor, y: Tensor, *counts: int) -> SufficientStatistics:
     """Statistics of all rows, in batches of these sizes."""
     assert sum(counts) == len(x)
     statistics = SufficientStatistics()
@@ -126,7 +126,7 @@ BAD = [
     (lambda x, y: (x, y * float("nan")), "y has entries that are not finite"),
 ]
 CHANGED = [
-    (lambda x, y: (x[:, :3], y), "3 inputs and 3 outputs, those before had 4 and 3: begin a new Statistics"),
+    (lambda x, y: (x[:, :3], y), "3 inputs and 3 outputs, those before had 4 and 3: begin a new SufficientStatistics"),
     (lambda x, y: (x, y[:, :2]), "4 inputs and 2 outputs, those before had 4 and 3"),
     (lambda x, y: (x[:, :3], torch.cat([y, y[:, :1]], 1)), "3 inputs and 4 outputs, those before had 4 and 3"),
 ]
