@@ -274,7 +274,7 @@ class NGD(Presets, torch.optim.Optimizer):
         factors, factorised = bool(measured) and self.factors.kept, self.inverse.every > 1 or rule.remembers
         if blocks is not self._blocks:
             for block in self._blocks.blocks:
-                self.state[block.layers[0].weight].pop("factorisation", None)
+                self.state.get(block.layers[0].weight, {}).pop("factorisation", None)
         for block in blocks.blocks + idle.blocks:
             block.commit(factors, self.inverse.every > 1, factorised)
         if factors:

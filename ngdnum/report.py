@@ -15,7 +15,6 @@ from torch import Tensor
 from .curvature.block import Block, Kept
 from .rule import Preconditioner, Quantities
 from .rules.linalg import leading_pairs
-from .stack import Stack
 from .symmetric import full
 
 if TYPE_CHECKING:
@@ -243,12 +242,12 @@ def report(steps: int, last: StepRecord) -> Report:
         spent = _times(done.rule, quantities | {"lam": done.damping, "L": depth}, weights)
         for i, (stack, weight) in enumerate(zip(block.stacks, weights)):
             own = {name: stack.split(full(A[i])) for name, A in kept.factors.items()}
-            ratios = (last.scale * next(lengths) / stack.norms(weight)).tolist()
+            moved, norms = (last.scale * next(lengths)).tolist(), stack.norms(weight).tolist()
             for j, (k, layer) in enumerate(stack.members.items()):
                 factors = {name: matrices[j] for name, matrices in own.items()}
                 layers[k] = LayerReport(
                     layer.name, layer.shape, done.damping, _factors(done.rule, factors, done.damping),
-                    ratios[j] if last.scale else 0.0, steps - 1 - done.step,
+                    moved[j] and moved[j] / norms[j], steps - 1 - done.step,
                     *(1e3 * seconds / len(block.layers) for seconds in spent),
                 )
     return Report(last.rule, steps, [layers[k] for k in sorted(layers)])

@@ -8,7 +8,7 @@ from test_factors import batch
 from test_step import LIKELIHOODS, targets
 from torch import Tensor, nn
 
-from ngdnum import NGD, Gaussian, Likelihood, ExactLineSearch
+from ngdnum import NGD, ExactLineSearch, Gaussian, Likelihood
 from ngdnum.fisher import Call, Fisher
 from ngdnum.stack import Stack, stacks
 
@@ -20,7 +20,7 @@ def calls(model: nn.Module, likelihood: Likelihood, x: Tensor) -> tuple[list[Sta
     opt = NGD(model, likelihood, control=ExactLineSearch(rows=7))
     for part in (x[:3], x[3:]):
         likelihood(model(part), targets(likelihood, len(part), 0)).backward()
-    return stacks(opt.layers), opt._batch.calls
+    return stacks(dict(enumerate(opt.layers))), opt._batch.calls
 
 
 ACTIVATIONS = [

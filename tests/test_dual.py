@@ -11,7 +11,16 @@ from test_quadratic import dense_fisher, gradient, parameters, step
 from test_step import LIKELIHOODS, targets
 from torch import Tensor, nn
 
-from ngdnum import NGD, ConjugateGradient, DualConjugateGradient, Factors, Fixed, Gaussian, Likelihood, kronecker_factors
+from ngdnum import (
+    NGD,
+    ConjugateGradient,
+    DualConjugateGradient,
+    Factors,
+    Fixed,
+    Gaussian,
+    Likelihood,
+    kronecker_factors,
+)
 from ngdnum.control import Control
 from ngdnum.rules import RULES
 

@@ -209,7 +209,7 @@ def test_sparse_gradients() -> None:
 @pytest.mark.parametrize(
     ("others", "error", "message"),
     [
-        ("adam", TypeError, "others must make an optimizer of a list"),
+        ("adam", TypeError, "fallback must make an optimizer of a list"),
         (lambda p: nn.Identity(), TypeError, "must make a torch.optim.Optimizer; it made Identity"),
         (lambda p: ADAM(p[:1]), ValueError, "update all parameters .* no more: 1.weight, 1.bias"),
         (lambda p: ADAM([*p, nn.Parameter(torch.ones(1))]), ValueError, "given, no more"),

@@ -181,7 +181,7 @@ def test_a_convolution_in_groups_is_one_convolution_per_group(rule: str) -> None
 
 def test_layers_with_and_without_groups_are_not_stacked_for_matrices_of_one_shape() -> None:
     layers, _ = trainable_layers(nn.ModuleList([nn.Conv1d(2, 3, 2), nn.Conv1d(4, 6, 2, groups=2)]))
-    assert layers[0].shape == layers[1].shape and len(stacks(layers)) == 2
+    assert layers[0].shape == layers[1].shape and len(stacks(dict(enumerate(layers)))) == 2
 
 
 @pytest.mark.parametrize("kind", ["conv1d", "conv2d", "conv3d"])
@@ -203,7 +203,7 @@ def test_with_one_position_the_undamped_step_of_a_convolution_is_exact(kind: str
     loss = Gaussian(0.5)(model(x), y)
     gradients = torch.autograd.grad(loss, list(model.parameters()), retain_graph=True)
     loss.backward()
-    (stack,) = stacks(opt.layers)
+    (stack,) = stacks(dict(enumerate(opt.layers)))
     expected = torch.cat([gradients[0].flatten(1), gradients[1].unsqueeze(1)], 1)
     torch.testing.assert_close(stack.gradient(), -expected)
     opt.step()

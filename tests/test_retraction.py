@@ -13,7 +13,7 @@ from test_quadratic import parameters, step
 from test_step import same, weights
 from torch import Tensor, nn
 
-from ngdnum import NGD, Gaussian, FixedStep, Retraction
+from ngdnum import NGD, Damping, FixedStep, Gaussian, Retraction
 from ngdnum.control.retraction import there_and_back
 
 torch.set_num_threads(1)
@@ -181,7 +181,7 @@ def test_layers_whose_plain_step_overflows_reach_the_aim() -> None:
 def test_the_change_of_the_loss_is_the_predicted_one(lr: float) -> None:
     """ρ of (21) is 1 where u is the exact natural gradient of a quadratic loss of the product."""
 
-    class Watched:
+    class Watched(Damping):
         lam, seen = 0.0, None
 
         def next(self, lam: float, rho: float | None) -> float:

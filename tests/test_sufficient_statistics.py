@@ -24,7 +24,7 @@ def data(count: int) -> tuple[Tensor, Tensor]:
 
 
 def fed(x: Tensor, y: Tensor, *counts: int) -> SufficientStatistics:
-    """SufficientStatistics of all rows, in batches of these sizes."""
+    """Statistics of all rows, in batches of these sizes."""
     assert sum(counts) == len(x)
     statistics = SufficientStatistics()
     for rows in zip(x.split(counts), y.split(counts)):

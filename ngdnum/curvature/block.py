@@ -207,7 +207,7 @@ class Block:
 
     def restore(self, rule: Preconditioner) -> None:
         """Take over the factorisation in `opt.state`."""
-        saved = self._state[self.layers[0].weight].get("factorisation")
+        saved = self._state.get(self.layers[0].weight, {}).get("factorisation")
         if saved is not None:
             fresh = Factorisation(rule.at(saved["lam"]), *(saved[name] for name in Factorisation._fields[1:]))
             self.kept = self.kept._replace(factorisation=fresh)
@@ -255,7 +255,7 @@ class Block:
         """The factor of this name with what was measured of it, for each layer of which it was."""
         found = {}
         for k, layer in stack.members.items():
-            old = self._state[layer.weight].get(name)
+            old = self._state.get(layer.weight, {}).get(name)
             found[k] = include(old, matrices[k], layer) if k in matrices else old
         return stack.gather(found)
 
