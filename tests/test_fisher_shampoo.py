@@ -146,7 +146,7 @@ def run(rule: Rule, given: dict[str, Tensor]) -> Tensor:
 
 
 @pytest.mark.parametrize("lead", [(), (2,)])
-def test_leading_eigenpairs_of_wide_layers_are_near_all_of_them(lead: tuple[int, ...]) -> None:
+def test_low_rank_eigenpairs_of_wide_layers_are_near_all_of_them(lead: tuple[int, ...]) -> None:
     """Gradients of rank 8 in factors with few large eigenvalues, against the same formula with all of them."""
     whole: dict = {}
     exec(fisher_shampoo.emit("cholesky"), whole)

@@ -374,7 +374,7 @@ def test_a_module_that_computes_something_else_is_not_taken_for_the_layer_it_is_
     plain[0].load_state_dict(model[3].state_dict())
     hidden = model[:3](x).detach()
     before = module.weight.detach().clone()
-    opt = NGD.fast(model, Gaussian(), samples=None, others=lambda p: torch.optim.SGD(p, lr=0.1))
+    opt = NGD.fast(model, Gaussian(), samples=None, fallback=lambda p: torch.optim.SGD(p, lr=0.1))
     assert [layer.name for layer in opt.layers] == ["3"]
     reference = NGD.fast(plain, Gaussian(), samples=None)
     Gaussian()(model(x), y).backward()

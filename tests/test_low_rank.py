@@ -88,7 +88,7 @@ def test_the_approximation_has_the_right_trace_and_is_definite() -> None:
     assert torch.linalg.eigvalsh(restored).min() > 0
 
 
-def test_leading_eigenvalues() -> None:
+def test_low_rank_eigenvalues() -> None:
     """Two products with A leave an error of (s_{k+1}/s)^4 in an eigenvalue s."""
     values, vectors, _ = leading_pairs(factor(300, 0.5, 1), 0.0)
     expected = torch.exp(-0.5 * torch.arange(36, dtype=torch.float64)).flip(0)
@@ -116,7 +116,7 @@ def test_a_rule_of_ones_own_brings_all_it_calls() -> None:
     torch.testing.assert_close(found, step @ torch.linalg.inv(X + 0.1 * torch.eye(8).double()))
 
 
-def test_leading_pairs_need_damping() -> None:
+def test_low_rank_pairs_need_damping() -> None:
     with pytest.raises(ValueError, match="need damping"):
         Rule("mine", G * PD("Lambda", m, m).I).emit("low_rank")
 

@@ -99,7 +99,7 @@ def test_rules_are_what_dense_algebra_says(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_leading_axes_are_a_batch(name: str) -> None:
+def test_low_rank_axes_are_a_batch(name: str) -> None:
     q = quantities(2, 3)
     together = run(OTHERS[name], q)
     alone = {key: value[1, 2] if isinstance(value, Tensor) else value for key, value in q.items()}
