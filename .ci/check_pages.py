@@ -3,7 +3,7 @@
     python .ci/check_pages.py _build/html [--shots FOLDER]
 
 A page fails on a request that leaves it, a formula MathJax refuses or leaves untypeset, a script error, a
-local link or picture that leads nowhere, or a body wider than a phone. Only the standard library is used:
+local link or picture that leads nowhere, a certificate judged wrongly, or a body wider than a phone. Only the standard library is used:
 Chromium is driven through its debugging pipe (file descriptors 3 and 4, messages ended by a zero byte).
 """
 from __future__ import annotations
@@ -52,6 +52,7 @@ INSPECT = r"""(() => {
     hints: all("link[rel~=preconnect], link[rel~=dns-prefetch], link[rel~=prefetch]").map((n) => n.href),
     links: all("a[href]").map((n) => n.href),
     raw: rawTex(),
+    misjudged: window.ngdCertificates?.selfTest(ngdCertificates.all) ?? [],
     typeset: all("mjx-container").length,
   };
 })()"""
@@ -138,7 +139,7 @@ def inspect(browser: Browser, page: Path, shots: Path | None) -> tuple[list[str]
     found = evaluate(INSPECT)
     wrong = [f"request to {url}" for url in sorted(outside(browser.events, found["hints"]))]
     wrong += [f"script error: {text}" for text in script_errors(browser.events)]
-    for kind in ("refused", "untypeset", "raw", "broken", "nameless"):
+    for kind in ("refused", "untypeset", "raw", "misjudged", "broken", "nameless"):
         wrong += [f"{kind}: {item}" for item in found[kind]]
     evaluate(AT_ONCE)
     for screen, (width, height) in SCREENS.items():
