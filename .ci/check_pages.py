@@ -28,7 +28,8 @@ FLAGS = [
     "--disable-features=OptimizationHints,OptimizationGuideModelDownloading,MediaRouter",
     "--host-resolver-rules=MAP * ~NOTFOUND", "--allow-file-access-from-files",
 ]
-OWN_HOSTS = ("accounts.google.com", "clients2.google.com", "update.googleapis.com")   # asked by Chromium itself
+OWN_HOSTS = ("accounts.google.com", "android.clients.google.com", "clients2.google.com", "update.googleapis.com")   # asked by Chromium itself
+OWN_QUESTION = "https://www.google.com/async/folae?"   # by recent versions of it
 SCREENS = {"wide": (1280, 900), "phone": (390, 844)}
 LOAD_ALL = "document.querySelectorAll('[loading=lazy]').forEach((node) => { node.loading = 'eager'; })"
 AT_ONCE = "document.head.insertAdjacentHTML('beforeend', '<style>* { transition: none !important }</style>')"
@@ -168,7 +169,7 @@ def outside(events: list[dict], hints: list[str]) -> set[str]:
 def requests_in_log(log: Path) -> set[str]:
     """Return every address Chromium was asked for, workers and frames of other origins included."""
     urls = set(re.findall(r'"url":"((?:https?|wss?)://[^"]+)"', log.read_text(encoding="utf-8")))
-    return {url for url in urls if urlsplit(url).hostname not in OWN_HOSTS}
+    return {url for url in urls if urlsplit(url).hostname not in OWN_HOSTS and not url.startswith(OWN_QUESTION)}
 
 
 def script_errors(events: list[dict]) -> list[str]:

@@ -84,3 +84,12 @@ def test_sizes_and_traces_are_not_mixed_up() -> None:
 @pytest.mark.parametrize("change", [{"axioms": []}, {"lemmas": [{"induction": []}]}])
 def test_what_is_not_known_is_refused(change: dict) -> None:
     assert "does not know" in refusals({"new": {**penrose(), **change}})["new"]
+
+
+def test_ill_typed_cofactors_that_cancel_and_letters_that_disagree_are_refused() -> None:
+    cancelling, disagreeing = copy.deepcopy(penrose()), copy.deepcopy(penrose())
+    cancelling["cofactors"][0] += [[c, ["X"], 0, 0, []] for c in ("1", "-1")]
+    disagreeing["letters"] |= {"B": ["m", "n", "B'"], "B'": ["m", "n", "B"]}
+    disagreeing.pop("witness")
+    answers = refusals({"cancelling": cancelling, "disagreeing": disagreeing})
+    assert "ill-typed cofactor" in answers["cancelling"] and "disagree" in answers["disagreeing"]
