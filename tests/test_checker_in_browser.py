@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from test_certificate import SQUARE, forgeries, positivity_forgeries
 
 from ngdsym import prove
 from ngdsym.proof.certificate import Certificate
-from test_certificate import SQUARE, forgeries, positivity_forgeries
 
 ROOT = Path(__file__).resolve().parents[1]
 CHECKER = ROOT / "book" / "_static" / "certificate" / "checker.js"
@@ -28,12 +28,14 @@ def in_javascript(certificates: dict[str, dict], call: str) -> object:
     program = (f"require({json.dumps(str(CHECKER))}); const {{ refusal, selfTest }} = globalThis.ngdCertificates;"
                "const data = JSON.parse(require('fs').readFileSync(0, 'utf8'));"
                f"console.log(JSON.stringify({call}));")
-    done = subprocess.run(["node", "-e", program], input=json.dumps(certificates), capture_output=True, text=True, check=True)
+    done = subprocess.run(["node", "-e", program], input=json.dumps(certificates), capture_output=True,
+                          text=True, check=True)
     return json.loads(done.stdout)
 
 
 def refusals(certificates: dict[str, dict]) -> dict[str, str | None]:
-    return in_javascript(certificates, "Object.fromEntries(Object.entries(data).map(([name, d]) => [name, refusal(d)]))")
+    return in_javascript(certificates,
+                         "Object.fromEntries(Object.entries(data).map(([name, d]) => [name, refusal(d)]))")
 
 
 def penrose() -> dict:
@@ -88,7 +90,7 @@ def test_what_is_not_known_is_refused(change: dict) -> None:
 
 def test_ill_typed_cofactors_that_cancel_and_letters_that_disagree_are_refused() -> None:
     cancelling, disagreeing = copy.deepcopy(penrose()), copy.deepcopy(penrose())
-    cancelling["cofactors"][0] += [[c, ["X"], 0, 0, []] for c in ("1", "-1")]
+    cancelling["cofactors"][0] += [[c, ["X", "A"], 0, 0, ["X"]] for c in ("1", "-1")]
     disagreeing["letters"] |= {"B": ["m", "n", "B'"], "B'": ["m", "n", "B"]}
     disagreeing.pop("witness")
     answers = refusals({"cancelling": cancelling, "disagreeing": disagreeing})

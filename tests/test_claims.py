@@ -11,7 +11,8 @@ from ngdsym.theorems.claims import Claim, claims
 ROOT = Path(__file__).resolve().parents[1]
 SUPPLEMENT = {"SM 19", "SM 34", "SM 36", "SM 37", "SM 45"}
 UNNUMBERED = {   # the paper's claims without a number, by a theorem that decides each
-    "steepest-descent", "fisher-is-hessian-of-kl", "loss-never-rises", "parametrization-invariance", "zero-weights-saddle",
+    "steepest-descent", "fisher-is-hessian-of-kl", "loss-never-rises", "parametrization-invariance",
+    "zero-weights-saddle",
     "units", "inverse-as-cheap-as-fisher", "off-diagonal-size", "kfac-is-L-times", "inverse-invariance",
     "predicted-decrease", "softmax-fisher-block", "tanh-kronecker-error", "natural-gradient-learns-uniformly",
 }
@@ -46,7 +47,8 @@ def test_theorems_are_about_the_equation_they_are_named_for() -> None:
 
 
 @pytest.mark.parametrize("change, message", [
-    ({"status": "true"}, "status one of"), ({"source": "rumour"}, "source is one of"), ({"theorems": ()}, "by no theorem"),
+    ({"status": "true"}, "status one of"), ({"source": "rumour"}, "source is one of"),
+    ({"theorems": ()}, "by no theorem"),
     ({"status": "measured"}, "name the test"), ({"status": "conditional"}, "say on what")])
 def test_claims_without_support_are_refused(change: dict, message: str) -> None:
     sound = {"source": "paper", "at": "4", "says": "…", "page": "flow", "status": "proved", "theorems": ("units",)}

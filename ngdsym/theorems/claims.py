@@ -46,7 +46,8 @@ class Claim:
 
     def __post_init__(self) -> None:
         if self.source not in SOURCES or self.status not in STATUS:
-            raise ValueError(f"claim {self.at!r}: source is one of {', '.join(SOURCES)}, status one of {', '.join(STATUS)}")
+            raise ValueError(f"claim {self.at!r}: source is one of {', '.join(SOURCES)}, "
+                             f"status one of {', '.join(STATUS)}")
         if self.status in ("proved", "conditional", "refuted") and not self.theorems:
             raise ValueError(f"claim {self.at!r} is {self.status} by no theorem: name one, or call it measured")
         if self.status == "measured" and not self.test:
@@ -58,7 +59,7 @@ class Claim:
 class Claims(tuple[Claim, ...]):
     """Claims; notebooks show them as a table, with links to pages and theorems."""
 
-    def count(self, status: str) -> int:  # type: ignore[override]
+    def count(self, status: str) -> int:
         """How many have this status."""
         return sum(claim.status == status for claim in self)
 
@@ -77,7 +78,7 @@ class Claims(tuple[Claim, ...]):
 
     def _repr_markdown_(self) -> str:
         known = theorems()
-        head = ["| | claim | status | theorems and their checks | page |", "|---|---|---|---|---|"]
+        head = ["| | claim | status, theorems and their checks |", "|---|---|---|"]
         parts = []
         for source, title in SOURCES.items():
             if members := self.where(source=source):
@@ -99,14 +100,10 @@ def claims() -> Claims:
 
 
 def _row(claim: Claim, known: dict[str, Theorem]) -> str:
-    decided = [f'<a href="theorems.html#{name}">{name}</a>: {", ".join(known[name].checks)}' for name in claim.theorems]
+    decided = [f'<a href="theorems.html#{name}">{name}</a> ({"".join(check[0].upper() for check in known[name].checks)})'
+               for name in claim.theorems]
     at = f"Eq. {claim.at}" if claim.at.removeprefix("SM ").removeprefix("a").isdigit() else claim.at
-    condition = f": {claim.condition}" if claim.condition else ""
-    status = f"**{claim.status}**{condition}"
-    cells = (at, claim.says, status, "<br>".join(decided or [claim.test and f"`{claim.test}`"]), f"[{claim.page}]({claim.page}.ipynb)")
-    return "| " + " | ".join(_escaped(cell) for cell in cells) + " |"
-
-
-def _escaped(text: str) -> str:
-    """Text in a cell of a table: bars, and underscores of indices, are meant as they stand."""
-    return text.replace("|", r"\|")
+    verdict = f"**{claim.status}**" + (f": {claim.condition}" if claim.condition else "") + "."
+    held_by = ", ".join(decided) or (claim.test and f"`{claim.test}`")
+    cells = (at, f"{claim.says} [→ {claim.page}]({claim.page}.ipynb)", f"{verdict} {held_by}".strip())
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
