@@ -100,8 +100,8 @@ def claims() -> Claims:
 
 
 def _row(claim: Claim, known: dict[str, Theorem]) -> str:
-    decided = [f'<a href="theorems.html#{name}">{name}</a> ({"".join(check[0].upper() for check in known[name].checks)})'
-               for name in claim.theorems]
+    letters = {name: "".join(check[0].upper() for check in known[name].checks) for name in claim.theorems}
+    decided = [f'<a href="theorems.html#{name}">{name}</a> ({checks})' for name, checks in letters.items()]
     at = f"Eq. {claim.at}" if claim.at.removeprefix("SM ").removeprefix("a").isdigit() else claim.at
     verdict = f"**{claim.status}**" + (f": {claim.condition}" if claim.condition else "") + "."
     held_by = ", ".join(decided) or (claim.test and f"`{claim.test}`")
