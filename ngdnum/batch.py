@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Collection
 from functools import partial
 
 import torch
@@ -97,7 +97,7 @@ class Batch:
         """The layers of which there are factors or roots."""
         return {k for matrices in (*self.factors.values(), *self.roots.values()) for k in matrices}
 
-    def used(self, layers: list[Layer], known: Callable[[int], bool]) -> list[int]:
+    def used(self, layers: list[Layer], known: Collection[int]) -> list[int]:
         """Those of `layers` that took part and have gradients and factors, in the order of the forward pass.
 
         Factors are those of this batch, or are `known`.
@@ -107,17 +107,19 @@ class Batch:
         RuntimeError
             If there are none, or if a layer has a gradient without having taken part.
         """
-        fresh = [matrices.keys() for matrices in (*self.factors.values(), *self.roots.values())]
-        used = [
-            k for k in self.layers
-            if all(p.grad is not None for p in layers[k].parameters) and (known(k) or all(k in keys for keys in fresh))
-        ]
+        fresh, used = [*self.factors.values(), *self.roots.values()], []
+        for k in self.layers:
+            layer = layers[k]
+            if layer.weight.grad is None or layer.bias is not None and layer.bias.grad is None:
+                continue
+            if k in known or all(k in matrices for matrices in fresh):
+                used.append(k)
         if not used:
             raise RuntimeError(
                 "nothing to step from: call backward() on a loss of the model's output first; if a "
                 "compiled model, or another of its kind, ran before NGD was built, call torch.compiler.reset()"
             )
-        for k, layer in enumerate(layers):
+        for k, layer in enumerate(layers) if len(self.layers) < len(layers) else ():
             gradients = [p.grad for p in layer.parameters if p.grad is not None]
             if k not in self.layers and any(g.any() for g in gradients):
                 raise RuntimeError(

@@ -32,11 +32,11 @@ class Contents:
     def __init__(self, layers: list[Layer], parts: dict[str, str], state: Mapping[nn.Parameter, dict]) -> None:
         self._layers, self._parts, self._state = layers, parts, state
 
-    def saved(self, blocks: list[Block], steps: int, measured: int, generator: torch.Generator) -> dict[str, Any]:
+    def saved(self, active: list[int], blocks: list[Block], steps: int, measured: int, generator: torch.Generator) -> dict[str, Any]:
         """What it says of a run."""
         kept = {layer.name: sorted(self._state[layer.weight]) for layer in self._layers if layer.weight in self._state}
         return {
-            "version": VERSION, "parts": self._parts, "steps": steps, "measured": measured, "kept": kept,
+            "version": VERSION, "parts": self._parts, "steps": steps, "measured": measured, "kept": kept, "active": active,
             "blocks": [[[layer.name for layer in stack.members.values()] for stack in block.stacks] for block in blocks],
             "generator": generator.get_state(),
         }

@@ -10,7 +10,7 @@ from .control import Control, NeedsDual, NeedsFisher
 from .factors import Factors
 from .inverse import Inverse
 from .likelihood import Likelihood
-from .rule import BoundRule
+from .rule import Preconditioner
 
 
 def check_model(model: object, lr: object) -> None:
@@ -21,7 +21,7 @@ def check_model(model: object, lr: object) -> None:
         raise ValueError(f"lr must be a finite number > 0; got {lr!r}")
 
 
-def check_parts(rule: BoundRule, factors: object, inverse: object, control: object, likelihood: Likelihood) -> None:
+def check_parts(rule: Preconditioner, factors: object, inverse: object, control: object, likelihood: Likelihood) -> None:
     """Refuse parts of the wrong kind, and those that lack what another one needs; `rule` is the one at λ."""
     if not isinstance(factors, Factors):
         raise TypeError(f"factors must be a Factors(every, decay), not {factors!r}")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable
+from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from .layers import labels
@@ -51,15 +54,39 @@ def optimizer_of(parameters: dict[str, nn.Parameter], fallback: Fallback | None)
     return optimizer
 
 
+def step_or_undo(optimizer: Optimizer) -> None:
+    """A step of `optimizer`; if it raises, its parameters and its state are what they were."""
+    values = [(p, p.clone()) for group in optimizer.param_groups for p in group["params"]]
+    state = {p: {name: _copied(value) for name, value in entry.items()} for p, entry in optimizer.state.items()}
+    try:
+        optimizer.step()
+    except BaseException:
+        for p, value in values:
+            p.copy_(value)
+        optimizer.state.clear()
+        optimizer.state.update(state)
+        raise
+
+
+def _copied(value: Any) -> Any:
+    return value.clone() if isinstance(value, Tensor) else copy.deepcopy(value)
+
+
 def check_gradients(parameters: dict[str, nn.Parameter]) -> None:
     """Raise NotFinite, naming the parameter, unless all gradients are finite."""
-    for name, parameter in parameters.items():
-        gradient = parameter.grad
-        if gradient is None:
-            continue
-        values = gradient.coalesce().values() if gradient.is_sparse else gradient
-        if not values.isfinite().all():
-            raise NotFinite(
-                f"the gradient of {name!r} is not finite, so no weight was changed: look for NaN or infinity "
-                "in the batch and in the weights"
-            )
+    found = [(name, _values(p.grad)) for name, p in parameters.items() if p.grad is not None]
+    by_device: dict[torch.device, list[Tensor]] = {}
+    for _, values in found:
+        by_device.setdefault(values.device, []).append(values.isfinite().all())
+    if all(torch.stack(flags).all() for flags in by_device.values()):
+        return
+    name = next(name for name, values in found if not values.isfinite().all())
+    raise NotFinite(
+        f"the gradient of {name!r} is not finite, so no weight was changed: look for NaN or infinity "
+        "in the batch and in the weights"
+    )
+
+
+def _values(gradient: Tensor) -> Tensor:
+    """The numbers in a gradient that may be sparse."""
+    return gradient.coalesce().values() if gradient.is_sparse else gradient

@@ -17,6 +17,7 @@ from .checkpoint import Contents
 from .checks import check_model, check_parts
 from .control import Control, FixedStep, NeedsDual, NeedsFisher, StepContext, dot, predicted
 from .curvature.block import Block, known
+from .curvature.blocks import Blocks
 from .damping import Damping, LevenbergMarquardt
 from .dual import Dual
 from .factors import Factors, check_samples
@@ -28,10 +29,10 @@ from .likelihood import Likelihood, check_likelihood
 from .measure import measure
 from .presets import Presets
 from .report import Report, StepRecord, report
-from .rule import BoundRule, resolve
+from .rule import Preconditioner, resolve
 from .rules import Rule
 from .schedule import due
-from .stack import Stack, check_finite, stacks
+from .stack import Stack, check_finite
 from .trial import Closure, Evaluation, apply_or_undo
 
 
@@ -158,7 +159,9 @@ class NGD(Presets, torch.optim.Optimizer):
         self.generator.manual_seed(torch.initial_seed())
         self._evaluate = Evaluation()
         self._batch = Batch()
-        self._blocks: list[Block] = []
+        self._blocks = Blocks([], [])
+        self._known: set[int] = set()
+        self._needs = control.needs
         self._last: StepRecord | None = None
         self._capture = Capture(model, self.layers, self._observe)
 
@@ -208,78 +211,74 @@ class NGD(Presets, torch.optim.Optimizer):
             raise ValueError(f"the loss before the step is {float(before)}: check the batch and the weights")
 
         self._last = None
-        lam = self.param_groups[0]["damping"]
+        lam, batch = self.param_groups[0]["damping"], self._batch
         rule, blocks = self.rule.at(lam), self._active()
-        kept, idle = [block.kept for block in blocks], self._idle(blocks)
+        kept, idle = [block.kept for block in blocks.blocks], self._idle(blocks)
         try:
-            for block in blocks + idle:
-                block.absorb(self._batch, self._measured + 1, self.factors.decay, lam)
+            if batch.measured:
+                for part in (blocks, idle):
+                    part.absorb(batch, self._measured + 1, self.factors.decay, lam)
             scale, lengths = self._update(rule, blocks, lam, closure, before)
         except BaseException:
-            for block, old in zip(blocks, kept):
+            for block, old in zip(blocks.blocks, kept):
                 block.kept = old
             raise
         self._commit(rule, blocks, idle)
-        self._last = StepRecord(self.rule.name, blocks, [block.kept for block in blocks], scale, lengths)
+        kept = [block.kept for block in blocks.blocks]
+        self._last = StepRecord(self.rule.name, blocks.blocks, kept, scale, lengths)
         return before
 
     def _update(
-        self, rule: BoundRule, blocks: list[Block], lam: float, closure: Closure | None, before: Tensor | float | None
+        self, rule: Preconditioner, blocks: Blocks, lam: float, closure: Closure | None, before: Tensor | float | None
     ) -> tuple[float, list[Tensor]]:
         """Bring the blocks up to date and change the weights, or raise before anything else has changed.
 
         Returns what the norms of the updates, `[B]` for each stack, are to be multiplied by, and these.
         """
-        group = self.param_groups[0]
-        lr, depth = group["lr"], sum(len(block.layers) for block in blocks)
-        active = [stack for block in blocks for stack in block.stacks]
-        gradients = [stack.gradient() for stack in active]
-        check_finite(active, gradients, "the gradient", "look for NaN or infinity in the batch and in the weights")
-        check_gradients(self._rest)
-        G = Block.share(blocks, gradients)
-        for block, own in zip(blocks, G):
-            block.factorise(rule, self.inverse, own, lam, depth, self.steps)
-        context = self._context(rule, blocks, active, gradients, lr, lam, depth)
-        along = [] if isinstance(self.control.needs, NeedsDual) else context.precondition(gradients)
-        past = [v for block in blocks for v in block.kept.velocity or [None] * len(block.stacks)]
-        step = self.control.move(active, along, past, context)
+        group, stacks = self.param_groups[0], blocks.stacks
+        lr, gradients = group["lr"], []
+        for stack in stacks:
+            gradients.append(stack.gradient())
+        check_finite(stacks, gradients, "the gradient", "look for NaN or infinity in the batch and in the weights")
+        if self._rest:
+            check_gradients(self._rest)
+        blocks.factorise(rule, self.inverse, gradients, lam, self.steps)
+        context = self._context(blocks, gradients, lr, lam)
+        along = [] if isinstance(self._needs, NeedsDual) else blocks.direction(gradients)
+        step = self.control.move(stacks, along, blocks.velocity, context)
         scale = lr * step.scale
-        lengths = step.lengths or [stack.norms(u) for stack, u in zip(active, step.updates)]
-        if not math.isfinite(scale * sum(float(length.sum()) for length in lengths)):
+        lengths = step.lengths or [stack.norms(u) for stack, u in zip(stacks, step.updates)]
+        if not math.isfinite(scale * float(torch.cat(lengths).sum() if len(lengths) > 1 else lengths[0].sum())):
             updates = [scale * u for u in step.updates]
-            check_finite(active, updates, "the new weight", "lower lr or raise the damping")
+            check_finite(stacks, updates, "the new weight", "lower lr or raise the damping")
 
         after = closure and (lambda: float(self._evaluate(closure)))
         change, undone = apply_or_undo(
-            active, step.updates, scale, self.fallback, after, before, self.damping.rejects
+            stacks, step.updates, scale, self.fallback, after, before, self.damping.rejects
         )
         rho = None
         if change is not None:
             trace = step.scale * dot(step.updates, gradients)
             rho = _ratio(change, predicted(lr, trace, step.curvature))
         group["damping"] = self.damping.next(lam, rho)
-        velocities = Block.share(blocks, step.velocity) if step.velocity and not undone else [None] * len(blocks)
-        for block, velocity in zip(blocks, velocities):
-            block.remember(velocity)
+        blocks.remember(None if undone else step.velocity)
         if undone:
             for entry in self.state.values():
                 entry.pop("velocity", None)
         return 0.0 if undone else abs(scale), lengths
 
-    def _commit(self, rule: BoundRule, blocks: list[Block], idle: list[Block]) -> None:
+    def _commit(self, rule: Preconditioner, blocks: Blocks, idle: Blocks) -> None:
         """Show in `state` what the blocks keep for the next step."""
-        self._measured += bool(self._batch.measured)
-        measured = self.factors.kept and bool(self._batch.measured)
-        factorised = self.inverse.every > 1 or rule.remembers
+        measured = self._batch.measured
+        self._measured += bool(measured)
+        factors, factorised = bool(measured) and self.factors.kept, self.inverse.every > 1 or rule.remembers
         if blocks is not self._blocks:
-            for block in self._blocks:
-                self.state[block.layers[0].weight].pop("factorisation", None)
-        for block in blocks + idle:
-            if measured and self.inverse.every > 1:
-                block.pack()
-            block.show(measured, factorised)
-            if not factorised:
-                block.empty()
+            for block in self._blocks.blocks:
+                self.state.get(block.layers[0].weight, {}).pop("factorisation", None)
+        for block in blocks.blocks + idle.blocks:
+            block.commit(factors, self.inverse.every > 1, factorised)
+        if factors:
+            self._known = self._with_factors()
         self._blocks, self._batch = blocks, Batch()
         self.steps += 1
 
@@ -313,7 +312,9 @@ class NGD(Presets, torch.optim.Optimizer):
 
         That is lr, damping, random state, number of steps, running factors, inverses and momentum.
         """
-        own = self._contents().saved(self._blocks, self.steps, self._measured, self.generator)
+        own = self._contents().saved(
+            self._blocks.layers, self._blocks.blocks, self.steps, self._measured, self.generator
+        )
         own["fallback"] = self.fallback.state_dict() if self.fallback else None
         return {**super().state_dict(), "ngd": own}
 
@@ -344,9 +345,11 @@ class NGD(Presets, torch.optim.Optimizer):
         if self.fallback:
             self.param_groups[1:] = self.fallback.param_groups
         self.state.update({layer.weight: entries[layer.name] for layer in self.layers if entries[layer.name]})
-        self._blocks = contents.blocks(own, self.state)
-        for block in self._blocks:
+        blocks = contents.blocks(own, self.state)
+        for block in blocks:
             block.restore(self.rule)
+        self._blocks = Blocks(own["active"], blocks)
+        self._known = self._with_factors()
         self.steps, self._measured = own["steps"], own["measured"]
         self.generator.set_state(own["generator"].cpu())
         self._batch, self._last = Batch(), None
@@ -366,11 +369,11 @@ class NGD(Presets, torch.optim.Optimizer):
     def _observe(self, record: Record, output: Tensor, gradient: Tensor) -> None:
         """Collect what one forward pass tells, in its backward pass."""
         self._evaluate.check()
-        batch, needs = self._batch, self.control.needs
+        batch, needs = self._batch, self._needs
         with torch.no_grad(), torch.autocast(output.device.type, enabled=False):
             rows = output.flatten(0, -2)
             batch.add(record, len(rows))
-            if due(self.steps, self.factors.every) or not all(self._known(k) for k in record.edges):
+            if due(self.steps, self.factors.every) or not record.edges.keys() <= self._known:
                 fresh = measure(
                     self.rule.needs, self.factors, record, output, self.layers,
                     self.likelihood, self.samples, self.generator,
@@ -382,52 +385,39 @@ class NGD(Presets, torch.optim.Optimizer):
             if isinstance(needs, NeedsDual):
                 batch.gradients.append(gradient.flatten(0, -2))
 
-    def _known(self, k: int) -> bool:
-        """Whether there are factors of layer `k` from earlier steps."""
-        return known(self.rule, self.state.get(self.layers[k].weight, {}))
+    def _with_factors(self) -> set[int]:
+        """The layers of which there are factors from earlier steps."""
+        return {k for k, layer in enumerate(self.layers) if known(self.rule, self.state.get(layer.weight, {}))}
 
-    def _context(
-        self, rule: BoundRule, blocks: list[Block], active: list[Stack], gradients: Vector,
-        lr: float, lam: float, depth: int,
-    ) -> StepContext:
+    def _context(self, blocks: Blocks, gradients: Vector, lr: float, lam: float) -> StepContext:
         """What the control may ask about this step."""
         batch, model, likelihood = self._batch, self.model, self.likelihood
 
-        def precondition(G: Vector) -> Vector:
-            return [u for block, own in zip(blocks, Block.share(blocks, G)) for u in block.direction(own, depth)]
-
         def fisher() -> Fisher:
-            return Fisher(model, likelihood, active, batch.calls)
+            return Fisher(model, likelihood, blocks.stacks, batch.calls)
 
         def dual() -> Dual:
             slopes = [g / batch.known_scale() for g in batch.gradients]
-            halves = [half for block in blocks for half in block.halves(depth)]
-            return Dual(model, likelihood, active, batch.calls, slopes, halves)
+            return Dual(model, likelihood, blocks.stacks, batch.calls, slopes, blocks.halves())
 
         chain = list(batch.layers) if batch.chained else None
-        return StepContext(gradients, lr, lam, precondition, fisher, batch.residual, dual, chain)
+        return StepContext(gradients, lr, lam, blocks.direction, fisher, batch.residual, dual, chain)
 
-    def _active(self) -> list[Block]:
-        """Blocks of the layers that took part in the last backward pass."""
+    def _active(self) -> Blocks:
+        """The layers that took part in the last backward pass."""
         used = self._batch.used(self.layers, self._known)
-        if self.rule.network:
-            if not self._batch.chained:
-                raise ValueError(
-                    f"rule {self.rule.name!r} needs a chain of nn.Linear layers, each fed with the output of the "
-                    "one before, the last one's output being the model's"
-                )
-            groups = [[Stack({k: self.layers[k]}) for k in used]]
-        else:
-            groups = [[stack] for stack in stacks({k: self.layers[k] for k in sorted(used)})]
-        known = {block.key: block for block in self._blocks}
-        blocks = [known.get(Block.key_of(group)) or Block(group, self.state) for group in groups]
-        return self._blocks if blocks == self._blocks else blocks
+        if self.rule.network and not self._batch.chained:
+            raise ValueError(
+                f"rule {self.rule.name!r} needs a chain of nn.Linear layers, each fed with the output of the "
+                "one before, the last one's output being the model's"
+            )
+        return Blocks.of(used, self.layers, self.rule.network, self._blocks, self.state)
 
-    def _idle(self, blocks: list[Block]) -> list[Block]:
+    def _idle(self, blocks: Blocks) -> Blocks:
         """Layers whose factors were measured though they make no step."""
-        active = {k for block in blocks for k in block.key}
-        idle = self._batch.measured - active if self.factors.kept else set()
-        return [Block([Stack({k: self.layers[k]})], self.state) for k in sorted(idle)]
+        measured = self._batch.measured if self.factors.kept else set()
+        idle = sorted(measured.difference(blocks.layers))
+        return Blocks(idle, [Block([Stack({k: self.layers[k]})], self.state) for k in idle])
 
 
 def _ratio(change: float, predicted: float) -> float:

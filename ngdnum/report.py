@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 
 from .curvature.block import Block, Kept
-from .rule import BoundRule, Quantities
+from .rule import Preconditioner, Quantities
 from .rules.linalg import leading_pairs
-from .stack import Stack
 from .symmetric import full
 
 if TYPE_CHECKING:
@@ -243,18 +242,18 @@ def report(steps: int, last: StepRecord) -> Report:
         spent = _times(done.rule, quantities | {"lam": done.damping, "L": depth}, weights)
         for i, (stack, weight) in enumerate(zip(block.stacks, weights)):
             own = {name: stack.split(full(A[i])) for name, A in kept.factors.items()}
-            ratios = (last.scale * next(lengths) / stack.norms(weight)).tolist()
+            moved, norms = (last.scale * next(lengths)).tolist(), stack.norms(weight).tolist()
             for j, (k, layer) in enumerate(stack.members.items()):
                 factors = {name: matrices[j] for name, matrices in own.items()}
                 layers[k] = LayerReport(
                     layer.name, layer.shape, done.damping, _factors(done.rule, factors, done.damping),
-                    ratios[j] if last.scale else 0.0, steps - 1 - done.step,
+                    moved[j] and moved[j] / norms[j], steps - 1 - done.step,
                     *(1e3 * seconds / len(block.layers) for seconds in spent),
                 )
     return Report(last.rule, steps, [layers[k] for k in sorted(layers)])
 
 
-def _times(rule: BoundRule, quantities: Quantities, weights: list[Tensor]) -> tuple[float, float]:
+def _times(rule: Preconditioner, quantities: Quantities, weights: list[Tensor]) -> tuple[float, float]:
     """Seconds for the slow and for the fast part, with the weights in place of their gradients."""
     if rule.remembers:
         quantities |= {"G_0": weights[0], "C": torch.eye(weights[0].shape[-1]).to(weights[0])}
@@ -265,7 +264,7 @@ def _times(rule: BoundRule, quantities: Quantities, weights: list[Tensor]) -> tu
     return half - start, time.perf_counter() - half
 
 
-def _factors(rule: BoundRule, own: dict[str, Tensor], lam: float) -> dict[str, FactorReport]:
+def _factors(rule: Preconditioner, own: dict[str, Tensor], lam: float) -> dict[str, FactorReport]:
     """The factors of one layer, from what its rule is given."""
     found = {}
     added = rule.damping(own | {"lam": lam})

@@ -45,7 +45,7 @@ SLOW_QUANTITIES = (*QUANTITIES, "G_0", "C")
 Quantities = dict[str, Tensor | list[Tensor] | float | int]
 
 
-class BoundRule:
+class Preconditioner:
     """A rule that is called with all quantities and passes on those its functions ask for.
 
     Attributes
@@ -54,8 +54,10 @@ class BoundRule:
         The quantities used by either function.
     slow, fast : tuple of str
         Those used by `factorise`, and by `apply`.
-    undamped : BoundRule or None
+    undamped : Preconditioner or None
         The rule for λ = 0 exactly, with Moore–Penrose inverses.
+    fast_factors : bool
+        Whether `apply` uses more than λ and L.
     network : bool
         Whether the rule treats all layers at once, from lists.
     solver : str
@@ -71,13 +73,14 @@ class BoundRule:
         self._factorise, self.slow = rule.factorise, _quantities(rule.name, rule.factorise, 0)
         self._apply, self.fast = rule.apply, _quantities(rule.name, rule.apply, 2)
         self.needs = frozenset(self.slow + self.fast)
+        self.fast_factors = not set(self.fast) <= {"lam", "L"}
         self.remembers = "C" in self.slow
         self._damping, self.solver = rule.damping or dict, rule.solver
         self._halves = [(half, _quantities(rule.name, half, 2)) for half in rule.halves or ()]
         self._slower = _quantities(rule.name, rule.damping, 0) if rule.damping else ()
-        self.undamped = BoundRule(rule.undamped) if rule.undamped is not None else None
+        self.undamped = Preconditioner(rule.undamped) if rule.undamped is not None else None
 
-    def at(self, lam: float) -> BoundRule:
+    def at(self, lam: float) -> Preconditioner:
         """The rule to use at damping `lam`."""
         if lam != 0.0:
             return self
@@ -126,7 +129,7 @@ class BoundRule:
         return {name: matrices for name, (matrices,) in lists.items()}
 
 
-def resolve(rule: str | Rule | ModuleType, solver: str | None = None) -> BoundRule:
+def resolve(rule: str | Rule | ModuleType, solver: str | None = None) -> Preconditioner:
     """Find a rule: a name in `ngdnum.rules.RULES`, a `Rule`, a module, or the source text of one.
 
     Its damped inverses are applied by `solver`, or, by default, as the rule prefers.
@@ -151,11 +154,11 @@ def resolve(rule: str | Rule | ModuleType, solver: str | None = None) -> BoundRu
     ['Lambda', 'lam']
     """
     if isinstance(rule, Rule):
-        return BoundRule(rule.by(solver))
+        return Preconditioner(rule.by(solver))
     if isinstance(rule, ModuleType):
-        return BoundRule(_from_namespace(rule.__name__, vars(rule)).by(solver))
+        return Preconditioner(_from_namespace(rule.__name__, vars(rule)).by(solver))
     if isinstance(rule, str) and "\n" in rule:
-        return BoundRule(_from_namespace("source text", _execute(rule)).by(solver))
+        return Preconditioner(_from_namespace("source text", _execute(rule)).by(solver))
     if isinstance(rule, str):
         if rule in RETIRED:
             rule, own = RETIRED[rule]
@@ -167,7 +170,7 @@ def resolve(rule: str | Rule | ModuleType, solver: str | None = None) -> BoundRu
         known = RULES | NETWORK_RULES
         if rule not in known:
             raise ValueError(f"unknown rule {rule!r}: choose from {', '.join(sorted(known))}")
-        return BoundRule(known[rule].by(solver))
+        return Preconditioner(known[rule].by(solver))
     raise TypeError(f"a rule is a name, a Rule, a module or source text, not {type(rule).__name__}")
 
 

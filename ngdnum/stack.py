@@ -26,6 +26,8 @@ class Stack:
 
     def __init__(self, members: dict[int, Layer]) -> None:
         self.members = members
+        self.layers = list(members.values())
+        self.parameters = [p for layer in self.layers for p in layer.parameters]
 
     def gather(self, matrices: Mapping[int, Tensor | Upper], whole: bool = True) -> Any:
         """One matrix per member, `[B, ...]`, from a dictionary over layers; a single one is not copied.
@@ -43,7 +45,7 @@ class Stack:
 
     def rows(self, inputs: dict[int, Tensor]) -> Tensor:
         """What the matrices act on, `[B, M, m]`, from inputs of linear layers: with a 1 for a bias at the end."""
-        layer = next(iter(self.members.values()))
+        layer = self.layers[0]
         X = self.gather(inputs).to(layer.weight.dtype)
         return layer.homogeneous(X)
 
@@ -58,20 +60,24 @@ class Stack:
 
     def weight(self) -> Tensor:
         """W `[B, n, m]`; may share memory with the parameters."""
-        return _stack([layer.matrix(*layer.parameters) for layer in self.members.values()])
+        return _stack([layer.matrix(*layer.parameters) for layer in self.layers])
 
     def gradient(self) -> Tensor:
         """G = −∂L/∂W `[B, n, m]`."""
-        layers = self.members.values()
-        gradient = _stack([layer.matrix(*(parameter.grad for parameter in layer.parameters)) for layer in layers])
-        own = gradient.data_ptr() != next(iter(layers)).weight.grad.data_ptr()
+        matrices, layers = [], self.layers
+        for layer in layers:
+            bias = layer.bias
+            matrices.append(layer.matrix(layer.weight.grad, None if bias is None else bias.grad))
+        gradient = _stack(matrices)
+        own = gradient.data_ptr() != layers[0].weight.grad.data_ptr()
         return gradient.neg_() if own else gradient.neg()
 
-    def add(self, update: Tensor, scale: float) -> None:
-        """W ← W + scale · update `[B, n, m]`."""
-        for layer, u in zip(self.members.values(), self.split(update)):
-            for parameter, piece in zip(layer.parameters, layer.pieces(u)):
-                parameter.add_(piece, alpha=scale)
+    def pieces(self, matrices: Tensor) -> list[Tensor]:
+        """`matrices` `[B, n, m]` as tensors shaped like the `parameters`."""
+        found: list[Tensor] = []
+        for layer, matrix in zip(self.layers, self.split(matrices)):
+            found += layer.pieces(matrix)
+        return found
 
     def norms(self, matrices: Tensor) -> Tensor:
         """Frobenius norm of the matrix of each member, `[B]`."""
@@ -80,20 +86,20 @@ class Stack:
     def named(self, matrices: Tensor) -> dict[str, Tensor]:
         """`matrices` `[B, n, m]` as tensors shaped like the parameters, by their names in the model."""
         named = {}
-        for layer, w in zip(self.members.values(), self.split(matrices)):
+        for layer, w in zip(self.layers, self.split(matrices)):
             named.update(zip(layer.names, layer.pieces(w)))
         return named
 
     def from_named(self, named: dict[str, Tensor]) -> Tensor:
         """`[B, n, m]` from tensors shaped like the parameters: the inverse of `named`."""
-        layers = self.members.values()
+        layers = self.layers
         return _stack([layer.matrix(*(named[name] for name in layer.names)) for layer in layers])
 
     def check_finite(self, what: str, matrices: Tensor, advice: str) -> None:
         """Raise NotFinite, naming the layer, unless all `matrices` `[B, ...]` are finite."""
         if math.isfinite(matrices.sum()):  # the fastest test; finite numbers may overflow it
             return
-        rows = zip(self.members.values(), self.split(matrices))
+        rows = zip(self.layers, self.split(matrices))
         name = next((layer.name for layer, matrix in rows if not matrix.isfinite().all()), None)
         if name is not None:
             raise NotFinite(f"{what} of layer {name!r} is not finite, so no weight was changed: {advice}")
@@ -101,8 +107,10 @@ class Stack:
 
 def check_finite(stacks: list[Stack], vector: list[Tensor], what: str, advice: str) -> None:
     """Raise NotFinite, naming the layer, unless all of `vector`, one tensor per stack, is finite."""
-    sums = [v.sum() for v in vector]
-    if not math.isfinite(sum(s.to(sums[0].device) for s in sums[1:]) + sums[0] if len(sums) > 1 else sums[0]):
+    total = vector[0].sum()
+    for v in vector[1:]:
+        total = total + v.sum().to(total.device)
+    if not math.isfinite(total):
         for stack, v in zip(stacks, vector):
             stack.check_finite(what, v, advice)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from .fallback import step_or_undo
 from .stack import Stack
 
 Closure = Callable[[], Tensor | float]
@@ -60,19 +61,23 @@ def apply_or_undo(
     Returns by how much the loss has changed since `before`, if `loss` tells it, and whether the move was undone:
     since the loss is not finite, or has risen and that is to be rejected. Undone is also what raises an error.
     """
+    parameters: list[Tensor] = []
+    pieces: list[Tensor] = []
+    for stack, u in zip(stacks, updates):
+        parameters += stack.parameters
+        pieces += stack.pieces(u)
     if loss is None:
         if fallback:
-            fallback.step()
-        _add(stacks, updates, scale)
+            step_or_undo(fallback)
+        torch._foreach_add_(parameters, pieces, alpha=scale)
         return None, False
-    parameters = [p for stack in stacks for layer in stack.members.values() for p in layer.parameters]
     weights = [p.clone() for p in parameters]
-    _add(stacks, updates, scale)
+    torch._foreach_add_(parameters, pieces, alpha=scale)
     try:
         change = loss() - float(before)
         undo = not math.isfinite(change) or change > 0 and reject
         if fallback and not undo:
-            fallback.step()
+            step_or_undo(fallback)
     except BaseException:
         _restore(parameters, weights)
         raise
@@ -81,11 +86,6 @@ def apply_or_undo(
     return change, undo
 
 
-def _add(stacks: list[Stack], updates: list[Tensor], scale: float) -> None:
-    for stack, u in zip(stacks, updates):
-        stack.add(u, scale)
-
-
-def _restore(parameters: list[torch.nn.Parameter], weights: list[Tensor]) -> None:
+def _restore(parameters: list[Tensor], weights: list[Tensor]) -> None:
     for parameter, weight in zip(parameters, weights):
         parameter.copy_(weight)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ngdsym.algebra.explicit import equal
     from ngdsym.algebra.substitution import SingularPoint
-    from ngdsym.algebra.symbols import PD, PSD, Pinv, Polar
+    from ngdsym.algebra.operators import EntrywisePower, Eigenbasis, Eigenvalues, Hadamard, Pinv, Polar, Sign
+    from ngdsym.algebra.symbols import PD, PSD
     from ngdsym.network.linear_network import LinearNetwork
     from ngdsym.proof.certificate import Certificate
     from ngdsym.proof.counterexample import Counterexample
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 HOMES = {
     "algebra.explicit": ("equal",),
     "algebra.substitution": ("SingularPoint",),
-    "algebra.symbols": ("PD", "PSD", "Pinv", "Polar"),
+    "algebra.operators": ("EntrywisePower", "Eigenbasis", "Eigenvalues", "Hadamard", "Pinv", "Polar", "Sign"),
+    "algebra.symbols": ("PD", "PSD"),
     "network.linear_network": ("LinearNetwork",),
     "proof.certificate": ("Certificate",),
     "proof.counterexample": ("Counterexample",),
@@ -49,8 +51,8 @@ HOMES = {
 }
 
 __all__ = [
-    "Certificate", "Counterexample", "CounterexampleNotFound", "Derivation", "LinearNetwork", "PD", "PSD", "Pinv",
-    "Polar", "ProofNotFound", "Rule", "SingularPoint", "StepRefused", "Table", "Theorem", "TypeMismatch",
+    "Certificate", "Counterexample", "CounterexampleNotFound", "Derivation", "Eigenbasis", "Eigenvalues", "EntrywisePower", "Hadamard", "LinearNetwork", "PD", "PSD", "Pinv",
+    "Polar", "ProofNotFound", "Rule", "Sign", "SingularPoint", "StepRefused", "Table", "Theorem", "TypeMismatch",
     "VacuousHypotheses", "catalogue", "compare", "eq", "equal", "exists", "prove", "refute", "verify",
 ]
 

@@ -11,12 +11,19 @@ from collections.abc import Iterable
 
 import flint
 import numpy as np
+from rational_points import RationalPoint
+from sandwiches import sandwiches_cancel
 
-from ngdsym.algebra.explicit import Exact, identical, inverse, rank, sandwiches_cancel, unvec
+from ngdsym.algebra.explicit import (
+    Exact,
+    identical,
+    inverse,
+    rank,
+    unvec,
+)
 from ngdsym.algebra.fields import identity
 from ngdsym.network.formulas import Formulas
 from ngdsym.network.linear_network import LinearNetwork
-from rational_points import RationalPoint
 
 Network = LinearNetwork | RationalPoint
 Terms = list[tuple[Exact, Exact]]
@@ -26,7 +33,8 @@ Terms = list[tuple[Exact, Exact]]
 
 def gradient(net: LinearNetwork) -> bool:
     """`∂L/∂W_i = −A_iᵀ Σ̃⁻¹ ⟨(y − W x) xᵀ⟩ B_iᵀ` (Eqs. 7, 13)."""
-    return all(identical(net.derivatives.loss_gradient(i, net.formulas), -negative_gradient(net.formulas, i)) for i in net.formulas.layers)
+    return all(identical(net.derivatives.loss_gradient(i, net.formulas), -negative_gradient(net.formulas, i))
+               for i in net.formulas.layers)
 
 
 def negative_gradient(f: Formulas, i: int) -> Exact:

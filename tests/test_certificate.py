@@ -265,3 +265,9 @@ def test_a_positivity_proof_can_be_read(positivity: Certificate) -> None:
     assert "P is positive definite" in text and "(1) A B = 0" in text
     latex = positivity._repr_latex_()
     assert r"(A\,B)^{\top}P(A\,B)" in latex and r"P > 0" in latex
+
+
+def test_squares_of_different_size_are_no_sum(positivity: Certificate) -> None:
+    data = copy.deepcopy(positivity.data)
+    data["lemmas"][0]["squares"].insert(0, ["1", [["1", ["A"]]], []])
+    assert "no sum of squares" in Certificate(data).refusal()

@@ -8,7 +8,7 @@ from test_factors import batch
 from test_step import LIKELIHOODS, targets
 from torch import Tensor, nn
 
-from ngdnum import NGD, Gaussian, Likelihood, Quadratic
+from ngdnum import NGD, ExactLineSearch, Gaussian, Likelihood
 from ngdnum.fisher import Call, Fisher
 from ngdnum.stack import Stack, stacks
 
@@ -17,10 +17,10 @@ torch.set_num_threads(1)
 
 def calls(model: nn.Module, likelihood: Likelihood, x: Tensor) -> tuple[list[Stack], list[Call]]:
     """What NGD keeps of two passes, to ask for their Fisher."""
-    opt = NGD(model, likelihood, control=Quadratic(rows=7))
+    opt = NGD(model, likelihood, control=ExactLineSearch(rows=7))
     for part in (x[:3], x[3:]):
         likelihood(model(part), targets(likelihood, len(part), 0)).backward()
-    return stacks(opt.layers), opt._batch.calls
+    return stacks(dict(enumerate(opt.layers))), opt._batch.calls
 
 
 ACTIVATIONS = [
@@ -67,7 +67,7 @@ def test_a_chain_behind_what_autocast_has_rounded(likelihood: Likelihood) -> Non
     """The step keeps the precision of the weights, whatever that of the inputs of the layers was."""
     model, x = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 3)), batch(9, 4).float()
     model[0].requires_grad_(False)
-    opt, y = NGD(model, likelihood, control=Quadratic()), targets(likelihood, 9, 0)
+    opt, y = NGD(model, likelihood, control=ExactLineSearch()), targets(likelihood, 9, 0)
     with torch.autocast("cpu", torch.bfloat16):
         loss = likelihood(model(x), y.float() if y.is_floating_point() else y)
     loss.backward()

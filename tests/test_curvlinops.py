@@ -56,7 +56,7 @@ def test_exact_factors_are_those_of_curvlinops(
         separate_weight_and_bias=False,
     )
     theirs.compute_kronecker_factors()
-    ours = kronecker_factors(model, likelihood, x, sharing=sharing)
+    ours = kronecker_factors(model, likelihood, x, kfac_approx=sharing)
     assert ours.keys() == theirs._input_covariances.keys()
     for name, (lambda_tilde, lambda_) in ours.items():
         torch.testing.assert_close(lambda_, theirs._input_covariances[name])

@@ -70,3 +70,11 @@ def test_text_latex_uses_the_inverse_sign() -> None:
 def test_empty_derivation_proves_nothing() -> None:
     with pytest.raises(ValueError, match="without steps"):
         Derivation("A", types={"A": ("n", "n")}).certificate()
+
+
+def test_steps_that_need_lemmas_are_joined() -> None:
+    """Each step rests on a vanishing square of its own."""
+    letters = {"types": {"A": ("m", "n"), "B C": ("n", "k")}}
+    proof = Derivation("A B", ["A' A B = A' A C", "B' B = 0"], **letters).to("A C").to("A C + A B")
+    joined = proof.certificate()
+    assert joined.refusal() is None and len(joined.lemmas) >= 2

@@ -11,7 +11,16 @@ from test_quadratic import dense_fisher, gradient, parameters, step
 from test_step import LIKELIHOODS, targets
 from torch import Tensor, nn
 
-from ngdnum import NGD, ConjugateGradient, DualConjugateGradient, Factors, Fixed, Gaussian, Likelihood, kronecker_factors
+from ngdnum import (
+    NGD,
+    ConjugateGradient,
+    DualConjugateGradient,
+    Factors,
+    Fixed,
+    Gaussian,
+    Likelihood,
+    kronecker_factors,
+)
 from ngdnum.control import Control
 from ngdnum.rules import RULES
 
@@ -140,8 +149,8 @@ def test_factors_from_part_of_a_batch_are_those_of_that_part() -> None:
     model = convolutions().double()
     x, y = torch.randn(20, 2, 4, 4).double(), batch(20, 3)
     for sharing in ("expand", "reduce"):
-        expected = kronecker_factors(model, Gaussian(), x[:7], sharing=sharing)
-        opt = NGD(model, Gaussian(), samples=None, factors=Factors(rows=7, sharing=sharing))
+        expected = kronecker_factors(model, Gaussian(), x[:7], kfac_approx=sharing)
+        opt = NGD(model, Gaussian(), samples=None, factors=Factors(rows=7, kfac_approx=sharing))
         opt.zero_grad()
         Gaussian()(model(x), y).backward()
         for k, pair in enumerate(expected.values()):

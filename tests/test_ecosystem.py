@@ -142,7 +142,7 @@ def test_a_scaled_loss_gives_the_same_steps(preset: Callable) -> None:
     for scale in (None, 2.0**10):
         torch.manual_seed(0)
         model = nn.Sequential(nn.Linear(4, 5), nn.LayerNorm(5), nn.Tanh(), nn.Linear(5, 3)).double()
-        opt = preset(model, Gaussian(), others=partial(torch.optim.SGD, lr=0.1))
+        opt = preset(model, Gaussian(), fallback=partial(torch.optim.SGD, lr=0.1))
         scaler = torch.amp.GradScaler("cpu", init_scale=scale or 1.0, enabled=scale is not None)
         for k in range(3):
             opt.zero_grad()
@@ -207,7 +207,7 @@ def test_everything_kept_has_the_precision_of_the_weights(preset: Callable, dtyp
     model = network(SIZES).to(dtype)
     opt = preset(model, Gaussian())
     train(model, opt, dtype=dtype)
-    kept = list(tensors(opt._past))
+    kept = list(tensors(dict(opt.state)))
     assert all(t.dtype == dtype and t.device == model[0].weight.device for t in kept)
     assert bool(kept) == (preset is not NGD)
 
@@ -251,7 +251,7 @@ def test_what_the_fast_preset_keeps_is_at_most_five_times_the_parameters(width: 
         opt.zero_grad()
         Gaussian()(model(x), x).backward()
         opt.step()
-    storages = {s.data_ptr(): s for s in (t.untyped_storage() for t in tensors(opt._past))}
+    storages = {s.data_ptr(): s for s in (t.untyped_storage() for t in tensors(dict(opt.state)))}
     kept = sum(s.nbytes() for s in storages.values())
     numbers = sum(p.numel() for p in model.parameters())
     assert 3 * numbers < kept / 4 <= 5 * numbers

@@ -21,7 +21,8 @@ from ngdsym.__main__ import main
 from ngdsym.compiler.chain import Join, associate, nominal
 from ngdsym.rules import generate
 from ngdsym.rules.rule import Update, emit
-from ngdsym.algebra.symbols import PD, PSD, G, L, Lambda, Lambda_tilde, Pinv, Polar, Unvec, k, lam, m, n
+from ngdsym.rules.zoo import FOR_NGD
+from ngdsym.algebra.symbols import PD, PSD, G, G_0, L, Lambda, Lambda_tilde, Pinv, Polar, Unvec, k, lam, m, n
 
 half = Rational(1, 2)
 E, X = PD("Lambda_tilde", n, n), PD("Lambda", m, m)
@@ -121,7 +122,7 @@ def test_the_page_of_the_zoo_shows_every_line_of_every_rule_from_the_file():
     text = "".join(next(cell["source"] for cell in page["cells"] if cell["id"] == "zoo-emitted"))
     lines = (generate.TARGET / "layer.py").read_text().splitlines()
     shown = re.findall(r"dropdown} (\w+)\n```{literalinclude} \.\./ngdnum/rules/layer\.py\n.*\n:start-at: (.*)\n:end-before: (.*)", text)
-    assert [name for name, *_ in shown] == [rule.name for rule in generate.WRITTEN]
+    assert [name for name, *_ in shown] == [rule.name for rule in FOR_NGD]
     at = [next(i for i, line in enumerate(lines) if start in line) for _, start, _ in shown]
     end = [next(j for j, line in enumerate(lines) if j > i and stop in line) for i, (*_, stop) in zip(at, shown)]
     assert end[:-1] == at[1:]
@@ -161,10 +162,11 @@ def error(found: Tensor, expected: Tensor) -> float:
 
 N, M, DAMPING = 5, 7, 0.3
 e, x, g = covariance(N, 1), covariance(M, 2), gaussian(3, N, M)
+g_0 = 0.3 * gaussian(3, N, M, seed=5) - g  # against g, so that traces of their product are negative
 one_n, one_m = torch.eye(N, dtype=torch.float64), torch.eye(M, dtype=torch.float64)
 inv = torch.linalg.inv
-GIVEN = {"Lambda_tilde": e, "Lambda": x, "lam": DAMPING, "L": 4, "G": g, "beta": 0.25}
-beta = Symbol("beta", positive=True)
+GIVEN = {"Lambda_tilde": e, "Lambda": x, "lam": DAMPING, "L": 4, "G": g, "G_0": g_0, "beta": 0.25, "q": -0.7}
+beta, q = Symbol("beta", positive=True), Symbol("q", real=True)
 I_n, I_m = Identity(n), Identity(m)
 
 OWN = {
@@ -177,6 +179,14 @@ OWN = {
         g @ inv(x / x.diagonal(dim1=-2, dim2=-1).sum(-1)[:, None, None] + DAMPING * one_m),
     ),
     "difference": (G - lam * E.I * G * X.I / L, g - DAMPING * inv(e) @ g @ inv(x) / 4),
+    "a float": (0.1 * G * 0.5, 0.05 * g),
+    "a float as exponent": ((Lambda_tilde + 0.5 * I_n)**-0.25 * G, power(e + 0.5 * one_n, -0.25) @ g),
+    "a real exponent": ((Lambda_tilde + lam * I_n)**q * G, power(e + DAMPING * one_n, -0.7) @ g),
+    "an indefinite trace": (
+        G - Trace(G.T * G_0) / Trace(G_0.T * G_0) * G_0,
+        g - (g * g_0).sum((1, 2), keepdim=True) / (g_0 * g_0).sum((1, 2), keepdim=True) * g_0,
+    ),
+    "sizes": (G * m / n, g * M / N),
     "squares": (Lambda_tilde**2 * G * Lambda**3, e @ e @ g @ x @ x @ x),
     "pseudo-inverse": (G * Pinv(Lambda), g @ inv(x)),
     "stacked": (Unvec(KroneckerProduct(X, E).I, G), inv(e) @ g @ inv(x)),
@@ -310,6 +320,18 @@ REFUSED = {
     "not square": (lambda: G * PSD("S", m, n) * G, ValueError, "symmetric matrix is square, but S is m×n"),
     "keyword": (lambda: MatrixSymbol("class", n, n) * G, ValueError, "'class' cannot be a parameter"),
     "taken name": (lambda: MatrixSymbol("state", n, n) * G, ValueError, "'state' cannot be a parameter"),
+    "Kronecker factors in the wrong order": (
+        lambda: Unvec(KroneckerProduct(Lambda_tilde, Lambda), G), ValueError, "here A is m×m and B is n×n",
+    ),
+    "two sizes of one letter": (
+        lambda: MatrixSymbol("V", n, k) * MatrixSymbol("V", k, n) * G, ValueError,
+        "two matrices are called V, of sizes [nk]×[nk] and [nk]×[nk]",
+    ),
+    "two kinds of one letter": (
+        lambda: E.I * MatrixSymbol("Lambda_tilde", n, n) * G, ValueError,
+        "two matrices are called Lambda_tilde, and only one of them is PSD or PD",
+    ),
+    "a size of no matrix": (lambda: k * G, ValueError, "the size k in k is that of no matrix in the rule"),
     "no Kronecker product": (lambda: Unvec(PD("F", n * m, n * m).I, G), ValueError, "not made of Kronecker"),
 }
 

@@ -4,10 +4,20 @@ from __future__ import annotations
 import flint
 import numpy as np
 import pytest
+from sandwiches import sandwiches_cancel
 from sympy import Matrix, Rational, cos, eye, randMatrix, symbols, zeros
 
-from ngdsym.algebra.explicit import (Field, equal, identical, inverse, is_zero, pseudo_inverse, rank,
-                             sandwiches_cancel, unvec, vec)
+from ngdsym.algebra.explicit import (
+    Field,
+    equal,
+    identical,
+    inverse,
+    is_zero,
+    pseudo_inverse,
+    rank,
+    unvec,
+    vec,
+)
 
 a, b, c, d = symbols("a b c d")
 FIELD = Field([a, b, c, d])

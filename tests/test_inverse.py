@@ -141,7 +141,7 @@ def renewed(drift: float | None, decay: float, rule: str = "kronecker") -> list[
     steps = []
     for k in range(40):
         train(model, opt, range(k, k + 1))
-        steps.append(any(state.step == k for state in opt._past.states.values()))
+        steps.append(any(kept["factorisation"]["step"] == k for kept in opt.state.values() if "factorisation" in kept))
     return steps
 
 
@@ -158,13 +158,12 @@ def test_a_rule_of_the_network_drifts_with_any_factor_or_weight() -> None:
     opt = NGD(model, Gaussian(), lr=0.01, rule="exact", samples=None,
               factors=Factors(decay=0.999), inverse=Inverse(every=1000, drift=0.5))
     train(model, opt, range(9))
-    (state,) = opt._past.states.values()
-    assert state.step == 7
+    state = opt.state[model[0].weight]
+    assert state["factorisation"]["step"] == 7
     with torch.no_grad():
         model[1].weight.mul_(2)
     train(model, opt, range(8, 9))
-    (state,) = opt._past.states.values()
-    assert state.step == opt.steps - 1
+    assert state["factorisation"]["step"] == opt.steps - 1
 
 
 def test_drift_is_the_relative_frobenius_distance() -> None:
@@ -178,8 +177,7 @@ def test_drift_is_the_relative_frobenius_distance() -> None:
         backward(model, opt)
         opt._batch.factors["Lambda"][0] *= factor
         opt.step()
-        (state,) = opt._past.states.values()
-        assert (state.step == opt.steps - 1) == new
+        assert (opt.state[model[0].weight]["factorisation"]["step"] == opt.steps - 1) == new
 
 
 @pytest.mark.parametrize("inverse", [Inverse(), Inverse(every=1000, drift=1e-9)], ids=["calendar", "drift"])

@@ -96,7 +96,7 @@ def per_example(model: nn.Sequential, k: int, x: Tensor, reduce: bool) -> tuple[
 @pytest.mark.parametrize("sharing", ["expand", "reduce"])
 def test_factors_of_convolutions_are_sums_over_examples_and_positions(sharing: str) -> None:
     model, x = cnn(), images(5, 2, 3, 3)
-    factors = kronecker_factors(model, Gaussian(), x, sharing=sharing)
+    factors = kronecker_factors(model, Gaussian(), x, kfac_approx=sharing)
     assert list(factors) == ["0", "2", "4"]
     for k in (0, 2):
         torch.testing.assert_close(factors[str(k)], per_example(model, k, x, sharing == "reduce"))
@@ -104,7 +104,7 @@ def test_factors_of_convolutions_are_sums_over_examples_and_positions(sharing: s
 
 def test_both_ways_to_share_agree_for_one_position_only() -> None:
     x = images(5, 2, 3, 3)
-    expand, reduce = (kronecker_factors(cnn(), Gaussian(), x, sharing=s) for s in ("expand", "reduce"))
+    expand, reduce = (kronecker_factors(cnn(), Gaussian(), x, kfac_approx=s) for s in ("expand", "reduce"))
     for name in ("2", "4"):
         torch.testing.assert_close(expand[name], reduce[name])
     assert not torch.allclose(expand["0"][0], reduce["0"][0])
@@ -132,9 +132,9 @@ def test_a_convolution_is_a_linear_layer_on_patches(sharing: str, samples: int |
     linear, x, y = Patches(conv), images(6, 2, 3, 3), images(6, 2, seed=2)
     conv[3] = nn.Linear(12, 2).double()
     conv[3].load_state_dict(linear.get_submodule("3").state_dict())
-    close(*(kronecker_factors(model, Gaussian(), x, sharing=sharing) for model in (conv, linear)))
+    close(*(kronecker_factors(model, Gaussian(), x, kfac_approx=sharing) for model in (conv, linear)))
     for model in (conv, linear):
-        opt = NGD(model, Gaussian(), damping=0.1, samples=samples, factors=Factors(sharing=sharing))
+        opt = NGD(model, Gaussian(), damping=0.1, samples=samples, factors=Factors(kfac_approx=sharing))
         opt.generator.manual_seed(0)
         Gaussian()(model(x), y).backward()
         opt.step()
@@ -181,7 +181,7 @@ def test_a_convolution_in_groups_is_one_convolution_per_group(rule: str) -> None
 
 def test_layers_with_and_without_groups_are_not_stacked_for_matrices_of_one_shape() -> None:
     layers, _ = trainable_layers(nn.ModuleList([nn.Conv1d(2, 3, 2), nn.Conv1d(4, 6, 2, groups=2)]))
-    assert layers[0].shape == layers[1].shape and len(stacks(layers)) == 2
+    assert layers[0].shape == layers[1].shape and len(stacks(dict(enumerate(layers)))) == 2
 
 
 @pytest.mark.parametrize("kind", ["conv1d", "conv2d", "conv3d"])
@@ -203,7 +203,7 @@ def test_with_one_position_the_undamped_step_of_a_convolution_is_exact(kind: str
     loss = Gaussian(0.5)(model(x), y)
     gradients = torch.autograd.grad(loss, list(model.parameters()), retain_graph=True)
     loss.backward()
-    (stack,) = stacks(opt.layers)
+    (stack,) = stacks(dict(enumerate(opt.layers)))
     expected = torch.cat([gradients[0].flatten(1), gradients[1].unsqueeze(1)], 1)
     torch.testing.assert_close(stack.gradient(), -expected)
     opt.step()
@@ -242,7 +242,7 @@ def test_a_layer_used_twice_has_two_positions() -> None:
 def test_a_layer_used_twice_reduced_has_one_error_and_one_input() -> None:
     """Errors are summed and inputs averaged over both uses."""
     model, x = Recurrent(), batch(1, 4)
-    (lambda_tilde, lambda_) = kronecker_factors(model, Gaussian(), x, sharing="reduce")["uses.0"]
+    (lambda_tilde, lambda_) = kronecker_factors(model, Gaussian(), x, kfac_approx="reduce")["uses.0"]
     jacobian = output_jacobians(model, x)["uses.0.bias"][0]
     torch.testing.assert_close(lambda_tilde, jacobian.mT @ jacobian)
     hidden = model.uses[0](x).tanh()
@@ -300,12 +300,12 @@ def test_rows_that_do_not_belong_to_examples_can_only_be_expanded() -> None:
     model, x = Pooled().double(), batch(6, 4)
     kronecker_factors(model, Gaussian(), x)
     with pytest.raises(ValueError, match=r"'layer' acts on 5 rows, no multiple of the 6 examples.*expand"):
-        kronecker_factors(model, Gaussian(), x, sharing="reduce")
+        kronecker_factors(model, Gaussian(), x, kfac_approx="reduce")
 
 
-@pytest.mark.parametrize("build", [lambda: Factors(sharing="sum"), lambda: Factors(sharing=None)])
+@pytest.mark.parametrize("build", [lambda: Factors(kfac_approx="sum"), lambda: Factors(kfac_approx=None)])
 def test_unknown_ways_to_share_are_refused(build: object) -> None:
-    with pytest.raises(ValueError, match='sharing must be "expand" or "reduce"'):
+    with pytest.raises(ValueError, match='kfac_approx must be "expand" or "reduce"'):
         build()
 
 
@@ -314,7 +314,7 @@ def test_a_convolutional_network_is_trained_by_every_part() -> None:
     torch.manual_seed(0)
     x = torch.randn(100, 2, 6, 6).to(memory_format=torch.channels_last)
     y = (x[:, 0].mean((1, 2)) > 0).long()
-    for options in ({}, {"factors": Factors(sharing="reduce")}, {"samples": None}):
+    for options in ({}, {"factors": Factors(kfac_approx="reduce")}, {"samples": None}):
         model = nn.Sequential(
             nn.Conv2d(2, 4, 3, padding=1),
             nn.Tanh(),

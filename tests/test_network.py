@@ -3,18 +3,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import identities
 import numpy as np
 import pytest
+from rational_points import RationalPoint, failure_bound
 from sympy import QQ, Float, Matrix, Rational, latex, zeros
 from sympy.polys.matrices import DomainMatrix
 
-import identities
 from ngdsym import SingularPoint
 from ngdsym.algebra.explicit import equal, is_zero
 from ngdsym.network.formulas import Formulas, Share
 from ngdsym.network.linear_network import LinearNetwork
 from ngdsym.network.points import random_values
-from rational_points import RationalPoint, failure_bound
 
 FROM_DENSITY = [identities.chain_rule, identities.gradient, identities.backpropagation, identities.model_covariances,
                 identities.fisher_blocks, identities.fisher_pullback]
@@ -105,7 +105,10 @@ def test_wrong_variant_is_refused(monkeypatch, identity, sizes, method, wrong):
 def test_backpropagation_without_transposes_and_wrong_metric_are_refused(monkeypatch):
     net = LinearNetwork((2, 2, 2))
     f = net.formulas
-    wrong_errors = lambda net, e: [f.weights[1] @ f.precision @ e, f.precision @ e]
+
+    def wrong_errors(net, e):
+        return [f.weights[1] @ f.precision @ e, f.precision @ e]
+
     monkeypatch.setattr(identities, "_errors", wrong_errors)
     assert not identities.backpropagation(net)
     wrong = LinearNetwork((2, 2, 2))

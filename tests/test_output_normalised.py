@@ -12,7 +12,7 @@ from test_step import LIKELIHOODS, same, targets, train, weights
 from torch import Tensor, nn
 from torch.func import functional_call, jvp
 
-from ngdnum import NGD, Gaussian, Likelihood, OutputNormalised
+from ngdnum import NGD, Damping, Gaussian, Likelihood, OutputNormalised
 from ngdnum.experiments import EXPERIMENTS
 
 torch.set_num_threads(1)
@@ -29,7 +29,7 @@ def test_a_step_changes_the_outputs_by_lr_times_their_residual(likelihood: Likel
     e = likelihood.score(output, y)
     residual = e.square().sum() ** 2 / torch.einsum("mi,mij,mj->", e, fisher, e) / 30
 
-    opt = NGD(model, likelihood, lr=lr, control=OutputNormalised(rows=rows, reach=math.inf))
+    opt = NGD(model, likelihood, lr=lr, control=OutputNormalised(rows=rows, second_order_bound=math.inf))
     likelihood(model(x), y).backward()
     opt.step()
     delta = {name: p - before[name] for name, p in weights(model).items()}
@@ -59,7 +59,7 @@ def test_the_second_order_of_a_step_is_within_reach() -> None:
     moves = {}
     for reach in (math.inf, 0.3, 0.03):
         model.load_state_dict(start)
-        opt = NGD(model, Gaussian(), lr=0.5, rule="sgd", control=OutputNormalised(rows=30, reach=reach))
+        opt = NGD(model, Gaussian(), lr=0.5, rule="sgd", control=OutputNormalised(rows=30, second_order_bound=reach))
         Gaussian()(model(x), y).backward()
         opt.step()
         moves[reach] = {name: p - start[name] for name, p in weights(model).items()}
@@ -143,7 +143,7 @@ def test_a_quadratic_loss_changes_as_predicted() -> None:
     model, x, y = network([4, 3]), batch(30, 4), batch(30, 3, seed=2)
     opt = NGD(model, Gaussian(), lr=0.4, rule="sgd", damping=1.0, control=OutputNormalised(rows=30))
     ratios = []
-    opt.damping = type("Spy", (), {"next": staticmethod(lambda lam, rho: ratios.append(rho) or lam)})
+    opt.damping = type("Spy", (Damping,), {"next": lambda self, lam, rho: ratios.append(rho) or lam})()
     for _ in range(3):
         opt.zero_grad()
         Gaussian()(model(x), y).backward()

@@ -10,7 +10,7 @@ import torch
 from test_factors import batch, network
 from torch import Tensor, nn
 
-from ngdnum import NGD, Fixed, Gaussian, Inverse, kronecker_factors
+from ngdnum import NGD, Factors, Fixed, Gaussian, Inverse, kronecker_factors
 from ngdnum.rules import NETWORK_RULES, RULES
 from ngdnum.rules.linalg import leading_pairs
 
@@ -169,8 +169,8 @@ def test_the_figure_has_a_row_for_each_layer(rule: str) -> None:
 
 
 def test_running_inverses_tell_the_condition_of_what_they_invert() -> None:
-    model, opt = ready(rule="running", steps=1)
-    K = opt._last.factors["K"][0]
+    model, opt = ready(rule="running", steps=1, factors=Factors(decay=0.5))
+    K = opt.state[model[0].weight]["K"]
     factor = opt.report().layers[0].factors["Lambda"]
     assert factor.damped == pytest.approx(float(torch.linalg.cond(torch.linalg.inv(K))))
     assert math.isnan(factor.condition) and "running" in str(opt.report())
@@ -223,4 +223,5 @@ def test_a_layer_that_is_dead_and_zero() -> None:
 
 def test_the_optimizer_keeps_no_inverses_for_a_report() -> None:
     _, opt = ready()
-    assert all(not state.parts for state in opt._last.states.values())
+    opt.report()
+    assert not opt.state

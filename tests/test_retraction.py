@@ -13,7 +13,7 @@ from test_quadratic import parameters, step
 from test_step import same, weights
 from torch import Tensor, nn
 
-from ngdnum import NGD, Gaussian, Plain, Retraction
+from ngdnum import NGD, Damping, FixedStep, Gaussian, Retraction
 from ngdnum.control.retraction import there_and_back
 
 torch.set_num_threads(1)
@@ -93,7 +93,7 @@ def test_a_small_step_is_the_plain_one_to_first_order(
     x, y, errors = batch(30, sizes[0]), batch(30, sizes[-1], seed=2), []
     for lr in (size, size / 10):
         changes = []
-        for control in (Plain(), Retraction()):
+        for control in (FixedStep(), Retraction()):
             model = chain(sizes, bias)
             opt = NGD(model, Gaussian(), lr, rule, 1.0, samples=None, control=control)
             changes.append(step(model, opt, Gaussian(), x, y))
@@ -121,14 +121,14 @@ def test_the_shares_are_those_of_the_exact_rule(sizes: list[int]) -> None:
 @pytest.mark.parametrize(("sizes", "rule"), [([4, 8, 6, 7, 5], "kronecker"), (UNEVEN, "exact")], ids=str)
 def test_one_step_solves_linear_regression(sizes: list[int], rule: str, bias: bool) -> None:
     losses = {}
-    for control in (Plain(), Retraction()):
+    for control in (FixedStep(), Retraction()):
         model, x = chain(sizes, bias), batch(12, sizes[0])
         y = chain([sizes[0], sizes[-1]], bias, seed=3)(x).detach()
         opt = NGD(model, Gaussian(), 1.0, rule, 0.0, samples=None, control=control)
         step(model, opt, Gaussian(), x, y)
         losses[control] = Gaussian()(model(x), y).item()
     assert losses[Retraction()] < 1e-20
-    assert losses[Plain()] > 1e-3
+    assert losses[FixedStep()] > 1e-3
 
 
 def test_a_bottleneck_is_learnt_in_a_handful_of_steps() -> None:
@@ -181,7 +181,7 @@ def test_layers_whose_plain_step_overflows_reach_the_aim() -> None:
 def test_the_change_of_the_loss_is_the_predicted_one(lr: float) -> None:
     """ρ of (21) is 1 where u is the exact natural gradient of a quadratic loss of the product."""
 
-    class Watched:
+    class Watched(Damping):
         lam, seen = 0.0, None
 
         def next(self, lam: float, rho: float | None) -> float:

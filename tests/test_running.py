@@ -120,13 +120,13 @@ def test_inverses_of_a_training_run() -> None:
         if k % 2 == 0 or k == 1:
             factors.append(kronecker_factors(model, Gaussian(), batch(30, 4, k)))
         train(model, opt, range(k, k + 1))
-    assert opt._past.measured == len(factors) == 7
+    assert opt.state_dict()["ngd"]["measured"] == len(factors) == 7
     for position, quantity in enumerate(("K_tilde", "K")):
         for layer, name in enumerate(factors[0]):
             roots = [torch.linalg.cholesky(f[name][position] + 1e-15 * torch.eye(len(f[name][position]))).mT
                      for f in factors]
             expected = torch.linalg.inv(decayed(roots, 0.8, 0.1))
-            torch.testing.assert_close(opt._past.factors[quantity][layer], expected, rtol=1e-6, atol=1e-9)
+            torch.testing.assert_close(opt.state[opt.layers[layer].weight][quantity], expected, rtol=1e-6, atol=1e-9)
 
 
 def test_accumulated_passes_are_one_batch() -> None:
@@ -187,7 +187,7 @@ def test_an_inverse_that_is_lost_is_refused_by_name() -> None:
     opt = NGD(model, Gaussian(), rule="running", lr=0.1, factors=Factors(decay=0.9), inverse=Inverse(every=3))
     train(model, opt, range(3))
     before = weights(model)
-    opt._past.factors["K"][1].mul_(-1e3)
+    opt.state[model[2].weight]["K"].mul_(-1e3)
     with pytest.raises(torch.linalg.LinAlgError, match="running inverse of layer '2' .* raise the damping"):
         train(model, opt, range(3, 4))
     assert all(map(torch.equal, before, weights(model)))

@@ -58,6 +58,9 @@ def test_a_name_is_one_word(name: str) -> None:
     (dict(types={"A": ("n", "n + 1")}, inverses={"A": "X"}), "only a square"),
     (dict(types={"A": ("n", "?")}), "is no size"),
     (dict(types={"A": (0, 1)}), "is no size"),
+    (dict(types={"A": ("n(", "n")}), "is no size"),
+    (dict(types={"A": (2.5, "n")}), "is no size"),
+    (dict(types={"A": ("n", "m", "k")}), "is given 3 sizes"),
 ])
 def test_conflicting_declarations_are_refused(arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):

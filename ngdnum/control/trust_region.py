@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from ..fisher import Vector
 from ..schedule import check_rows
 from ..stack import Stack
@@ -33,7 +35,6 @@ class TrustRegion(Control):
     Examples
     --------
     >>> import torch
-from torch import Tensor
     >>> from ngdnum import NGD, Fixed, Gaussian, TrustRegion
     >>> _ = torch.manual_seed(0)
     >>> x, y = torch.randn(50, 3), torch.randn(50, 2)

@@ -7,7 +7,7 @@ a step that fails is undone by putting back `kept`; it shows in `opt.state[layer
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,13 +17,14 @@ from torch import Tensor, nn
 from ..batch import Batch
 from ..inverse import RAISE, Inverse
 from ..layers import Layer
-from ..rule import BoundRule, Quantities
+from ..rule import Preconditioner, Quantities
 from ..running import follow
 from ..schedule import due
 from ..stack import Stack
 from ..symmetric import Upper, full, packed
 
 Vector = list[Tensor]
+Halves = list[tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]]
 ADVICE = "look for NaN or infinity in the batch and in the weights"
 MEANS, INVERSES = ("Lambda_tilde", "Lambda"), ("K_tilde", "K")
 
@@ -35,7 +36,7 @@ class Factorisation(NamedTuple):
     the step; a copy of what it was computed from, if `Inverse.drift` asks for it; and what the rule remembers.
     """
 
-    rule: BoundRule
+    rule: Preconditioner
     parts: tuple
     lam: float
     raised: int
@@ -71,7 +72,8 @@ class Block:
 
     def __init__(self, stacks: list[Stack], state: MutableMapping[nn.Parameter, dict[str, Any]]) -> None:
         self.stacks, self._state = stacks, state
-        self.key = self.key_of(stacks)
+        self.key = tuple(k for stack in stacks for k in stack.members)
+        self.single = max(len(stack.members) for stack in stacks) == 1
         self.layers = [layer for stack in stacks for layer in stack.members.values()]
         known = [state.get(layer.weight, {}) for layer in self.layers]
 
@@ -82,6 +84,7 @@ class Block:
         factors = {name: gather(name) for name in MEANS + INVERSES if all(name in entry for entry in known)}
         velocity = gather("velocity") if all("velocity" in entry for entry in known) else None
         self.kept = Kept(factors, None, velocity)
+        self._shown: Factorisation | None = None
 
     def absorb(self, batch: Batch, k: int, decay: float, lam: float) -> None:
         """Include the factors of `batch`, measurement number k = 1, 2, …, in the running means and inverses.
@@ -114,7 +117,7 @@ class Block:
         self.kept = self.kept._replace(factors=factors)
 
     def factorise(
-        self, rule: BoundRule, inverse: Inverse, G: Vector, lam: float, depth: int, step: int
+        self, rule: Preconditioner, inverse: Inverse, G: Vector, lam: float, depth: int, step: int
     ) -> None:
         """Bring the factorisation up to date, as far as `inverse` asks for it in this `step`.
 
@@ -146,13 +149,18 @@ class Block:
         """ΔW of every stack for α = 1, in memory of their own."""
         last = self.kept.factorisation
         assert last is not None
-        quantities = self.quantities(last.rule, last.rule.fast, self.kept) | {"L": depth, "lam": last.damping}
+        quantities: Quantities = {"L": depth, "lam": last.damping}
+        if last.rule.fast_factors:
+            quantities |= self.quantities(last.rule, last.rule.fast, self.kept)
         updates = last.rule.apply(G, last.parts, quantities)
-        return [u.clone() if u.data_ptr() == g.data_ptr() else u for u, g in zip(updates, G)]
+        for i, g in enumerate(G):
+            if updates[i].data_ptr() == g.data_ptr():
+                updates[i] = updates[i].clone()
+        return updates
 
     def remember(self, velocity: Vector | None) -> None:
         """The control's velocity for the next step, laid out in memory as it is after saving and loading."""
-        if velocity is not None:
+        if velocity is not None and not self.single:
             velocity = [v.contiguous() if len(stack.members) > 1 else v for stack, v in zip(self.stacks, velocity)]
         self.kept = self.kept._replace(velocity=velocity)
 
@@ -167,54 +175,58 @@ class Block:
         means = {name: [packed(A) for A in self.kept.factors[name]] for name in MEANS if name in self.kept.factors}
         self.kept = self.kept._replace(factors=self.kept.factors | means)
 
-    def show(self, factors: bool, factorisation: bool) -> None:
-        """Put what is kept into `opt.state`, by layer; the factorisation with the first of them."""
-        named = self.kept.factors if factors else {}
-        if self.kept.velocity is not None:
-            named = {**named, "velocity": self.kept.velocity}
-        for name, values in named.items():
-            for stack, value in zip(self.stacks, values):
-                for layer, own in zip(stack.members.values(), stack.divide(value)):
-                    self._state[layer.weight][name] = own
-        last = self.kept.factorisation
-        if factorisation and last is not None:
-            self._state[self.layers[0].weight]["factorisation"] = {
-                name: value for name, value in last._asdict().items() if name != "rule"
-            }
+    def commit(self, factors: bool, seldom: bool, factorisation: bool) -> None:
+        """Put what is kept into `opt.state`, by layer; the factorisation with the first of them.
 
-    def restore(self, rule: BoundRule) -> None:
+        Fresh `factors` if there are any, as triangles if they are used but `seldom`; the `factorisation` if it serves
+        further steps.
+        """
+        if factors and seldom:
+            self.pack()
+        last = self.kept.factorisation
+        if last is not None and not factorisation:
+            self.empty()
+        elif last is not None:
+            entry = self._state[self.layers[0].weight]
+            if self._shown is not last:
+                entry["factorisation"] = dict(zip(Factorisation._fields[1:], last[1:]))
+                self._shown = last
+        velocity = self.kept.velocity
+        if velocity is not None and self.single:
+            for layer, v in zip(self.layers, velocity):
+                self._state[layer.weight]["velocity"] = v
+        elif velocity is not None:
+            self._show("velocity", velocity)
+        for name, values in self.kept.factors.items() if factors else ():
+            self._show(name, values)
+
+    def _show(self, name: str, values: Iterable[Tensor | Upper]) -> None:
+        for stack, value in zip(self.stacks, values):
+            for layer, own in zip(stack.layers, stack.divide(value)):
+                self._state[layer.weight][name] = own
+
+    def restore(self, rule: Preconditioner) -> None:
         """Take over the factorisation in `opt.state`."""
-        saved = self._state[self.layers[0].weight].get("factorisation")
+        saved = self._state.get(self.layers[0].weight, {}).get("factorisation")
         if saved is not None:
             fresh = Factorisation(rule.at(saved["lam"]), *(saved[name] for name in Factorisation._fields[1:]))
             self.kept = self.kept._replace(factorisation=fresh)
 
-    def halves(self, depth: int) -> list[tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]]:
+    def halves(self, depth: int) -> Halves:
         """What the rule does to the left of G, and to its right, for each layer."""
         last = self.kept.factorisation
         assert last is not None
         parts = [parts for stack in self.stacks for parts in stack.parts(last.parts)]
         return [tuple(last.rule.halves(own, {"L": depth})) for own in parts]
 
-    @staticmethod
-    def key_of(stacks: list[Stack]) -> tuple[int, ...]:
-        """The layers of some stacks."""
-        return tuple(k for stack in stacks for k in stack.members)
-
-    @staticmethod
-    def share(blocks: list[Block], vector: Vector) -> list[Vector]:
-        """The part of `vector`, one tensor per stack, that belongs to each block."""
-        remaining = iter(vector)
-        return [[next(remaining) for _ in block.stacks] for block in blocks]
-
-    def quantities(self, rule: BoundRule, names: tuple[str, ...], kept: Kept) -> Quantities:
+    def quantities(self, rule: Preconditioner, names: tuple[str, ...], kept: Kept) -> Quantities:
         """The `kept` factors among `names`: tensors for a stack, lists for a network, there with the weights."""
         lists = {name: [full(A) for A in kept.factors[name]] for name in names if name in kept.factors}
         if rule.network:
             return {**lists, "weights": [stack.weight() for stack in self.stacks]}
         return {name: matrices for name, (matrices,) in lists.items()}
 
-    def _factorise(self, rule: BoundRule, inverse: Inverse, quantities: Quantities, step: int) -> Factorisation:
+    def _factorise(self, rule: Preconditioner, inverse: Inverse, quantities: Quantities, step: int) -> Factorisation:
         """The slow part of the rule, at the first damping for which it works."""
         dtype = self.layers[0].weight.dtype
         lam, slow = quantities["lam"], {name: quantities[name] for name in rule.slow}
@@ -243,12 +255,12 @@ class Block:
         """The factor of this name with what was measured of it, for each layer of which it was."""
         found = {}
         for k, layer in stack.members.items():
-            old = self._state[layer.weight].get(name)
+            old = self._state.get(layer.weight, {}).get(name)
             found[k] = include(old, matrices[k], layer) if k in matrices else old
         return stack.gather(found)
 
 
-def known(rule: BoundRule, entry: Mapping[str, Any]) -> bool:
+def known(rule: Preconditioner, entry: Mapping[str, Any]) -> bool:
     """Whether the factors that `rule` needs of a layer are in its `entry` of `opt.state`."""
     return all(name in entry for name in rule.needs.intersection(MEANS + INVERSES))
 
@@ -272,7 +284,7 @@ def _remembered(last: Factorisation | None, G: Tensor) -> Tensor:
     return torch.eye(m).to(G).expand(*G.shape[:-2], m, m)
 
 
-def _check_memory(rule: BoundRule, parts: tuple, G: Tensor) -> None:
+def _check_memory(rule: Preconditioner, parts: tuple, G: Tensor) -> None:
     """Refuse `parts` of which the last cannot be the C of the next factorisation, with G `[..., n, m]`."""
     C, m = parts[-1] if parts else None, G.shape[-1]
     if not isinstance(C, Tensor) or C.shape != (*G.shape[:-2], m, m):

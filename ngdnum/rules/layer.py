@@ -35,10 +35,10 @@ from .linalg import (
     leading_solve,
     leading_solve_right,
     polar,
+    positive_trace,
     pseudo_inverse,
     semidefinite_power,
     solve_right,
-    trace,
 )
 
 
@@ -190,8 +190,8 @@ def pi_damped_factorise(Lambda_tilde: Tensor, Lambda: Tensor, lam: float) -> tup
         \right)}}}{\sqrt{m}} \mathbb{I} + \Lambda\right)^{-1}
     """
     n = Lambda_tilde.shape[-1]
-    trace_Lambda = trace(Lambda)
-    trace_Lambda_tilde = trace(Lambda_tilde)
+    trace_Lambda = positive_trace(Lambda)
+    trace_Lambda_tilde = positive_trace(Lambda_tilde)
     m = Lambda.shape[-1]
     scale = lam ** 0.5 * n ** 0.5 * (trace_Lambda / trace_Lambda_tilde) ** 0.5 / m ** 0.5
     chol_Lambda = cholesky(Lambda + scale * identity_like(Lambda))
@@ -211,8 +211,8 @@ def pi_damped_damping(Lambda_tilde: Tensor, Lambda: Tensor, lam: float) -> dict[
     """c of every factor A + c I in `pi_damped`, by the name of A."""
     m = Lambda.shape[-1]
     n = Lambda_tilde.shape[-1]
-    trace_Lambda = trace(Lambda)
-    trace_Lambda_tilde = trace(Lambda_tilde)
+    trace_Lambda = positive_trace(Lambda)
+    trace_Lambda_tilde = positive_trace(Lambda_tilde)
     return {
         "Lambda_tilde": lam ** 0.5 * m ** 0.5 / (n ** 0.5 * (trace_Lambda / trace_Lambda_tilde) ** 0.5),
         "Lambda": lam ** 0.5 * n ** 0.5 * (trace_Lambda / trace_Lambda_tilde) ** 0.5 / m ** 0.5,
@@ -222,8 +222,8 @@ def pi_damped_damping(Lambda_tilde: Tensor, Lambda: Tensor, lam: float) -> dict[
 def pi_damped_inverse_factorise(Lambda_tilde: Tensor, Lambda: Tensor, lam: float) -> tuple[Tensor, ...]:
     """Slow part; FLOPs: m³ + n³."""
     n = Lambda_tilde.shape[-1]
-    trace_Lambda = trace(Lambda)
-    trace_Lambda_tilde = trace(Lambda_tilde)
+    trace_Lambda = positive_trace(Lambda)
+    trace_Lambda_tilde = positive_trace(Lambda_tilde)
     m = Lambda.shape[-1]
     scale = lam ** 0.5 * n ** 0.5 * (trace_Lambda / trace_Lambda_tilde) ** 0.5 / m ** 0.5
     inverse_Lambda = torch.cholesky_inverse(cholesky(Lambda + scale * identity_like(Lambda)))
@@ -241,8 +241,8 @@ def pi_damped_low_rank_factorise(Lambda_tilde: Tensor, Lambda: Tensor, lam: floa
     """Slow part; FLOPs: 10·c_m²·m + 6·c_m·m² + 10·c_n²·n + 6·c_n·n²."""
     m = Lambda.shape[-1]
     n = Lambda_tilde.shape[-1]
-    trace_Lambda = trace(Lambda)
-    trace_Lambda_tilde = trace(Lambda_tilde)
+    trace_Lambda = positive_trace(Lambda)
+    trace_Lambda_tilde = positive_trace(Lambda_tilde)
     damping_Lambda_tilde = lam ** 0.5 * m ** 0.5 / (n ** 0.5 * (trace_Lambda / trace_Lambda_tilde) ** 0.5)
     pairs_Lambda_tilde = leading_pairs(Lambda_tilde, damping_Lambda_tilde)
     root_Lambda_tilde = leading_root(pairs_Lambda_tilde, damping_Lambda_tilde)
@@ -533,8 +533,8 @@ def fisher_shampoo_factorise(
     """
     m = Lambda.shape[-1]
     n = Lambda_tilde.shape[-1]
-    trace_Lambda = trace(Lambda)
-    trace_Lambda_tilde = trace(Lambda_tilde)
+    trace_Lambda = positive_trace(Lambda)
+    trace_Lambda_tilde = positive_trace(Lambda_tilde)
     damping_Lambda_tilde = lam ** 0.5 * m ** 0.5 / (n ** 0.5 * (trace_Lambda / trace_Lambda_tilde) ** 0.5)
     pairs_Lambda_tilde = leading_pairs(Lambda_tilde, damping_Lambda_tilde)
     root_Lambda_tilde = leading_root(pairs_Lambda_tilde, damping_Lambda_tilde)
@@ -546,7 +546,7 @@ def fisher_shampoo_factorise(
     half_scale_Lambda = leading_scale(pairs_Lambda, damping_Lambda, 0.5)
     product_2 = leading_solve_right(product, half_root_Lambda, half_scale_Lambda)
     product_3 = leading_solve(half_root_Lambda, half_scale_Lambda, product_2)
-    C_scaled_sum = beta * C + m * (1 - beta) * (1 - epsilon) / trace(product_3) * product_3
+    C_scaled_sum = beta * C + m * (1 - beta) * (1 - epsilon) / positive_trace(product_3) * product_3
     pairs_C = leading_pairs(C_scaled_sum, epsilon)
     scale_C = half_scale_Lambda ** 2 * leading_scale(pairs_C, epsilon, 0.5)
     root_C = leading_congruence(half_root_Lambda, leading_root(pairs_C, epsilon, 0.5))
@@ -589,7 +589,8 @@ def fisher_shampoo_undamped_factorise(
     inverse_root_Lambda = semidefinite_power(Lambda, -0.5)
     pinv_Lambda_tilde = semidefinite_power(Lambda_tilde, -1)
     product = inverse_root_Lambda @ (G_0.mT @ (pinv_Lambda_tilde @ (G_0 @ inverse_root_Lambda)))
-    C_scaled_sum = beta * C + Lambda.shape[-1] * (1 - beta) * (1 - epsilon) / trace(product) * product
+    product_scaled = Lambda.shape[-1] * (1 - beta) * (1 - epsilon) / positive_trace(product) * product
+    C_scaled_sum = beta * C + product_scaled
     product_2 = definite_power(C_scaled_sum + epsilon * identity_like(C_scaled_sum), -0.5) @ inverse_root_Lambda
     product_3 = inverse_root_Lambda @ product_2
     return product_3, pinv_Lambda_tilde, C_scaled_sum
@@ -609,15 +610,15 @@ def fisher_shampoo_cholesky_factorise(
 ) -> tuple[Tensor, ...]:
     """Slow part; FLOPs: 28·m³ + 4·m²·n + 2·m·n² + n³/3."""
     n = Lambda_tilde.shape[-1]
-    trace_Lambda = trace(Lambda)
-    trace_Lambda_tilde = trace(Lambda_tilde)
+    trace_Lambda = positive_trace(Lambda)
+    trace_Lambda_tilde = positive_trace(Lambda_tilde)
     m = Lambda.shape[-1]
     scale = lam ** 0.5 * n ** 0.5 * (trace_Lambda / trace_Lambda_tilde) ** 0.5 / m ** 0.5
     inverse_root_Lambda = definite_power(Lambda + scale * identity_like(Lambda), -0.5)
     scale_2 = lam ** 0.5 * m ** 0.5 / (n ** 0.5 * (trace_Lambda / trace_Lambda_tilde) ** 0.5)
     chol_Lambda_tilde = cholesky(Lambda_tilde + scale_2 * identity_like(Lambda_tilde))
     product = inverse_root_Lambda @ (G_0.mT @ torch.cholesky_solve(G_0 @ inverse_root_Lambda, chol_Lambda_tilde))
-    C_scaled_sum = beta * C + m * (1 - beta) * (1 - epsilon) / trace(product) * product
+    C_scaled_sum = beta * C + m * (1 - beta) * (1 - epsilon) / positive_trace(product) * product
     product_2 = definite_power(C_scaled_sum + epsilon * identity_like(C_scaled_sum), -0.5) @ inverse_root_Lambda
     product_3 = inverse_root_Lambda @ product_2
     return product_3, chol_Lambda_tilde, C_scaled_sum

@@ -14,8 +14,13 @@ def identity_like(A: Tensor) -> Tensor:
 
 
 def trace(A: Tensor) -> Tensor:
+    """tr A as `[..., 1, 1]`."""
+    return A.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
+
+
+def positive_trace(A: Tensor) -> Tensor:
     """tr A of a semidefinite `A` as `[..., 1, 1]`, above √tiny, so that no ratio of traces is 0/0."""
-    return A.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None].clamp(min=torch.finfo(A.dtype).tiny ** 0.5)
+    return trace(A).clamp(min=torch.finfo(A.dtype).tiny ** 0.5)
 
 
 def cholesky(A: Tensor) -> Tensor:
@@ -59,7 +64,7 @@ def leading_pairs(A: Tensor, c: Tensor | float) -> tuple[Tensor, Tensor, Tensor]
 
 def mean_of_rest(A: Tensor, values: Tensor) -> Tensor:
     """Mean `[..., 1, 1]` of all eigenvalues of a semidefinite `A` `[..., m, m]` but `values` `[..., k]`."""
-    others = (trace(A) - values.sum(-1)[..., None, None]).clamp(min=0)
+    others = (positive_trace(A) - values.sum(-1)[..., None, None]).clamp(min=0)
     return others / max(A.shape[-1] - values.shape[-1], 1)
 
 
@@ -147,6 +152,12 @@ def semidefinite_power(A: Tensor, exponent: float) -> Tensor:
     zero = values <= 10 * A.shape[-1] * torch.finfo(A.dtype).eps * values[..., -1:].abs()
     powers = torch.where(zero, 0, torch.where(zero, 1, values).pow(exponent))
     return (vectors * powers.unsqueeze(-2)) @ vectors.mT
+
+
+def entrywise_power(A: Tensor, exponent: float) -> Tensor:
+    """Entries of `A`, none of them negative, to a real power; what is zero but for rounding stays zero."""
+    zero = A <= 10 * max(A.shape[-2:]) * torch.finfo(A.dtype).eps * A.amax((-2, -1), keepdim=True)
+    return torch.where(zero, 0, torch.where(zero, 1, A).pow(exponent))
 
 
 def pseudo_inverse(A: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
 """SymPy matrices of rational functions as exact numbers, and back.
 
-Exact matrices are numpy object arrays of `RationalFunction` (quotients of python-flint polynomials in
-lowest terms), of `Factored` (quotients for reading, never multiplied out) or of `flint.fmpq` (at a rational
-point), so `@`, `.T`, `np.kron` and `np.block` serve all. Two of rational functions are equal iff the difference of the cross-multiplied numerators is the zero polynomial: every
-comparison is a proof.
+Exact matrices are numpy object arrays of `RationalFunction` (quotients of python-flint polynomials in lowest
+terms), of `Factored` (quotients for reading, never multiplied out) or of `flint.fmpq` (at a rational point), so
+`@`, `.T`, `np.kron` and `np.block` serve all. Two matrices of rational functions are equal iff the difference of
+the cross-multiplied numerators is the zero polynomial: every comparison is a proof.
 """
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 from sympy import Add, Expr, Integer, Matrix, MatrixBase, Mul, Rational, Symbol, sympify
 
 from ngdsym.algebra.factored import Factored
-from ngdsym.algebra.fields import RationalFunction
+from ngdsym.algebra.fields import Number, RationalFunction
 from ngdsym.algebra.substitution import SharedMatrix
 
 Exact = np.ndarray  # object array of RationalFunction, Factored or flint.fmpq
@@ -48,13 +48,13 @@ class Field:
         self._ring = flint.fmpq_mpoly_ctx.get([f"v{i}" for i in range(len(self.symbols))], "lex")
         self._one = self._ring.constant(1)
         letters = (RationalFunction(g, self._one) for g in self._ring.gens())
-        self._letters: dict[Expr, object] = dict(zip(self.symbols, letters))
+        self._letters: dict[Expr, Number] = dict(zip(self.symbols, letters))
 
     def letter(self, symbol: Symbol) -> RationalFunction:
         """The indeterminate of a symbol."""
         return self._letters[symbol]
 
-    def exact(self, matrix: MatrixBase, values: Mapping[Symbol, object] | None = None) -> Exact:
+    def exact(self, matrix: MatrixBase, values: Mapping[Symbol, Number] | None = None) -> Exact:
         """Convert a SymPy matrix, with exact `values` in place of some symbols.
 
         Raises
@@ -68,7 +68,7 @@ class Field:
         entries = [self._evaluate(sympify(entry), known) for entry in matrix]
         return object_array(entries, matrix.shape)
 
-    def _evaluate(self, expression: Expr, known: dict[Expr, object]) -> object:
+    def _evaluate(self, expression: Expr, known: dict[Expr, Number]) -> Number:
         """Evaluate an expression tree; `known` remembers what was evaluated before."""
         if expression in known:
             return known[expression]
@@ -98,7 +98,7 @@ class Field:
         upper = {(a, b): self._expression(exact[a, b]) for a, b in np.ndindex(exact.shape) if a <= b}
         return SharedMatrix(*exact.shape, lambda a, b: upper[min(a, b), max(a, b)])
 
-    def _expression(self, value: object) -> Expr:
+    def _expression(self, value: Number) -> Expr:
         if isinstance(value, flint.fmpq):
             return Rational(int(value.p), int(value.q))
         if value.num == 0:
@@ -171,7 +171,7 @@ def to_Matrix(exact: Exact) -> SharedMatrix:
     return SharedMatrix(*exact.shape, [(value * Factored(Integer(1))).expression() for value in exact.flat])
 
 
-def object_array(entries: Iterable[object], shape: tuple[int, int]) -> Exact:
+def object_array(entries: Iterable[Number], shape: tuple[int, int]) -> Exact:
     """Object array of the given shape from its entries, row by row."""
     array = np.empty(shape[0] * shape[1], dtype=object)
     array[:] = list(entries)
@@ -227,7 +227,7 @@ def inverse(matrix: Exact) -> Exact:
     return adjugate / (matrix[0] @ adjugate[:, 0])
 
 
-def determinant(matrix: Exact) -> object:
+def determinant(matrix: Exact) -> Number:
     """Determinant by expansion along the first row (meant for the small sizes of symbolic proofs)."""
     everything = tuple(range(len(matrix)))
     return _Minors(matrix)(everything, everything)
@@ -238,9 +238,9 @@ class _Minors:
 
     def __init__(self, matrix: Exact) -> None:
         self._matrix = matrix
-        self._known: dict[tuple[tuple[int, ...], tuple[int, ...]], object] = {}
+        self._known: dict[tuple[tuple[int, ...], tuple[int, ...]], Number] = {}
 
-    def __call__(self, rows: tuple[int, ...], columns: tuple[int, ...]) -> object:
+    def __call__(self, rows: tuple[int, ...], columns: tuple[int, ...]) -> Number:
         first, rest = rows[0], rows[1:]
         if not rest:
             return self._matrix[first, columns[0]]
@@ -291,7 +291,12 @@ def unvec(column: Exact, shape: tuple[int, int]) -> Exact:
 
 def rank(matrix: Exact) -> int:
     """Rank of a matrix of rational numbers."""
-    return flint.fmpq_mat(*matrix.shape, list(matrix.flat)).rank()
+    return _rational_matrix(matrix).rank()
+
+
+def _rational_matrix(matrix: Exact) -> flint.fmpq_mat:
+    rows, columns = matrix.shape
+    return flint.fmpq_mat(rows, columns, list(matrix.flat))
 
 
 def rank_factorisation(matrix: Exact) -> tuple[Exact, Exact]:
@@ -304,51 +309,7 @@ def rank_factorisation(matrix: Exact) -> tuple[Exact, Exact]:
     >>> C.shape, R.shape, identical(C @ R, M)
     ((2, 1), (1, 2), True)
     """
-    reduced, r = flint.fmpq_mat(*matrix.shape, list(matrix.flat)).rref()
+    reduced, r = _rational_matrix(matrix).rref()
     R = object_array(reduced.entries(), matrix.shape)[:r]
     pivots = [next(j for j, value in enumerate(row) if value != 0) for row in R]
     return matrix[:, pivots], R
-
-
-def sandwiches_cancel(terms: Iterable[tuple[Exact, Exact]]) -> bool:
-    """Decide exactly whether `Σ L Z R = 0` for every matrix Z.
-
-    Terms with the same L, then with the same R, are merged; what is left is zero iff `Σ Rᵀ ⊗ L` is. Its
-    entries are first evaluated at a point, where one that is not zero is a cheap disproof.
-    """
-    merged = [(L, R) for R, L in _merged((R, L) for L, R in _merged(terms))]
-    at_point = [(_there(L), _there(R)) for L, R in merged]
-    return _kronecker_sum_is_zero(at_point) and _kronecker_sum_is_zero(merged)
-
-
-def _kronecker_sum_is_zero(terms: list[tuple[Exact, Exact]]) -> bool:
-    if not terms:
-        return True
-    if all(isinstance(entry, flint.fmpq) for term in terms for M in term for entry in M.flat):
-        lefts = np.array([L.flat for L, _ in terms], dtype=object).T
-        rights = flint.fmpq_mat(len(terms), terms[0][1].size, [entry for _, R in terms for entry in R.flat])
-        return all((flint.fmpq_mat(1, len(terms), list(row)) * rights).rank() == 0 for row in lefts)
-    entries = np.ndindex(*terms[0][0].shape, *terms[0][1].shape)
-    return all(sum(L[a, b] * R[c, d] for L, R in terms) == 0 for a, b, c, d in entries)
-
-
-def _there(matrix: Exact) -> Exact:
-    """The matrix at one fixed point of integers without pattern."""
-    def value(entry: object) -> flint.fmpq:
-        if isinstance(entry, flint.fmpq):
-            return entry
-        point = [flint.fmpq(pow(3, 7 * k + 5, 1009)) for k in range(entry.num.context().nvars())]
-        return entry.num(*point) / entry.den(*point)
-    return object_array([value(entry) for entry in matrix.flat], matrix.shape)
-
-
-def _merged(terms: Iterable[tuple[Exact, Exact]]) -> list[tuple[Exact, Exact]]:
-    """Pairs with equal first members added up; pairs with a zero member dropped."""
-    groups: list[tuple[Exact, Exact]] = []
-    for key, value in terms:
-        same = next((n for n, (k, _) in enumerate(groups) if identical(k, key)), None)
-        if same is None:
-            groups.append((key, value))
-        else:
-            groups[same] = key, groups[same][1] + value
-    return [(k, v) for k, v in groups if not identical(k, 0) and not identical(v, 0)]

@@ -90,7 +90,9 @@ def _product(*factors: Expr) -> Expr:
     """The product, in which a number is not distributed over a sum, as SymPy would."""
     numbers, rest = zip(*[factor.as_coeff_Mul() for factor in factors])
     number, product = Mul(*numbers), Mul(*rest)
-    return Mul(number, product, evaluate=False) if product.is_Add and number != 1 and number != 0 else Mul(number, product)
+    if product.is_Add and number not in (0, 1):
+        return Mul(number, product, evaluate=False)
+    return Mul(number, product)
 
 
 def _reduced(num: Expr, den: dict[Expr, int]) -> Factored:

@@ -5,12 +5,13 @@ Matrices are numpy object arrays of these numbers, so one code evaluates stateme
 from __future__ import annotations
 
 import random
-from typing import Callable
+from typing import Any, Callable
 
 import flint
 import numpy as np
 
 Matrix = np.ndarray
+Number = Any  # RationalFunction, flint.fmpq or another type with + − · /
 
 
 class RationalFunction:
@@ -77,7 +78,7 @@ class RationalFunction:
         right = self._lift(other)
         return NotImplemented if right is None else self.num * right.den == right.num * self.den
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return f"({self.num})/({self.den})"

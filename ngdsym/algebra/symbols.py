@@ -19,6 +19,8 @@ from sympy import Basic, Expr, Identity, MatAdd, MatMul, MatPow, MatrixSymbol, S
 from sympy import latex, symbols
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
+from ngdsym.algebra.operators import Operator, Pinv, Polar
+
 n, m, k, n_0, n_L = symbols("n m k n_0 n_L", integer=True, positive=True)
 L = Symbol("L", integer=True, positive=True)
 lam = Symbol("lambda", positive=True)
@@ -44,50 +46,6 @@ class PSD(MatrixSymbol):
 
 class PD(PSD):
     """Symmetric positive definite symbol."""
-
-
-class Pinv(MatrixExpr):
-    """Moore–Penrose inverse `A⁺` of a matrix expression."""
-
-    def __new__(cls, matrix: MatrixExpr) -> Pinv:
-        return super().__new__(cls, matrix)
-
-    @property
-    def arg(self) -> MatrixExpr:
-        return self.args[0]
-
-    @property
-    def shape(self) -> tuple[Expr, Expr]:
-        return self.arg.shape[::-1]
-
-    def _eval_transpose(self) -> MatrixExpr:
-        return Pinv(self.arg.T)
-
-    def _latex(self, printer, exp: str | None = None) -> str:
-        inner = printer.parenthesize(self.arg, 200)
-        power = (rf"\left({inner}\right)" if isinstance(self.arg, Pinv) else inner) + "^{+}"
-        return power if exp is None else rf"\left({power}\right)^{{{exp}}}"
-
-
-class Polar(MatrixExpr):
-    """Orthogonal polar factor `U Vᵀ` of `A = U S Vᵀ`, the sum running over non-zero singular values."""
-
-    def __new__(cls, matrix: MatrixExpr) -> Polar:
-        return super().__new__(cls, matrix)
-
-    @property
-    def arg(self) -> MatrixExpr:
-        return self.args[0]
-
-    @property
-    def shape(self) -> tuple[Expr, Expr]:
-        return self.arg.shape
-
-    def _eval_transpose(self) -> MatrixExpr:
-        return Polar(self.arg.T)
-
-    def _latex(self, printer) -> str:
-        return rf"\operatorname{{polar}}\left({printer._print(self.arg)}\right)"
 
 
 class Unvec(MatrixExpr):
@@ -124,6 +82,9 @@ MEANING = {
     "Sigma": "Covariance ⟨x xᵀ⟩ of the input of the network.",
     "S_tilde": "Running sum of G Gᵀ.",
     "S": "Running sum of Gᵀ G.",
+    "U": "Running sum of squares of the entries of G.",
+    "U_F": "Mean square of the entries of G in the eigenbases of both factors.",
+    "U_S": "Mean square of the entries of G in the eigenbases of both running sums.",
     "K_tilde": "Inverse of the covariance of the errors.",
     "K": "Inverse of the covariance of the inputs.",
     "P": "Pseudo-inverse of the factor of the other layer.",
@@ -153,8 +114,8 @@ def positive(matrix: MatrixExpr) -> str | None:
     if isinstance(matrix, MatPow):
         kind = positive(matrix.base)
         return kind if kind == "pd" or matrix.exp.is_nonnegative else None
-    if isinstance(matrix, Pinv):
-        return positive(matrix.arg)
+    if isinstance(matrix, Operator):
+        return matrix.sign(*(positive(arg) if isinstance(arg, MatrixExpr) else None for arg in matrix.args))
     if isinstance(matrix, Transpose):
         return positive(matrix.arg)
     if isinstance(matrix, MatMul):

@@ -10,11 +10,11 @@ from typing import TypeVar
 
 from rich.table import Table
 
-from ngdsym.bench import letterplace
+from ngdsym.bench import letterplace, saturation
 from ngdsym.proof.certificate import Certificate
-from ngdsym.proof.prover import prove, read
+from ngdsym.proof.prover import Problem, prove, read
 from ngdsym.proof.refute import refute
-from ngdsym.theorems.identities import IDENTITIES
+from ngdsym.theorems.identities import IDENTITIES, Identity
 
 PEER_TIMEOUT = 10.0
 Result = TypeVar("Result")
@@ -22,8 +22,8 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Row:
-    """One identity: seconds until it was proved, size of the proof, seconds until its twin was broken, and what
-    Letterplace needed: seconds, or why there are none."""
+    """One identity: seconds until it was proved, size of the proof, seconds until its twin was broken, and the
+    seconds of the peers, or why there are none."""
 
     name: str
     source: str
@@ -33,6 +33,7 @@ class Row:
     squares: bool
     twin: float
     letterplace: float | str
+    egglog: float | str
 
     def as_dict(self) -> dict:
         return asdict(self)
@@ -44,7 +45,7 @@ def identities(names: Iterable[str] | None = None, peers: bool = True) -> list[R
     Parameters
     ----------
     names : which identities; all when None.
-    peers : whether to run Singular's Letterplace too.
+    peers : whether to run Singular's Letterplace and egglog too.
 
     Examples
     --------
@@ -56,18 +57,18 @@ def identities(names: Iterable[str] | None = None, peers: bool = True) -> list[R
     rows = []
     for name in IDENTITIES if names is None else names:
         identity = IDENTITIES[name]
-        given, claim, letters = identity.statement
-        proof, certificate = _timed(lambda: read(given, claim, **letters).prove())
-        twin = identity.false_twin
-        broken, _ = _timed(lambda: refute(*twin[:2], **twin[2]))
+        proof, certificate = _timed(prove, identity.statement)
+        broken, _ = _timed(refute, identity.false_twin)
+        others = [_peer(peer.seconds, identity) if peers else "not run" for peer in (letterplace, saturation)]
         rows.append(Row(name, identity.source, proof, certificate.cofactors, len(certificate.lemmas),
-                        _squares(certificate), broken, _letterplace(name) if peers else "not run"))
+                        _squares(certificate), broken, *others))
     return rows
 
 
-def _timed(action: Callable[[], Result]) -> tuple[float, Result]:
+def _timed(action: Callable[..., Result], statement: tuple[list[str], list[str], dict]) -> tuple[float, Result]:
+    given, claim, letters = statement
     started = time.perf_counter()
-    result = action()
+    result = action(given, claim, **letters)
     return time.perf_counter() - started, result
 
 
@@ -75,33 +76,33 @@ def _squares(certificate: Certificate) -> bool:
     return any("squares" in lemma for lemma in certificate.lemmas)
 
 
-def _letterplace(name: str) -> float | str:
-    given, claim, letters = IDENTITIES[name].statement
+def _peer(seconds: Callable[[Problem, float], float | None], identity: Identity) -> float | str:
+    given, claim, letters = identity.statement
     try:
-        seconds = letterplace.seconds(read(given, claim, **letters), PEER_TIMEOUT)
+        needed = seconds(read(given, claim, **letters), PEER_TIMEOUT)
     except letterplace.Unavailable as reason:
         return str(reason)
-    return "not found" if seconds is None else seconds
+    return "not found" if needed is None else needed
 
 
 def summary(rows: list[Row]) -> dict[str, float | int]:
     """How many identities each found, and medians over what both found."""
-    both = [row for row in rows if isinstance(row.letterplace, float)]
+    both = [(row.proof, row.letterplace) for row in rows if isinstance(row.letterplace, float)]
     facts: dict[str, float | int] = {
         "identities": len(rows), "slowest": max(row.proof for row in rows), "median": median(row.proof for row in rows),
         "by vanishing squares": sum(row.squares for row in rows)}
     if both:
-        facts |= {"found by Letterplace": len(both), "median where both found": median(row.proof for row in both),
-                  "median of Letterplace": median(row.letterplace for row in both)}  # type: ignore[type-var]
+        facts |= {"found by Letterplace": len(both), "median where both found": median(proof for proof, _ in both),
+                  "median of Letterplace": median(peer for _, peer in both)}
     return facts
 
 
 def table(rows: list[Row]) -> Table:
     """One line per identity."""
-    shown = Table("identity", "proof, s", "terms", "lemmas", "squares", "twin broken, s", "Letterplace, s")
+    shown = Table("identity", "proof, s", "terms", "lemmas", "squares", "twin broken, s", "Letterplace, s", "egglog, s")
     for row in rows:
-        peer = f"{row.letterplace:.2f}" if isinstance(row.letterplace, float) else row.letterplace
+        peers = [f"{peer:.2f}" if isinstance(peer, float) else peer for peer in (row.letterplace, row.egglog)]
         shown.add_row(row.name, f"{row.proof:.3f}", str(row.terms), str(row.lemmas), "✓" * row.squares,
-                      f"{row.twin:.2f}", peer)
+                      f"{row.twin:.2f}", *peers)
     shown.caption = ", ".join(f"{key} {value:.3g}" for key, value in summary(rows).items())
     return shown

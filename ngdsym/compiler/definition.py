@@ -9,6 +9,7 @@ from sympy import Expr, MatrixSymbol, Symbol
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
 from ngdsym.algebra.symbols import PSD, G, check_shapes, size
+from ngdsym.compiler.rewrite import rewrite
 from ngdsym.compiler.text import check_names
 
 Solver = Literal["cholesky", "inverse", "low_rank"]
@@ -65,6 +66,8 @@ class Definition:
             raise TypeError(f"a rule is a matrix expression such as Lambda_tilde*G, not {self.expression!r}")
         check_shapes(self.expression)
         check_names(self.expression)
+        check_letters(self.whole)
+        rewrite(self.expression)
         if not self.expression.has(self.gradient):
             raise ValueError(f"the rule {self.expression} does not contain its gradient {self.gradient}")
         if self.expression.shape != G.shape:
@@ -95,6 +98,17 @@ class Definition:
         """The rule with its constants replaced by their values."""
         memory = (self.memory[0], self.memory[1].xreplace(self.defaults)) if self.memory else None
         return replace(self, expression=self.expression.xreplace(self.defaults), memory=memory, constants=())
+
+
+def check_letters(expression: MatrixExpr) -> None:
+    """Raise ValueError if two matrices have one name, since they would be one argument."""
+    found: dict[str, MatrixSymbol] = {}
+    for symbol in sorted(expression.atoms(MatrixSymbol), key=str):
+        other = found.setdefault(symbol.name, symbol)
+        if other.shape != symbol.shape:
+            raise ValueError(f"two matrices are called {symbol.name}, of sizes {size(other)} and {size(symbol)}")
+        if isinstance(other, PSD) != isinstance(symbol, PSD):
+            raise ValueError(f"two matrices are called {symbol.name}, and only one of them is PSD or PD")
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ are associated by cost.
 """
 from __future__ import annotations
 
-from sympy import Expr, Identity, MatAdd, MatMul, MatPow, MatrixSymbol, S, Trace, Transpose
+from sympy import Expr, Identity, MatAdd, MatMul, MatPow, MatrixSymbol, OneMatrix, S, Trace, Transpose
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
-from ngdsym.algebra.symbols import Pinv, Polar
-from ngdsym.compiler.chain import Join, associate, nominal
+from ngdsym.algebra.operators import Lowering, Operator, Pinv
+from ngdsym.compiler.chain import Join, associate
 from ngdsym.compiler.graph import Node
 from ngdsym.compiler.low_rank import LowRankNodes
 from ngdsym.compiler.nodes import letter, negative, split_scale
@@ -47,25 +47,38 @@ class Program(LowRankNodes):
             return self.product(matrix)
         if isinstance(matrix, MatPow):
             return self.inverse(matrix) if matrix.exp == -1 else self.power(matrix.base, matrix.exp)
-        if isinstance(matrix, Pinv):
-            return self.pseudo_power(matrix.arg, S.NegativeOne)
-        if isinstance(matrix, Polar):
-            flops = 22 * matrix.shape[0] * matrix.shape[1] * min_size(*matrix.shape)
-            return self.node("polar({0})", self.lower(matrix.arg), flops=flops, label="polar_factor")
+        if isinstance(matrix, Operator):
+            return self.operator(matrix)
         raise TypeError(
-            f"cannot lower {type(matrix).__name__} {matrix}: use sums, products, powers, Pinv and Polar"
+            f"cannot lower {type(matrix).__name__} {matrix}: use sums, products, powers, Pinv and "
+            "other operators of ngdsym.algebra.operators"
         )
+
+    def operator(self, matrix: Operator) -> Node:
+        """The code that an operator gives."""
+        inner = [arg for arg in matrix.args if isinstance(arg, MatrixExpr)]
+        args = [self.lower(arg) for arg in inner]
+
+        def build(code: Lowering) -> Node:
+            operands = args if code.inner is None else [build(code.inner)]
+            label = code.label.format(letter=letter(inner[0]))
+            return self.node(code.template, *operands, flops=code.flops, label=label)
+
+        return build(matrix.lowering(*map(self.positive, inner)))
 
     def sum(self, matrix: MatAdd) -> Node:
         """Sum of matrices; multiples of the identity come last, shaped like what they are added to."""
         terms = [split_scale(term) for term in matrix.args]
-        terms.sort(key=lambda term: (isinstance(term[1], Identity), negative(term[0])))
+        terms.sort(key=lambda term: (isinstance(term[1], (Identity, OneMatrix)), negative(term[0])))
         size = matrix.shape[0] * matrix.shape[1]
         (scale, first), *others = terms
-        if isinstance(first, Identity):
-            raise ValueError(f"{matrix} is a multiple of the identity: use the scalar instead")
+        if isinstance(first, (Identity, OneMatrix)):
+            raise ValueError(f"{matrix} is a multiple of {first}: use the scalar instead")
         total = self.scaled(scale, self.lower(first), size)
         for scale, term in others:
+            if isinstance(term, OneMatrix):
+                total = self.plus_ones(total, scale, size)
+                continue
             if isinstance(term, Identity):
                 node, cost = self.node("identity_like({0})", total, label="identity"), matrix.shape[0]
             else:
@@ -75,6 +88,12 @@ class Program(LowRankNodes):
             node = self.scaled(scale, node, cost)
             total = self.node(f"{{0}} {sign} {{1}}", total, node, flops=cost, label=label)
         return total
+
+    def plus_ones(self, node: Node, scale: Expr, size: Expr) -> Node:
+        """`node` with a scalar added to each entry."""
+        text, args, scalars = self.scalar(scale)
+        last = f"{{{len(args)}}}"
+        return self.node(f"{last} + ({text})", *args, node, flops=size, scalars=scalars, label=f"{node.label}_sum")
 
     def scaled(self, scale: Expr, node: Node, size: Expr) -> Node:
         """`scale · node`, dividing by the denominator."""
@@ -111,7 +130,7 @@ class Program(LowRankNodes):
         if exponent.is_Integer and 1 < exponent <= 3:
             return self.product(MatMul(*[base] * int(exponent), evaluate=False))
         if isinstance(base, Pinv) and self.positive(base.arg):
-            return self.pseudo_power(base.arg, -exponent)
+            return self.spectral("semidefinite_power", base.arg, -exponent)
         kind = self.positive(base)
         if kind is None:
             raise ValueError(
@@ -121,12 +140,6 @@ class Program(LowRankNodes):
         if not exponent.is_nonnegative:
             self.require_definite(base, exponent)
         return self.spectral("definite_power" if kind == "pd" else "semidefinite_power", base, exponent)
-
-    def pseudo_power(self, base: MatrixExpr, exponent: Expr) -> Node:
-        if self.positive(base):
-            return self.spectral("semidefinite_power", base, exponent)
-        flops = 22 * base.shape[0] * base.shape[1] * min_size(*base.shape)
-        return self.node("pseudo_inverse({0})", self.lower(base), flops=flops, label=f"pinv_{letter(base)}")
 
     def spectral(self, function: str, base: MatrixExpr, exponent: Expr) -> Node:
         text, traces, scalars = self.scalar(exponent)
@@ -171,7 +184,3 @@ class Program(LowRankNodes):
             return self.node(template, *args, flops=flops, label=label)
 
         return self.scaled(scale, build(associate(sizes, fast, solvable, self.reuse)), sizes[0] * sizes[-1])
-
-
-def min_size(rows: Expr, columns: Expr) -> Expr:
-    return min(rows, columns, key=nominal)

@@ -10,6 +10,7 @@ from sympy.matrices.expressions.matexpr import MatrixExpr
 from ngdsym.algebra.symbols import L, positive
 from ngdsym.compiler.definition import Solver
 from ngdsym.compiler.graph import Node
+from ngdsym.compiler.rewrite import rewrite
 from ngdsym.compiler.text import parameter
 
 REUSE = 20
@@ -109,7 +110,8 @@ class Nodes(ABC):
                 return parameter(e)
             if isinstance(e, Trace):
                 flops, label = e.arg.shape[0], f"trace_{letter(e.arg)}"
-                return place(self.node("trace({0})", self.lower(e.arg), flops=flops, label=label))
+                function = "positive_trace" if self.positive(rewrite(e.arg)) else "trace"
+                return place(self.node(f"{function}({{0}})", self.lower(e.arg), flops=flops, label=label))
             if isinstance(e, Add):
                 terms = [text(term) if not negative(term) else f"-({text(-term)})" for term in e.args]
                 return " ".join(terms[:1] + [f"- {t[1:]}" if t[0] == "-" else f"+ ({t})" for t in terms[1:]])

@@ -8,7 +8,7 @@ from __future__ import annotations
 from sympy import Identity, KroneckerProduct, MatAdd, MatMul, MatPow
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
-from ngdsym.algebra.symbols import PD, Unvec, positive
+from ngdsym.algebra.symbols import PD, Unvec, positive, size
 
 
 def rewrite(matrix: MatrixExpr) -> MatrixExpr:
@@ -49,6 +49,11 @@ def unstack(operator: MatrixExpr, matrix: MatrixExpr) -> MatrixExpr:
     product = operator.base if isinstance(operator, MatPow) else operator
     if isinstance(product, KroneckerProduct) and len(product.args) == 2 and (power == -1 or power == 1):
         right, left = product.args
+        if left.shape != (matrix.shape[0],) * 2 or right.shape != (matrix.shape[1],) * 2:
+            raise ValueError(
+                f"cannot apply {product} to the stacked {matrix} ({size(matrix)}): in KroneckerProduct(B, A) A is "
+                f"what multiplies from the left, but here A is {size(left)} and B is {size(right)}"
+            )
         return (left**power * matrix * (right**power).T).doit()
     raise ValueError(f"{operator} is not made of Kronecker products of two matrices")
 

@@ -15,8 +15,14 @@ from typing import Callable, NamedTuple
 import flint
 import numpy as np
 
-from ngdsym.algebra.explicit import Exact, determinant, inverse, pseudo_inverse, rank_factorisation
-from ngdsym.algebra.fields import identity
+from ngdsym.algebra.explicit import (
+    Exact,
+    determinant,
+    inverse,
+    pseudo_inverse,
+    rank_factorisation,
+)
+from ngdsym.algebra.fields import Number, identity
 
 
 class Share(NamedTuple):
@@ -140,7 +146,7 @@ class Formulas:
         """Whether rank A_1 = n_L and rank B_L = n_0; generically: no hidden layer is narrower than the ends."""
         return self.rank_A(1) == self.sizes[-1] and self.rank_B(self.L) == self.sizes[0]
 
-    def volumes(self) -> dict[str, object]:
+    def volumes(self) -> dict[str, Number]:
         """What vanishes iff an A_i or B_i is not of generic rank, by the rank in words; nothing at a point."""
         if self.at_point:
             return {}
@@ -148,7 +154,7 @@ class Formulas:
                 for name, split, rank in (("A", self.split_A, self.rank_A), ("B", self.split_B, self.rank_B))
                 for i in self.layers}
 
-    def flow_volumes(self, kind: str) -> dict[str, object]:
+    def flow_volumes(self, kind: str) -> dict[str, Number]:
         """What vanishes iff the generic `flow` does not hold, by the rank in words; nothing at a point.
 
         The flow is Z iff a layer i has rank A_i = n_L and rank B_i = n_0: its `A_i X B_i` reach every map.
@@ -279,7 +285,7 @@ def _differences(values: list[Exact]) -> list[Exact]:
     return values[:1] + [b - a for a, b in zip(values, values[1:])]
 
 
-def _volume(factors: tuple[Exact, Exact]) -> object:
+def _volume(factors: tuple[Exact, Exact]) -> Number:
     """Zero iff one of two factors of full-rank shape loses rank: their (Gram) determinants multiplied."""
     square = [M if len(M) == M.shape[1] else M.T @ M if len(M) > M.shape[1] else M @ M.T for M in factors]
     return determinant(square[0]) * determinant(square[1])

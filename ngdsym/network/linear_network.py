@@ -9,8 +9,18 @@ from scipy.linalg import block_diag
 from sympy import Expr, Integer, Matrix, MatrixBase, Symbol, log, pi
 from sympy import kronecker_product as kron
 
-from ngdsym.algebra.explicit import Exact, Field, determinant, factored, identical, inverse, rational, to_Matrix
+from ngdsym.algebra.explicit import (
+    Exact,
+    Field,
+    determinant,
+    factored,
+    identical,
+    inverse,
+    rational,
+    to_Matrix,
+)
 from ngdsym.algebra.factored import Factored
+from ngdsym.algebra.fields import Number
 from ngdsym.algebra.substitution import SharedMatrix
 from ngdsym.network.formulas import Formulas
 from ngdsym.network.points import random_values
@@ -142,7 +152,8 @@ class LinearNetwork:
     def loss_gradient(self, i: int) -> Matrix:
         """`∂L/∂W_i = −⟨∂ log q/∂W_i⟩`, `n_i × n_{i-1}`, averaged with ⟨y xᵀ⟩ and Σ of the data."""
         self._check_layer(i)
-        return to_Matrix(self.derivatives.loss_gradient(i, self._readable(None), self._factored))
+        return to_Matrix(self.derivatives.loss_gradient(i, self._readable(None),
+                                                         lambda exact: factored(self.field.to_Matrix(exact))))
 
     # Quantities
 
@@ -276,10 +287,8 @@ class LinearNetwork:
 
         Raises
         ------
-        ValueError
-            If `kind` is neither "paper" nor "exact", or `at` lacks a weight.
-        TypeError
-            If a weight in `at` is no rational number.
+        ValueError, TypeError
+            As `generalized_inverse`.
         """
         _check_kind(kind)
         f = self._readable(at)
@@ -301,15 +310,11 @@ class LinearNetwork:
 
         Raises
         ------
-        ValueError
-            If `kind` is neither "paper" nor "exact", or `at` lacks a weight.
-        TypeError
-            If a weight in `at` is no rational number.
+        ValueError, TypeError
+            As `generalized_inverse`.
 
         Examples
         --------
-        At zero weights nothing moves, which the formula for generic weights does not say:
-
         >>> net = LinearNetwork((2, 2, 2))
         >>> zero = {w: 0 for w in net.parameters}
         >>> net.flow("exact", at=zero)
@@ -330,18 +335,15 @@ class LinearNetwork:
         return Formulas(self.sizes, tuple(map(factored, self.weights)) if at is None else self._point(at),
                         *map(factored, (self.input_covariance, self.output_covariance, self.cross_covariance)))
 
-    def _factored(self, exact: Exact) -> Exact:
-        return factored(self.field.to_Matrix(exact))
-
     def _point(self, at: Point) -> tuple[Exact, ...]:
         missing = [str(w) for w in self.parameters if w not in at]
         if missing:
-            raise ValueError(f"`at` must give all {len(self.parameters)} weights a value; without: {', '.join(missing)}")
+            raise ValueError(f"`at` must give all weights a value; without: {', '.join(missing)}")
         return tuple(np.array([[rational(at[w]) for w in row] for row in W.tolist()], dtype=object)
                      for W in self.weights)
 
 
-def _conditions(volumes: Mapping[str, object]) -> dict[Expr, str]:
+def _conditions(volumes: Mapping[str, Number]) -> dict[Expr, str]:
     """What must not vanish where a formula for generic weights holds."""
     advice = "the formula is that of generic weights: {}; at=… gives what holds for the weights given"
     return {(Factored(Integer(1)) * volume).expression(): advice.format(rank) for rank, volume in volumes.items()}

@@ -90,7 +90,8 @@ class Score:
         outputs, inputs, places = self.covariance_factors
         return np.array([[outputs[a, b] * inputs[v, w] for b, w in places] for a, v in places], dtype=object)
 
-    def loss_gradient(self, i: int, formulas: Formulas, number: Callable[[Exact], Exact] = lambda exact: exact) -> Exact:
+    def loss_gradient(self, i: int, formulas: Formulas,
+                      number: Callable[[Exact], Exact] = lambda exact: exact) -> Exact:
         """`∂L/∂W_i = −⟨∂ log q/∂W_i⟩ = −aᵀ K (⟨y xᵀ⟩ − W Σ) vᵀ`, `n_i × n_{i-1}`, averaged over the data.
 
         Parameters

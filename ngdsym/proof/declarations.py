@@ -19,6 +19,8 @@ def declare(types: Mapping[str, Iterable[object]], symmetric: Iterable[str] = ()
     kinds: dict[str, tuple[str, ...]] = {}
     for names, kind in types.items():
         sized = tuple(str(size(d)) for d in kind)
+        if len(sized) not in (1, 2):
+            raise ValueError(f"{names} is given {len(sized)} sizes: a type is (rows, columns), or (size,) if square")
         for name in names.split():
             if kinds.setdefault(name, sized) != sized:
                 raise ValueError(f"{name} is given two types, {'×'.join(kinds[name])} and {'×'.join(sized)}: keep one")

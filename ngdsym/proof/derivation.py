@@ -119,18 +119,29 @@ class Derivation:
         letters: dict[str, list] = {}
         special: dict[str, str] = {}
         assumptions: list[list] = []
+        lemmas: list[dict] = []
         proof: list[list] = []
+        positive: dict[str, str] = {}
+        for step in self.steps:
+            assumptions += [a for a in step.certificate.data["assumptions"] if a not in assumptions]
+        facts = len(assumptions)
         for step in self.steps:
             data = step.certificate.data
             for name, kind in data["letters"].items():
                 if letters.setdefault(name, kind) != kind:
                     raise ValueError(f"the steps disagree about {name}: {letters[name]} and {kind}")
             special |= data["latex"]
-            assumptions += [a for a in data["assumptions"] if a not in assumptions]
+            positive |= data.get("positive", {})
             numbers = [assumptions.index(a) for a in data["assumptions"]]
-            proof += [[c, left, numbers[k], t, right] for c, left, k, t, right in data["cofactors"][0]]
+            for lemma in step.certificate.lemmas:
+                lemmas.append({**lemma, "cofactors": _renumbered(lemma["cofactors"], numbers)})
+                fresh = range(facts, facts + len(lemma.get("squares", [None])))
+                numbers += fresh
+                facts += len(fresh)
+            proof += _renumbered(data["cofactors"][0], numbers)
         claim = self.steps[0].equation.left.listing() + (-self.steps[-1].equation.right).listing()
         return Certificate({"letters": letters, "assumptions": assumptions, "claims": [claim],
+                            **({"positive": positive} if positive else {}), **({"lemmas": lemmas} if lemmas else {}),
                             "cofactors": [proof], "latex": special})
 
     def _refusal(self, assumptions: list[Statement], claim: Statement, error: ProofNotFound) -> StepRefused:
@@ -165,6 +176,10 @@ class Derivation:
         typeset = Typesetter(self.steps[-1].certificate.data["latex"] if self.steps else {})
         letters = re.sub(r"[^\W\d][\w\u0300-\u036f⁺⁻]*'?", lambda name: typeset.letter(name[0]), expression)
         return letters.replace("'", r"^{\top}")
+
+
+def _renumbered(proof: list[list], numbers: Sequence[int]) -> list[list]:
+    return [[c, left, numbers[k], t, right] for c, left, k, t, right in proof]
 
 
 def _equation(left: Expression, right: Expression) -> Statement:

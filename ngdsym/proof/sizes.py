@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from functools import cache
+from tokenize import TokenError
 from typing import TYPE_CHECKING
 
 from sympy import Expr, Integer, Symbol, expand, sympify
@@ -51,7 +52,7 @@ def _read(text: str) -> Expr:
         if not re.fullmatch(r"[\w\s+*()/-]+", explicit):
             raise SyntaxError
         return parse_expr(explicit, local_dict=names)
-    except (SyntaxError, TypeError, AttributeError):
+    except (SyntaxError, TokenError, TypeError, AttributeError):
         raise ValueError(f"{text!r} is no size: write a number, a name, or a sum or product of such, "
                          "like '2*n'") from None
 

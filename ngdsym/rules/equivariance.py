@@ -8,7 +8,6 @@ types, and the Q of one root may cancel against that of its neighbour across a p
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 
 from sympy import (
     Add,
@@ -19,6 +18,7 @@ from sympy import (
     MatPow,
     MatrixSymbol,
     Mul,
+    OneMatrix,
     Pow,
     Rational,
     S,
@@ -29,42 +29,9 @@ from sympy import (
 )
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
-from ngdsym.algebra.symbols import Pinv, Polar, positive
-
-
-class NotCovariant(Exception):
-    """Why no type can be given."""
-
-
-@dataclass(frozen=True)
-class Letter:
-    """A basis change, perhaps inverted or transposed; of an orthogonal one the inverse is the transpose."""
-
-    name: str
-    orthogonal: bool = False
-    inverted: bool = False
-    transposed: bool = False
-
-    def inverse(self) -> Letter:
-        return replace(self, inverted=not self.inverted).normal()
-
-    def transpose(self) -> Letter:
-        return replace(self, transposed=not self.transposed).normal()
-
-    def normal(self) -> Letter:
-        if self.name == "1":
-            return ONE
-        if self.orthogonal and self.transposed:
-            return replace(self, inverted=not self.inverted, transposed=False)
-        return self
-
-    def __str__(self) -> str:
-        signs = {(0, 0): "", (1, 0): "⁻¹", (0, 1): "ᵀ", (1, 1): "⁻ᵀ"}
-        return self.name + signs[self.inverted, self.transposed]
-
-
-ONE = Letter("1", orthogonal=True)
-Pair = tuple[Letter, Letter]
+from ngdsym.algebra.operators import Operator
+from ngdsym.algebra.symbols import positive
+from ngdsym.algebra.transformation import ONE, Letter, NotCovariant, Pair, describe
 
 
 def laws(orthogonal: bool) -> dict[str, Pair]:
@@ -83,6 +50,8 @@ def laws(orthogonal: bool) -> dict[str, Pair]:
         "Sigma": (ONE, ONE),
     }
     if orthogonal:
+        known |= {"U_F": (ONE, ONE), "U_S": (ONE, ONE)}
+    if orthogonal:
         known |= {"S_tilde": (T, T.inverse()), "S": (R, R.inverse()), "C": (R, R.inverse())}
     return known
 
@@ -96,7 +65,7 @@ def check_covariant(expression: MatrixExpr, orthogonal: bool) -> None:
     >>> check_covariant(G, orthogonal=True)
     >>> check_covariant(G, orthogonal=False)
     Traceback (most recent call last):
-    ngdsym.rules.equivariance.NotCovariant: the update becomes T⁻ᵀ ΔW Rᵀ, not T ΔW R⁻¹
+    ngdsym.algebra.transformation.NotCovariant: the update becomes T⁻ᵀ ΔW Rᵀ, not T ΔW R⁻¹
     """
     wanted = Letter("T", orthogonal), Letter("R", orthogonal).inverse()
     found = pairs(expression.doit(), laws(orthogonal))
@@ -119,6 +88,10 @@ def pairs(matrix: MatrixExpr, known: dict[str, Pair]) -> frozenset[Pair] | None:
         return product_pairs(matrix, known)
     if isinstance(matrix, MatAdd):
         return sum_pairs(matrix, known)
+    if isinstance(matrix, Operator):
+        return matrix.law(*(pairs(arg, known) for arg in matrix.args if isinstance(arg, MatrixExpr)))
+    if isinstance(matrix, OneMatrix):
+        return frozenset([(ONE, ONE)])
     inner = pairs(matrix.args[0], known)
     if inner is None:
         return None
@@ -126,14 +99,6 @@ def pairs(matrix: MatrixExpr, known: dict[str, Pair]) -> frozenset[Pair] | None:
         return frozenset((r.transpose(), l.transpose()) for l, r in inner)
     if isinstance(matrix, MatPow):
         return power_pairs(matrix, inner)
-    if isinstance(matrix, (Pinv, Polar)):
-        rigid = frozenset((l, r) for l, r in inner if l.orthogonal and r.orthogonal)
-        if not rigid:
-            what = "a pseudo-inverse" if isinstance(matrix, Pinv) else "a polar factor"
-            raise NotCovariant(
-                f"{what} follows orthogonal changes of basis only, not {describe(matrix.args[0], inner)}"
-            )
-        return rigid if isinstance(matrix, Polar) else frozenset((r.inverse(), l.inverse()) for l, r in rigid)
     raise NotCovariant(f"no type for {type(matrix).__name__} {matrix}")
 
 
@@ -184,15 +149,10 @@ def power_pairs(matrix: MatPow, inner: frozenset[Pair]) -> frozenset[Pair]:
 
 def check_invariant(scale: Expr, known: dict[str, Pair]) -> None:
     """Raise unless the traces in a scalar do not change."""
-    for trace in scale.atoms(Trace):
+    for trace in sorted(scale.atoms(Trace), key=str):
         types = pairs(trace.arg, known)
         if types is not None and not any(r == l.inverse() for l, r in types):
             raise NotCovariant(f"the trace of {trace.arg} changes under {describe(trace.arg, types)}")
-
-
-def describe(matrix: MatrixExpr, types: frozenset[Pair]) -> str:
-    left, right = min(types, key=str)
-    return f"{matrix} → {left} ({matrix}) {right}"
 
 
 # --- scalars --------------------------------------------------------------------------------------
@@ -200,6 +160,7 @@ def describe(matrix: MatrixExpr, types: frozenset[Pair]) -> str:
 t, r, c = symbols("t r c")
 DEGREES = {
     "G": r - t + c, "Lambda_tilde": c - 2 * t, "Lambda": 2 * r, "K_tilde": 2 * t - c, "K": -2 * r,
+    "U": 2 * (r - t + c), "U_F": 2 * (r - t + c), "U_S": 2 * (r - t + c),
     "S_tilde": 2 * (r - t + c), "S": 2 * (r - t + c), "A": -t, "B": r, "D": S.Zero, "Sigma": S.Zero,
 }
 """Under W → τ W ρ⁻¹ and loss → γ·loss each matrix is multiplied by τ^t ρ^r γ^c; here are the exponents."""
@@ -225,7 +186,7 @@ def degree(expression: Expr, *scales: Symbol, known: Mapping[str, Expr] = DEGREE
     Examples
     --------
     >>> from sympy import Identity
-    >>> from ngdsym.algebra.symbols import G, Lambda, lam, m
+    >>> from ngdsym.algebra.symbols import G, Lambda, Pinv, lam, m
     >>> degree(G * Pinv(Lambda), t, r, c)
     c - r - t
     >>> degree(G * (Lambda + lam * Identity(m)).I, c)
@@ -236,12 +197,14 @@ def degree(expression: Expr, *scales: Symbol, known: Mapping[str, Expr] = DEGREE
             raise NotCovariant(f"it is not known how {expression} changes")
         exponents = known[expression.name]
         return sum((exponents.coeff(scale) * scale for scale in scales), S.Zero)
-    if isinstance(expression, (Identity, Symbol, Polar)) or expression.is_number:
+    if isinstance(expression, (Identity, OneMatrix, Symbol)) or expression.is_number:
         return S.Zero
     if isinstance(expression, (Trace, Transpose)):
         return degree(expression.arg, *scales, known=known)
-    if isinstance(expression, Pinv):
-        return -degree(expression.arg, *scales, known=known)
+    if isinstance(expression, Operator):
+        return expression.degree(
+            *(degree(arg, *scales, known=known) for arg in expression.args if isinstance(arg, MatrixExpr))
+        )
     if isinstance(expression, (MatPow, Pow)):
         return (expression.exp * degree(expression.base, *scales, known=known)).expand()
     if isinstance(expression, (MatMul, Mul)):

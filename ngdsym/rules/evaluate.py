@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from functools import reduce
 
 import numpy as np
-from sympy import Expr, Identity, MatAdd, MatMul, MatPow, MatrixSymbol, Trace, Transpose
+from sympy import Expr, Identity, MatAdd, MatMul, MatPow, MatrixSymbol, OneMatrix, Trace, Transpose
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
-from ngdsym.algebra.symbols import L, Pinv, Polar, lam, m, n, n_0, n_L
-
-RANK_TOLERANCE = 1e-10
+from ngdsym.algebra.operators.operator import RANK_TOLERANCE, Operator
+from ngdsym.algebra.symbols import L, lam, m, n, n_0, n_L
 
 
 def evaluate(matrix: MatrixExpr, values: dict[str, np.ndarray], scalars: dict[Expr, float]) -> np.ndarray:
@@ -21,7 +20,7 @@ def evaluate(matrix: MatrixExpr, values: dict[str, np.ndarray], scalars: dict[Ex
 
     Examples
     --------
-    >>> from ngdsym.algebra.symbols import Lambda
+    >>> from ngdsym.algebra.symbols import Lambda, Pinv
     >>> evaluate(lam * Pinv(Lambda), {"Lambda": np.diag([4.0, 0.0])}, {lam: 2.0})
     array([[0.5, 0. ],
            [0. , 0. ]])
@@ -38,11 +37,11 @@ def evaluate(matrix: MatrixExpr, values: dict[str, np.ndarray], scalars: dict[Ex
             return number(scale) * reduce(np.matmul, map(value, factors))
         if isinstance(part, Transpose):
             return value(part.arg).T
-        if isinstance(part, Pinv):
-            return np.linalg.pinv(value(part.arg), rcond=RANK_TOLERANCE)
-        if isinstance(part, Polar):
-            U, s, V = np.linalg.svd(value(part.arg), full_matrices=False)
-            return (U * (s > RANK_TOLERANCE * s.max())) @ V
+        if isinstance(part, Operator):
+            return part.value(*(value(arg) for arg in part.args if isinstance(arg, MatrixExpr)))
+        if isinstance(part, OneMatrix):
+            rows, columns = (int(size.xreplace(scalars)) for size in part.shape)
+            return np.ones((rows, columns))
         if isinstance(part, MatPow):
             exponent = float(part.exp)
             if exponent == int(exponent):
@@ -100,12 +99,16 @@ class LinearInstance:
         A, B = self.map(i + 1, len(self.weights)), self.map(1, i - 1)
         D, Lambda_tilde, Lambda = self.Z @ self.Sigma, A.T @ self.P @ A, B @ self.Sigma @ B.T
         G = A.T @ self.P @ D @ B.T
+        def squares(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+            return (np.linalg.eigh(left)[1].T @ G @ np.linalg.eigh(right)[1]) ** 2
+
         return {
             "G": G, "Lambda_tilde": Lambda_tilde, "Lambda": Lambda, "A": A, "B": B, "D": D,
             "Sigma": self.Sigma, "S_tilde": G @ G.T, "S": G.T @ G, "G_0": G,
             "C": np.eye(len(B)) + len(B) * (G.T @ G) / np.vdot(G, G),
             "K_tilde": np.linalg.pinv(Lambda_tilde, rcond=RANK_TOLERANCE),
             "K": np.linalg.pinv(Lambda, rcond=RANK_TOLERANCE),
+            "U": G**2, "U_F": squares(Lambda_tilde, Lambda), "U_S": squares(G @ G.T, G.T @ G),
         }
 
     def update(self, expression: MatrixExpr, i: int, damping: float) -> np.ndarray:

@@ -18,7 +18,7 @@ from ngdsym.compiler.emit import dampings, emit_damping, emit_rule, emit_update
 from ngdsym.compiler.text import LINALG, called_helpers
 from ngdsym.rules.control import FORMULAS
 from ngdsym.rules.rule import Rule
-from ngdsym.rules.zoo import UPDATES, ZOO, C, K, K_tilde, pseudo_backprop
+from ngdsym.rules.zoo import FOR_NGD, UPDATES, C, K, K_tilde
 
 TARGET = LINALG.parent
 WIDTH = 118
@@ -63,10 +63,6 @@ QUANTITIES = {G, Lambda_tilde, Lambda, PD("Lambda_tilde", n, n), PD("Lambda", m,
 def usable(rule: Rule) -> bool:
     """Whether an optimizer has all that the rule is made of."""
     return rule.whole.atoms(MatrixSymbol) <= QUANTITIES
-
-
-WRITTEN = [rule for rule in ZOO if usable(rule) or rule == pseudo_backprop]
-"""The rules of `RULES`, and the one that a rule for all layers uses."""
 
 
 class Functions:
@@ -116,11 +112,11 @@ class Functions:
 def sources() -> dict[str, str]:
     """Texts of the generated modules by the names of their files."""
     layer = Functions()
-    for rule in WRITTEN:
+    for rule in FOR_NGD:
         add_rule(layer, rule)
     for update in UPDATES:
         layer.add(emit_update(update, update.name, whole=False))
-    entries = [textwrap.indent(f'"{rule.name}": {entry(rule)},', "    ") for rule in WRITTEN if usable(rule)]
+    entries = [textwrap.indent(f'"{rule.name}": {entry(rule)},', "    ") for rule in FOR_NGD if usable(rule)]
     table = TABLE.format(entries="\n".join(entries))
     return {
         "layer.py": module(LAYER.format(letters=letters()), layer.imports(), layer.text()),
@@ -136,8 +132,8 @@ def module(about: str, imports: str, body: str) -> str:
 
 def letters() -> str:
     """What the matrices and scalars of all rules mean."""
-    names = {symbol.name for rule in WRITTEN for symbol in rule.whole.atoms(MatrixSymbol)}
-    names |= {str(symbol) for rule in WRITTEN for symbol, _ in rule.constants} | {"lam", "L"}
+    names = {symbol.name for rule in FOR_NGD for symbol in rule.whole.atoms(MatrixSymbol)}
+    names |= {str(symbol) for rule in FOR_NGD for symbol, _ in rule.constants} | {"lam", "L"}
     meanings = (f"`{name}`: {MEANING[name]}".removesuffix(".") for name in sorted(names))
     return "\n".join(textwrap.wrap("; ".join(meanings) + ".", WIDTH))
 

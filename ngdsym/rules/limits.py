@@ -1,10 +1,13 @@
 """The two limits of a damped rule, by machine: λ → 0 and λ → ∞."""
 from __future__ import annotations
 
+from itertools import pairwise
+
 from sympy import Expr, MatAdd, MatMul, MatPow, Mul, S, Trace, Transpose, limit
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
-from ngdsym.algebra.symbols import Pinv, Polar, lam, positive
+from ngdsym.algebra.operators import Eigenbasis, Operator
+from ngdsym.algebra.symbols import Pinv, lam, positive
 from ngdsym.compiler.definition import Definition
 
 
@@ -53,6 +56,14 @@ def undamped(rule: Definition) -> Definition | None:
     )
 
 
+def without_bases(factors: list[MatrixExpr]) -> list[MatrixExpr]:
+    """Factors of a product without those pairs that are an eigenbasis and its transpose."""
+    for i, (one, other) in enumerate(pairwise(factors)):
+        if one == other.T and (isinstance(one, Eigenbasis) or isinstance(other, Eigenbasis)):
+            return without_bases([*factors[:i], *factors[i + 2:]])
+    return factors
+
+
 def overdamp(matrix: MatrixExpr) -> tuple[Expr, MatrixExpr]:
     """Leading term for λ → ∞, as a scalar `c λ^p` and a matrix without λ.
 
@@ -73,7 +84,9 @@ def overdamp(matrix: MatrixExpr) -> tuple[Expr, MatrixExpr]:
     if isinstance(matrix, MatMul):
         scale, factors = matrix.as_coeff_matrices()
         scales, leading = zip(*map(overdamp, factors))
-        return Mul(scale, *scales), MatMul(*leading).doit()
+        inner, product = MatMul(*leading).doit().as_coeff_mmul()
+        factors = list(product.args) if isinstance(product, MatMul) else [product]
+        return Mul(scale, *scales, inner), MatMul(*without_bases(factors)).doit()
     if isinstance(matrix, MatAdd):
         terms = [overdamp(term) for term in matrix.args]
         order = max((scale.as_coeff_exponent(lam)[1] for scale, _ in terms))
@@ -81,11 +94,11 @@ def overdamp(matrix: MatrixExpr) -> tuple[Expr, MatrixExpr]:
         if len(kept) == 1:
             return kept[0]
         return lam**order, MatAdd(*(scale / lam**order * leading for scale, leading in kept)).doit()
+    if isinstance(matrix, Operator):
+        return matrix.overdamped(*(overdamp(arg) for arg in matrix.args if isinstance(arg, MatrixExpr)))
     scale, leading = overdamp(matrix.args[0])
     if isinstance(matrix, Transpose):
         return scale, leading.T
     if isinstance(matrix, MatPow) and (matrix.exp.is_nonnegative or positive(leading) == "pd"):
         return scale**matrix.exp, (leading**matrix.exp).doit()
-    if isinstance(matrix, Polar):
-        return S.One, Polar(leading)
     raise ValueError(f"no limit known for λ → ∞ of {matrix}")

@@ -16,10 +16,11 @@ from sympy import Add, Identity, Integer, MatAdd, MatrixSymbol, Symbol, latex, s
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
 from ngdsym.algebra.symbols import PSD, Pinv
+from ngdsym.algebra.transformation import ONE, Letter, NotCovariant, Pair
 from ngdsym.compiler.emit import emit_update
 from ngdsym.compiler.text import LINALG, alone, functions_of
 from ngdsym.rules.claims import Counterexample, Sides, Step, following
-from ngdsym.rules.equivariance import ONE, Letter, NotCovariant, Pair, c, degree, pairs
+from ngdsym.rules.equivariance import c, degree, pairs
 from ngdsym.rules.evaluate import LinearInstance, evaluate
 from ngdsym.rules.properties import GROUPS, SEEDS, WIDE, Finding, Properties, random_bases, refuted
 from ngdsym.rules.zoo import brought_inverse

@@ -13,11 +13,12 @@ from sympy import Basic, Expr, Identity, MatMul, MatrixSymbol, Symbol
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
 from ngdsym.algebra.symbols import PD, G, L, Pinv, lam, m, n, n_0, n_L
+from ngdsym.algebra.transformation import NotCovariant
 from ngdsym.compiler.compile import compile
 from ngdsym.compiler.definition import Definition
 from ngdsym.compiler.nodes import split_scale
 from ngdsym.rules.claims import DISTINCT, Counterexample, following, homogeneous, natural
-from ngdsym.rules.equivariance import NotCovariant, c, check_covariant, degree, r, t
+from ngdsym.rules.equivariance import c, check_covariant, degree, r, t
 from ngdsym.rules.evaluate import LinearInstance
 from ngdsym.rules.limits import overdamp, undamped
 from ngdsym.rules.table import Table

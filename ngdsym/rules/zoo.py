@@ -1,8 +1,10 @@
 """Known preconditioners, each as the formula one would write on a blackboard."""
 from __future__ import annotations
 
-from sympy import Identity, MatrixSymbol, Rational, Symbol, Trace, sqrt
+from sympy import Identity, MatrixSymbol, OneMatrix, Rational, Symbol, Trace, sqrt
+from sympy.matrices.expressions.matexpr import MatrixExpr
 
+from ngdsym.algebra.operators import Eigenbasis, Eigenvalues, EntrywisePower, Hadamard, Sign
 from ngdsym.algebra.symbols import G_0, PD, PSD, G, L, Lambda, Lambda_tilde, Pinv, Polar, gamma, k, lam, m, n, n_0, n_L
 from ngdsym.rules.rule import Rule, Update
 
@@ -72,6 +74,51 @@ fisher_shampoo = Rule(
 K_tilde, K = PD("K_tilde", n, n), PD("K", m, m)
 running = Rule("running", K_tilde * G * K / L, "natural gradient with running inverses", "Eq. 10")
 
+# --- of entries, and of entries in eigenbases ------------------------------------------------------
+
+ones = OneMatrix(n, m)
+
+
+def divided(matrix: MatrixExpr, by: MatrixExpr) -> MatrixExpr:
+    """Entries of `matrix` over those of `by`."""
+    return Hadamard(matrix, EntrywisePower(by, -1))
+
+
+sign_descent = Rule("sign_descent", Sign(G), "descent along signs", "Bernstein et al. 2018")
+
+U, U_F, U_S = (MatrixSymbol(name, n, m) for name in ("U", "U_F", "U_S"))
+adagrad = Rule(
+    "adagrad", divided(G, EntrywisePower(U, half) + lam * ones),
+    "AdaGrad; with running means for G and U, RMSProp and Adam",
+    "Duchi et al. 2011; Tieleman & Hinton 2012; Kingma & Ba 2015",
+)
+left_basis, right_basis = Eigenbasis(Lambda_tilde), Eigenbasis(Lambda)
+rotated = left_basis.T * G * right_basis
+ekfac = Rule(
+    "ekfac", left_basis * divided(rotated, U_F + lam * ones) * right_basis.T,
+    "K-FAC with its eigenvalues measured in its eigenbasis", "George et al. 2018",
+)
+tikhonov = Rule(
+    "tikhonov",
+    left_basis * divided(rotated, Eigenvalues(Lambda_tilde) * Eigenvalues(Lambda).T + lam * ones) * right_basis.T / L,
+    "natural gradient with λ added to the Kronecker product of the factors", "Martens & Grosse 2015",
+)
+left_basis_S, right_basis_S = Eigenbasis(S_tilde), Eigenbasis(S)
+soap = Rule(
+    "soap",
+    left_basis_S
+    * divided(left_basis_S.T * G * right_basis_S, EntrywisePower(U_S, half) + lam * ones)
+    * right_basis_S.T,
+    "SOAP without momentum: Adam in the eigenbases of Shampoo", "Vyas et al. 2024",
+)
+asgo = Rule("asgo", G * (S + lam * I_m)**-half, "one-sided Shampoo", "An et al. 2025")
+newton_muon = Rule("newton_muon", Polar(G * (Lambda + lam * I_m).I), "Muon of the input-only natural gradient")
+fismo_left, fismo_right = (S_tilde + lam * I_n)**-half, (S + lam * I_m)**-half
+fismo = Rule(
+    "fismo", fismo_left * Polar(fismo_left * G * fismo_right) * fismo_right,
+    "FISMO without normalisation: Muon in the metric of gradients",
+)
+
 # --- not a rule: how running inverses follow their factors ----------------------------------------
 
 X, eta = MatrixSymbol("X", k, m), Symbol("eta", positive=True)
@@ -89,8 +136,11 @@ source_map = Update(
     "what turns the gradient of the first layer into D of Eq. 16, if rank A = n_L",
 )
 
-ZOO = (
-    sgd, natural, kronecker, pi_damped, kfac, whitening, foof, pseudo_backprop, shampoo,
-    muon, fisher_muon, fisher_shampoo, running,
+FOR_NGD = (
+    sgd, natural, kronecker, pi_damped, kfac, whitening, foof, pseudo_backprop, muon, fisher_muon, fisher_shampoo,
+    running,
 )
+"""Rules that are written for the optimizer."""
+ZOO = (*FOR_NGD, shampoo, asgo, newton_muon, fismo, sign_descent, adagrad, ekfac, soap, tikhonov)
+"""All rules; the optimizer takes the `emit()` of one that is not written for it, if it knows its quantities."""
 UPDATES = (brought_inverse, source_map, woodbury)

@@ -1,12 +1,12 @@
 """Gradients made equally long in all directions, in the metric of the factors."""
 from __future__ import annotations
 
-from sympy import Identity, Inverse, MatrixSymbol, Symbol
+from sympy import Identity, Inverse, MatrixSymbol, Rational, Symbol
 
 from ngdsym.algebra.symbols import PD
-from ngdsym.theorems.theorem import Theorem, eq
 from ngdsym.theorems.equivariance import rotation
 from ngdsym.theorems.notation import invertible, n
+from ngdsym.theorems.theorem import Theorem, eq
 
 E, C, U, V, R = (PD(name, n, n) for name in ("Lambda_tilde", "Lambda", "U", "V", "R"))
 G, Q = MatrixSymbol("G", n, n), rotation(n, "Q_0")
@@ -38,4 +38,19 @@ SPREAD = Theorem(
     recipes={E: Inverse(U) * Inverse(U), C: Inverse(V) * Inverse(V), R: Symbol("r", positive=True) * Identity(n)},
 )
 
-THEOREMS = (EQUAL, SPREAD)
+G_1, G_2 = MatrixSymbol("G_1", n, n), MatrixSymbol("G_2", n, n)
+MEAN = Theorem(
+    name="equalised-in-expectation",
+    title="If C is the mean of G̃ᵀG̃, the mean of (G̃ C^−½)ᵀ(G̃ C^−½) is I: on average all directions are equally long",
+    equations=("10",),
+    given="R = C^−½ and two gradients of equal weight, which the factor √½ is taken into. The rule fisher_shampoo "
+          "with its memory; after arXiv 2602.09314.",
+    assumes=(eq(C, G_1.T * G_1 + G_2.T * G_2), eq(R * C * R, Identity(n))),
+    claims=(eq((G_1 * R).T * G_1 * R + (G_2 * R).T * G_2 * R, Identity(n)),),
+    wrong=(eq((G_1 * R).T * G_1 * R + (G_2 * R).T * G_2 * R, C), eq((G_1 * R).T * G_1 * R, Identity(n)),
+           eq((G_1 * R).T * G_1 * R - (G_2 * R).T * G_2 * R, Identity(n)),
+           eq(G_1.T * G_1 + G_2.T * G_2, Identity(n))),
+    recipes={C: Inverse(R) * Inverse(R), G_1: Rational(3, 5) * Q * Inverse(R), G_2: Rational(4, 5) * Q.T * Inverse(R)},
+)
+
+THEOREMS = (EQUAL, SPREAD, MEAN)

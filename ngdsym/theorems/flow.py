@@ -10,11 +10,32 @@ from sympy.core.relational import Relational
 from ngdsym.algebra.fields import rational_functions
 from ngdsym.algebra.instance import Draw, Instance
 from ngdsym.algebra.symbols import PSD, Pinv
-from ngdsym.theorems.theorem import eq, Theorem
 from ngdsym.theorems.dense import Net
-from ngdsym.theorems.notation import A, B, C, E, FACTORS, G, GRADIENT, P, R, S, Sigma, Sigma_tilde, W
-from ngdsym.theorems.notation import WIDE_LAYER, Wstar, Z, d, invertible, m, n, o
+from ngdsym.theorems.notation import (
+    FACTORS,
+    GRADIENT,
+    WIDE_LAYER,
+    A,
+    B,
+    C,
+    E,
+    G,
+    P,
+    R,
+    S,
+    Sigma,
+    Sigma_tilde,
+    W,
+    Wstar,
+    Z,
+    d,
+    invertible,
+    m,
+    n,
+    o,
+)
 from ngdsym.theorems.paths import follow
+from ngdsym.theorems.theorem import Theorem, eq
 
 RESIDUAL = eq(Z, Wstar - W)
 SIZES = {n: 3, m: 3}
@@ -79,7 +100,7 @@ def chain(L: int) -> tuple[tuple[Eq, ...], tuple[Eq, ...]]:
     weight = [MatrixSymbol(f"W_{i}", k[i], k[i - 1]) for i in range(1, L + 1)]
     change = [MatrixSymbol(f"dW_{i}", k[i], k[i - 1]) for i in range(1, L + 1)]
     total = [MatrixSymbol(f"D_{i}", k[i], k[0]) for i in range(1, L + 1)]
-    below, above = [MatrixSymbol(f"B_{i}", k[i - 1], k[0]) for i in range(1, L + 1)], []
+    below = [MatrixSymbol(f"B_{i}", k[i - 1], k[0]) for i in range(1, L + 1)]
     assumes = [eq(total[0], change[0])]
     for i in range(1, L):
         assumes.append(eq(below[i], MatMul(weight[i - 1], below[i - 1]) if i > 1 else weight[0]))

@@ -186,19 +186,24 @@ class Theorem:
             found |= {str(depth): prove(*map(list, self.instances(depth))) for depth in DEPTHS}
         return found
 
+    @cached_property
+    def _exact(self) -> Instance:
+        return self.instance()
+
+    @cached_property
+    def _floats(self) -> list[Instance]:
+        return [self.instance(seed) for seed in range(3)]
+
     def _symbolic(self, claims: tuple[Relational, ...]) -> tuple[bool, dict]:
         if self.symbolic is not None:
             return all(map(self.symbolic, claims)), {}
-        exact = self.instance()
-        return all(map(exact.holds,
-                       claims)), {"numbers": "rational point" if self.points else "indeterminates"}
+        return all(map(self._exact.holds, claims)), {"numbers": "rational point" if self.points else "indeterminates"}
 
     def _numeric(self, claims: tuple[Relational, ...]) -> tuple[bool, dict]:
         if self.numeric is not None:
             error = max(map(self.numeric, claims))
         else:
-            instances = [self.instance(seed) for seed in range(3)]
-            error = max(instance.error(claim) for instance in instances for claim in claims)
+            error = max(instance.error(claim) for instance in self._floats for claim in claims)
         return error <= self.tolerance, {"max_error": error}
 
     def _certificate(self, claims: tuple[Relational, ...]) -> tuple[bool, dict]:
@@ -215,7 +220,8 @@ def _expands(certificate: Certificate, assumes: tuple[Basic, ...], proved: tuple
              claims: tuple[Relational, ...]) -> bool:
     """Whether the cofactors in `certificate` sum to `claims`; its own statement is not trusted."""
     others = tuple(claim for claim in claims if claim not in proved)
-    problem = Problem(*translate(list(assumes), [*proved, *others])).data()
+    stated = Problem(*translate(list(assumes), [*proved, *others]))
+    problem = stated.data() | {"positive": stated.letters.positive, "lemmas": certificate.lemmas}
     listing = dict(zip((*proved, *others), problem["claims"]))
 
     def proves(claim: Relational, cofactors: list) -> bool:

@@ -11,7 +11,7 @@ import torch
 from test_factors import COVARIANCE, batch, network
 from torch import Tensor, nn
 
-from ngdnum import Gaussian, Statistics, kronecker_factors
+from ngdnum import Gaussian, SufficientStatistics, kronecker_factors
 
 torch.set_num_threads(1)
 SIZES = [4, 5, 2, 3]
@@ -23,10 +23,10 @@ def data(count: int) -> tuple[Tensor, Tensor]:
     return batch(count, 4), batch(count, 3, seed=2)
 
 
-def fed(x: Tensor, y: Tensor, *counts: int) -> Statistics:
+def fed(x: Tensor, y: Tensor, *counts: int) -> SufficientStatistics:
     """Statistics of all rows, in batches of these sizes."""
     assert sum(counts) == len(x)
-    statistics = Statistics()
+    statistics = SufficientStatistics()
     for rows in zip(x.split(counts), y.split(counts)):
         statistics.update(*rows)
     return statistics
@@ -126,13 +126,13 @@ BAD = [
     (lambda x, y: (x, y * float("nan")), "y has entries that are not finite"),
 ]
 CHANGED = [
-    (lambda x, y: (x[:, :3], y), "3 inputs and 3 outputs, those before had 4 and 3: begin a new Statistics"),
+    (lambda x, y: (x[:, :3], y), "3 inputs and 3 outputs, those before had 4 and 3: begin a new SufficientStatistics"),
     (lambda x, y: (x, y[:, :2]), "4 inputs and 2 outputs, those before had 4 and 3"),
     (lambda x, y: (x[:, :3], torch.cat([y, y[:, :1]], 1)), "3 inputs and 4 outputs, those before had 4 and 3"),
 ]
 
 
-def refuses(statistics: Statistics, examples: tuple[Tensor, Tensor], message: str) -> None:
+def refuses(statistics: SufficientStatistics, examples: tuple[Tensor, Tensor], message: str) -> None:
     """And everything in `statistics` is as before."""
     before = copy.deepcopy(vars(statistics))
     with pytest.raises(ValueError, match=message):
@@ -146,7 +146,7 @@ def refuses(statistics: Statistics, examples: tuple[Tensor, Tensor], message: st
 @pytest.mark.parametrize("begun", [False, True])
 @pytest.mark.parametrize(("spoil", "message"), BAD)
 def test_bad_examples_are_refused_and_change_nothing(spoil: Spoil, message: str, begun: bool) -> None:
-    refuses(fed(*data(20), 20) if begun else Statistics(), spoil(*data(6)), message)
+    refuses(fed(*data(20), 20) if begun else SufficientStatistics(), spoil(*data(6)), message)
 
 
 @pytest.mark.parametrize(("spoil", "message"), CHANGED)
@@ -156,4 +156,4 @@ def test_changed_widths_are_refused_and_change_nothing(spoil: Spoil, message: st
 
 def test_nothing_to_give_out_before_the_first_update() -> None:
     with pytest.raises(RuntimeError, match=r"call update\(x, y\) first"):
-        Statistics().examples()
+        SufficientStatistics().examples()

@@ -68,10 +68,10 @@ def values(model: nn.Module) -> list[Tensor]:
 
 def test_everything_trainable_is_updated_by_the_one_or_the_other() -> None:
     model = Language()
-    opt = NGD.fast(model, Categorical(), others=ADAM)
+    opt = NGD.fast(model, Categorical(), fallback=ADAM)
     assert [layer.name for layer in opt.layers] == ["hidden", "idle"]
     found = {p: name for name, p in model.named_parameters()}
-    assert {found[p] for group in opt.others.param_groups for p in group["params"]} == {
+    assert {found[p] for group in opt.fallback.param_groups for p in group["params"]} == {
         "embedding.weight",
         "norm.weight",
         "norm.bias",
@@ -102,7 +102,7 @@ def test_everything_trainable_is_updated_by_the_one_or_the_other() -> None:
 def test_the_others_take_the_steps_of_their_optimizer() -> None:
     """Adam on gradients that are at hand: once within NGD, once by itself."""
     model, twin = normed(), normed()
-    opt = NGD(model, Gaussian(), others=ADAM)
+    opt = NGD(model, Gaussian(), fallback=ADAM)
     adam = ADAM(twin[1].parameters())
     for _ in range(3):
         opt.zero_grad()
@@ -119,25 +119,25 @@ def test_factors_are_those_of_the_layers_alone() -> None:
 
 
 def test_without_other_parameters_nothing_is_made() -> None:
-    opt = NGD(nn.Linear(4, 3), Gaussian(), others=ADAM)
-    assert opt.others is None and len(opt.param_groups) == 1
+    opt = NGD(nn.Linear(4, 3), Gaussian(), fallback=ADAM)
+    assert opt.fallback is None and len(opt.param_groups) == 1
 
 
 def test_schedulers_and_zero_grad_reach_the_others() -> None:
     model = normed()
-    opt = NGD(model, Gaussian(), lr=0.5, others=ADAM)
+    opt = NGD(model, Gaussian(), lr=0.5, fallback=ADAM)
     scheduler = torch.optim.lr_scheduler.StepLR(opt, 1, gamma=0.1)
     train(model, opt, 1)
     scheduler.step()
     assert [group["lr"] for group in opt.param_groups] == pytest.approx([0.05, 0.002])
-    assert opt.others.param_groups[0]["lr"] == pytest.approx(0.002)
+    assert opt.fallback.param_groups[0]["lr"] == pytest.approx(0.002)
     opt.zero_grad()
     assert all(p.grad is None for p in model.parameters())
 
 
 def test_saved_state_of_both_continues_to_the_bit() -> None:
     model = normed()
-    opt = NGD.fast(model, Gaussian(), others=ADAM)
+    opt = NGD.fast(model, Gaussian(), fallback=ADAM)
     train(model, opt, 3)
     opt.param_groups[1]["lr"] = 0.03
     buffer = io.BytesIO()
@@ -146,11 +146,11 @@ def test_saved_state_of_both_continues_to_the_bit() -> None:
     buffer.seek(0)
     saved = torch.load(buffer, weights_only=True)
     other = normed()
-    resumed = NGD.fast(other, Gaussian(), others=ADAM)
+    resumed = NGD.fast(other, Gaussian(), fallback=ADAM)
     train(other, resumed, 1)
     other.load_state_dict(saved["model"])
     resumed.load_state_dict(saved["opt"])
-    assert resumed.param_groups[1] is resumed.others.param_groups[0]
+    assert resumed.param_groups[1] is resumed.fallback.param_groups[0]
     assert resumed.param_groups[1]["lr"] == 0.03
     train(other, resumed, 3, first=3)
     assert all(p.equal(q) for p, q in zip(values(model), values(other), strict=True))
@@ -165,11 +165,11 @@ def closed(model: nn.Module, opt: NGD, losses: list[float]) -> Callable[[], floa
 def test_a_rejected_step_is_none_of_the_others_either() -> None:
     for losses, damping in (([1.0, float("inf")], 0.1), ([1.0, 2.0], LevenbergMarquardt(0.1, reject=True))):
         model = normed()
-        opt = NGD(model, Gaussian(), damping=damping, others=ADAM)
+        opt = NGD(model, Gaussian(), damping=damping, fallback=ADAM)
         before = values(model)
         opt.step(closed(model, opt, losses))
         assert all(p.equal(q) for p, q in zip(values(model), before, strict=True))
-        assert not opt.others.state
+        assert not opt.fallback.state
     opt.step(closed(model, opt, [1.0, 0.5]))
     assert not any(p.equal(q) for p, q in zip(values(model), before, strict=True))
 
@@ -182,12 +182,12 @@ class Broken(torch.optim.SGD):
 @pytest.mark.parametrize("losses", [None, [1.0, 0.5]])
 def test_errors_of_one_keep_the_weights_of_both(losses: list[float] | None) -> None:
     model = normed()
-    opt = NGD(model, Gaussian(), others=partial(Broken, lr=0.1))
+    opt = NGD(model, Gaussian(), fallback=partial(Broken, lr=0.1))
     closure = closed(model, opt, losses or [])
     expect(RuntimeError, "broken", model, lambda: opt.step(losses and closure))
 
     model = normed()
-    opt = NGD(model, Gaussian(), others=ADAM)
+    opt = NGD(model, Gaussian(), fallback=ADAM)
     closure = closed(model, opt, losses or [])
     model[1].bias.grad[1] = torch.nan
     expect(ValueError, "gradient of '1.bias' is not finite", model, lambda: opt.step(losses and closure))
@@ -199,7 +199,7 @@ def test_errors_of_one_keep_the_weights_of_both(losses: list[float] | None) -> N
 def test_sparse_gradients() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Embedding(5, 4, sparse=True), nn.Flatten(), nn.Linear(8, 3))
-    opt = NGD(model, Gaussian(), others=partial(torch.optim.SparseAdam, lr=0.1))
+    opt = NGD(model, Gaussian(), fallback=partial(torch.optim.SparseAdam, lr=0.1))
     x, before = torch.tensor([[0, 1], [1, 3]]), model[0].weight.detach().clone()
     Gaussian()(model(x), torch.ones(2, 3)).backward()
     opt.step()
@@ -209,7 +209,7 @@ def test_sparse_gradients() -> None:
 @pytest.mark.parametrize(
     ("others", "error", "message"),
     [
-        ("adam", TypeError, "others must make an optimizer of a list"),
+        ("adam", TypeError, "fallback must make an optimizer of a list"),
         (lambda p: nn.Identity(), TypeError, "must make a torch.optim.Optimizer; it made Identity"),
         (lambda p: ADAM(p[:1]), ValueError, "update all parameters .* no more: 1.weight, 1.bias"),
         (lambda p: ADAM([*p, nn.Parameter(torch.ones(1))]), ValueError, "given, no more"),
@@ -219,7 +219,7 @@ def test_sparse_gradients() -> None:
 def test_optimizers_that_cannot_serve_are_refused(others: object, error: type[Exception], message: str) -> None:
     model = normed()
     with pytest.raises(error, match=message):
-        NGD(model, Gaussian(), others=others)
+        NGD(model, Gaussian(), fallback=others)
     assert not model._forward_hooks
 
 
@@ -251,7 +251,7 @@ def test_lazy_layers_need_a_shape_first() -> None:
 
 def test_copies_of_the_optimizers_parameters_are_free_of_it() -> None:
     model = normed()
-    opt = NGD(model, Gaussian(), others=ADAM)
+    opt = NGD(model, Gaussian(), fallback=ADAM)
     twin = copy.deepcopy(model)
     Gaussian()(twin(batch(6, 4)), batch(6, 3)).backward()
     assert not opt._batch.count and all(p.grad is None for p in model.parameters())

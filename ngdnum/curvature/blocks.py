@@ -1,0 +1,89 @@
+"""All blocks of one step: the layers that take part in it, with the verbs of a block."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..batch import Batch
+from ..inverse import Inverse
+from ..layers import Layer
+from ..rule import Preconditioner
+from ..stack import Stack, stacks
+from .block import Block, Halves, Vector
+
+
+class Blocks:
+    """The blocks of those layers that take part in a step.
+
+    Attributes
+    ----------
+    layers : list of int
+        The layers, in the order of the forward pass.
+    blocks : list of Block
+    stacks : list of Stack
+        Those of all blocks; a `Vector` has one tensor for each of them.
+    """
+
+    def __init__(self, layers: list[int], blocks: list[Block]) -> None:
+        self.layers, self.blocks = layers, blocks
+        self.stacks = [stack for block in blocks for stack in block.stacks]
+
+    @classmethod
+    def of(
+        cls, used: list[int], layers: list[Layer], network: bool, last: Blocks,
+        state: MutableMapping[nn.Parameter, dict[str, Any]],
+    ) -> Blocks:
+        """The blocks of the `used` ones of all `layers`; those that were in `last` are taken over."""
+        if used == last.layers:
+            return last
+        if network:
+            groups = [[Stack({k: layers[k]}) for k in used]]
+        else:
+            groups = [[stack] for stack in stacks({k: layers[k] for k in sorted(used)})]
+        known = {block.key: block for block in last.blocks}
+        fresh = [Block(group, state) for group in groups]
+        return cls(used, [known.get(block.key, block) for block in fresh])
+
+    def absorb(self, batch: Batch, k: int, decay: float, lam: float) -> None:
+        """Include the factors of `batch`, measurement number k."""
+        for block in self.blocks:
+            block.absorb(batch, k, decay, lam)
+
+    def factorise(self, rule: Preconditioner, inverse: Inverse, gradients: Vector, lam: float, step: int) -> None:
+        """Bring the factorisations up to date."""
+        depth, start = len(self.layers), 0
+        for block in self.blocks:
+            end = start + len(block.stacks)
+            block.factorise(rule, inverse, gradients[start:end], lam, depth, step)
+            start = end
+
+    def direction(self, gradients: Vector) -> Vector:
+        """ΔW of every stack for α = 1, in memory of their own."""
+        depth, updates = len(self.layers), []
+        for block in self.blocks:
+            start = len(updates)
+            updates += block.direction(gradients[start : start + len(block.stacks)], depth)
+        return updates
+
+    def halves(self) -> Halves:
+        """What the rule does to the left of G, and to its right, for each layer."""
+        return [half for block in self.blocks for half in block.halves(len(self.layers))]
+
+    @property
+    def velocity(self) -> list[Tensor | None]:
+        """What the control has left of each stack."""
+        found: list[Tensor | None] = []
+        for block in self.blocks:
+            found += block.kept.velocity or [None] * len(block.stacks)
+        return found
+
+    def remember(self, velocity: Vector | None) -> None:
+        """Keep what the control leaves of each stack for the next step."""
+        start = 0
+        for block in self.blocks:
+            end = start + len(block.stacks)
+            block.remember(None if velocity is None else velocity[start:end])
+            start = end
