@@ -3,7 +3,7 @@
     python .ci/check_pages.py _build/html [--shots FOLDER]
 
 A page fails on a request that leaves it, a formula MathJax refuses or leaves untypeset, a script error, a
-local link or picture that leads nowhere, or a body wider than a phone. Only the standard library is used:
+local link or picture that leads nowhere, a certificate judged wrongly, or a body wider than a phone. Only the standard library is used:
 Chromium is driven through its debugging pipe (file descriptors 3 and 4, messages ended by a zero byte).
 """
 from __future__ import annotations
@@ -28,7 +28,8 @@ FLAGS = [
     "--disable-features=OptimizationHints,OptimizationGuideModelDownloading,MediaRouter",
     "--host-resolver-rules=MAP * ~NOTFOUND", "--allow-file-access-from-files",
 ]
-OWN_HOSTS = ("accounts.google.com", "clients2.google.com", "update.googleapis.com")   # asked by Chromium itself
+OWN_HOSTS = ("accounts.google.com", "android.clients.google.com", "clients2.google.com", "update.googleapis.com")   # asked by Chromium itself
+OWN_QUESTION = "https://www.google.com/async/folae?"   # by recent versions of it
 SCREENS = {"wide": (1280, 900), "phone": (390, 844)}
 LOAD_ALL = "document.querySelectorAll('[loading=lazy]').forEach((node) => { node.loading = 'eager'; })"
 AT_ONCE = "document.head.insertAdjacentHTML('beforeend', '<style>* { transition: none !important }</style>')"
@@ -52,6 +53,7 @@ INSPECT = r"""(() => {
     hints: all("link[rel~=preconnect], link[rel~=dns-prefetch], link[rel~=prefetch]").map((n) => n.href),
     links: all("a[href]").map((n) => n.href),
     raw: rawTex(),
+    misjudged: window.ngdCertificates?.selfTest(ngdCertificates.all) ?? [],
     typeset: all("mjx-container").length,
   };
 })()"""
@@ -138,7 +140,7 @@ def inspect(browser: Browser, page: Path, shots: Path | None) -> tuple[list[str]
     found = evaluate(INSPECT)
     wrong = [f"request to {url}" for url in sorted(outside(browser.events, found["hints"]))]
     wrong += [f"script error: {text}" for text in script_errors(browser.events)]
-    for kind in ("refused", "untypeset", "raw", "broken", "nameless"):
+    for kind in ("refused", "untypeset", "raw", "misjudged", "broken", "nameless"):
         wrong += [f"{kind}: {item}" for item in found[kind]]
     evaluate(AT_ONCE)
     for screen, (width, height) in SCREENS.items():
@@ -167,7 +169,7 @@ def outside(events: list[dict], hints: list[str]) -> set[str]:
 def requests_in_log(log: Path) -> set[str]:
     """Return every address Chromium was asked for, workers and frames of other origins included."""
     urls = set(re.findall(r'"url":"((?:https?|wss?)://[^"]+)"', log.read_text(encoding="utf-8")))
-    return {url for url in urls if urlsplit(url).hostname not in OWN_HOSTS}
+    return {url for url in urls if urlsplit(url).hostname not in OWN_HOSTS and not url.startswith(OWN_QUESTION)}
 
 
 def script_errors(events: list[dict]) -> list[str]:

@@ -2,12 +2,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Iterable
 
-from ngdsym.theorems.theorem import CHECKS, Outcome, Theorem
 from ngdsym.theorems import SECTIONS
+from ngdsym.theorems.theorem import CHECKS, Outcome, Theorem
 
 MARKS = {True: "✓", False: "✗ FAILED"}
 
@@ -49,7 +49,8 @@ class Catalogue:
         source = f", Eq. {', Eq. '.join(theorem.equations)}" if theorem.equations else ""
         passed = [_outcome(check, outcome) for check, outcome in self.outcomes[theorem.name].items()]
         missing = [f"No {check} check: {plain(reason.rstrip('.'))}" for check, reason in theorem.missing.items()]
-        lines = [f"**{plain(theorem.title)}** (`{theorem.name}`{source})", f"$$\n{theorem.latex()}\n$$"]
+        lines = [f'<a id="{theorem.name}"></a>**{plain(theorem.title)}** (`{theorem.name}`{source})',
+                 f"$$\n{theorem.latex()}\n$$"]
         lines += [plain(theorem.given)] if theorem.given else []
         return "\n\n".join([*lines, f"*Checks:* {', '.join(passed)}. {'. '.join(missing)}{'.' * bool(missing)}".rstrip()])
 
