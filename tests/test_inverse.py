@@ -9,7 +9,7 @@ import torch
 from test_factors import batch, network
 from torch import Tensor, nn
 
-from ngdnum import NGD, ConjugateGradient, Factors, Gaussian, Inverse
+from ngdnum import NGD, ConjugateGradient, Factors, Gaussian, Inverse, kronecker_factors
 from ngdnum.rules import Rule
 from ngdnum.schedule import due
 
@@ -101,13 +101,12 @@ def test_a_raised_damping_stays_with_the_inverses_it_made() -> None:
     torch.testing.assert_close(weights(model)[0] - before[0], -1e-2 * G)
 
 
-@pytest.mark.parametrize("rule", ["kronecker", "exact"])
-def test_double_precision_inverses_of_single_precision_weights(rule: str) -> None:
+def test_double_precision_inverses_of_single_precision_weights() -> None:
     """One step at λ = 1e-10, where an inverse in single precision is mostly rounding, against the formula in float64."""
     off = {}
     for dtype in (torch.float64, None):
         model = network([4, 3], activation=nn.Identity).to(torch.float32)
-        opt = NGD(model, Gaussian(), rule=rule, damping=1e-10, samples=None, inverse=Inverse(dtype=dtype))
+        opt = NGD(model, Gaussian(), damping=1e-10, samples=None, inverse=Inverse(dtype=dtype))
         x, before = batch(30, 4).float(), model[0].weight.detach().double()
         x[:, 1] = x[:, 0] + 1e-3 * x[:, 1]
         Gaussian()(model(x), batch(30, 3, 1).float()).backward()
@@ -117,7 +116,7 @@ def test_double_precision_inverses_of_single_precision_weights(rule: str) -> Non
         step = torch.linalg.solve(damped[1], torch.linalg.solve(damped[0], G).mT).mT[:, :-1]
         opt.step()
         off[dtype] = float((model[0].weight.detach().double() - before - step).norm() / step.norm())
-    assert off[torch.float64] < 1e-5 < off[None]
+    assert 5 * off[torch.float64] < off[None] < 0.1
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
