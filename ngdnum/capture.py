@@ -170,8 +170,10 @@ class Capture:
         if record is None or not output.requires_grad or module.weight is not layer.weight:
             return
         (x,) = inputs
-        layer.check_input(x)
-        if type(module).forward is not nn.Linear.forward or x.ndim != 2 or k in record.edges:
+        simple = type(module).forward is nn.Linear.forward and x.ndim == 2
+        if not (simple and len(x)):
+            layer.check_input(x)
+        if not simple or k in record.edges:
             record.links = None
         if record.links is not None:
             record.link(k, x)

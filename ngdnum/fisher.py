@@ -98,12 +98,17 @@ class Fisher:
 
     def _chain_changes(self, call: Call, vectors: list[Vector]) -> tuple[Tensor, list[Tensor]]:
         """The same where no dual numbers are needed, from W dx + u x of each layer."""
-        columns = [stack.rows({k: call.chain[k].x for k in stack.members}).mT for stack in self._stacks]
+        columns = []
+        for stack in self._stacks:
+            inputs = []
+            for k in stack.members:
+                inputs.append(call.chain[k].x)
+            columns.append(stack.rows(inputs).mT)
         changes = []
         for vector in vectors:
             own: dict[int, Tensor] = {}
             for stack, X, u in zip(self._stacks, columns, vector):
-                own.update(zip(stack.members, stack.split(u @ X)))
+                own.update(zip(stack.members, u @ X if len(stack.members) > 1 else [u @ X]))
             change = None
             for k, link in call.chain.items():
                 if change is not None:

@@ -213,9 +213,10 @@ class NGD(Presets, torch.optim.Optimizer):
         self._last = None
         lam, batch = self.param_groups[0]["damping"], self._batch
         rule, blocks = self.rule.at(lam), self._active()
-        kept, idle = [block.kept for block in blocks.blocks], self._idle(blocks)
+        kept, idle = [block.kept for block in blocks.blocks], None
         try:
             if batch.measured:
+                idle = self._idle(blocks)
                 for part in (blocks, idle):
                     part.absorb(batch, self._measured + 1, self.factors.decay, lam)
             scale, lengths = self._update(rule, blocks, lam, closure, before)
@@ -267,15 +268,15 @@ class NGD(Presets, torch.optim.Optimizer):
                 entry.pop("velocity", None)
         return 0.0 if undone else abs(scale), lengths
 
-    def _commit(self, rule: BoundRule, blocks: Blocks, idle: Blocks) -> None:
+    def _commit(self, rule: BoundRule, blocks: Blocks, idle: Blocks | None) -> None:
         """Show in `state` what the blocks keep for the next step."""
-        measured = self._batch.measured
-        self._measured += bool(measured)
-        factors, factorised = bool(measured) and self.factors.kept, self.inverse.every > 1 or rule.remembers
+        measured = bool(self._batch.measured)
+        self._measured += measured
+        factors, factorised = measured and self.factors.kept, self.inverse.every > 1 or rule.remembers
         if blocks is not self._blocks:
             for block in self._blocks.blocks:
                 self.state.get(block.layers[0].weight, {}).pop("factorisation", None)
-        for block in blocks.blocks + idle.blocks:
+        for block in blocks.blocks + (idle.blocks if idle else []):
             block.commit(factors, self.inverse.every > 1, factorised)
         if factors:
             self._known = self._with_factors()
@@ -381,7 +382,7 @@ class NGD(Presets, torch.optim.Optimizer):
                 batch.add_factors(len(rows), *fresh)
             if isinstance(needs, NeedsFisher):
                 batch.add_residual(self.likelihood, rows, gradient.flatten(0, -2))
-                batch.keep(record, output, needs.rows)
+                batch.keep(self.model, record, output, needs.rows)
             if isinstance(needs, NeedsDual):
                 batch.gradients.append(gradient.flatten(0, -2))
 

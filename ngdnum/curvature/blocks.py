@@ -11,6 +11,7 @@ from ..batch import Batch
 from ..inverse import Inverse
 from ..layers import Layer
 from ..rule import BoundRule
+from ..schedule import due
 from ..stack import Stack, stacks
 from .block import Block, Halves, Vector
 
@@ -54,10 +55,10 @@ class Blocks:
 
     def factorise(self, rule: BoundRule, inverse: Inverse, gradients: Vector, lam: float, step: int) -> None:
         """Bring the factorisations up to date."""
-        depth, start = len(self.layers), 0
+        depth, start, calendar = len(self.layers), 0, due(step, inverse.every)
         for block in self.blocks:
             end = start + len(block.stacks)
-            block.factorise(rule, inverse, gradients[start:end], lam, depth, step)
+            block.factorise(rule, inverse, gradients[start:end], lam, depth, step, calendar)
             start = end
 
     def direction(self, gradients: Vector) -> Vector:
@@ -81,9 +82,11 @@ class Blocks:
         return found
 
     def remember(self, velocity: Vector | None) -> None:
-        """Keep what the control leaves of each stack for the next step."""
+        """Keep what the control leaves of each stack, laid out in memory as it is after saving and loading."""
         start = 0
+        if velocity is not None:
+            velocity = [v.contiguous() if len(stack.members) > 1 else v for stack, v in zip(self.stacks, velocity)]
         for block in self.blocks:
             end = start + len(block.stacks)
-            block.remember(None if velocity is None else velocity[start:end])
+            block.kept = block.kept._replace(velocity=velocity and velocity[start:end])
             start = end
