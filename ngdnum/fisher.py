@@ -145,8 +145,8 @@ def _moving(layers: dict[int, Layer], u: dict[int, tuple[Tensor, ...]]) -> Itera
     try:
         for k, layer in layers.items():
             hooks = _Moving(layer, u[k])
-            handles.append(layer.module.register_forward_pre_hook(hooks.before))
-            handles.append(layer.module.register_forward_hook(hooks.after, prepend=True))
+            handles.append(layer.module.register_forward_pre_hook(hooks.before, with_kwargs=True))
+            handles.append(layer.module.register_forward_hook(hooks.after, prepend=True, with_kwargs=True))
         yield
     finally:
         for handle in handles:
@@ -160,11 +160,16 @@ class _Moving:
         self._layer, self._u = layer, u
         self._dx: Tensor | None = None
 
-    def before(self, module: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
-        x, self._dx = forward_ad.unpack_dual(*inputs)
-        return (x,)
+    def before(
+        self, module: nn.Module, inputs: tuple[Tensor, ...], keywords: dict[str, Tensor]
+    ) -> tuple[tuple[Tensor], dict[str, Tensor]]:
+        (dual,) = inputs or keywords.values()
+        x, self._dx = forward_ad.unpack_dual(dual)
+        return (x,), {}
 
-    def after(self, module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+    def after(
+        self, module: nn.Module, inputs: tuple[Tensor], keywords: dict[str, Tensor], output: Tensor
+    ) -> Tensor:
         return forward_ad.make_dual(output, _change(self._layer, self._u, *inputs, self._dx))
 
 

@@ -234,6 +234,7 @@ def report(steps: int, last: StepRecord) -> Report:
     for block, kept in zip(last.blocks, last.kept):
         weights = [stack.weight() for stack in block.stacks]
         done = kept.factorisation
+        assert done is not None
         quantities = block.quantities(done.rule, done.rule.slow + done.rule.fast, kept)
         spent = _times(done.rule, quantities | {"lam": done.lam, "L": depth}, weights)
         for i, (stack, weight) in enumerate(zip(block.stacks, weights)):

@@ -27,6 +27,7 @@ class Stack:
     def __init__(self, members: dict[int, Layer]) -> None:
         self.members = members
         self.layers = list(members.values())
+        self.weights = [layer.weight for layer in self.layers]
         self.parameters = [p for layer in self.layers for p in layer.parameters]
 
     def gather(self, matrices: Mapping[int, Tensor | Upper], whole: bool = True) -> Any:

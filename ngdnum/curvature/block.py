@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..batch import Batch
 from ..inverse import RAISE, Inverse
@@ -62,7 +62,7 @@ class Block:
     kept : Kept
     """
 
-    def __init__(self, stacks: list[Stack], state: MutableMapping[nn.Parameter, dict[str, Any]]) -> None:
+    def __init__(self, stacks: list[Stack], state: MutableMapping[Tensor, dict[str, Any]]) -> None:
         self.stacks, self._state = stacks, state
         self.key = tuple(k for stack in stacks for k in stack.members)
         self.single = max(len(stack.members) for stack in stacks) == 1
