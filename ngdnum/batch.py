@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from functools import partial
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .capture import Record
-from .fisher import Call, Link
+from .fisher import Call, Link, run
 from .layers import Layer
 from .likelihood import Likelihood, fisher_product
 from .symmetric import Upper
@@ -33,6 +33,8 @@ class Batch:
         Mean of the factors, weighted by the number of examples.
     roots : Matrices
         X with XᵀX that mean, for running inverses.
+    measured : set of int
+        The layers of which there are factors or roots.
     calls : list of Call
         How the model was called for the examples that were to be kept.
     gradients : list of Tensor
@@ -47,6 +49,7 @@ class Batch:
         self.chained = True
         self.factors: Matrices = {}
         self.roots: Matrices = {}
+        self.measured: set[int] = set()
         self.calls: list[Call] = []
         self.gradients: list[Tensor] = []
         self.scale: float | None = 1.0
@@ -61,6 +64,7 @@ class Batch:
 
     def add_factors(self, count: int, factors: Matrices, roots: Matrices) -> None:
         """Include the factors and roots of the last pass, of `count` examples."""
+        self.measured.update(*factors.values(), *roots.values())
         for quantity, matrices in factors.items():
             mean = self.factors.setdefault(quantity, {})
             for k, matrix in matrices.items():
@@ -78,24 +82,22 @@ class Batch:
         product = fisher_product(likelihood, output, gradient)
         self._length += float((gradient * product).sum())
 
-    def keep(self, record: Record, output: Tensor, rows: int | None) -> None:
-        """Keep the call of a pass that had this `output`: of all passes the first `rows` examples, or all."""
+    def keep(self, model: nn.Module, record: Record, output: Tensor, rows: int | None) -> None:
+        """Keep the call of a pass of `model` that had this `output`: of all passes the first `rows` examples, or all."""
         if rows is not None and self._kept >= rows:
             return
         count = len(output)
-        first = partial(_first, count=count, rows=count if rows is None else rows - self._kept)
-        keywords = {name: first(a) for name, a in record.keywords.items()}
-        call = Call(tuple(map(first, record.arguments)), keywords)
+        wanted = count if rows is None else min(count, rows - self._kept)
+        call = Call(record.arguments, record.keywords)
+        if wanted < count:
+            call = _first(model, call, output, wanted)
+        chain: dict[int, Link] = {}
         if record.links is not None:
-            chain = {k: Link(first(*x), first(record.slope(k))) for k, x in record.inputs.items()}
-            call = call._replace(chain=chain, output=first(output))
-        self.calls.append(call)
+            for k, (x,) in record.inputs.items():
+                slope = record.slope(k)
+                chain[k] = Link(x[:wanted].clone(), None if slope is None else slope[:wanted].clone())
+        self.calls.append(call._replace(chain=chain, output=output[:wanted].clone() if chain else None))
         self._kept += count
-
-    @property
-    def measured(self) -> set[int]:
-        """The layers of which there are factors or roots."""
-        return {k for matrices in (*self.factors.values(), *self.roots.values()) for k in matrices}
 
     def used(self, layers: list[Layer], known: Collection[int]) -> list[int]:
         """Those of `layers` that took part and have gradients and factors, in the order of the forward pass.
@@ -151,7 +153,37 @@ def compress_rows(rows: Tensor) -> Tensor:
     return torch.linalg.qr(rows, mode="r").R if rows.shape[-2] > rows.shape[-1] else rows
 
 
-def _first(argument: object, count: int, rows: int) -> object:
-    """The first rows of whatever has one row per example."""
-    by_example = isinstance(argument, Tensor) and argument.ndim and len(argument) == count > rows
-    return argument[:rows].clone() if by_example else argument
+def _first(model: nn.Module, whole: Call, output: Tensor, rows: int) -> Call:
+    """The call for the first `rows` examples of a call that had this `output`, or the whole one.
+
+    What has as many entries along its first axis as there are examples is cut. If that is more than one tensor, some of
+    them may be no examples (a mask, an adjacency matrix, a vector that is as long by chance): then the model must
+    confirm the cut by the same outputs.
+    """
+    several, count = len([t for t in _tensors(whole) if t.ndim and len(t) == len(output)]) > 1, len(output)
+
+    def first(argument: object) -> object:
+        by_example = isinstance(argument, Tensor) and argument.ndim and len(argument) == count
+        return argument[:rows].clone() if by_example else argument
+
+    part = Call(tuple(map(first, whole.arguments)), {name: first(a) for name, a in whole.keywords.items()})
+    return part if not several or _confirmed(model, part, output[:rows]) else whole
+
+
+def _confirmed(model: nn.Module, call: Call, output: Tensor) -> bool:
+    """Whether `call` has this `output`, up to rounding."""
+    with torch.random.fork_rng(devices=[]):
+        try:
+            again = run(model, {}, call, flat=False)
+        except (RuntimeError, ValueError, IndexError):
+            return False
+    rounding = torch.finfo(output.dtype).eps ** 0.5
+    return again.shape == output.shape and bool((again - output).abs().max() <= rounding * output.abs().max())
+
+
+def _tensors(tree: object) -> list[Tensor]:
+    """All tensors in nested tuples, lists and dictionaries."""
+    if isinstance(tree, Tensor):
+        return [tree]
+    parts = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, (tuple, list)) else ()
+    return [t for part in parts for t in _tensors(part)]

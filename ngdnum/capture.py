@@ -155,7 +155,7 @@ class Capture:
         self._on_backward = weakref.WeakMethod(on_backward) if on_backward else lambda: None
         handles = [model.register_forward_pre_hook(_Hook(self, Capture._begin), with_kwargs=True)]
         for k, layer in enumerate(layers):
-            handles.append(layer.module.register_forward_hook(_Hook(self, Capture._layer, k), prepend=True))
+            handles.append(layer.module.register_forward_hook(_Hook(self, Capture._layer, k), prepend=True, with_kwargs=True))
         handles.append(model.register_forward_hook(_Hook(self, Capture._end)))
         self.remove = weakref.finalize(self, _remove, handles)
 
@@ -165,13 +165,17 @@ class Capture:
         if self.record is not None:
             self.record.arguments, self.record.keywords = arguments, keywords
 
-    def _layer(self, k: int, module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+    def _layer(
+        self, k: int, module: nn.Module, inputs: tuple[Tensor, ...], keywords: dict[str, Tensor], output: Tensor
+    ) -> None:
         layer, record = self.layers[k], self.record
         if record is None or not output.requires_grad or module.weight is not layer.weight:
             return
-        (x,) = inputs
-        layer.check_input(x)
-        if type(module).forward is not nn.Linear.forward or x.ndim != 2 or k in record.edges:
+        (x,) = inputs or keywords.values()
+        simple = type(module).forward is nn.Linear.forward and x.ndim == 2
+        if not (simple and len(x)):
+            layer.check_input(x)
+        if not simple or k in record.edges:
             record.links = None
         if record.links is not None:
             record.link(k, x)

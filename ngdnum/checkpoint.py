@@ -2,47 +2,70 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from .curvature.block import INVERSES, MEANS, Block, each
+from .control import Control
+from .curvature.block import INVERSES, MEANS, each
+from .curvature.curvature import Curvature
 from .layers import Layer
-from .stack import Stack
+from .rule import BoundRule
 
 VERSION = 2
 """Of the entry "ngd"; raised when its meaning changes."""
 
 
-class Contents:
-    """The entry "ngd" of an optimizer with these parts.
+class Saved:
+    """The entry "ngd" of the state of an optimizer with these parts, and what it must agree on with torch's own."""
 
-    Parameters
-    ----------
-    layers : list of Layer
-    parts : dict
-        Names of what a saved run must agree on.
-    state : mapping
-        `opt.state`.
-    """
+    def __init__(
+        self, layers: list[Layer], rule: BoundRule, control: Control, fallback: Optimizer | None,
+        state: Mapping[Any, dict[str, Any]],
+    ) -> None:
+        self._layers, self._fallback, self._state = layers, fallback, state
+        self._parts = {"rule": rule.name, "control": type(control).__name__, "fallback": type(fallback).__name__}
 
-    def __init__(self, layers: list[Layer], parts: dict[str, str], state: Mapping[nn.Parameter, dict]) -> None:
-        self._layers, self._parts, self._state = layers, parts, state
-
-    def saved(self, active: list[int], blocks: list[Block], steps: int, measured: int, generator: torch.Generator) -> dict[str, Any]:
-        """What it says of a run."""
+    def entry(self, curvature: Curvature, steps: int, generator: torch.Generator) -> dict[str, Any]:
+        """What it says of a run; layers by their names."""
         kept = {layer.name: sorted(self._state[layer.weight]) for layer in self._layers if layer.weight in self._state}
+        name = [layer.name for layer in self._layers]
+        groups = [[list(stack.members) for stack in block.stacks] for block in curvature.blocks.blocks]
         return {
-            "version": VERSION, "parts": self._parts, "steps": steps, "measured": measured, "kept": kept, "active": active,
-            "blocks": [[[layer.name for layer in stack.members.values()] for stack in block.stacks] for block in blocks],
+            "version": VERSION, "parts": self._parts, "steps": steps, "measured": curvature.measured, "kept": kept,
+            "active": curvature.blocks.layers,
+            "blocks": [[[name[k] for k in stack] for stack in group] for group in groups],
             "generator": generator.get_state(),
+            "fallback": self._fallback.state_dict() if self._fallback else None,
         }
 
-    def check(self, state_dict: dict[str, Any], groups: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        """The saved entries of `opt.state` by layer; a ValueError says what does not fit."""
+    def groups(self, blocks: list[list[list[str]]]) -> list[list[list[int]]]:
+        """The layers of each stack of each block, from their names."""
+        index = {layer.name: k for k, layer in enumerate(self._layers)}
+        return [[[index[name] for name in stack] for stack in block] for block in blocks]
+
+    def load_fallback(self, state: dict[str, Any] | None) -> None:
+        """Load the state of the fallback optimizer, or leave it as it is if that fails."""
+        if self._fallback is None:
+            return
+        before = copy.deepcopy(self._fallback.state_dict())
+        try:
+            self._fallback.load_state_dict(copy.deepcopy(state or {}))
+        except BaseException as error:
+            self._fallback.load_state_dict(before)
+            if isinstance(error, KeyError):
+                raise ValueError("the state of the fallback optimizer is not complete in this state_dict") from error
+            raise
+
+    def checked(
+        self, state_dict: dict[str, Any], groups: list[dict[str, Any]]
+    ) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
+        """The saved entries of `opt.state` by layer, and the groups; a ValueError says what does not fit."""
         own = state_dict.get("ngd")
         if not isinstance(own, dict):
             raise ValueError("this state_dict was not made by NGD: it has no entry 'ngd'")
@@ -51,6 +74,9 @@ class Contents:
                 f"this state_dict has version {own.get('version')}, this NGD reads version {VERSION}: begin anew "
                 "from the weights"
             )
+        missing = {"parts", "kept", "active", "blocks", "generator", "fallback"} - own.keys()
+        if missing:
+            raise ValueError(f"this state_dict lacks {', '.join(sorted(missing))}")
         names = [name for layer in self._layers for name in layer.names]
         saved = state_dict["param_groups"]
         _same_names(names, saved[0].get("param_names", []))
@@ -79,15 +105,9 @@ class Contents:
             entries[layer.name] = each(entry, _like(layer.weight))
         if not all(name in entries for block in own["blocks"] for stack in block for name in stack):
             raise ValueError("the blocks of this state_dict have other layers than the model")
-        return entries
-
-    def blocks(self, own: dict[str, Any], state: Any) -> list[Block]:
-        """The blocks as they were."""
-        index = {layer.name: k for k, layer in enumerate(self._layers)}
-        return [
-            Block([Stack({index[name]: self._layers[index[name]] for name in stack}) for stack in block], state)
-            for block in own["blocks"]
-        ]
+        saved = copy.deepcopy(saved)
+        saved[0] |= {"param_names": names, "params": [number[name] for name in names]}
+        return entries, saved
 
 
 def _same_names(own: list[str], saved: list[str]) -> None:
@@ -134,3 +154,14 @@ def _check_entry(layer: Layer, entry: dict[str, Any]) -> None:
 def _like(weight: Tensor) -> Callable[[Tensor], Tensor]:
     """To the device of `weight`, and to its dtype where that makes sense."""
     return lambda t: t.to(weight.device, weight.dtype if t.is_floating_point() else t.dtype)
+
+
+def rebuilt(
+    kind: type[Optimizer], model: nn.Module, options: dict[str, Any], fallback: Optimizer | None,
+    state: dict[str, Any],
+) -> Optimizer:
+    """An optimizer of this `kind` with these options and this state: the inverse of `NGD.__reduce__`."""
+    made: dict[str, Any] = {} if fallback is None else {"fallback": lambda _: fallback}
+    optimizer = kind(model, **options, **made)  # type: ignore[arg-type]
+    optimizer.load_state_dict(state)
+    return optimizer

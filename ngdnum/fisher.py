@@ -98,12 +98,17 @@ class Fisher:
 
     def _chain_changes(self, call: Call, vectors: list[Vector]) -> tuple[Tensor, list[Tensor]]:
         """The same where no dual numbers are needed, from W dx + u x of each layer."""
-        columns = [stack.rows({k: call.chain[k].x for k in stack.members}).mT for stack in self._stacks]
+        columns = []
+        for stack in self._stacks:
+            inputs = []
+            for k in stack.members:
+                inputs.append(call.chain[k].x)
+            columns.append(stack.rows(inputs).mT)
         changes = []
         for vector in vectors:
             own: dict[int, Tensor] = {}
             for stack, X, u in zip(self._stacks, columns, vector):
-                own.update(zip(stack.members, stack.split(u @ X)))
+                own.update(zip(stack.members, u @ X if len(stack.members) > 1 else [u @ X]))
             change = None
             for k, link in call.chain.items():
                 if change is not None:
@@ -140,8 +145,8 @@ def _moving(layers: dict[int, Layer], u: dict[int, tuple[Tensor, ...]]) -> Itera
     try:
         for k, layer in layers.items():
             hooks = _Moving(layer, u[k])
-            handles.append(layer.module.register_forward_pre_hook(hooks.before))
-            handles.append(layer.module.register_forward_hook(hooks.after, prepend=True))
+            handles.append(layer.module.register_forward_pre_hook(hooks.before, with_kwargs=True))
+            handles.append(layer.module.register_forward_hook(hooks.after, prepend=True, with_kwargs=True))
         yield
     finally:
         for handle in handles:
@@ -155,11 +160,16 @@ class _Moving:
         self._layer, self._u = layer, u
         self._dx: Tensor | None = None
 
-    def before(self, module: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
-        x, self._dx = forward_ad.unpack_dual(*inputs)
-        return (x,)
+    def before(
+        self, module: nn.Module, inputs: tuple[Tensor, ...], keywords: dict[str, Tensor]
+    ) -> tuple[tuple[Tensor], dict[str, Tensor]]:
+        (dual,) = inputs or keywords.values()
+        x, self._dx = forward_ad.unpack_dual(dual)
+        return (x,), {}
 
-    def after(self, module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+    def after(
+        self, module: nn.Module, inputs: tuple[Tensor], keywords: dict[str, Tensor], output: Tensor
+    ) -> Tensor:
         return forward_ad.make_dual(output, _change(self._layer, self._u, *inputs, self._dx))
 
 

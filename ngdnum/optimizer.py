@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from types import ModuleType
 from typing import Any
@@ -13,11 +12,11 @@ from torch import Tensor, nn
 from .amp import loss_scale
 from .batch import Batch
 from .capture import Capture, Record
-from .checkpoint import Contents
+from .checkpoint import Saved, rebuilt
 from .checks import check_model, check_parts
-from .control import Control, FixedStep, NeedsDual, NeedsFisher, StepContext, dot, predicted
-from .curvature.block import Block, known
+from .control import Control, FixedStep, NeedsDual, NeedsFisher, StepContext, dot, predicted, ratio
 from .curvature.blocks import Blocks
+from .curvature.curvature import Curvature
 from .damping import Damping, LevenbergMarquardt
 from .dual import Dual
 from .factors import Factors, check_samples
@@ -31,8 +30,7 @@ from .presets import Presets
 from .report import Report, StepRecord, report
 from .rule import Preconditioner, resolve
 from .rules import Rule
-from .schedule import due
-from .stack import Stack, check_finite
+from .stack import check_finite
 from .trial import Closure, Evaluation, apply_or_undo
 
 
@@ -148,7 +146,6 @@ class NGD(Presets, torch.optim.Optimizer):
         self.layers, self._rest = trainable_layers(model)
         self.fallback = optimizer_of(self._rest, fallback)
         self.steps = 0
-        self._measured = 0
         self._ready = False
         named = [pair for layer in self.layers for pair in zip(layer.names, layer.parameters)]
         super().__init__(named, {"lr": lr, "damping": self.damping.lam})
@@ -159,8 +156,7 @@ class NGD(Presets, torch.optim.Optimizer):
         self.generator.manual_seed(torch.initial_seed())
         self._evaluate = Evaluation()
         self._batch = Batch()
-        self._blocks = Blocks([], [])
-        self._known: set[int] = set()
+        self._curvature = Curvature(self.layers, self.rule, factors, inverse, self.state)
         self._needs = control.needs
         self._last: StepRecord | None = None
         self._capture = Capture(model, self.layers, self._observe)
@@ -174,9 +170,11 @@ class NGD(Presets, torch.optim.Optimizer):
         Parameters
         ----------
         closure : callable, optional
-            Computes the loss of the same batch, forward only: it is called without gradients before and after
+            After `backward`, what computes the loss of the same batch, forward only: it is called without gradients before and after
             the update, and the damping is adapted by (21). If the loss after the update is not finite, or
             higher than before and the damping rejects that, the update is undone and the damping raised.
+            Without a backward pass before it, a closure as other optimizers of torch have it: it calls `zero_grad`
+            and `backward` itself, once, and the damping does not learn what the step has done.
         loss : Tensor or float, optional
             The loss on which `backward` was called. With it, `closure` is called after the update only.
 
@@ -196,6 +194,9 @@ class NGD(Presets, torch.optim.Optimizer):
 
         Whatever is raised, no weight has changed. Under autocast, a step keeps the precision of the weights.
         """
+        if closure is not None and not self._batch.layers:
+            with torch.enable_grad():
+                loss, closure = closure(), None
         with torch.autocast(self.generator.device.type, enabled=False), loss_scale(self) as scale:
             self._batch.scale = scale
             if scale == 0.0:
@@ -211,21 +212,13 @@ class NGD(Presets, torch.optim.Optimizer):
             raise ValueError(f"the loss before the step is {float(before)}: check the batch and the weights")
 
         self._last = None
-        lam, batch = self.param_groups[0]["damping"], self._batch
-        rule, blocks = self.rule.at(lam), self._active()
-        kept, idle = [block.kept for block in blocks.blocks], self._idle(blocks)
-        try:
-            if batch.measured:
-                for part in (blocks, idle):
-                    part.absorb(batch, self._measured + 1, self.factors.decay, lam)
+        lam = self.param_groups[0]["damping"]
+        rule = self.rule.at(lam)
+        with self._curvature.including(self._batch, lam, rule) as blocks:
             scale, lengths = self._update(rule, blocks, lam, closure, before)
-        except BaseException:
-            for block, old in zip(blocks.blocks, kept):
-                block.kept = old
-            raise
-        self._commit(rule, blocks, idle)
-        kept = [block.kept for block in blocks.blocks]
-        self._last = StepRecord(self.rule.name, blocks.blocks, kept, scale, lengths)
+        self._batch = Batch()
+        self.steps += 1
+        self._last = StepRecord(self.rule.name, blocks.blocks, blocks.kept(), scale, lengths)
         return before
 
     def _update(
@@ -254,33 +247,17 @@ class NGD(Presets, torch.optim.Optimizer):
 
         after = closure and (lambda: float(self._evaluate(closure)))
         change, undone = apply_or_undo(
-            stacks, step.updates, scale, self.fallback, after, before, self.damping.rejects
+            stacks, step.updates, scale, self.fallback, after, before, self.damping
         )
         rho = None
         if change is not None:
             trace = step.scale * dot(step.updates, gradients)
-            rho = _ratio(change, predicted(lr, trace, step.curvature))
+            rho = ratio(change, predicted(lr, trace, step.curvature))
         group["damping"] = self.damping.next(lam, rho)
         blocks.remember(None if undone else step.velocity)
         if undone:
-            for entry in self.state.values():
-                entry.pop("velocity", None)
+            self._curvature.forget_velocities()
         return 0.0 if undone else abs(scale), lengths
-
-    def _commit(self, rule: Preconditioner, blocks: Blocks, idle: Blocks) -> None:
-        """Show in `state` what the blocks keep for the next step."""
-        measured = self._batch.measured
-        self._measured += bool(measured)
-        factors, factorised = bool(measured) and self.factors.kept, self.inverse.every > 1 or rule.remembers
-        if blocks is not self._blocks:
-            for block in self._blocks.blocks:
-                self.state.get(block.layers[0].weight, {}).pop("factorisation", None)
-        for block in blocks.blocks + idle.blocks:
-            block.commit(factors, self.inverse.every > 1, factorised)
-        if factors:
-            self._known = self._with_factors()
-        self._blocks, self._batch = blocks, Batch()
-        self.steps += 1
 
     def report(self) -> Report:
         """What the last step was made of: conditions, ranks, damping, lengths and times, layer by layer.
@@ -312,10 +289,7 @@ class NGD(Presets, torch.optim.Optimizer):
 
         That is lr, damping, random state, number of steps, running factors, inverses and momentum.
         """
-        own = self._contents().saved(
-            self._blocks.layers, self._blocks.blocks, self.steps, self._measured, self.generator
-        )
-        own["fallback"] = self.fallback.state_dict() if self.fallback else None
+        own = self._saved().entry(self._curvature, self.steps, self.generator)
         return {**super().state_dict(), "ngd": own}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -328,43 +302,26 @@ class NGD(Presets, torch.optim.Optimizer):
         ValueError
             If it is of another model or another kind of optimizer, or not complete. Nothing is changed then.
         """
-        contents = self._contents()
-        entries, own = contents.check(state_dict, self.param_groups), state_dict["ngd"]
-        groups = copy.deepcopy(state_dict["param_groups"])
-        order = dict(zip(groups[0]["param_names"], groups[0]["params"]))
-        groups[0]["param_names"] = self.param_groups[0]["param_names"]
-        groups[0]["params"] = [order[name] for name in groups[0]["param_names"]]
-        if self.fallback:
-            before = copy.deepcopy(self.fallback.state_dict())
-            try:
-                self.fallback.load_state_dict(copy.deepcopy(own["fallback"]))
-            except BaseException:
-                self.fallback.load_state_dict(before)
-                raise
+        saved, own = self._saved(), state_dict.get("ngd", {})
+        entries, groups = saved.checked(state_dict, self.param_groups)
+        saved.load_fallback(own["fallback"])
         super().load_state_dict({"state": {}, "param_groups": groups})
         if self.fallback:
             self.param_groups[1:] = self.fallback.param_groups
         self.state.update({layer.weight: entries[layer.name] for layer in self.layers if entries[layer.name]})
-        blocks = contents.blocks(own, self.state)
-        for block in blocks:
-            block.restore(self.rule)
-        self._blocks = Blocks(own["active"], blocks)
-        self._known = self._with_factors()
-        self.steps, self._measured = own["steps"], own["measured"]
+        self._curvature.restore(self.state, own["active"], saved.groups(own["blocks"]), own["measured"])
+        self.steps = own["steps"]
         self.generator.set_state(own["generator"].cpu())
         self._batch, self._last = Batch(), None
 
     def __reduce__(self) -> tuple:
         """Copies and pickles come with their model: they are built anew around it and load the state."""
-        options = {name: getattr(self, name) for name in ("likelihood", "damping", "samples", "factors", "inverse", "control")}
-        return _rebuilt, (type(self), self.model, options | {"rule": self._rule}, self.fallback, self.state_dict())
+        parts = ("likelihood", "damping", "samples", "factors", "inverse", "control")
+        options = {name: getattr(self, name) for name in parts} | {"rule": self._rule}
+        return rebuilt, (type(self), self.model, options, self.fallback, self.state_dict())
 
-    def _contents(self) -> Contents:
-        """What is saved and checked."""
-        parts = {
-            "rule": self.rule.name, "control": type(self.control).__name__, "fallback": type(self.fallback).__name__
-        }
-        return Contents(self.layers, parts, self.state)
+    def _saved(self) -> Saved:
+        return Saved(self.layers, self.rule, self.control, self.fallback, self.state)
 
     def _observe(self, record: Record, output: Tensor, gradient: Tensor) -> None:
         """Collect what one forward pass tells, in its backward pass."""
@@ -373,7 +330,7 @@ class NGD(Presets, torch.optim.Optimizer):
         with torch.no_grad(), torch.autocast(output.device.type, enabled=False):
             rows = output.flatten(0, -2)
             batch.add(record, len(rows))
-            if due(self.steps, self.factors.every) or not record.edges.keys() <= self._known:
+            if self._curvature.due(self.steps, record):
                 fresh = measure(
                     self.rule.needs, self.factors, record, output, self.layers,
                     self.likelihood, self.samples, self.generator,
@@ -381,13 +338,9 @@ class NGD(Presets, torch.optim.Optimizer):
                 batch.add_factors(len(rows), *fresh)
             if isinstance(needs, NeedsFisher):
                 batch.add_residual(self.likelihood, rows, gradient.flatten(0, -2))
-                batch.keep(record, output, needs.rows)
+                batch.keep(self.model, record, output, needs.rows)
             if isinstance(needs, NeedsDual):
                 batch.gradients.append(gradient.flatten(0, -2))
-
-    def _with_factors(self) -> set[int]:
-        """The layers of which there are factors from earlier steps."""
-        return {k for k, layer in enumerate(self.layers) if known(self.rule, self.state.get(layer.weight, {}))}
 
     def _context(self, blocks: Blocks, gradients: Vector, lr: float, lam: float) -> StepContext:
         """What the control may ask about this step."""
@@ -402,37 +355,3 @@ class NGD(Presets, torch.optim.Optimizer):
 
         chain = list(batch.layers) if batch.chained else None
         return StepContext(gradients, lr, lam, blocks.direction, fisher, batch.residual, dual, chain)
-
-    def _active(self) -> Blocks:
-        """The layers that took part in the last backward pass."""
-        used = self._batch.used(self.layers, self._known)
-        if self.rule.network and not self._batch.chained:
-            raise ValueError(
-                f"rule {self.rule.name!r} needs a chain of nn.Linear layers, each fed with the output of the "
-                "one before, the last one's output being the model's"
-            )
-        return Blocks.of(used, self.layers, self.rule.network, self._blocks, self.state)
-
-    def _idle(self, blocks: Blocks) -> Blocks:
-        """Layers whose factors were measured though they make no step."""
-        measured = self._batch.measured if self.factors.kept else set()
-        idle = sorted(measured.difference(blocks.layers))
-        return Blocks(idle, [Block([Stack({k: self.layers[k]})], self.state) for k in idle])
-
-
-def _ratio(change: float, predicted: float) -> float:
-    """ρ of (21), actual over predicted change; −∞ if the loss overflowed, 1 at a stationary point."""
-    if not math.isfinite(change):
-        return -math.inf
-    return change / predicted if predicted else 1.0
-
-
-def _rebuilt(
-    kind: type[NGD], model: nn.Module, options: dict[str, Any], fallback: torch.optim.Optimizer | None,
-    state: dict[str, Any],
-) -> NGD:
-    """The inverse of `NGD.__reduce__`."""
-    optimizer = kind.__new__(kind)
-    NGD.__init__(optimizer, model, fallback=fallback and (lambda parameters: fallback), **options)
-    optimizer.load_state_dict(state)
-    return optimizer

@@ -238,16 +238,18 @@ def report(steps: int, last: StepRecord) -> Report:
     for block, kept in zip(last.blocks, last.kept):
         weights = [stack.weight() for stack in block.stacks]
         done = kept.factorisation
+        assert done is not None
         quantities = block.quantities(done.rule, done.rule.slow + done.rule.fast, kept)
-        spent = _times(done.rule, quantities | {"lam": done.damping, "L": depth}, weights)
+        spent = _times(done.rule, quantities | {"lam": done.lam, "L": depth}, weights)
         for i, (stack, weight) in enumerate(zip(block.stacks, weights)):
             own = {name: stack.split(full(A[i])) for name, A in kept.factors.items()}
-            moved, norms = (last.scale * next(lengths)).tolist(), stack.norms(weight).tolist()
+            moved = last.scale * next(lengths)
+            ratios = torch.where(moved > 0, moved / stack.norms(weight), 0.0).tolist()
             for j, (k, layer) in enumerate(stack.members.items()):
                 factors = {name: matrices[j] for name, matrices in own.items()}
                 layers[k] = LayerReport(
-                    layer.name, layer.shape, done.damping, _factors(done.rule, factors, done.damping),
-                    moved[j] and moved[j] / norms[j], steps - 1 - done.step,
+                    layer.name, layer.shape, done.lam, _factors(done.rule, factors, done.lam),
+                    ratios[j], steps - 1 - done.step,
                     *(1e3 * seconds / len(block.layers) for seconds in spent),
                 )
     return Report(last.rule, steps, [layers[k] for k in sorted(layers)])

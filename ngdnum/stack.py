@@ -27,6 +27,7 @@ class Stack:
     def __init__(self, members: dict[int, Layer]) -> None:
         self.members = members
         self.layers = list(members.values())
+        self.weights = [layer.weight for layer in self.layers]
         self.parameters = [p for layer in self.layers for p in layer.parameters]
 
     def gather(self, matrices: Mapping[int, Tensor | Upper], whole: bool = True) -> Any:
@@ -43,11 +44,11 @@ class Stack:
         """The matrix of each member, or its triangle."""
         return [(A,) for A in self.split(matrices[0])] if isinstance(matrices, tuple) else self.split(matrices)
 
-    def rows(self, inputs: dict[int, Tensor]) -> Tensor:
+    def rows(self, inputs: list[Tensor]) -> Tensor:
         """What the matrices act on, `[B, M, m]`, from inputs of linear layers: with a 1 for a bias at the end."""
         layer = self.layers[0]
-        X = self.gather(inputs).to(layer.weight.dtype)
-        return layer.homogeneous(X)
+        X = (torch.stack(inputs) if len(inputs) > 1 else inputs[0]).to(layer.weight.dtype)
+        return X if layer.bias is None else torch.cat([X, torch.ones_like(X[..., :1])], -1)
 
     def parts(self, tensors: tuple[Tensor | None, ...]) -> list[tuple[Tensor | None, ...]]:
         """Those of each member, from tensors with one entry per member `[B, ...]`, or None."""
@@ -68,14 +69,14 @@ class Stack:
         for layer in layers:
             bias = layer.bias
             matrices.append(layer.matrix(layer.weight.grad, None if bias is None else bias.grad))
-        gradient = _stack(matrices)
+        gradient = torch.stack(matrices) if len(matrices) > 1 else matrices[0]
         own = gradient.data_ptr() != layers[0].weight.grad.data_ptr()
         return gradient.neg_() if own else gradient.neg()
 
     def pieces(self, matrices: Tensor) -> list[Tensor]:
         """`matrices` `[B, n, m]` as tensors shaped like the `parameters`."""
         found: list[Tensor] = []
-        for layer, matrix in zip(self.layers, self.split(matrices)):
+        for layer, matrix in zip(self.layers, matrices if len(self.layers) > 1 else [matrices]):
             found += layer.pieces(matrix)
         return found
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from .damping import Damping
 from .fallback import step_or_undo
 from .stack import Stack
 
@@ -54,12 +55,12 @@ def apply_or_undo(
     fallback: torch.optim.Optimizer | None,
     loss: Callable[[], float] | None,
     before: Tensor | float | None,
-    reject: bool,
+    damping: Damping,
 ) -> tuple[float | None, bool]:
     """W ← W + scale · updates, and a step of the `fallback`.
 
     Returns by how much the loss has changed since `before`, if `loss` tells it, and whether the move was undone:
-    since the loss is not finite, or has risen and that is to be rejected. Undone is also what raises an error.
+    since the loss is not finite, or has risen and the `damping` rejects that. Undone is also what raises an error.
     """
     parameters: list[Tensor] = []
     pieces: list[Tensor] = []
@@ -74,8 +75,9 @@ def apply_or_undo(
     weights = [p.clone() for p in parameters]
     torch._foreach_add_(parameters, pieces, alpha=scale)
     try:
+        assert before is not None
         change = loss() - float(before)
-        undo = not math.isfinite(change) or change > 0 and reject
+        undo = not math.isfinite(change) or change > 0 and damping.rejects
         if fallback and not undo:
             step_or_undo(fallback)
     except BaseException:

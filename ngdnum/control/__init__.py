@@ -5,7 +5,7 @@ per layer, is kept by the blocks, and replaced only when the step is taken.
 """
 
 from .conjugate_gradient import ConjugateGradient
-from .control import Control, Needs, NeedsDual, NeedsFisher, Step, StepContext, dot, predicted
+from .control import Control, Needs, NeedsDual, NeedsFisher, Step, StepContext, dot, predicted, ratio
 from .dual import DualConjugateGradient
 from .exact_line_search import ExactLineSearch
 from .fixed_step import FixedStep
@@ -29,4 +29,5 @@ __all__ = [
     "TrustRegion",
     "dot",
     "predicted",
+    "ratio",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -112,3 +113,10 @@ def predicted(lr: float, trace: float, curvature: float | None) -> float:
     if curvature is None:
         return predicted_change(lr, trace)
     return quadratic_change(lr, trace, curvature)
+
+
+def ratio(change: float, predicted: float) -> float:
+    """ρ of (21), actual over predicted change; −∞ if the loss overflowed, 1 at a stationary point."""
+    if not math.isfinite(change):
+        return -math.inf
+    return change / predicted if predicted else 1.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from operator import mul
 
 import torch
 from torch import Tensor
@@ -88,8 +89,11 @@ class OutputNormalised(Control):
 
 def _second_order(stacks: list[Stack], lengths: list[Tensor]) -> float:
     """Σ_{i<j} r_i r_j / Σ r_i, with the norms of u, `[B]` for each stack, in the place of those of ΔW."""
-    weights = torch._foreach_norm([layer.weight for stack in stacks for layer in stack.members.values()])
-    parts = torch.stack(weights).clamp(min=1).split([len(stack.members) for stack in stacks])
-    r = torch.cat([norms / part.to(norms.dtype) for norms, part in zip(lengths, parts)]).tolist()
+    weights: list[Tensor] = []
+    for stack in stacks:
+        weights += stack.weights
+    sizes = torch.stack(torch._foreach_norm(weights)).clamp(min=1)
+    norms = torch.cat(lengths)
+    r = (norms / sizes.to(norms.dtype)).tolist()
     total = sum(r)
-    return (total - sum(x * x for x in r) / total) / 2 if total else 0.0
+    return (total - sum(map(mul, r, r)) / total) / 2 if total else 0.0

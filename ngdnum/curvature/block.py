@@ -12,14 +12,13 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..batch import Batch
 from ..inverse import RAISE, Inverse
 from ..layers import Layer
 from ..rule import Preconditioner, Quantities
 from ..running import follow
-from ..schedule import due
 from ..stack import Stack
 from ..symmetric import Upper, full, packed
 
@@ -32,22 +31,15 @@ MEANS, INVERSES = ("Lambda_tilde", "Lambda"), ("K_tilde", "K")
 class Factorisation(NamedTuple):
     """What a rule factorised.
 
-    The rule; its parts; the damping it was given, and how often that had to be raised by `RAISE`; the number of
-    the step; a copy of what it was computed from, if `Inverse.drift` asks for it; and what the rule remembers.
+    The rule; its parts; the damping in use, which is raised where the rule failed; the number of the step; a copy of what it was computed from, if `Inverse.drift` asks for it; and what the rule remembers.
     """
 
     rule: Preconditioner
     parts: tuple
     lam: float
-    raised: int
     step: int
     origin: Quantities
     memory: Upper | None
-
-    @property
-    def damping(self) -> float:
-        """λ in use."""
-        return self.lam * RAISE**self.raised
 
 
 class Kept(NamedTuple):
@@ -70,7 +62,7 @@ class Block:
     kept : Kept
     """
 
-    def __init__(self, stacks: list[Stack], state: MutableMapping[nn.Parameter, dict[str, Any]]) -> None:
+    def __init__(self, stacks: list[Stack], state: MutableMapping[Tensor, dict[str, Any]]) -> None:
         self.stacks, self._state = stacks, state
         self.key = tuple(k for stack in stacks for k in stack.members)
         self.single = max(len(stack.members) for stack in stacks) == 1
@@ -117,9 +109,9 @@ class Block:
         self.kept = self.kept._replace(factors=factors)
 
     def factorise(
-        self, rule: Preconditioner, inverse: Inverse, G: Vector, lam: float, depth: int, step: int
+        self, rule: BoundRule, inverse: Inverse, G: Vector, lam: float, depth: int, step: int, calendar: bool
     ) -> None:
-        """Bring the factorisation up to date, as far as `inverse` asks for it in this `step`.
+        """Bring the factorisation up to date: by the `calendar`, or as far as `inverse` asks for it in this `step`.
 
         Raises
         ------
@@ -131,7 +123,6 @@ class Block:
         last = self.kept.factorisation
         if last is not None and last.rule is not rule:
             last = None
-        calendar = due(step, inverse.every)
         if last is not None and (last.step >= step or not calendar and inverse.drift is None):
             return
         quantities = self.quantities(rule, rule.slow, self.kept) | {"lam": lam, "L": depth}
@@ -149,7 +140,7 @@ class Block:
         """ΔW of every stack for α = 1, in memory of their own."""
         last = self.kept.factorisation
         assert last is not None
-        quantities: Quantities = {"L": depth, "lam": last.damping}
+        quantities: Quantities = {"L": depth, "lam": last.lam}
         if last.rule.fast_factors:
             quantities |= self.quantities(last.rule, last.rule.fast, self.kept)
         updates = last.rule.apply(G, last.parts, quantities)
@@ -157,12 +148,6 @@ class Block:
             if updates[i].data_ptr() == g.data_ptr():
                 updates[i] = updates[i].clone()
         return updates
-
-    def remember(self, velocity: Vector | None) -> None:
-        """The control's velocity for the next step, laid out in memory as it is after saving and loading."""
-        if velocity is not None and not self.single:
-            velocity = [v.contiguous() if len(stack.members) > 1 else v for stack, v in zip(self.stacks, velocity)]
-        self.kept = self.kept._replace(velocity=velocity)
 
     def empty(self) -> None:
         """Forget what was factorised, but not when and how."""
@@ -243,7 +228,7 @@ class Block:
                 if rule.remembers:
                     _check_memory(rule, parts, quantities["G_0"])
                     parts, memory = (*parts[:-1], None), packed(parts[-1])
-                return Factorisation(rule, parts, lam, raised, step, origin, memory)
+                return Factorisation(rule, parts, lam * RAISE**raised, step, origin, memory)
         names = ", ".join(layer.name for layer in self.layers)
         up_to = f" and up to {lam * RAISE**raised:g}" if raised else ""
         raise torch.linalg.LinAlgError(

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..batch import Batch
 from ..inverse import Inverse
 from ..layers import Layer
-from ..rule import Preconditioner
+from ..rule import BoundRule
+from ..schedule import due
 from ..stack import Stack, stacks
-from .block import Block, Halves, Vector
+from .block import Block, Halves, Kept, Vector
 
 
 class Blocks:
@@ -34,7 +34,7 @@ class Blocks:
     @classmethod
     def of(
         cls, used: list[int], layers: list[Layer], network: bool, last: Blocks,
-        state: MutableMapping[nn.Parameter, dict[str, Any]],
+        state: MutableMapping[Tensor, dict[str, Any]],
     ) -> Blocks:
         """The blocks of the `used` ones of all `layers`; those that were in `last` are taken over."""
         if used == last.layers:
@@ -47,22 +47,18 @@ class Blocks:
         fresh = [Block(group, state) for group in groups]
         return cls(used, [known.get(block.key, block) for block in fresh])
 
-    def absorb(self, batch: Batch, k: int, decay: float, lam: float) -> None:
-        """Include the factors of `batch`, measurement number k."""
-        for block in self.blocks:
-            block.absorb(batch, k, decay, lam)
-
-    def factorise(self, rule: Preconditioner, inverse: Inverse, gradients: Vector, lam: float, step: int) -> None:
+    def factorise(self, rule: BoundRule, inverse: Inverse, gradients: Vector, lam: float, step: int) -> None:
         """Bring the factorisations up to date."""
-        depth, start = len(self.layers), 0
+        depth, start, calendar = len(self.layers), 0, due(step, inverse.every)
         for block in self.blocks:
             end = start + len(block.stacks)
-            block.factorise(rule, inverse, gradients[start:end], lam, depth, step)
+            block.factorise(rule, inverse, gradients[start:end], lam, depth, step, calendar)
             start = end
 
     def direction(self, gradients: Vector) -> Vector:
         """ΔW of every stack for α = 1, in memory of their own."""
-        depth, updates = len(self.layers), []
+        depth = len(self.layers)
+        updates: Vector = []
         for block in self.blocks:
             start = len(updates)
             updates += block.direction(gradients[start : start + len(block.stacks)], depth)
@@ -71,6 +67,13 @@ class Blocks:
     def halves(self) -> Halves:
         """What the rule does to the left of G, and to its right, for each layer."""
         return [half for block in self.blocks for half in block.halves(len(self.layers))]
+
+    def kept(self) -> list[Kept]:
+        """What every block keeps."""
+        kept = []
+        for block in self.blocks:
+            kept.append(block.kept)
+        return kept
 
     @property
     def velocity(self) -> list[Tensor | None]:
@@ -81,9 +84,11 @@ class Blocks:
         return found
 
     def remember(self, velocity: Vector | None) -> None:
-        """Keep what the control leaves of each stack for the next step."""
+        """Keep what the control leaves of each stack, laid out in memory as it is after saving and loading."""
         start = 0
+        if velocity is not None:
+            velocity = [v.contiguous() if len(stack.members) > 1 else v for stack, v in zip(self.stacks, velocity)]
         for block in self.blocks:
             end = start + len(block.stacks)
-            block.remember(None if velocity is None else velocity[start:end])
+            block.kept = block.kept._replace(velocity=velocity and velocity[start:end])
             start = end
