@@ -15,7 +15,7 @@ from .control import Control
 from .curvature.block import INVERSES, MEANS, each
 from .curvature.curvature import Curvature
 from .layers import Layer
-from .rule import BoundRule
+from .rule import Preconditioner
 
 VERSION = 2
 """Of the entry "ngd"; raised when its meaning changes."""
@@ -25,7 +25,7 @@ class Saved:
     """The entry "ngd" of the state of an optimizer with these parts, and what it must agree on with torch's own."""
 
     def __init__(
-        self, layers: list[Layer], rule: BoundRule, control: Control, fallback: Optimizer | None,
+        self, layers: list[Layer], rule: Preconditioner, control: Control, fallback: Optimizer | None,
         state: Mapping[Any, dict[str, Any]],
     ) -> None:
         self._layers, self._fallback, self._state = layers, fallback, state

@@ -109,7 +109,7 @@ class Block:
         self.kept = self.kept._replace(factors=factors)
 
     def factorise(
-        self, rule: BoundRule, inverse: Inverse, G: Vector, lam: float, depth: int, step: int, calendar: bool
+        self, rule: Preconditioner, inverse: Inverse, G: Vector, lam: float, depth: int, step: int, calendar: bool
     ) -> None:
         """Bring the factorisation up to date: by the `calendar`, or as far as `inverse` asks for it in this `step`.
 

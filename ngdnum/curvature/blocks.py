@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..inverse import Inverse
 from ..layers import Layer
-from ..rule import BoundRule
+from ..rule import Preconditioner
 from ..schedule import due
 from ..stack import Stack, stacks
 from .block import Block, Halves, Kept, Vector
@@ -47,7 +47,7 @@ class Blocks:
         fresh = [Block(group, state) for group in groups]
         return cls(used, [known.get(block.key, block) for block in fresh])
 
-    def factorise(self, rule: BoundRule, inverse: Inverse, gradients: Vector, lam: float, step: int) -> None:
+    def factorise(self, rule: Preconditioner, inverse: Inverse, gradients: Vector, lam: float, step: int) -> None:
         """Bring the factorisations up to date."""
         depth, start, calendar = len(self.layers), 0, due(step, inverse.every)
         for block in self.blocks:

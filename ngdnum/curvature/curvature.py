@@ -13,7 +13,7 @@ from ..capture import Record
 from ..factors import Factors
 from ..inverse import Inverse
 from ..layers import Layer
-from ..rule import BoundRule
+from ..rule import Preconditioner
 from ..schedule import due
 from ..stack import Stack
 from .block import Block, known
@@ -35,7 +35,7 @@ class Curvature:
     """
 
     def __init__(
-        self, layers: list[Layer], rule: BoundRule, factors: Factors, inverse: Inverse, state: State
+        self, layers: list[Layer], rule: Preconditioner, factors: Factors, inverse: Inverse, state: State
     ) -> None:
         self._layers, self._rule, self._factors, self._inverse, self._state = layers, rule, factors, inverse, state
         self._known: set[int] = set()
@@ -46,7 +46,7 @@ class Curvature:
         return due(step, self._factors.every) or not record.edges.keys() <= self._known
 
     @contextmanager
-    def including(self, batch: Batch, lam: float, rule: BoundRule) -> Iterator[Blocks]:
+    def including(self, batch: Batch, lam: float, rule: Preconditioner) -> Iterator[Blocks]:
         """The blocks of the layers that took part in `batch`, its factors included.
 
         Within, they may be changed; at the end they show in `opt.state`, or after an error are as they were.
