@@ -14,7 +14,7 @@ from .layers import Layer
 from .likelihood import Likelihood, fisher_product
 from .symmetric import Upper
 
-Matrices = dict[str, dict[int, Tensor | Upper]]
+Matrices = dict[str, dict[int, Tensor]]
 """`{quantity: {layer: matrix}}`."""
 
 
@@ -163,8 +163,9 @@ def _first(model: nn.Module, whole: Call, output: Tensor, rows: int) -> Call:
     several, count = len([t for t in _tensors(whole) if t.ndim and len(t) == len(output)]) > 1, len(output)
 
     def first(argument: object) -> object:
-        by_example = isinstance(argument, Tensor) and argument.ndim and len(argument) == count
-        return argument[:rows].clone() if by_example else argument
+        if not isinstance(argument, Tensor) or not argument.ndim or len(argument) != count:
+            return argument
+        return argument[:rows].clone()
 
     part = Call(tuple(map(first, whole.arguments)), {name: first(a) for name, a in whole.keywords.items()})
     return part if not several or _confirmed(model, part, output[:rows]) else whole

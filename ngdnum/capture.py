@@ -77,11 +77,13 @@ class Record:
 
     def slope(self, k: int) -> Tensor | None:
         """∂x/∂z `[M, m]` for the input x of layer `k` and the output z of the one before; None where they are one."""
-        link = self.links[k]
+        assert self.links is not None
+        link: Any = self.links[k]
         return None if link is None else link(torch.ones_like(self.inputs[k][0]))
 
     def link(self, k: int, x: Tensor) -> None:
         """Note what is between the last layer so far and the input `x` of layer `k`."""
+        assert self.links is not None
         if not self.edges or self.ends_in(x):
             self.links[k] = None
         elif x.grad_fn is not None and x.grad_fn.name() in ELEMENTWISE and self._leads_to(x.grad_fn):
@@ -91,6 +93,7 @@ class Record:
 
     def ends_in(self, tensor: Tensor) -> bool:
         """Whether `tensor` is the output of the last layer so far, unchanged."""
+        assert self.end is not None
         last, version = self.end
         return last() is tensor and tensor._version == version
 
@@ -110,6 +113,7 @@ class Record:
             rows, count = self._first
             others = directions.new_zeros(len(directions), count - rows, *directions.shape[2:])
             directions = torch.cat([directions, others], 1)
+        assert self.output is not None
         uses = [(k, edge) for k, edges in self.edges.items() for edge in edges]
         with _PROBING:
             errors = torch.autograd.grad(
@@ -235,9 +239,9 @@ class _Hook:
 
     def __call__(self, *args: object) -> Tensor | None:
         capture = self.capture()
-        if capture is None:
+        if capture is None or self.method is None:
             return None
-        method = self.not_compiled if torch.compiler.is_compiling() else self.method
+        method: Any = self.not_compiled if torch.compiler.is_compiling() else self.method
         return method(capture, *self.first, *args)
 
     def __reduce__(self) -> tuple:

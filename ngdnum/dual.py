@@ -108,6 +108,7 @@ class Dual:
                 output = run(self._model, {}, call, flat=False)
         finally:
             capture.remove()
+        assert capture.record is not None
         return capture.record, output.detach()
 
     def _inputs(self, i: int) -> Tensor:

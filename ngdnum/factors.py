@@ -97,6 +97,7 @@ def kronecker_factors(
     finally:
         capture.remove()
     record = capture.record
+    assert record is not None
     lambda_tilde = error_factors(record, likelihood, output.detach(), samples, generator, layers, kfac_approx)
     lambda_ = input_factors(record, output, layers, kfac_approx)
     return {layers[k].name: (lambda_tilde[k], lambda_[k]) for k in lambda_tilde}
@@ -191,7 +192,7 @@ def error_rows(
         for k, errors in record.errors(directions.to(output.dtype)).items():
             rows = [layers[k].output_rows(e) for e in errors]
             if kfac_approx == "reduce":
-                rows = [sum(_by_example(layers[k], e, output, len(directions)).sum(-2) for e in rows)]
+                rows = [torch.stack([_by_example(layers[k], e, output, len(directions)).sum(-2) for e in rows]).sum(0)]
             for e in rows:
                 yield k, e
 

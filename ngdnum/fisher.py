@@ -76,12 +76,13 @@ class Fisher:
 
     def times(self, vector: Vector) -> Vector:
         """F u."""
-        total, count = None, 0
+        total: Vector = []
+        count = 0
         for call, (output, backward) in zip(self._calls, self._backwards()):
             _, (change,) = self._changes(call, [vector])
             (named,) = backward(fisher_product(self._likelihood, output, change))
             product = [stack.from_named(named) for stack in self._stacks]
-            total = product if total is None else [t.add_(p) for t, p in zip(total, product)]
+            total = product if not total else [t.add_(p) for t, p in zip(total, product)]
             count += len(output)
         return [t.div_(count) for t in total]
 
@@ -109,13 +110,15 @@ class Fisher:
             own: dict[int, Tensor] = {}
             for stack, X, u in zip(self._stacks, columns, vector):
                 own.update(zip(stack.members, u @ X if len(stack.members) > 1 else [u @ X]))
-            change = None
+            change: Tensor | None = None
             for k, link in call.chain.items():
                 if change is not None:
                     dx = change if link.slope is None else change * link.slope.mT
                     own[k].addmm_(self._layers[k].weight, dx)
                 change = own[k]
+            assert change is not None
             changes.append(change.mT)
+        assert call.output is not None
         return call.output.to(changes[0].dtype), changes
 
     def _by_layer(self, vector: Vector) -> dict[int, tuple[Tensor, ...]]:
@@ -131,7 +134,9 @@ class Fisher:
         if not self._backward:
             layers = self._layers.values()
             parameters = {name: p.detach() for layer in layers for name, p in zip(layer.names, layer.parameters)}
-            self._backward = [vjp(partial(run, self._model, call=call), parameters) for call in self._calls]
+            for call in self._calls:
+                output, backward, *_ = vjp(partial(run, self._model, call=call), parameters)
+                self._backward.append((output, backward))
         return iter(self._backward)
 
 

@@ -38,12 +38,15 @@ def _place(
 ) -> Bbox:
     label = axes.text(0, 0, name, transform=axes.transAxes, color=line.get_color(), weight="bold",
                       ha="left", va="bottom")
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    dpi = figure.dpi
     label.set_in_layout(False)
     size = label.get_window_extent()
     inside = axes.get_window_extent()
     best, least = (inside.x0, inside.y0), np.inf
     for distance, at in product(GAPS, PLACES):
-        gap = distance * GAP * axes.get_figure(root=True).dpi / 72
+        gap = distance * GAP * dpi / 72
         x, y = path[round(at * (len(path) - 1))]
         for left in (x - size.width / 2, x - size.width - gap, x + gap):
             for bottom in (y + gap, y - gap - size.height, y - size.height / 2):

@@ -12,6 +12,7 @@ axes but the last count examples. Scores ∂ log q/∂f are `[M, n]`; a square r
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Generator, Tensor
@@ -34,6 +35,8 @@ class Likelihood(ABC):
     >>> Poisson()(torch.zeros(4, 2), torch.ones(4, 2))
     tensor(2.)
     """
+
+    fisher_root: Callable[[Tensor], Tensor]
 
     @abstractmethod
     def log_density(self, output: Tensor, target: Tensor) -> Tensor:

@@ -162,7 +162,7 @@ class NGD(Presets, torch.optim.Optimizer):
         self._capture = Capture(model, self.layers, self._observe)
 
     @torch.no_grad()
-    def step(
+    def step(  # type: ignore[override]  # torch has no word for the loss that is handed over
         self, closure: Closure | None = None, loss: Tensor | float | None = None
     ) -> Tensor | float | None:
         """Update the weights from the last `loss.backward()`.

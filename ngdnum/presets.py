@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Self
 
 from torch import nn
@@ -23,7 +24,8 @@ class Presets:
         The same as the plain constructor; call `step(closure)`, so that λ can follow the loss. `options` are
         those of the constructor and replace the preset's.
         """
-        return cls(model, likelihood, **options)
+        make: Callable[..., Self] = cls
+        return make(model, likelihood, **options)
 
     @classmethod
     def fast(cls, model: nn.Module, likelihood: Likelihood, **options: Any) -> Self:
@@ -60,7 +62,8 @@ class Presets:
             "inverse": Inverse(every=128),
             "control": OutputNormalised(momentum=0.8, rows=16),
         }
-        return cls(model, likelihood, **(preset | options))
+        make: Callable[..., Self] = cls
+        return make(model, likelihood, **(preset | options))
 
     @classmethod
     def sample_efficient(cls, model: nn.Module, likelihood: Likelihood, **options: Any) -> Self:
@@ -98,4 +101,5 @@ class Presets:
             "inverse": Inverse(solver="inverse"),
             "control": DualConjugateGradient(steps=5),
         }
-        return cls(model, likelihood, **(preset | options))
+        make: Callable[..., Self] = cls
+        return make(model, likelihood, **(preset | options))

@@ -33,6 +33,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from types import ModuleType
+from typing import Any
 
 from torch import Tensor
 
@@ -42,7 +43,7 @@ from .stack import Stack
 
 QUANTITIES = ("Lambda_tilde", "Lambda", "lam", "L", "K_tilde", "K")
 SLOW_QUANTITIES = (*QUANTITIES, "G_0", "C")
-Quantities = dict[str, Tensor | list[Tensor] | float | int]
+Quantities = dict[str, Any]
 
 
 class Preconditioner:

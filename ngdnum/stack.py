@@ -68,9 +68,11 @@ class Stack:
         matrices, layers = [], self.layers
         for layer in layers:
             bias = layer.bias
+            assert layer.weight.grad is not None
             matrices.append(layer.matrix(layer.weight.grad, None if bias is None else bias.grad))
         gradient = torch.stack(matrices) if len(matrices) > 1 else matrices[0]
-        own = gradient.data_ptr() != layers[0].weight.grad.data_ptr()
+        first = layers[0].weight.grad
+        own = first is not None and gradient.data_ptr() != first.data_ptr()
         return gradient.neg_() if own else gradient.neg()
 
     def pieces(self, matrices: Tensor) -> list[Tensor]:
@@ -86,7 +88,7 @@ class Stack:
 
     def named(self, matrices: Tensor) -> dict[str, Tensor]:
         """`matrices` `[B, n, m]` as tensors shaped like the parameters, by their names in the model."""
-        named = {}
+        named: dict[str, Tensor] = {}
         for layer, w in zip(self.layers, self.split(matrices)):
             named.update(zip(layer.names, layer.pieces(w)))
         return named

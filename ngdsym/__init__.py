@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ngdsym.algebra.explicit import equal
+    from ngdsym.algebra.operators import Eigenbasis, Eigenvalues, EntrywisePower, Hadamard, Pinv, Polar, Sign
     from ngdsym.algebra.substitution import SingularPoint
-    from ngdsym.algebra.operators import EntrywisePower, Eigenbasis, Eigenvalues, Hadamard, Pinv, Polar, Sign
     from ngdsym.algebra.symbols import PD, PSD
     from ngdsym.network.linear_network import LinearNetwork
     from ngdsym.proof.certificate import Certificate

@@ -4,9 +4,9 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from ngdsym.theorems import theorems
 from ngdsym.theorems.catalogue import Catalogue, catalogue, plain
 from ngdsym.theorems.theorem import Outcome
-from ngdsym.theorems import theorems
 
 
 def outcomes(passed: bool = True) -> dict:

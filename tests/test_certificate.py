@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from ngdsym.proof import certificate as module
 from ngdsym import prove
+from ngdsym.proof import certificate as module
 from ngdsym.proof.certificate import Certificate, examine
 
 

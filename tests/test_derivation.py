@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from sympy import Identity, Inverse, MatrixSymbol, symbols
 
-from ngdsym.proof.derivation import Derivation, StepRefused
 from ngdsym.algebra.symbols import PD, Pinv
+from ngdsym.proof.derivation import Derivation, StepRefused
 
 n, k = symbols("n k")
 A = MatrixSymbol("A", n, k)

@@ -12,17 +12,16 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from sympy import Expr, HadamardProduct, Identity, KroneckerProduct, MatrixSymbol, Rational, Symbol, Trace
-from sympy import sin, sqrt
+from sympy import Expr, HadamardProduct, Identity, KroneckerProduct, MatrixSymbol, Rational, Symbol, Trace, sin, sqrt
 from torch import Tensor
 
 from ngdsym import Rule
 from ngdsym.__main__ import main
+from ngdsym.algebra.symbols import G_0, PD, PSD, G, L, Lambda, Lambda_tilde, Pinv, Polar, Unvec, k, lam, m, n
 from ngdsym.compiler.chain import Join, associate, nominal
 from ngdsym.rules import generate
 from ngdsym.rules.rule import Update, emit
 from ngdsym.rules.zoo import FOR_NGD
-from ngdsym.algebra.symbols import PD, PSD, G, G_0, L, Lambda, Lambda_tilde, Pinv, Polar, Unvec, k, lam, m, n
 
 half = Rational(1, 2)
 E, X = PD("Lambda_tilde", n, n), PD("Lambda", m, m)

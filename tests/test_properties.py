@@ -9,12 +9,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ngdnum.rules import layer as rules
 from ngdsym import Rule
+from ngdsym.algebra.symbols import PD, PSD, G, L, Lambda, Lambda_tilde, Pinv, Polar, lam, m, n, n_0, n_L
 from ngdsym.rules import network_rule
 from ngdsym.rules.claims import Counterexample, emitted_step, following, homogeneous, natural, relative
 from ngdsym.rules.evaluate import LinearInstance, evaluate
 from ngdsym.rules.network_rule import exact
 from ngdsym.rules.properties import BOTTLENECK, SQUARE, WIDE, compare
-from ngdsym.algebra.symbols import PD, PSD, G, L, Lambda, Lambda_tilde, Pinv, Polar, lam, m, n, n_0, n_L
 from ngdsym.rules.zoo import ZOO, C
 
 RULES = {rule.name: rule for rule in ZOO}

@@ -13,10 +13,10 @@ import pytest
 from sympy import Eq, Identity, Inverse, MatrixSymbol, Q, symbols
 
 from ngdsym import prove
-from ngdsym.proof.prover import ProofNotFound, VacuousHypotheses
 from ngdsym.algebra.symbols import PD, PSD, Pinv
-from ngdsym.theorems.textbook import FACTS, FALSEHOODS
+from ngdsym.proof.prover import ProofNotFound, VacuousHypotheses
 from ngdsym.proof.words import Letters, TypeMismatch, UndeclaredLetter
+from ngdsym.theorems.textbook import FACTS, FALSEHOODS
 
 
 def function_calls(action: Callable[[], object]) -> int:

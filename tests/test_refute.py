@@ -11,8 +11,8 @@ from sympy import QQ, Eq, MatrixSymbol, symbols
 from sympy.polys.matrices import DomainMatrix
 
 from ngdsym import refute
-from ngdsym.proof.refute import CounterexampleNotFound, pinv
 from ngdsym.algebra.symbols import PD, PSD, Pinv
+from ngdsym.proof.refute import CounterexampleNotFound, pinv
 from ngdsym.theorems.textbook import FACTS, FALSEHOODS
 
 

@@ -5,8 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from sympy import (Adjoint, And, BlockMatrix, Eq, Float, Identity, Inverse, MatrixSymbol, Ne, Not, Q, Symbol,
-                   ZeroMatrix, symbols)
+from sympy import (
+    Adjoint,
+    And,
+    BlockMatrix,
+    Eq,
+    Float,
+    Identity,
+    Inverse,
+    MatrixSymbol,
+    Ne,
+    Not,
+    Q,
+    Symbol,
+    ZeroMatrix,
+    symbols,
+)
 
 from ngdsym import prove, refute
 from ngdsym.algebra.instance import Instance, floats

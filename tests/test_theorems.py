@@ -7,15 +7,15 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import identities
 import pytest
+from rational_points import RationalPoint
 from test_prover import function_calls
 
-import identities
 from ngdsym.__main__ import main
 from ngdsym.proof.certificate import Certificate
-from rational_points import RationalPoint
-from ngdsym.theorems.theorem import Theorem
 from ngdsym.theorems import UnknownTheorem, theorems
+from ngdsym.theorems.theorem import Theorem
 from ngdsym.theorems.verify import verify
 
 ALL = theorems()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from test_factors import batch, network
 from test_exact_line_search import dense_fisher, parameters, step
+from test_factors import batch, network
 from test_step import LIKELIHOODS, targets
 
 from ngdnum import NGD, Fixed, Likelihood, TrustRegion

@@ -188,4 +188,4 @@ def _identity(W: Tensor) -> Tensor:
 
 def _distance(first: Vector, second: Vector) -> Tensor:
     """Σ_i ‖W_i − V_i‖²."""
-    return sum((W - V).square().sum() for W, V in zip(first, second))
+    return torch.stack([(W - V).square().sum() for W, V in zip(first, second)]).sum()

@@ -69,7 +69,7 @@ class Block:
         self.layers = [layer for stack in stacks for layer in stack.members.values()]
         known = [state.get(layer.weight, {}) for layer in self.layers]
 
-        def gather(name: str) -> list[Tensor | Upper]:
+        def gather(name: str) -> list[Any]:
             entries = {k: state[layer.weight][name] for stack in stacks for k, layer in stack.members.items()}
             return [stack.gather(entries, whole=False) for stack in stacks]
 
@@ -157,7 +157,7 @@ class Block:
 
     def pack(self) -> None:
         """Keep the means by their upper triangles, between steps in which they are seldom used."""
-        means = {name: [packed(A) for A in self.kept.factors[name]] for name in MEANS if name in self.kept.factors}
+        means: dict[str, list[Tensor | Upper]] = {name: [packed(A) for A in self.kept.factors[name]] for name in MEANS if name in self.kept.factors}
         self.kept = self.kept._replace(factors=self.kept.factors | means)
 
     def commit(self, factors: bool, seldom: bool, factorisation: bool) -> None:
@@ -202,7 +202,7 @@ class Block:
         last = self.kept.factorisation
         assert last is not None
         parts = [parts for stack in self.stacks for parts in stack.parts(last.parts)]
-        return [tuple(last.rule.halves(own, {"L": depth})) for own in parts]
+        return [(left, right) for own in parts for left, right in [last.rule.halves(own, {"L": depth})]]
 
     def quantities(self, rule: Preconditioner, names: tuple[str, ...], kept: Kept) -> Quantities:
         """The `kept` factors among `names`: tensors for a stack, lists for a network, there with the weights."""
@@ -218,16 +218,18 @@ class Block:
         matrices = {name: q for name, q in slow.items() if name not in ("lam", "L", "G_0", "C")}
         origin = {} if inverse.drift is None else each(matrices, Tensor.clone)
         precise = slow if inverse.dtype is None else each(slow, partial(Tensor.to, dtype=inverse.dtype))
+        parts: tuple
         for raised in range(inverse.retries + 1 if "lam" in slow and lam else 1):
             try:
                 parts = rule.factorise(precise | {"lam": lam * RAISE**raised})
             except torch.linalg.LinAlgError as error:
                 last = error
             else:
-                parts, memory = parts if inverse.dtype is None else each(parts, partial(Tensor.to, dtype=dtype)), None
+                memory: Upper | None = None
+                parts = parts if inverse.dtype is None else each(parts, partial(Tensor.to, dtype=dtype))
                 if rule.remembers:
                     _check_memory(rule, parts, quantities["G_0"])
-                    parts, memory = (*parts[:-1], None), packed(parts[-1])
+                    memory, parts = packed(parts[-1]), (*parts[:-1], None)
                 return Factorisation(rule, parts, lam * RAISE**raised, step, origin, memory)
         names = ", ".join(layer.name for layer in self.layers)
         up_to = f" and up to {lam * RAISE**raised:g}" if raised else ""
@@ -238,7 +240,7 @@ class Block:
 
     def _include(self, stack: Stack, name: str, matrices: Mapping[int, Any], include: Callable[..., Tensor]) -> Tensor:
         """The factor of this name with what was measured of it, for each layer of which it was."""
-        found = {}
+        found: dict[int, Any] = {}
         for k, layer in stack.members.items():
             old = self._state.get(layer.weight, {}).get(name)
             found[k] = include(old, matrices[k], layer) if k in matrices else old

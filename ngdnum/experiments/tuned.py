@@ -193,7 +193,7 @@ def _conditions(fields: dict[str, Node]) -> tuple[str, list[float], list[int], d
 def _starred(winner: Settings, tried: list[Settings]) -> str:
     texts = []
     for name, value in winner.items():
-        values: list[Any] = sorted({settings[name] for settings in tried})  # type: ignore[type-var]
+        values: list[Any] = sorted({settings[name] for settings in tried})
         edge = len(values) > 2 and value in (values[0], values[-1])
         texts.append(settings_text({name: value}) + ("*" if edge else ""))
     return ", ".join(texts)

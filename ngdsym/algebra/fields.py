@@ -5,7 +5,8 @@ Matrices are numpy object arrays of these numbers, so one code evaluates stateme
 from __future__ import annotations
 
 import random
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import flint
 import numpy as np

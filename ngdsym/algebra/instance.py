@@ -6,13 +6,37 @@ float64 and on object arrays of the exact numbers of `ngdsym.algebra.fields`.
 """
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import reduce
-from typing import Any, Callable, Mapping
+from typing import Any
 
 import flint
 import numpy as np
-from sympy import Add, Eq, Expr, Ge, Gt, Identity, Integer, Le, Lt, MatAdd, MatMul, MatPow, MatrixSymbol, Mul
-from sympy import Inverse, KroneckerProduct, Ne, Pow, Rational, Symbol, Trace, Transpose, ZeroMatrix
+from sympy import (
+    Add,
+    Eq,
+    Expr,
+    Ge,
+    Gt,
+    Identity,
+    Integer,
+    Inverse,
+    KroneckerProduct,
+    Le,
+    Lt,
+    MatAdd,
+    MatMul,
+    MatPow,
+    MatrixSymbol,
+    Mul,
+    Ne,
+    Pow,
+    Rational,
+    Symbol,
+    Trace,
+    Transpose,
+    ZeroMatrix,
+)
 from sympy.core.relational import Relational
 
 from ngdsym.algebra import fields

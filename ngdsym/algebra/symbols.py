@@ -15,11 +15,13 @@ Examples
 """
 from __future__ import annotations
 
-from sympy import Basic, Expr, Identity, MatAdd, MatMul, MatPow, MatrixSymbol, Symbol, Trace, Transpose
-from sympy import latex, symbols
+from sympy import Basic, Expr, Identity, MatAdd, MatMul, MatPow, MatrixSymbol, Symbol, Trace, Transpose, latex, symbols
 from sympy.matrices.expressions.matexpr import MatrixExpr
+from sympy.printing.printer import Printer
 
-from ngdsym.algebra.operators import Operator, Pinv, Polar
+from ngdsym.algebra.operators import Operator
+from ngdsym.algebra.operators import Pinv as Pinv
+from ngdsym.algebra.operators import Polar as Polar
 
 n, m, k, n_0, n_L = symbols("n m k n_0 n_L", integer=True, positive=True)
 L = Symbol("L", integer=True, positive=True)
@@ -39,7 +41,7 @@ class PSD(MatrixSymbol):
     def _eval_transpose(self) -> PSD:
         return self
 
-    def _latex(self, printer) -> str:
+    def _latex(self, printer: Printer) -> str:
         letter = latex(Symbol(self.name.removesuffix("_tilde")))
         return rf"\tilde{{{letter}}}" if self.name.endswith("_tilde") else letter
 
@@ -58,7 +60,7 @@ class Unvec(MatrixExpr):
     def shape(self) -> tuple[Expr, Expr]:
         return self.args[1].shape
 
-    def _latex(self, printer) -> str:
+    def _latex(self, printer: Printer) -> str:
         operator, matrix = map(printer._print, self.args)
         return rf"\operatorname{{vec}}^{{-1}}\left({operator} \operatorname{{vec}} {matrix}\right)"
 

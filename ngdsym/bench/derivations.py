@@ -7,8 +7,8 @@ code that ends in a minute, only the time of `LinearNetwork` is given.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 from rich.table import Table
 from sympy import Matrix, Rational, kronecker_product

@@ -7,10 +7,11 @@ products on both sides of the narrowest layer.
 """
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from operator import add, matmul
-from typing import Callable, NamedTuple
+from typing import NamedTuple
 
 import flint
 import numpy as np

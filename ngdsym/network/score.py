@@ -6,8 +6,9 @@ assumed about a and v: that they are columns of A_i and rows of B_i is a theorem
 """
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property, reduce
-from typing import TYPE_CHECKING, Callable, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from sympy import Matrix

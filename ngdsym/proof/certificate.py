@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from operator import add, mul, sub, truediv
 
-
 NAME = r"[^\W\d][\w\u0300-\u036f⁺⁻]*'?|\(\S+\)(⁻¹|⁺)'?"
 """What a letter may be called: one word, which no reader can take for a product, a sum or a number."""
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 from ngdsym.proof.certificate import Certificate
-from ngdsym.proof.prover import Problem
 from ngdsym.proof.declarations import declare
-from ngdsym.proof.words import Equation, Letters, Polynomial, penrose
+from ngdsym.proof.prover import Problem
+from ngdsym.proof.words import Equation, Letters, Number, Polynomial, penrose
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def exists(unknowns: Mapping[str, Sequence[object]], assumptions: str | Sequence
     return Existence(witness, Problem(letters, given, [Equation(-rest, 0 * rest)]).prove(timeout))
 
 
-def _term(polynomial: Polynomial, name: str) -> tuple[Fraction, Polynomial, str, Polynomial]:
+def _term(polynomial: Polynomial, name: str) -> tuple[Number, Polynomial, str, Polynomial]:
     """Coefficient, left, name, right of the one term in which the unknown occurs."""
     letters = polynomial.letters
     words = [(c, letters.spell(word)) for word, c in polynomial.terms.items()]
@@ -105,6 +104,6 @@ def _partner(product: Polynomial, inverses: Mapping[str, str] | None, pinvs: Map
         return partner if base == name else partner.T
     name = f"{name}⁺" if len(word) == 1 else f"({name})⁺"
     if name not in letters:
-        letters(name, *product.type[::-1])
+        letters(name, *product.known_type[::-1])
         letters.relations += penrose(product, letters[name])
     return letters[name]

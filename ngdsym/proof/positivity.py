@@ -67,14 +67,14 @@ def find_lemmas(search: Search, letters: Letters, assumptions: Iterable[Equation
 
 def _vanishing(search: Search, letters: Letters, matrices: list[Polynomial]) -> list[Lemma]:
     squares = [Square(1, X, M) for X in _normal(search, matrices)
-               for M in (None, *letters.positive) if M is None or letters.types[M][0] == X.type[0]]
+               for M in (None, *letters.positive) if M is None or letters.types[M][0] == X.known_type[0]]
     for trace in (False, True):
         reduced = [_traced(search, square) if trace else search.reduce(square.value.terms) for square in squares]
         zero = [Lemma([square], trace, steps) for square, (rest, steps) in zip(squares, reduced) if not rest]
         if zero:
             return zero
-        for kind in {None: None} if trace else {square.X.type[1]: None for square in squares}:
-            group = [k for k, square in enumerate(squares) if trace or square.X.type[1] == kind]
+        for kind in {None: None} if trace else {square.X.known_type[1]: None for square in squares}:
+            group = [k for k, square in enumerate(squares) if trace or square.X.known_type[1] == kind]
             weights = _weights([reduced[k][0] for k in group])
             if weights:
                 chosen = [(c, k) for c, k in zip(weights, group) if c]
@@ -85,7 +85,7 @@ def _vanishing(search: Search, letters: Letters, matrices: list[Polynomial]) -> 
 
 
 def _products(factors: list[Polynomial], matrices: list[Polynomial]) -> list[Polynomial]:
-    return [a * b for X in matrices for u in factors for a, b in ((u, X), (X, u), (u, X.T)) if a.type[1] == b.type[0]]
+    return [a * b for X in matrices for u in factors for a, b in ((u, X), (X, u), (u, X.T)) if a.known_type[1] == b.known_type[0]]
 
 
 def _normal(search: Search, matrices: list[Polynomial]) -> list[Polynomial]:
@@ -101,7 +101,7 @@ def _normal(search: Search, matrices: list[Polynomial]) -> list[Polynomial]:
 def _traced(search: Search, square: Square) -> tuple[Terms, list[Step]]:
     """As `Search.reduce`, in trace: words may be rotated. The trace of an identity is keyed by "1" and its size."""
     letters = square.X.letters
-    pending = {word or "1" + square.X.type[1]: c for word, c in square.value.terms.items()}
+    pending = {word or "1" + square.X.known_type[1]: c for word, c in square.value.terms.items()}
     rest: Terms = {}
     steps: list[Step] = []
     while pending:

@@ -180,7 +180,8 @@ class _Proof:
         return Certificate(data)
 
     def _assume(self, facts: Iterable[int]) -> None:
-        known, fresh = self.search.assumptions, []
+        known = self.search.assumptions
+        fresh: list[Terms] = []
         for k in facts:
             for transposed, p in enumerate((self.facts[k], self.facts[k].T)):
                 if p.terms and p.terms not in known + fresh and (-p).terms not in known + fresh:
@@ -210,12 +211,12 @@ class _Proof:
                         raise self._not_found(claim, rest, not search.pending)
         except OutOfTime:
             raise self._not_found(claim, rest, False) from None
-        found = self._expand(steps)
-        return shorten(claim.difference.terms, search.assumptions, found, self.deadline)
+        return shorten(claim.difference.terms, search.assumptions, self._expand(steps), self.deadline)
 
     def _expand(self, steps: list[Step]) -> Cofactors:
         """−Σ `steps` over the assumptions; rules that need many terms for themselves become lemmas on the way."""
-        search, known = self.search, {}
+        search = self.search
+        known: dict[int, Cofactors] = {}
         for k in search.history(steps):
             rule = search.rules[k]
             proof = combine(rule.steps, known)
@@ -301,7 +302,7 @@ class _Proof:
         (left, k, _), *_ = cofactors
         number, transposed = self.origin[k]
         fact = self.facts[number].T if transposed else self.facts[number]
-        kind = self.letters.types[self.letters.spell(left)[0]] if left else fact.type
+        kind = self.letters.types[self.letters.spell(left)[0]] if left else fact.known_type
         name = next(name for name, (rows, _) in self.letters.types.items() if rows == kind[0])
         (code,) = self.letters[name].terms
         proof = {(left, k, right + code): c for (left, k, right), c in cofactors.items()}

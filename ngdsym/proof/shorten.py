@@ -70,9 +70,9 @@ def _candidates(claim: Terms, generators: Sequence[Terms], proof: Cofactors) -> 
     longest = max(map(len, reached))
     fresh = list(reached)
     while fresh and len(found) < most:
-        more = dict.fromkeys(product for word in fresh for product in _products(word, generators)
-                             if product not in found and _length(product, generators) <= longest)
-        more = sorted(more, key=lambda product: len(product[0]) + len(product[2]))
+        new = dict.fromkeys(product for word in fresh for product in _products(word, generators)
+                            if product not in found and _length(product, generators) <= longest)
+        more = sorted(new, key=lambda product: len(product[0]) + len(product[2]))
         more = more[:most - len(found)]
         found |= dict.fromkeys(more)
         words = dict.fromkeys(left + word + right for left, k, right in more for word in generators[k])

@@ -11,8 +11,27 @@ from collections.abc import Set
 from fractions import Fraction
 from functools import cache
 
-from sympy import (Adjoint, And, Basic, BlockMatrix, Eq, Float, Identity, Inverse, MatAdd, MatMul, MatPow,
-                   MatrixSymbol, Not, Rational, Transpose, ZeroMatrix, false, latex, true)
+from sympy import (
+    Adjoint,
+    And,
+    Basic,
+    BlockMatrix,
+    Eq,
+    Float,
+    Identity,
+    Inverse,
+    MatAdd,
+    MatMul,
+    MatPow,
+    MatrixSymbol,
+    Not,
+    Rational,
+    Transpose,
+    ZeroMatrix,
+    false,
+    latex,
+    true,
+)
 from sympy.assumptions import AppliedPredicate, Q
 from sympy.core.relational import Relational
 from sympy.matrices.expressions.matexpr import MatrixExpr

@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TypeAlias
 
 from sympy import Expr
 
@@ -23,6 +24,9 @@ from ngdsym.proof.reading import Reader
 from ngdsym.proof.sizes import size
 
 Type = tuple[str, str]
+
+Number: TypeAlias = int | Fraction
+"""An exact coefficient."""
 
 
 class TypeMismatch(ValueError):
@@ -187,12 +191,18 @@ class Polynomial:
     of an identity whose size is not known yet. `words` are those it was made from, cancelled ones included.
     """
 
-    def __init__(self, letters: Letters, kind: Type | None, terms: Mapping[str, Fraction],
+    def __init__(self, letters: Letters, kind: Type | None, terms: Mapping[str, Number],
                  words: Iterable[str] = ()) -> None:
         self.letters = letters
-        self.terms = {word: c for word, c in terms.items() if c}
+        self.terms: dict[str, Number] = {word: c for word, c in terms.items() if c}
         self.type = kind
         self.words = tuple(dict.fromkeys([*words, *terms]))
+
+    @property
+    def known_type(self) -> Type:
+        """`type` where it is known."""
+        assert self.type is not None
+        return self.type
 
     def _coerce(self, other: object) -> Polynomial:
         if isinstance(other, Polynomial):
@@ -215,7 +225,7 @@ class Polynomial:
         if self.type and other.type and self.type[1] != other.type[0]:
             raise TypeMismatch(f"cannot multiply {self} ({shape(self.type)}) by {other} "
                                f"({shape(other.type)})")
-        terms: dict[str, Fraction] = {}
+        terms: dict[str, Number] = {}
         for left, a in self.terms.items():
             for right, b in other.terms.items():
                 terms[left + right] = terms.get(left + right, 0) + a * b
@@ -255,7 +265,7 @@ class Polynomial:
     __hash__ = None  # type: ignore[assignment]
 
     def __str__(self) -> str:
-        text = " ".join(f"{'-' if c < 0 else '+'} {_monomial(abs(c), self.letters.spell(word))}"
+        text = " ".join(f"{'-' if c < 0 else '+'} {_monomial(max(c, -c), self.letters.spell(word))}"
                         for word, c in self.terms.items())
         return text.removeprefix("+ ").replace("- ", "-", 1) if text.startswith("-") else text[2:] or "0"
 
@@ -320,5 +330,5 @@ def shape(kind: Type) -> str:
     return f"{kind[0]}×{kind[1]}"
 
 
-def _monomial(c: Fraction, names: tuple[str, ...]) -> str:
+def _monomial(c: Number, names: tuple[str, ...]) -> str:
     return " ".join(([str(c)] if c != 1 or not names else []) + list(names))

@@ -1,9 +1,9 @@
 """All statements, one file per section of the theory; each file reads beside the paper."""
 from __future__ import annotations
 
+from collections.abc import Iterable
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Iterable
 
 from ngdsym.theorems.theorem import Theorem
 

@@ -5,15 +5,15 @@
 """
 from __future__ import annotations
 
-from typing import Mapping
+from collections.abc import Mapping
 
 from sympy import Identity, Inverse, MatrixSymbol, ZeroMatrix
 
 from ngdsym.algebra import fields
 from ngdsym.algebra.instance import Draw
 from ngdsym.algebra.symbols import PD
-from ngdsym.theorems.theorem import Theorem, eq
 from ngdsym.theorems.notation import E, G, m, n, size
+from ngdsym.theorems.theorem import Theorem, eq
 
 h = size("h", "m")
 J, u = MatrixSymbol("J", h, m), MatrixSymbol("u", h, 1)

@@ -4,7 +4,8 @@ F_b keeps the blocks of F with |i − j| ≤ b: all of them for b = L − 1, tho
 """
 from __future__ import annotations
 
-from typing import Any, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from sympy import Eq, Expr, Identity, MatAdd, MatMul, MatrixSymbol, Symbol, ZeroMatrix

@@ -64,7 +64,7 @@ def catalogue(sections: Iterable[str] = SECTIONS) -> Catalogue:
     <Catalogue of 5 theorems, 5 symbolic, 4 certificate, 5 numeric>
     """
     modules = [import_module(f"ngdsym.theorems.{section}") for section in sections]
-    listed = {module.__doc__.splitlines()[0].rstrip("."): tuple(module.THEOREMS) for module in modules}
+    listed = {(module.__doc__ or "").splitlines()[0].rstrip("."): tuple(module.THEOREMS) for module in modules}
     outcomes = {theorem.name: {check: theorem.check(check) for check in theorem.checks}
                 for members in listed.values() for theorem in members}
     return Catalogue(listed, outcomes)

@@ -1,19 +1,19 @@
 """Section 5: what √λ on both factors does to the step, to its prediction and to λ itself (Eqs. 20, 21)."""
 from __future__ import annotations
 
-from typing import Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from sympy import Ge, Identity, Inverse, KroneckerProduct, MatrixSymbol, Ne, Rational, Symbol, Trace
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
-from ngdsym.rules.control import levenberg_marquardt, rho
 from ngdsym.algebra.instance import Draw
 from ngdsym.algebra.symbols import PSD, lam
-from ngdsym.theorems.theorem import Theorem, eq
+from ngdsym.rules.control import levenberg_marquardt, rho
 from ngdsym.theorems.dense import Net
 from ngdsym.theorems.generalized_inverse import any_inverse, p
 from ngdsym.theorems.notation import C, E, G, m, n
+from ngdsym.theorems.theorem import Theorem, eq
 
 I_n, I_m = Identity(n), Identity(m)
 s, pi, best = (Symbol(name, positive=True) for name in ("s", "pi", "pi_0"))

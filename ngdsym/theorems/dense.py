@@ -4,8 +4,9 @@ J comes from the product rule on explicit products, F = Jᵀ H J is formed in fu
 """
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import cached_property, reduce
-from typing import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -74,11 +75,11 @@ class Net:
         """Λ_{i-1}."""
         return self.B(i) @ self.Sigma @ self.B(i).T
 
-    def loss(self) -> object:
+    def loss(self) -> Any:
         """½ tr P Z Σ Zᵀ, the loss above its minimum."""
         return np.trace(self.P @ self.Z @ self.Sigma @ self.Z.T) * self.number(1, 2)
 
-    def derivative(self, function: Callable[[], object], i: int) -> Matrix:
+    def derivative(self, function: Callable[[], Any], i: int) -> Matrix:
         """Derivative of a function in the entries of W_i by central differences, exact for quadratic ones."""
         weights, half = self.W[i - 1], self.number(1, 2)
         result = weights * 0
@@ -95,7 +96,7 @@ class Net:
 
     def score(self, x: Matrix, y: Matrix) -> Matrix:
         """Derivative of log q(y | x) in all weights, stacked by column and layer."""
-        def log_density() -> object:
+        def log_density() -> Any:
             error = y - self.product(1, self.L) @ x
             return -(error @ self.P @ error) * self.number(1, 2)
         return np.concatenate([vec(self.derivative(log_density, i)) for i in self.layers])
@@ -104,7 +105,7 @@ class Net:
         """⟨score scoreᵀ⟩ under the model, exact by a design of examples with the right second moments."""
         scores = [self.score(x, self.product(1, self.L) @ x + noise)
                   for x in self.input_root.T for noise in self.output_root.T]
-        return sum(np.outer(s, s) for s in scores)
+        return np.sum([np.outer(s, s) for s in scores], axis=0)
 
     def gradient(self, i: int) -> Matrix:
         """G_i, the negative gradient."""
@@ -168,7 +169,7 @@ class Net:
         """Rank."""
         return fields.rank(matrix) if self.exact else int(np.linalg.matrix_rank(matrix, rtol=1e-9))
 
-    def number(self, p: int, q: int = 1) -> object:
+    def number(self, p: int, q: int = 1) -> Any:
         """p/q."""
         return self.eye(1)[0, 0] * p / q
 
@@ -186,4 +187,4 @@ def unvec(vector: Matrix, rows: int) -> Matrix:
 def distance(a: Matrix, b: Matrix) -> float:
     """Relative distance of two float64 arrays."""
     a, b = np.asarray(a, float), np.asarray(b, float)
-    return float(np.linalg.norm(a - b) / max(1.0, np.linalg.norm(a), np.linalg.norm(b)))
+    return float(np.linalg.norm(a - b) / max(1.0, float(np.linalg.norm(a)), float(np.linalg.norm(b))))

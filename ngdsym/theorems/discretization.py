@@ -4,18 +4,38 @@
 """
 from __future__ import annotations
 
-from typing import Mapping
+from collections.abc import Mapping
 
 from scipy.linalg import fractional_matrix_power
 from sympy import Eq, Expr, Identity, MatMul, MatrixSymbol, Ne, Symbol
 
 from ngdsym.algebra.instance import Draw
 from ngdsym.algebra.symbols import Pinv
-from ngdsym.theorems.theorem import COUNTEREXAMPLE, Theorem, eq
 from ngdsym.theorems.dense import Net
-from ngdsym.theorems.notation import A, A_i, A_j, B, NEIGHBOURS, R, S, W, WIDE_LAYER, W_i, W_j, Wstar
-from ngdsym.theorems.notation import Z, d, m, m_i, n, n_i, n_j, o
+from ngdsym.theorems.notation import (
+    NEIGHBOURS,
+    WIDE_LAYER,
+    A,
+    A_i,
+    A_j,
+    B,
+    R,
+    S,
+    W,
+    W_i,
+    W_j,
+    Wstar,
+    Z,
+    d,
+    m,
+    m_i,
+    n,
+    n_i,
+    n_j,
+    o,
+)
 from ngdsym.theorems.paths import minimal_speed
+from ngdsym.theorems.theorem import COUNTEREXAMPLE, Theorem, eq
 
 D_i, D_j = MatrixSymbol("D_i", n_i, m_i), MatrixSymbol("D_j", n_j, n_i)
 E_i, E_j = MatrixSymbol("E_i", n_i, m_i), MatrixSymbol("E_j", n_j, n_i)

@@ -6,10 +6,11 @@ written into, `U` on the layer read from.
 from __future__ import annotations
 
 from sympy import Identity, Inverse, MatrixSymbol, Ne, Symbol
+from sympy.matrices.expressions.matexpr import MatrixExpr
 
 from ngdsym.algebra.symbols import PSD, Pinv
-from ngdsym.theorems.theorem import COUNTEREXAMPLE, Theorem, eq
 from ngdsym.theorems.notation import A, B, C, E, G, P, Sigma, Z, d, m, n, o
+from ngdsym.theorems.theorem import COUNTEREXAMPLE, Theorem, eq
 
 T, U = MatrixSymbol("T", n, n), MatrixSymbol("U", m, m)
 A_T, B_U, G_T = MatrixSymbol("A_T", o, n), MatrixSymbol("B_U", m, d), MatrixSymbol("G_T", n, m)
@@ -22,13 +23,13 @@ ORTHOGONAL = (eq(T * T.T, Identity(n)), eq(T.T * T, Identity(n)),
 s_n, s_m, s = MatrixSymbol("s_n", n, n), MatrixSymbol("s_m", m, m), Symbol("s", positive=True)
 
 
-def rotation(size: Symbol, name: str):
+def rotation(size: Symbol, name: str) -> MatrixExpr:
     """A generic rotation (Cayley 1846)."""
     skew = MatrixSymbol(name, size, size) - MatrixSymbol(name, size, size).T
     return (Identity(size) - skew) * Inverse(Identity(size) + skew)
 
 
-def singular(name: str, size: Symbol):
+def singular(name: str, size: Symbol) -> MatrixExpr:
     """A positive semidefinite matrix of rank 1."""
     column = MatrixSymbol(name, size, 1)
     return column * column.T

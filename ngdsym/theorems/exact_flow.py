@@ -1,15 +1,15 @@
 """The natural gradient of any deep linear network: the residual, projected on the tangent space."""
 from __future__ import annotations
 
-from typing import Mapping
+from collections.abc import Mapping
 
 from sympy import Expr, Identity, MatAdd, MatMul, MatrixSymbol, Symbol
 
 from ngdsym.algebra.instance import Draw
 from ngdsym.algebra.symbols import Pinv
-from ngdsym.theorems.theorem import Theorem, eq
 from ngdsym.theorems.dense import Net
 from ngdsym.theorems.notation import P, Sigma, Z, d, o, size
+from ngdsym.theorems.theorem import Theorem, eq
 
 a, b = MatrixSymbol("P_a", o, o), MatrixSymbol("P_b", d, d)
 k, l, r = size("k"), size("l"), Symbol("r", integer=True, positive=True)

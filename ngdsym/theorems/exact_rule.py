@@ -2,16 +2,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from sympy import Expr, Identity, MatAdd, MatMul, MatrixSymbol, Rational
 
 from ngdsym.algebra.instance import Draw
 from ngdsym.algebra.symbols import PSD, Pinv
-from ngdsym.theorems.theorem import Theorem, eq
 from ngdsym.theorems.dense import Net
 from ngdsym.theorems.notation import A_i, A_j, P, Sigma_tilde, Z, d, n_i, n_j, o
+from ngdsym.theorems.theorem import Theorem, eq
 
 E_i, E_j = PSD("Lambda_tilde_i", n_i, n_i), PSD("Lambda_tilde_j", n_j, n_j)
 V = MatrixSymbol("V", n_j, n_i)

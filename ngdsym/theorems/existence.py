@@ -4,18 +4,46 @@
 """
 from __future__ import annotations
 
-from typing import Mapping
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from sympy import Expr, Ge, Identity, Lt, MatrixSymbol, Symbol, ZeroMatrix
 
 from ngdsym.algebra.instance import Draw
 from ngdsym.algebra.symbols import Pinv
-from ngdsym.theorems.theorem import Theorem, eq
 from ngdsym.theorems.dense import Net
-from ngdsym.theorems.notation import A, A_j, B, B_i, C, E, FACTORS, G, GRADIENT, NEIGHBOURS, R, S, Sigma, W
-from ngdsym.theorems.notation import W_i, W_j, WIDE_LAYER, Wstar, Z, d, invertible, m, m_i, n, n_i, n_j, o
+from ngdsym.theorems.notation import (
+    FACTORS,
+    GRADIENT,
+    NEIGHBOURS,
+    WIDE_LAYER,
+    A,
+    A_j,
+    B,
+    B_i,
+    C,
+    E,
+    G,
+    R,
+    S,
+    Sigma,
+    W,
+    W_i,
+    W_j,
+    Wstar,
+    Z,
+    d,
+    invertible,
+    m,
+    m_i,
+    n,
+    n_i,
+    n_j,
+    o,
+)
 from ngdsym.theorems.paths import follow, minimal_speed
+from ngdsym.theorems.theorem import Theorem, eq
 
 W_0, W_t = MatrixSymbol("W_0", o, d), MatrixSymbol("W_t", o, d)
 u, b, s, s_d = MatrixSymbol("u", d, 1), MatrixSymbol("b", 1, 1), MatrixSymbol("s", 1, 1), MatrixSymbol("s_d",
@@ -63,7 +91,7 @@ def paper_speed(net: Net) -> list[np.ndarray]:
     return [net.inv(net.A(i)) @ net.Z @ net.inv(net.B(i)) / net.L for i in net.layers]
 
 
-def crossing(net: Net, draw: Draw) -> object:
+def crossing(net: Net, draw: Draw) -> Any:
     """Give the square `net` a target with one negative eigenvalue b of W* W(0)⁻¹; returns b."""
     size, start = net.sizes[0], net.product(1, net.L)
     basis = net.generic(size, size)

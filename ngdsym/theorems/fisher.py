@@ -1,17 +1,38 @@
 """The Fisher matrix of a deep linear network: factors, blocks, rank, kernel (Eqs. 5, 14, 15, 22, SM 19)."""
 from __future__ import annotations
 
-from typing import Mapping
+from collections.abc import Mapping
 
 from sympy import Expr, Identity, KroneckerProduct, Le, MatrixSymbol, Symbol, ZeroMatrix
 
 from ngdsym.algebra.instance import Draw
-from ngdsym.network.linear_network import LinearNetwork
 from ngdsym.algebra.symbols import PSD, Pinv
-from ngdsym.theorems.theorem import eq, Theorem
+from ngdsym.network.linear_network import LinearNetwork
 from ngdsym.theorems.dense import Net
-from ngdsym.theorems.notation import A, A_i, A_j, B_, B_i, B_j, E, NEIGHBOURS, P, Sigma, Sigma_tilde, W_i, W_j
-from ngdsym.theorems.notation import d, m, m_i, n, n_i, n_j, o, size
+from ngdsym.theorems.notation import (
+    B_,
+    NEIGHBOURS,
+    A,
+    A_i,
+    A_j,
+    B_i,
+    B_j,
+    E,
+    P,
+    Sigma,
+    Sigma_tilde,
+    W_i,
+    W_j,
+    d,
+    m,
+    m_i,
+    n,
+    n_i,
+    n_j,
+    o,
+    size,
+)
+from ngdsym.theorems.theorem import Theorem, eq
 
 R = PSD("R", o, o)
 C = PSD("Lambda", m_i, m_i)

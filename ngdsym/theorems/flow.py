@@ -1,7 +1,8 @@
 """Section 4: the flow of the end-to-end map W under the natural gradient (Eqs. 10, 16–18)."""
 from __future__ import annotations
 
-from typing import Mapping
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from sympy import Eq, Expr, Inverse, MatAdd, MatMul, MatrixSymbol, Symbol
@@ -145,7 +146,7 @@ def solves(claim: Relational) -> bool:
     at = Instance({}, rational_functions(16))
     rates = {W_t: lambda value: at(Wstar) - value, loss_t: lambda value: -2 * value}
 
-    def right(value: object) -> object:
+    def right(value: object) -> Any:
         at.values[s] = value
         return at(claim.rhs)
 

@@ -1,7 +1,7 @@
 """Section 2: log-density, loss and back-propagation (Eqs. 1, 2, 6–8)."""
 from __future__ import annotations
 
-from typing import Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from sympy import Expr, MatrixSymbol, Symbol, diff, exp, log, pi, simplify, sqrt, symbols
@@ -9,9 +9,9 @@ from sympy.core.relational import Relational
 
 from ngdsym.algebra.instance import Draw
 from ngdsym.algebra.symbols import PD, PSD
-from ngdsym.theorems.theorem import Theorem, eq
 from ngdsym.theorems.differences import complex_slope, slope
 from ngdsym.theorems.notation import size
+from ngdsym.theorems.theorem import Theorem, eq
 
 n_0, n_1, n_2 = map(size, "012")
 x, x_1, x_2, y = (MatrixSymbol(name, rows, 1) for name, rows in (

@@ -8,8 +8,8 @@ from sympy import MatrixSymbol, Ne, symbols
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
 from ngdsym.algebra.symbols import PD, PSD, Pinv
-from ngdsym.theorems.theorem import eq, COUNTEREXAMPLE, Theorem
 from ngdsym.theorems.notation import invertible
+from ngdsym.theorems.theorem import COUNTEREXAMPLE, Theorem, eq
 
 N, p, q, r = symbols("N p q r", integer=True, positive=True)
 J, K = MatrixSymbol("J", N, p), MatrixSymbol("K", p, N)

@@ -1,17 +1,16 @@
 """Back-propagation and the gradient, by differentiating the log-density (Eqs. 7, 8, 13)."""
 from __future__ import annotations
 
-from typing import Mapping
+from collections.abc import Mapping
 
 from sympy import Expr, Inverse, MatrixSymbol
 
 from ngdsym.algebra.explicit import unvec as unstack
 from ngdsym.algebra.instance import Draw
 from ngdsym.network.linear_network import LinearNetwork
-from ngdsym.theorems.theorem import Theorem, eq
 from ngdsym.theorems.dense import Net, unvec
-from ngdsym.theorems.notation import A, A_i, A_j, B, G, NEIGHBOURS, P, Sigma, W, W_j, d, m, n, n_i, n_j, o
-from ngdsym.theorems.notation import Wstar
+from ngdsym.theorems.notation import NEIGHBOURS, A, A_i, A_j, B, G, P, Sigma, W, W_j, Wstar, d, m, n, n_i, n_j, o
+from ngdsym.theorems.theorem import Theorem, eq
 
 x, y, score = MatrixSymbol("x", d, 1), MatrixSymbol("y", o, 1), MatrixSymbol("D", n, m)
 C_yx, P_out = MatrixSymbol("C_yx", o, d), MatrixSymbol("P", o, o)
@@ -27,11 +26,12 @@ def differentiated(draw: Draw) -> Mapping[Expr, object]:
         return {A: net.A(LAYER), B: net.B(LAYER), W: net.product(1, net.L), Sigma: net.Sigma, P_out: net.P,
                 C_yx: net.Wstar @ net.Sigma, x: inputs, y: targets, score: unvec(stacked, SIZES[LAYER]),
                 G: -net.derivative(net.loss, LAYER)}
-    net = LinearNetwork(SIZES)
-    f, exact = net.formulas, net.field.exact
+    symbolic = LinearNetwork(SIZES)
+    f, exact = symbolic.formulas, symbolic.field.exact
     return {A: f.A(LAYER), B: f.B(LAYER), W: f.W, Sigma: f.input_covariance, P_out: f.precision,
-            C_yx: f.cross_covariance, x: exact(net.x), y: exact(net.y), G: -net.derivatives.loss_gradient(LAYER, f),
-            score: unstack(net.derivatives.of_data[2:4], (SIZES[LAYER], SIZES[LAYER - 1]))}
+            C_yx: f.cross_covariance, x: exact(symbolic.x), y: exact(symbolic.y),
+            G: -symbolic.derivatives.loss_gradient(LAYER, f),
+            score: unstack(symbolic.derivatives.of_data[2:4], (SIZES[LAYER], SIZES[LAYER - 1]))}
 
 
 DERIVATIVE = "Sizes (1, 2, 1, 2), layer 2, every number an indeterminate; P = Σ̃⁻¹."

@@ -5,8 +5,8 @@ each of L balanced layers.
 """
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Callable, Mapping
 
 import numpy as np
 from scipy.integrate import solve_ivp
@@ -14,9 +14,9 @@ from sympy import Expr, MatrixSymbol, Rational, ZeroMatrix, atanh, diff, exp, lo
 from sympy.core.relational import Relational
 
 from ngdsym.algebra.instance import Draw, Matrix
-from ngdsym.theorems.theorem import Theorem, eq
 from ngdsym.theorems.dense import Net
-from ngdsym.theorems.notation import A_j, B_i, NEIGHBOURS, P, Sigma, W_i, W_j, Z, A_i, B_j, n_i
+from ngdsym.theorems.notation import NEIGHBOURS, A_i, A_j, B_i, B_j, P, Sigma, W_i, W_j, Z, n_i
+from ngdsym.theorems.theorem import Theorem, eq
 
 G_i, G_j = A_i.T * P * Z * Sigma * B_i.T, A_j.T * P * Z * Sigma * B_j.T
 CONSERVED = Theorem(
@@ -142,7 +142,7 @@ def half_times(draw: Draw) -> Mapping[Expr, object]:
             net.W = list(theta.reshape(2, 2, 2))
             return np.array(update(net)).ravel()
 
-        def crossing(index: int):
+        def crossing(index: int) -> Callable[[float, np.ndarray], float]:
             return lambda _, theta: (theta[4:].reshape(2, 2) @ theta[:4].reshape(2, 2))[index, index] \
                 - net.Wstar[index, index] / 2
 

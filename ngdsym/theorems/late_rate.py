@@ -1,7 +1,7 @@
 """How fast a bottleneck comes to the best map of its rank: the gap in the spectrum sets the rate, not 1."""
 from __future__ import annotations
 
-from typing import Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from sympy import Expr, MatrixSymbol, Symbol, ZeroMatrix
@@ -9,10 +9,10 @@ from sympy import Expr, MatrixSymbol, Symbol, ZeroMatrix
 from ngdsym.algebra import fields
 from ngdsym.algebra.instance import Draw
 from ngdsym.algebra.symbols import PD
-from ngdsym.theorems.theorem import Theorem, eq
 from ngdsym.theorems.dense import Net
 from ngdsym.theorems.notation import Z, d, o
 from ngdsym.theorems.paths import follow, minimal_speed
+from ngdsym.theorems.theorem import Theorem, eq
 
 u_1, u_2, v_1, v_2 = (MatrixSymbol(f"{name}_{i}", dim, 1) for name,
                       dim in (("u", o), ("v", d)) for i in (1, 2))

@@ -4,7 +4,7 @@ from __future__ import annotations
 from sympy import Eq, Identity, MatrixSymbol, Ne, symbols
 
 from ngdsym.algebra.symbols import Pinv
-from ngdsym.theorems.theorem import eq, COUNTEREXAMPLE, Theorem
+from ngdsym.theorems.theorem import COUNTEREXAMPLE, Theorem, eq
 
 m, n, k = symbols("m n k", integer=True, positive=True)
 M = MatrixSymbol("M", m, n)

@@ -1,7 +1,8 @@
 """The flow of Muon on a deep linear network: every mode moves at the same speed."""
 from __future__ import annotations
 
-from typing import Any, Callable, Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from sympy import Expr, Identity, MatrixSymbol, Symbol

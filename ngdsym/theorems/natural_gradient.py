@@ -1,20 +1,22 @@
 """Section 2: the Fisher matrix as a metric, steepest descent in it, invariance, cost (Eqs. 4, 5)."""
 from __future__ import annotations
 
-from typing import Mapping
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from sympy import Expr, Inverse, MatrixSymbol, Ne, Trace, ZeroMatrix, lambdify, symbols
 
 from ngdsym.algebra.instance import Draw
+from ngdsym.algebra.symbols import PSD, Lambda, Lambda_tilde, Pinv
+from ngdsym.algebra.symbols import G as rule_G
 from ngdsym.rules.rule import Rule
-from ngdsym.algebra.symbols import G as rule_G, Lambda, Lambda_tilde, PSD, Pinv
-from ngdsym.theorems.theorem import Theorem, eq
+from ngdsym.rules.zoo import K, K_tilde, natural
 from ngdsym.theorems.dense import Net, vec
 from ngdsym.theorems.differences import curvature
-from ngdsym.theorems.generalized_inverse import ADJOINT, F, FISHER, H, INVERSES, J, MADE, SIZES, X, p
-from ngdsym.theorems.notation import A, B, G, GRADIENT, P, Sigma, Sigma_tilde, Z, d, invertible, m, n, o
-from ngdsym.rules.zoo import K, K_tilde, natural
+from ngdsym.theorems.generalized_inverse import ADJOINT, FISHER, INVERSES, MADE, SIZES, F, H, J, X, p
+from ngdsym.theorems.notation import GRADIENT, A, B, G, P, Sigma, Sigma_tilde, Z, d, invertible, m, n, o
+from ngdsym.theorems.theorem import Theorem, eq
 
 D = MatrixSymbol("D", o, d)
 KL, BEND, LOSS_BEND = symbols("KL KL'' loss''")
@@ -32,13 +34,13 @@ def divergence(draw: Draw) -> Mapping[Expr, object]:
         net.W = [w + t * c for w, c in zip(weights, change)]
         return net.product(1, 2)
 
-    def kl(t: object) -> object:
+    def kl(t: object) -> Any:
         gap = map_0 - move(t)
         terms = [noise @ net.P @ (sign * gap @ x) + (gap @ x) @ net.P @ (gap @ x) * net.number(1, 2)
                  for x in net.input_root.T for noise in net.output_root.T for sign in (1, -1)]
         return sum(terms) * net.number(1, 2 * len(net.output_root))
 
-    def loss(t: object) -> object:
+    def loss(t: Any) -> Any:
         move(t)
         return net.loss()
 
@@ -146,7 +148,7 @@ def at_zero(draw: Draw) -> Mapping[Expr, object]:
     net = Net((2, 3, 2), draw)
     change, bends = [net.generic(3, 2), net.generic(2, 3)], []
     for sign in (1, -1):
-        def loss(t: object) -> object:
+        def loss(t: Any) -> Any:
             net.W = [t * change[0], sign * t * change[1]]
             return net.loss()
         bends.append(curvature(loss))

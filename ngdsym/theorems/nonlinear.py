@@ -4,16 +4,16 @@ The output is V φ(U x) with φ applied per unit. Per example, h = φ(U x) and D
 """
 from __future__ import annotations
 
-from typing import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from sympy import Expr, Gt, KroneckerProduct, Lt, MatrixSymbol, Ne, Rational, Symbol
 
 from ngdsym.algebra.instance import Draw
 from ngdsym.algebra.symbols import PD
-from ngdsym.theorems.theorem import Theorem, eq
 from ngdsym.theorems.differences import complex_slope, slope
 from ngdsym.theorems.notation import o, size
+from ngdsym.theorems.theorem import Theorem, eq
 
 EXAMPLES = (1, 2, 3)
 k, i = size("1"), size("0")
@@ -25,7 +25,7 @@ F_11, F_21 = MatrixSymbol("F_11", k * i, k * i), MatrixSymbol("F_21", o * k, k *
 F_22 = MatrixSymbol("F_22", o * k, o * k)
 
 
-def network(flat: bool):
+def network(flat: bool) -> Callable[[Draw], Mapping[Expr, object]]:
     """The network with φ = tanh in float64 and φ(z) = z + z² exactly, or with φ(z) = 2z."""
     def values(draw: Draw) -> Mapping[Expr, object]:
         def generic(rows: int, cols: int) -> np.ndarray:
@@ -40,7 +40,8 @@ def network(flat: bool):
         def output(theta: np.ndarray, input: np.ndarray) -> np.ndarray:
             return theta[4:].reshape(2, 2).T @ activation(theta[:4].reshape(2, 2).T @ input)
 
-        fisher, found = 0, {V: last, P: metric}
+        fisher: np.ndarray = np.zeros((8, 8), dtype=int)
+        found: dict[Expr, np.ndarray] = {V: last, P: metric}
         for a, (x_a, h_a, D_a) in enumerate(zip(x, h, D)):
             column = generic(2, 1)[:, 0]
             unit = np.eye(8, dtype=int)
@@ -122,7 +123,7 @@ def kronecker_errors(draw: Draw) -> Mapping[Expr, object]:
         errors = np.einsum("ai,ij,aj->aij", slopes, last.T @ last, slopes)
         true = np.einsum("aij,akl->ikjl", moments, errors) / SAMPLES
         factored = np.einsum("ij,kl->ikjl", moments.mean(0), errors.mean(0))
-        return np.linalg.norm(true - factored) / np.linalg.norm(true)
+        return float(np.linalg.norm(true - factored) / np.linalg.norm(true))
 
     return {symbol: relative(scale) for scale, symbol in error.items()}
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from sympy import Eq, Identity, Inverse, MatMul, MatrixSymbol, Symbol, symbols
 from sympy.matrices.expressions.matexpr import MatrixExpr
+from sympy.printing.printer import Printer
 
 from ngdsym.algebra.symbols import PD, PSD
 from ngdsym.theorems.theorem import eq
@@ -17,7 +18,7 @@ n, m, o, d = symbols("n m n_L n_0", integer=True, positive=True)
 class Target(MatrixSymbol):
     """The least-squares map W* = ⟨y xᵀ⟩ Σ⁻¹."""
 
-    def _latex(self, printer) -> str:
+    def _latex(self, printer: Printer) -> str:
         return "W^{*}"
 
 

@@ -1,7 +1,7 @@
 """Weights followed in continuous time, in float64."""
 from __future__ import annotations
 
-from typing import Callable, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.integrate import solve_ivp
@@ -40,7 +40,8 @@ def follow(net: Net, speed: Speed, end: float, stop: float = 0.0) -> float:
 
     events = None
     if stop:
-        volume, singular.terminal, events = np.linalg.det(net.product(1, net.L)), True, [singular]
+        volume, events = np.linalg.det(net.product(1, net.L)), [singular]
+        vars(singular)["terminal"] = True
     start = np.concatenate([w.ravel() for w in net.W])
     path = solve_ivp(rate, (0, end), start, rtol=1e-10, atol=1e-12, events=events)
     load(path.y[:, -1])

@@ -1,16 +1,39 @@
 """Section 4: the flow when factors are pseudo-inverted (Eq. 19, SM 45), and where it is not natural."""
 from __future__ import annotations
 
-from typing import Mapping
+from collections.abc import Callable, Mapping
 
 from sympy import Expr, MatrixSymbol, Ne, ZeroMatrix
 
 from ngdsym.algebra.instance import Draw
 from ngdsym.algebra.symbols import Pinv
-from ngdsym.theorems.theorem import COUNTEREXAMPLE, Theorem, eq
 from ngdsym.theorems.dense import Net
-from ngdsym.theorems.notation import A, B, C, E, FACTORS, G, GRADIENT, I_d, I_o, P, R, S, Sigma, Sigma_tilde
-from ngdsym.theorems.notation import W, WIDE_LAYER, Wstar, Z, d, invertible, m, n, o
+from ngdsym.theorems.notation import (
+    FACTORS,
+    GRADIENT,
+    WIDE_LAYER,
+    A,
+    B,
+    C,
+    E,
+    G,
+    I_d,
+    I_o,
+    P,
+    R,
+    S,
+    Sigma,
+    Sigma_tilde,
+    W,
+    Wstar,
+    Z,
+    d,
+    invertible,
+    m,
+    n,
+    o,
+)
+from ngdsym.theorems.theorem import COUNTEREXAMPLE, Theorem, eq
 
 K, T = MatrixSymbol("K", n, o), MatrixSymbol("T", d, m)
 LEFT = A * Pinv(E) * A.T * P
@@ -71,7 +94,7 @@ FLOW = Theorem(
 PAPER, EXACT = MatrixSymbol("dW_paper", o, d), MatrixSymbol("dW_exact", o, d)
 
 
-def flows(*sizes: int):
+def flows(*sizes: int) -> Callable[[Draw], Mapping[Expr, object]]:
     """Flows of W under (10) with pseudo-inverses and under −F⁺∇, from dense matrices."""
     def values(draw: Draw) -> Mapping[Expr, object]:
         net = Net(sizes, draw)

@@ -1,15 +1,15 @@
 """Inverses kept up to date instead of recomputed, and matrices seen through random vectors (Section 3)."""
 from __future__ import annotations
 
-from typing import Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from sympy import Expr, Ge, Identity, Inverse, MatrixSymbol, Rational, Symbol, Trace
 
 from ngdsym.algebra.instance import Draw
 from ngdsym.algebra.symbols import PD
-from ngdsym.theorems.theorem import Theorem, eq
 from ngdsym.theorems.notation import G, m, n
+from ngdsym.theorems.theorem import Theorem, eq
 
 k, g = Symbol("k", integer=True, positive=True), Symbol("gamma", positive=True)
 C, K = PD("Lambda", m, m), PD("K", m, m)

@@ -1,17 +1,40 @@
 """The paper's generalized inverse (23), its row sums (SM 34–37), and why K-FAC is exact up to a factor L."""
 from __future__ import annotations
 
-from typing import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from sympy import Eq, Expr, Identity, Inverse, Le, MatAdd, MatMul, MatrixSymbol, Ne, Rational, Symbol
 
 from ngdsym.algebra.instance import Draw
 from ngdsym.algebra.symbols import Pinv
-from ngdsym.theorems.theorem import eq, COUNTEREXAMPLE, Theorem
 from ngdsym.theorems.dense import Net, distance
-from ngdsym.theorems.notation import A, A_, B, B_, C, E, FACTORS, G, GRADIENT, I_d, I_o, P, R, S, Sigma
-from ngdsym.theorems.notation import WIDE_LAYER, Z, d, invertible, m, n, o, size
+from ngdsym.theorems.notation import (
+    A_,
+    B_,
+    FACTORS,
+    GRADIENT,
+    WIDE_LAYER,
+    A,
+    B,
+    C,
+    E,
+    G,
+    I_d,
+    I_o,
+    P,
+    R,
+    S,
+    Sigma,
+    Z,
+    d,
+    invertible,
+    m,
+    n,
+    o,
+    size,
+)
+from ngdsym.theorems.theorem import COUNTEREXAMPLE, Theorem, eq
 
 A_i, A_j, A_k, A_l = map(A_, "ijkl")
 B_i, B_j, B_k, B_l = map(B_, "ijkl")
@@ -166,7 +189,7 @@ SCHUR = Theorem(
 F, F_g, F_plus = (MatrixSymbol(name, Symbol("p"), Symbol("p")) for name in ("F", "F_g", "F_plus"))
 
 
-def inverses(*sizes: int):
+def inverses(*sizes: int) -> Callable[[Draw], Mapping[Expr, object]]:
     """F, the inverse (23) with pseudo-inverses and F⁺ of a small network."""
     def values(draw: Draw) -> Mapping[Expr, object]:
         net = Net(sizes, draw)

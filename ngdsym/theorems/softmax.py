@@ -4,16 +4,17 @@ Per example, p are the class probabilities, A = A_i, and S = diag p − p pᵀ t
 """
 from __future__ import annotations
 
-from typing import Mapping
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from sympy import Expr, Identity, KroneckerProduct, MatrixSymbol, Ne, ZeroMatrix, symbols
 
 from ngdsym.algebra.instance import Draw
 from ngdsym.algebra.symbols import PSD
-from ngdsym.theorems.theorem import Theorem, eq
 from ngdsym.theorems.differences import complex_slope
 from ngdsym.theorems.notation import C, E, m, n, o
+from ngdsym.theorems.theorem import Theorem, eq
 
 p, ones = MatrixSymbol("p", o, 1), MatrixSymbol("u", o, 1)
 D, S = PSD("D", o, o), PSD("S", o, o)
@@ -91,7 +92,7 @@ S_1, S_2, X_1, X_2 = PSD("S_1", n, n), PSD("S_2", n, n), PSD("X_1", m, m), PSD("
 F = MatrixSymbol("F", n * m, n * m)
 
 
-def log_softmax(z: np.ndarray, label: int) -> object:
+def log_softmax(z: np.ndarray, label: int) -> Any:
     """log p of a label."""
     return z[label] - np.log(np.exp(z).sum())
 
@@ -100,7 +101,8 @@ def block(draw: Draw) -> Mapping[Expr, object]:
     """F_ii of two examples from the covariance of the score, differentiated to rounding in float64."""
     exact = not isinstance(draw(), float)
     A, W = (np.array([[draw() for _ in range(c)] for _ in range(r)]) for r, c in ((3, 2), (2, 2)))
-    fisher, values = 0, {}
+    fisher: Any = 0
+    values: dict[Expr, np.ndarray] = {}
     for S_k, X_k in ((S_1, X_1), (S_2, X_2)):
         x = np.array([draw() for _ in range(2)])
         q = probabilities(draw) if exact else np.exp(A @ W @ x) / np.exp(A @ W @ x).sum()

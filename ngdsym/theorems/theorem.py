@@ -13,19 +13,19 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Callable, Mapping
 
 from sympy import Basic, Eq, Expr, MatrixSymbol, Ne, false, latex, true
 from sympy.assumptions import AppliedPredicate, Q
 from sympy.core.relational import Relational
 
 from ngdsym.algebra import fields
+from ngdsym.algebra.instance import Draw, Instance, floats
 from ngdsym.proof.certificate import Certificate
 from ngdsym.proof.counterexample import Counterexample
-from ngdsym.algebra.instance import Draw, Instance, floats
 from ngdsym.proof.prover import Problem, prove
 from ngdsym.proof.refute import refute
 from ngdsym.proof.translate import translate

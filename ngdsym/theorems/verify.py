@@ -4,9 +4,9 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterable
 
 from rich.console import Console
 from rich.markup import escape
@@ -16,8 +16,8 @@ from sympy import Basic
 from sympy.core.relational import Relational
 
 from ngdsym.proof.prover import ProofNotFound
-from ngdsym.theorems.theorem import CERTIFICATES, CHECKS, DEPTHS, Outcome, Theorem
 from ngdsym.theorems import theorems
+from ngdsym.theorems.theorem import CERTIFICATES, CHECKS, DEPTHS, Outcome, Theorem
 
 
 @dataclass(frozen=True)
