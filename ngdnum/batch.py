@@ -12,9 +12,8 @@ from .capture import Record
 from .fisher import Call, Link, run
 from .layers import Layer
 from .likelihood import Likelihood, fisher_product
-from .symmetric import Upper
 
-Matrices = dict[str, dict[int, Tensor | Upper]]
+Matrices = dict[str, dict[int, Tensor]]
 """`{quantity: {layer: matrix}}`."""
 
 
@@ -164,7 +163,7 @@ def _first(model: nn.Module, whole: Call, output: Tensor, rows: int) -> Call:
 
     def first(argument: object) -> object:
         by_example = isinstance(argument, Tensor) and argument.ndim and len(argument) == count
-        return argument[:rows].clone() if by_example else argument
+        return argument[:rows].clone() if isinstance(argument, Tensor) and by_example else argument
 
     part = Call(tuple(map(first, whole.arguments)), {name: first(a) for name, a in whole.keywords.items()})
     return part if not several or _confirmed(model, part, output[:rows]) else whole

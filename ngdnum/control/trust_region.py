@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from ..fisher import Vector
 from ..schedule import check_rows
 from ..stack import Stack
