@@ -12,7 +12,6 @@ from .capture import Record
 from .fisher import Call, Link, run
 from .layers import Layer
 from .likelihood import Likelihood, fisher_product
-from .symmetric import Upper
 
 Matrices = dict[str, dict[int, Tensor]]
 """`{quantity: {layer: matrix}}`."""

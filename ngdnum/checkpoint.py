@@ -106,7 +106,7 @@ class Saved:
         if not all(name in entries for block in own["blocks"] for stack in block for name in stack):
             raise ValueError("the blocks of this state_dict have other layers than the model")
         saved = copy.deepcopy(saved)
-        saved[0] |= {"param_names": names, "params": [number[name] for name in names]}
+        saved[0]["param_names"] = names
         return entries, saved
 
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from .rule import Quantities
 from .rules.definition import SOLVERS
@@ -73,10 +74,16 @@ class Inverse:
 
     def moved(self, origin: Quantities, quantities: Quantities) -> bool:
         """Whether a matrix is further from its `origin` than `drift` allows."""
+        drift = self.drift or math.inf
         for name, old in origin.items():
             new = quantities[name]
-            for a, b in zip(old, new) if isinstance(old, list) else [(old, new)]:
+            for a, b in zip(_listed(old), _listed(new)):
                 norm = torch.linalg.matrix_norm
-                if (norm(b - a) > self.drift * norm(a)).any():
+                if (norm(b - a) > drift * norm(a)).any():
                     return True
         return False
+
+
+def _listed(matrices: Tensor | list[Tensor] | float) -> list[Tensor]:
+    """One or several matrices."""
+    return matrices if isinstance(matrices, list) else [torch.as_tensor(matrices)]

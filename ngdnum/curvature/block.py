@@ -45,7 +45,7 @@ class Factorisation(NamedTuple):
 class Kept(NamedTuple):
     """Running means or inverses of the factors by name, one per stack; the factorisation; the control's momentum."""
 
-    factors: dict[str, list[Tensor | Upper]] = {}
+    factors: dict[str, list[Any]] = {}
     factorisation: Factorisation | None = None
     velocity: Vector | None = None
 
@@ -133,7 +133,7 @@ class Block:
                 stack.check_finite(name, full(A), ADVICE)
         if rule.remembers:
             quantities |= {"G_0": G[0], "C": _remembered(last, G[0])}
-        fresh = self._factorise(rule, inverse, quantities, step)
+        fresh = self._factorise(rule, inverse, quantities, lam, step)
         self.kept = self.kept._replace(factorisation=fresh)
 
     def direction(self, G: Vector, depth: int) -> Vector:
@@ -202,7 +202,11 @@ class Block:
         last = self.kept.factorisation
         assert last is not None
         parts = [parts for stack in self.stacks for parts in stack.parts(last.parts)]
-        return [(left, right) for own in parts for left, right in [last.rule.halves(own, {"L": depth})]]
+        found: Halves = []
+        for own in parts:
+            left, right = last.rule.halves(own, {"L": depth})
+            found.append((left, right))
+        return found
 
     def quantities(self, rule: Preconditioner, names: tuple[str, ...], kept: Kept) -> Quantities:
         """The `kept` factors among `names`: tensors for a stack, lists for a network, there with the weights."""
@@ -211,10 +215,12 @@ class Block:
             return {**lists, "weights": [stack.weight() for stack in self.stacks]}
         return {name: matrices for name, (matrices,) in lists.items()}
 
-    def _factorise(self, rule: Preconditioner, inverse: Inverse, quantities: Quantities, step: int) -> Factorisation:
+    def _factorise(
+        self, rule: Preconditioner, inverse: Inverse, quantities: Quantities, lam: float, step: int
+    ) -> Factorisation:
         """The slow part of the rule, at the first damping for which it works."""
         dtype = self.layers[0].weight.dtype
-        lam, slow = quantities["lam"], {name: quantities[name] for name in rule.slow}
+        slow = {name: quantities[name] for name in rule.slow}
         matrices = {name: q for name, q in slow.items() if name not in ("lam", "L", "G_0", "C")}
         origin = {} if inverse.drift is None else each(matrices, Tensor.clone)
         precise = slow if inverse.dtype is None else each(slow, partial(Tensor.to, dtype=inverse.dtype))
@@ -226,7 +232,8 @@ class Block:
                 last = error
             else:
                 memory: Upper | None = None
-                parts = parts if inverse.dtype is None else each(parts, partial(Tensor.to, dtype=dtype))
+                if inverse.dtype is not None:
+                    parts = each(parts, partial(Tensor.to, dtype=dtype))
                 if rule.remembers:
                     _check_memory(rule, parts, quantities["G_0"])
                     memory, parts = packed(parts[-1]), (*parts[:-1], None)
@@ -271,7 +278,7 @@ def _remembered(last: Factorisation | None, G: Tensor) -> Tensor:
     return torch.eye(m).to(G).expand(*G.shape[:-2], m, m)
 
 
-def _check_memory(rule: Preconditioner, parts: tuple, G: Tensor) -> None:
+def _check_memory(rule: Preconditioner, parts: tuple, G: Any) -> None:
     """Refuse `parts` of which the last cannot be the C of the next factorisation, with G `[..., n, m]`."""
     C, m = parts[-1] if parts else None, G.shape[-1]
     if not isinstance(C, Tensor) or C.shape != (*G.shape[:-2], m, m):
