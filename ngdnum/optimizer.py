@@ -369,6 +369,8 @@ class NGD(Presets, torch.optim.Optimizer):
     def _observe(self, record: Record, output: Tensor, gradient: Tensor) -> None:
         """Collect what one forward pass tells, in its backward pass."""
         self._evaluate.check()
+        if self._batch.stale(self.layers):
+            self._batch = Batch()
         batch, needs = self._batch, self._needs
         with torch.no_grad(), torch.autocast(output.device.type, enabled=False):
             rows = output.flatten(0, -2)

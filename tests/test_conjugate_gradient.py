@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from test_factors import COVARIANCE, batch, network
-from test_quadratic import dense_fisher, gradient, step
+from test_exact_line_search import dense_fisher, gradient, step
 from test_step import LIKELIHOODS, targets
 from torch import nn
 

@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 from test_factors import COVARIANCE, batch, network
-from test_quadratic import dense_fisher, gradient, parameters, step
+from test_exact_line_search import dense_fisher, gradient, parameters, step
 from test_step import LIKELIHOODS, targets
 from torch import Tensor, nn
 

@@ -9,7 +9,7 @@ from functools import reduce
 import pytest
 import torch
 from test_factors import batch, network
-from test_quadratic import parameters, step
+from test_exact_line_search import parameters, step
 from test_step import same, weights
 from torch import Tensor, nn
 

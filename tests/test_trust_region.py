@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from test_factors import batch, network
-from test_quadratic import dense_fisher, parameters, step
+from test_exact_line_search import dense_fisher, parameters, step
 from test_step import LIKELIHOODS, targets
 
 from ngdnum import NGD, Fixed, Likelihood, TrustRegion
