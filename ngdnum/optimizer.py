@@ -400,7 +400,7 @@ class NGD(Presets, torch.optim.Optimizer):
 
         def dual() -> Dual:
             slopes = [g / batch.known_scale() for g in batch.gradients]
-            return Dual(model, likelihood, blocks.stacks, batch.calls, slopes, blocks.halves())
+            return Dual(model, likelihood, blocks.stacks, batch.calls, slopes, gradients, blocks.halves())
 
         chain = list(batch.layers) if batch.chained else None
         return StepContext(gradients, lr, lam, blocks.direction, fisher, batch.residual, dual, chain)
