@@ -7,7 +7,7 @@ vector u, and what it changes in the output of the layer, are
     u = left(Eᵀ) X̃ / M,     X uᵀ = K left(Eᵀ)ᵀ / M     with X̃ = right(X) and K = X X̃ᵀ,
 
 so that u is not formed until the end. What the gradients of the weights hold besides the g that they should have by
-the outputs, δ = G − g ≠ 0 (a penalty, a mask, clipping), is one more dimension: (c, s) stands for P (Jᵀc/M + s δ).
+the outputs, δ = G − g ≠ 0 (a penalty, a mask), is one more dimension: (c, s) stands for P (Jᵀc/M + s δ).
 """
 
 from __future__ import annotations
@@ -126,10 +126,16 @@ class Dual:
         return torch.cat([changes + s * self._outside.change, last])
 
     def _add_outside(self, G: Vector, inputs: list[Tensor], right: list[Half]) -> None:
-        """Include what G has besides Jᵀc/M, unless it is rounding."""
+        """Include what G has besides the multiple of Jᵀc/M that is nearest to it, unless it is rounding."""
         own = self._gather([(E.mT @ X).div_(self.count) for E, X in zip(self._own, inputs)])
-        delta = [g - h for g, h in zip(G, own)]
         rounding = 100 * max(torch.finfo(g.dtype).eps for g in G)
+        square = sum(float((h * h).sum()) for h in own)
+        share = sum(float((g * h).sum()) for g, h in zip(G, own)) / square if square else 1.0
+        if abs(share - 1) > rounding:  # clipped
+            self.errors *= share
+            own = [share * h for h in own]
+            self._own = [share * E for E in self._own]
+        delta = [g - h for g, h in zip(G, own)]
         if all(float(d.norm()) <= rounding * float(g.norm() + h.norm()) for d, g, h in zip(delta, G, own)):
             return
         pieces = [d for stack, piece in zip(self._stacks, delta) for d in stack.split(piece)]

@@ -107,7 +107,7 @@ def test_gradients_changed_after_the_backward_pass_are_solved_for(edit: Callable
     lam, model, x, y = 0.1, network([4, 5, 5, 3], bias=False), batch(20, 4), batch(20, 3, seed=2)
     blocks = []
     for factors in kronecker_factors(model, Gaussian(), x).values():
-        blocks.append(2 * torch.kron(*(A + lam**0.5 * torch.eye(len(A), dtype=A.dtype) for A in factors)))
+        blocks.append(3 * torch.kron(*(A + lam**0.5 * torch.eye(len(A), dtype=A.dtype) for A in factors)))
 
     def edited(control: Control) -> tuple[Tensor, Tensor]:
         own = copy.deepcopy(model)
