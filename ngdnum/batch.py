@@ -54,9 +54,21 @@ class Batch:
         self.scale: float | None = 1.0
         self._kept = 0
         self._square = self._length = 0.0
+        self._backward = -1
+
+    def stale(self, layers: list[Layer]) -> bool:
+        """Whether the gradients of its passes are gone when another one arrives, in a backward pass of its own.
+
+        They are where `model.zero_grad()` or `p.grad = None` took the place of `opt.zero_grad()`.
+        """
+        if not self.layers or self._backward == torch._C._current_graph_task_id():
+            return False
+        found = (layers[k].weight.grad for k in self.layers)
+        return not any(gradient is not None and gradient.any() for gradient in found)
 
     def add(self, record: Record, count: int) -> None:
         """Include one pass of `count` examples."""
+        self._backward = torch._C._current_graph_task_id()
         self.count += count
         self.layers |= dict.fromkeys(record.edges)
         self.chained &= record.chained

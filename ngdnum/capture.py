@@ -222,11 +222,23 @@ class _Tap(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         capture, record = ctx.capture(), ctx.record
         on_backward = capture and capture._on_backward()
-        if on_backward and not record.used and not _PROBING.depth:
+        if on_backward and not record.used and not _PROBING.depth and _accumulates(capture.layers, record):
             record.used = True
             record.output = GradientEdge(*ctx.next_functions[0])
             on_backward(record, ctx.values, gradient)
         return gradient, None, None
+
+
+def _accumulates(layers: list[Layer], record: Record) -> bool:
+    """Whether the backward pass under way adds to the gradient of a recorded weight: `autograd.grad` does not."""
+    for k in record.edges:
+        if layers[k].weight.requires_grad:
+            try:
+                if torch._C._will_engine_execute_node(get_gradient_edge(layers[k].weight).node):
+                    return True
+            except RuntimeError:  # what it raises within autograd.grad(loss, weights)
+                return False
+    return False
 
 
 class _Hook:

@@ -6,13 +6,15 @@ vector u, and what it changes in the output of the layer, are
 
     u = left(Eᵀ) X̃ / M,     X uᵀ = K left(Eᵀ)ᵀ / M     with X̃ = right(X) and K = X X̃ᵀ,
 
-so that G is not formed, nor u until the end.
+so that u is not formed until the end. What the gradients of the weights hold besides the g that they should have by
+the outputs, δ = G − g ≠ 0 (a penalty, a mask), is one more dimension: (c, s) stands for P (Jᵀc/M + s δ).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +25,14 @@ from .likelihood import Likelihood, fisher_product
 from .stack import Stack
 
 Half = Callable[[Tensor], Tensor]
+
+
+class Outside(NamedTuple):
+    """P δ, J P δ `[M, n_L]` and δᵀP δ of what the gradient of the weights has besides Jᵀc/M."""
+
+    direction: Vector
+    change: Tensor
+    square: float
 
 
 class Dual:
@@ -38,13 +48,16 @@ class Dual:
         How the model is called to treat the examples.
     gradients : list of Tensor
         ∂ loss/∂f `[M, n_L]` of each call.
+    G : Vector
+        The negative gradient of the loss in the weights.
     halves : list
         What the rule does to the left and to the right of G, for each layer of the stacks.
 
     Attributes
     ----------
     errors : Tensor
-        c `[M, n_L]` that stands for P g, with g = Jᵀc/M the negative gradient of the loss.
+        c `[M, n_L]` that stands for P g, with g = Jᵀc/M the negative gradient of the loss. If G is another one,
+        c has one more row, which begins with s = 1.
     """
 
     def __init__(
@@ -54,6 +67,7 @@ class Dual:
         stacks: list[Stack],
         calls: list[Call],
         gradients: list[Tensor],
+        G: Vector,
         halves: list[tuple[Half, Half]],
     ) -> None:
         self._model, self._likelihood, self._stacks, self._calls = model, likelihood, stacks, calls
@@ -67,22 +81,79 @@ class Dual:
         self._left: list[Callable[[Tensor], Tensor]] = []
         self._right: list[Tensor] = []
         self._kernels: list[Callable[[Tensor], Tensor]] = []
-        for i, (left, right) in enumerate(halves):
-            X = self._inputs(i)
+        self._outside: Outside | None = None
+        inputs = [self._inputs(i) for i in range(len(self._layers))]
+        for X, (left, right) in zip(inputs, halves):
             self._left.append(left)
             self._right.append(right(X))
             self._kernels.append(_kernel(X, self._right[-1]))
+        self._own = self._propagate(self.errors)
+        self._add_outside(G, inputs, [right for _, right in halves])
 
     def weigh(self, change: Tensor) -> Tensor:
-        """The Fisher of the outputs times a change of them `[M, n_L]`."""
-        return fisher_product(self._likelihood, self._output, change)
+        """The Fisher of the outputs times a change of them `[M, n_L]`; nothing for what is not of the outputs."""
+        weighed = fisher_product(self._likelihood, self._output, change[: self.count])
+        return weighed if self._outside is None else torch.cat([weighed, torch.zeros_like(change[self.count :])])
+
+    def start(self) -> Tensor:
+        """`change(errors)`, for which most is known already."""
+        return self._changed(self.errors, self._own)
 
     def change(self, errors: Tensor) -> Tensor:
-        """J P Jᵀc/M `[M, n_L]`: what the vector that c stands for changes in the outputs."""
-        tangents = [
+        """J P Jᵀc/M `[M, n_L]`: what the vector that c stands for changes in the outputs.
+
+        With s, also M δᵀP (Jᵀc/M + s δ): the product of (c, s) with it is M times the square of the vector in P⁻¹.
+        """
+        return self._changed(errors, self._propagate(errors[: self.count]))
+
+    def update(self, errors: Tensor) -> Vector:
+        """P Jᵀc/M, one tensor per stack: the vector that c stands for."""
+        layers = zip(self._left, self._propagate(errors[: self.count]), self._right)
+        updates = self._gather([(left(E.mT) @ X).div_(self.count) for left, E, X in layers])
+        if self._outside is not None:
+            updates = [u + errors[self.count, 0] * d for u, d in zip(updates, self._outside.direction)]
+        return updates
+
+    def _changed(self, errors: Tensor, propagated: list[Tensor]) -> Tensor:
+        changes = self._output_change([
             kernel(left(E.mT).mT).div_(self.count)
-            for kernel, left, E in zip(self._kernels, self._left, self._propagate(errors))
-        ]
+            for kernel, left, E in zip(self._kernels, self._left, propagated)
+        ])
+        if self._outside is None:
+            return changes
+        s, last = errors[self.count, 0], torch.zeros_like(errors[self.count :])
+        last[0, 0] = (self._outside.change * errors[: self.count]).sum() + s * self.count * self._outside.square
+        return torch.cat([changes + s * self._outside.change, last])
+
+    def _add_outside(self, G: Vector, inputs: list[Tensor], right: list[Half]) -> None:
+        """Include what G has besides the multiple of Jᵀc/M that is nearest to it, unless it is rounding."""
+        own = self._gather([(E.mT @ X).div_(self.count) for E, X in zip(self._own, inputs)])
+        rounding = 100 * max(torch.finfo(g.dtype).eps for g in G)
+        square = sum(float((h * h).sum()) for h in own)
+        share = sum(float((g * h).sum()) for g, h in zip(G, own)) / square if square else 1.0
+        if abs(share - 1) > rounding:  # clipped
+            self.errors *= share
+            own = [share * h for h in own]
+            self._own = [share * E for E in self._own]
+        delta = [g - h for g, h in zip(G, own)]
+        if all(float(d.norm()) <= rounding * float(g.norm() + h.norm()) for d, g, h in zip(delta, G, own)):
+            return
+        pieces = [d for stack, piece in zip(self._stacks, delta) for d in stack.split(piece)]
+        directions = [left(right(d)) for left, right, d in zip(self._left, right, pieces)]
+        change = self._output_change([X @ u.mT for X, u in zip(inputs, directions)])
+        square = sum(float((u * d).sum()) for u, d in zip(directions, pieces))
+        self._outside = Outside(self._gather(directions), change, square)
+        last = torch.zeros_like(self.errors[:1])
+        last[0, 0] = 1
+        self.errors = torch.cat([self.errors, last])
+
+    def _gather(self, matrices: list[Tensor]) -> Vector:
+        """One tensor per stack, from one matrix per layer."""
+        each = iter(matrices)
+        return [stack.gather({k: next(each) for k in stack.members}) for stack in self._stacks]
+
+    def _output_change(self, tangents: list[Tensor]) -> Tensor:
+        """What `[M, n_L]` changes in the outputs if, by themselves, those of the layers change by `tangents`."""
         changes = []
         for direction, uses in self._transposed:
             own = []
@@ -93,12 +164,6 @@ class Dual:
             (change,) = torch.autograd.grad([e for _, e in uses], direction, own, retain_graph=True)
             changes.append(change.flatten(0, -2))
         return torch.cat(changes)
-
-    def update(self, errors: Tensor) -> Vector:
-        """P Jᵀc/M, one tensor per stack: the vector that c stands for."""
-        layers = zip(self._left, self._propagate(errors), self._right)
-        matrices = iter([(left(E.mT) @ X).div_(self.count) for left, E, X in layers])
-        return [stack.gather({k: next(matrices) for k in stack.members}) for stack in self._stacks]
 
     def _forward(self, call: Call) -> tuple[Record, Tensor]:
         """What one call of the model leaves to back-propagate through, and its output."""

@@ -326,6 +326,8 @@ class NGD(Presets, torch.optim.Optimizer):
     def _observe(self, record: Record, output: Tensor, gradient: Tensor) -> None:
         """Collect what one forward pass tells, in its backward pass."""
         self._evaluate.check()
+        if self._batch.stale(self.layers):
+            self._batch = Batch()
         batch, needs = self._batch, self._needs
         with torch.no_grad(), torch.autocast(output.device.type, enabled=False):
             rows = output.flatten(0, -2)
@@ -351,7 +353,7 @@ class NGD(Presets, torch.optim.Optimizer):
 
         def dual() -> Dual:
             slopes = [g / batch.known_scale() for g in batch.gradients]
-            return Dual(model, likelihood, blocks.stacks, batch.calls, slopes, blocks.halves())
+            return Dual(model, likelihood, blocks.stacks, batch.calls, slopes, gradients, blocks.halves())
 
         chain = list(batch.layers) if batch.chained else None
         return StepContext(gradients, lr, lam, blocks.direction, fisher, batch.residual, dual, chain)

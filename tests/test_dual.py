@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -93,6 +94,64 @@ def test_damped_it_solves_with_the_curvature_of_the_rule() -> None:
     expected = torch.linalg.solve(F + root * torch.block_diag(*blocks), g)
     opt = NGD(model, Gaussian(), damping=Fixed(lam), samples=None, control=DualConjugateGradient(100))
     torch.testing.assert_close(step(model, opt, Gaussian(), x, y), expected)
+
+
+def penalty(model: nn.Module) -> None:
+    """That of 3 ‖θ‖²."""
+    for p in model.parameters():
+        p.grad.add_(p.detach(), alpha=6.0)
+
+
+def mask(model: nn.Module) -> None:
+    model[0].weight.grad.zero_()
+
+
+def clip(model: nn.Module) -> None:
+    nn.utils.clip_grad_norm_(model.parameters(), 1e-3)
+
+
+@pytest.mark.parametrize("edit", [penalty, mask, clip])
+def test_gradients_changed_after_the_backward_pass_are_solved_for(edit: Callable[[nn.Module], None]) -> None:
+    """(F + √λ P⁻¹) u = −p.grad, whatever is in p.grad: by a dense solve, and undamped by conjugate gradients."""
+    lam, model, x, y = 0.1, network([4, 5, 5, 3], bias=False), batch(20, 4), batch(20, 3, seed=2)
+    blocks = []
+    for factors in kronecker_factors(model, Gaussian(), x).values():
+        blocks.append(3 * torch.kron(*(A + lam**0.5 * torch.eye(len(A), dtype=A.dtype) for A in factors)))
+
+    def edited(control: Control) -> tuple[Tensor, Tensor]:
+        own = copy.deepcopy(model)
+        opt = NGD(own, Gaussian(), damping=Fixed(lam), samples=None, control=control)
+        Gaussian()(own(x), y).backward()
+        edit(own)
+        g = -torch.cat([p.grad.flatten() for p in own.parameters()])
+        opt.step()
+        return parameters(own) - parameters(model), g
+
+    found, g = edited(DualConjugateGradient(200))
+    F = dense_fisher(model, Gaussian(), x)
+    torch.testing.assert_close(found, torch.linalg.solve(F + lam**0.5 * torch.block_diag(*blocks), g))
+    expected, _ = edited(ConjugateGradient(4, damped=False))
+    found, _ = edited(DualConjugateGradient(4, damped=False))
+    torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-9 * float(expected.norm()))
+
+
+def test_a_term_of_the_loss_outside_the_likelihood_counts() -> None:
+    """With two backward passes through one graph, and with all in one."""
+    x, y = batch(20, 4), batch(20, 3, seed=2)
+
+    def stepped(apart: bool) -> Tensor:
+        model = network([4, 5, 3])
+        opt = NGD.sample_efficient(model, Gaussian(), samples=None)
+        loss, other = Gaussian()(model(x), y), 3 * sum(p.square().sum() for p in model.parameters())
+        for term in (loss, other) if apart else (loss + other,):
+            term.backward()
+        opt.step()
+        return parameters(model)
+
+    torch.testing.assert_close(stepped(True), stepped(False))
+    model = network([4, 5, 3])
+    step(model, NGD.sample_efficient(model, Gaussian(), samples=None), Gaussian(), x, y)
+    assert not torch.allclose(stepped(True), parameters(model), rtol=1e-2)
 
 
 def test_the_predicted_change_of_the_loss_is_that_of_its_quadratic_model() -> None:

@@ -21,7 +21,8 @@ class DualConjugateGradient(Control):
         \min_z \; \tfrac12 u^\top (F + \sqrt\lambda P^{-1}) u - g^\top u, \quad u = P J^\top z / M
 
     F is the exact Fisher of the batch, J the derivative of its outputs, g the negative gradient. From g on, all
-    iterates belong to errors z `[M, n_L]`, so neither gradients nor updates of the weights are formed until the
+    iterates belong to errors z `[M, n_L]` (and, where g was changed after `backward` or the loss has a term besides
+    the likelihood, to a multiple of what that adds to it), so neither gradients nor updates of the weights are formed until the
     end. An iteration costs two passes through the network without gradients of the weights, about a third of
     one of `ConjugateGradient`; undamped, both are the same. Damping by P⁻¹, the curvature that the rule has
     averaged, holds back steps that fit only this batch. The rule must be a product with G, as those of
@@ -67,7 +68,7 @@ class DualConjugateGradient(Control):
         dual = context.dual()
         r, total = dual.errors.clone(), torch.zeros_like(dual.errors)
         start = r.norm()
-        y = dual.change(r)
+        y = dual.start()
         p, q, ry, curvature = r.clone(), y, float((r * y).sum()), 0.0
         rounding = 10 * torch.finfo(r.dtype).eps
         for k in range(1, self.steps + 1):
