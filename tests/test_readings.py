@@ -86,6 +86,7 @@ def test_batches_anew_have_no_passes():
     stream = batches_anew(examples, 5, torch.Generator().manual_seed(0))
     rows = [next(stream).x.flatten().tolist() for _ in range(40)]
     assert all(len(set(batch)) == 5 for batch in rows)
+    assert set().union(*rows) == set(range(10))
     assert any(set(a) & set(b) for a, b in zip(rows[::2], rows[1::2]))
 
 

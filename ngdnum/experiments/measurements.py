@@ -99,8 +99,8 @@ def load_measurements(path: str | Path) -> Measurements:
     """
     fields = read_json(path, "measurements of ngdnum").fields("experiment title command environment rows complete")
     experiment, title, command = (fields[name].text() for name in ("experiment", "title", "command"))
-    return Measurements(experiment, title, command, fields["environment"].mapping(), [row.mapping() for row in fields["rows"].elements()],
-                        fields["complete"].flag())
+    return Measurements(experiment, title, command, fields["environment"].mapping(),
+                        [row.mapping() for row in fields["rows"].elements()], fields["complete"].flag())
 
 
 def _text(value: object) -> str:
