@@ -40,9 +40,9 @@ class Problem(NamedTuple):
 
 
 def linear_network(
-    sizes: Sequence[int], generator: torch.Generator, dtype: torch.dtype = torch.float64
+    sizes: Sequence[int], generator: torch.Generator, dtype: torch.dtype = torch.float64, bias: bool = False
 ) -> nn.Sequential:
-    """Deep linear network without biases, entries of `W_i [n_i, n_{i-1}]` drawn from N(0, 1/n_{i-1}).
+    """Deep linear network, entries of `W_i [n_i, n_{i-1}]` drawn from N(0, 1/n_{i-1}); biases, if any, are zero.
 
     Examples
     --------
@@ -52,17 +52,23 @@ def linear_network(
     """
     layers = []
     for n_in, n_out in pairwise(sizes):
-        layer = nn.Linear(n_in, n_out, bias=False, dtype=dtype)
+        layer = nn.Linear(n_in, n_out, bias=bias, dtype=dtype)
         with torch.no_grad():
             layer.weight.normal_(0.0, n_in**-0.5, generator=generator)
+            if bias:
+                layer.bias.zero_()
         layers.append(layer)
     return nn.Sequential(*layers)
 
 
-def correlated_inputs(count: int, n: int, basis: Tensor, generator: torch.Generator) -> Tensor:
-    """`count` rows of N(0, Σ), Σ = Q diag(e^{-5i/n}, i = 1 … n) Qᵀ with Q = `basis [n, n]` orthogonal."""
-    deviations = torch.exp(-2.5 * torch.arange(1, n + 1, dtype=basis.dtype) / n)
-    return torch.randn(count, n, generator=generator, dtype=basis.dtype) * deviations @ basis.T
+def input_deviations(n: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    """Standard deviations along the axes of Σ in the paper's text: its eigenvalues are e^{-5i/n}, i = 1 … n."""
+    return torch.exp(-2.5 * torch.arange(1, n + 1, dtype=dtype) / n)
+
+
+def correlated_inputs(count: int, deviations: Tensor, basis: Tensor, generator: torch.Generator) -> Tensor:
+    """`count` rows of N(0, Σ), Σ = Q diag(`deviations [n]`)² Qᵀ with Q = `basis [n, n]` orthogonal."""
+    return torch.randn(count, len(basis), generator=generator, dtype=basis.dtype) * deviations @ basis.T
 
 
 def linear_teacher(
@@ -74,6 +80,8 @@ def linear_teacher(
     test: int = 1_000,
     noise: float = 1e-6,
     dtype: torch.dtype = torch.float64,
+    deviations: Tensor | None = None,
+    bias: bool = False,
 ) -> Problem:
     """Recover a random deep linear map from noisy examples of it (the task of Fig. 1 A–C).
 
@@ -86,6 +94,8 @@ def linear_teacher(
     seed : decides Σ, W⋆, the starting network and every example.
     train, validation, test : numbers of examples.
     noise : variance of each output.
+    deviations : roots of the eigenvalues of Σ, `[n_0]`; None: those of the text, `input_deviations(n_0)`.
+    bias : whether the network that is trained has biases, zero at the start.  The teacher has none.
 
     Raises
     ------
@@ -104,10 +114,11 @@ def linear_teacher(
     generator = torch.Generator().manual_seed(seed)
     q, r = torch.linalg.qr(torch.randn(sizes[0], sizes[0], generator=generator, dtype=dtype))
     basis = q * r.diagonal().sign()  # Haar-distributed
-    teacher, student = (linear_network(sizes, generator, dtype) for _ in range(2))
+    teacher, student = (linear_network(sizes, generator, dtype, with_bias) for with_bias in (False, bias))
+    spread = input_deviations(sizes[0], dtype) if deviations is None else deviations.to(dtype)
 
     def draw(count: int) -> Examples:
-        x = correlated_inputs(count, sizes[0], basis, generator)
+        x = correlated_inputs(count, spread, basis, generator)
         with torch.no_grad():
             y = teacher(x)
         return Examples(x, y + noise**0.5 * torch.randn(y.shape, generator=generator, dtype=dtype))

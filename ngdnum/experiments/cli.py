@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..results import Result, settings_text
-from . import EXPERIMENTS, TASKS, run
+from . import EXPERIMENTS, SETTINGS, TASKS, run
 from .command import Job
 from .compare import SEEDS, compare
+from .flow import follow_flows
+from .measurements import Measurements
+from .readings import compare_readings
 from .report import Report
 from .step import StepTimes, time_steps
 from .task import Benchmark
@@ -20,6 +24,7 @@ from .tuning import tune_task
 if TYPE_CHECKING:
     from rich.table import Table
 
+MEASURED: dict[str, Callable[..., Measurements]] = {"readings": compare_readings, "flow": follow_flows}
 RESUME = "go on where the interrupted command with these arguments has stopped"
 
 
@@ -34,10 +39,13 @@ def _add_run(commands: Any) -> None:
         "run", help="run an experiment", description="Tune, train and compare the methods of an experiment."
     )
     command.add_argument("experiment", metavar="EXPERIMENT",
-                         help="; ".join(f"{e.name}: {e.title}" for e in EXPERIMENTS.values()))
+                         help="; ".join(f"{e.name}: {e.title}" for e in EXPERIMENTS.values())
+                         + "; readings: the paper's text against its code; flow: random starts that meet a singular map")
     command.add_argument("--json", action="store_true", help="print the result as one JSON object")
     command.add_argument("--seed", type=int, default=0, metavar="N",
                          help="seed of data and weights (default 0)")
+    command.add_argument("--settings", choices=list(SETTINGS), default="paper",
+                         help="follow the paper's text (default) or the authors' public code, where they differ")
     command.add_argument("--data", type=Path, metavar="DIR",
                          help="folder of IDX files (MNIST, Fashion-MNIST)")
     command.add_argument("--budget", type=float, metavar="SECONDS",
@@ -77,9 +85,21 @@ def _add_bench(commands: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> Job:
-    output = args.output or Path("results") / f"{args.experiment}-seed{args.seed}.json"
-    return Job(lambda: run(args.experiment, seed=args.seed, data=args.data, budget=args.budget, samples=args.samples,
+    if args.experiment in MEASURED:
+        return _measure(args)
+    settings = "" if args.settings == "paper" else f"-{args.settings}"
+    output = args.output or Path("results") / f"{args.experiment}{settings}-seed{args.seed}.json"
+    return Job(lambda: run(args.experiment, settings=args.settings, seed=args.seed, data=args.data, budget=args.budget, samples=args.samples,
                            output=output, resume=args.resume), output, _summary)
+
+
+def _measure(args: argparse.Namespace) -> Job:
+    given = [name for name in ("seed", "data", "budget", "samples", "resume") if getattr(args, name)]
+    given += [] if args.settings == "paper" else ["settings"]
+    if given:
+        raise ValueError(f"{args.experiment} has cases and seeds of its own; leave out --{' --'.join(given)}")
+    output = args.output or Path("results") / f"{args.experiment}.json"
+    return Job(lambda: MEASURED[args.experiment](output=output), output)
 
 
 def _bench(args: argparse.Namespace) -> Job:

@@ -40,6 +40,7 @@ def run_experiment(
     if not 0 <= seed < SEEDS:
         raise ValueError(f"a seed is a whole number from 0 to 2⁶³ − 1, got {seed}")
     command = f"python -m ngdnum run {experiment.name} --seed {seed}"
+    command += "" if experiment.settings == "paper" else f" --settings {experiment.settings}"
     command += "" if data is None else " --data DIR"
     command += "" if budget is None else f" --budget {budget:g}"
     command += "" if samples is None else f" --samples {samples}"
@@ -123,13 +124,14 @@ class _Study:
         self.race.proceed(advanced, turned)
 
     def _search(self, name: str) -> Search:
-        horizon = self.budget.part(self.experiment.tuning_share)
+        method = next(method for method in self.experiment.methods if method.name == name)
+        horizon = self.budget.part(self.experiment.tuning_share * method.share)
         return search(self.experiment, self.problem, name, horizon, self.seed)
 
     def _race(self) -> Race:
         pairs = zip(self.experiment.methods, self.result.curves)
-        entries = [Entry(Run(self.problem, method, curve.settings, self.seed), self.budget, 1.0, curve)
-                   for method, curve in pairs]
+        entries = [Entry(Run(self.problem, method, curve.settings, self.seed), self.budget.part(method.share), 1.0,
+                         curve) for method, curve in pairs]
         return Race(entries, self.experiment.shares())
 
     def state(self) -> dict[str, Any]:

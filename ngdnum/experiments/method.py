@@ -40,7 +40,8 @@ class Method:
     """A way to train: how to build its optimizer from model, settings and seed, and the grid of its settings.
 
     `loss(model(x), y)` is minimised.  `reevaluates` says that `step` takes the loss, and a closure that
-    computes the loss of the same batch after the step, without gradients.
+    computes the loss of the same batch after the step, without gradients.  `share` is the part of the budget that
+    the method trains for.
 
     Of the settings, `batch_size` is required; with `schedule="linear"` the rates of all parameter groups fall
     linearly to zero over the budget of a run.
@@ -51,6 +52,7 @@ class Method:
     loss: Callable[[Tensor, Tensor], Tensor]
     grid: tuple[Settings, ...]
     reevaluates: bool = False
+    share: float = 1.0
 
 
 def settings_grid(**choices: Sequence[float | int | str]) -> tuple[Settings, ...]:
@@ -70,11 +72,12 @@ def method(
     lr: Sequence[float],
     batch_size: Sequence[int],
     reevaluates: bool = False,
+    share: float = 1.0,
     **choices: Sequence[float | int | str],
 ) -> Method:
     """A method that minimises half the squared error, with the grid of all combinations of these choices."""
     grid = settings_grid(lr=lr, batch_size=batch_size, **choices)
-    return Method(name, build, Gaussian(), grid, reevaluates)
+    return Method(name, build, Gaussian(), grid, reevaluates, share)
 
 
 def sgd(model: nn.Module, settings: Settings, seed: int) -> torch.optim.SGD:

@@ -50,11 +50,13 @@ class Task:
 class Experiment(Task):
     """A figure of the paper: methods are tuned and trained within `budget`, from one seed.
 
-    `tuning_share` is the share of that budget for which tuning trains the best settings of a grid.
+    `tuning_share` is the share of that budget for which tuning trains the best settings of a grid; `settings` says
+    whether they follow the text of the "paper" or the code of its "authors".
     """
 
     budget: Budget
     tuning_share: float = 1.0
+    settings: str = "paper"
 
 
 @dataclass(frozen=True, kw_only=True)

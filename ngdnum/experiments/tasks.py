@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .authors import AUTHORS
 from .autoencoder import FIG1D, digits_problem
 from .linear import FIG1A, FIG1B, FIG1C
 from .method import Method
@@ -11,6 +12,7 @@ from .rivals import BOTTLENECK, IMAGES, LINEAR
 from .task import Benchmark, Experiment
 
 EXPERIMENTS: dict[str, Experiment] = {e.name: e for e in (FIG1A, FIG1B, FIG1C, FIG1D)}
+SETTINGS: dict[str, dict[str, Experiment]] = {"paper": EXPERIMENTS, "authors": AUTHORS}
 
 
 def _linear(experiment: Experiment, methods: tuple[Method, ...], budgets: tuple[int, ...]) -> Benchmark:

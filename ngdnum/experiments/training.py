@@ -52,6 +52,13 @@ def batches(examples: Examples, size: int, generator: torch.Generator) -> Iterat
             yield Examples(examples.x[rows], examples.y[rows])
 
 
+def batches_anew(examples: Examples, size: int, generator: torch.Generator) -> Iterator[Examples]:
+    """Endless batches of `size` different rows, each drawn from all examples, so that there are no passes."""
+    while True:
+        rows = torch.randperm(len(examples.x), generator=generator)[:size]
+        yield Examples(examples.x[rows], examples.y[rows])
+
+
 def mean_squared_error(model: nn.Module, examples: Examples) -> float:
     """Squared error per example and output."""
     with torch.no_grad():
@@ -76,7 +83,8 @@ class Run:
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
         self.steps, self.samples, self.seconds, self.diverged = 0, 0, 0.0, False
         generator = torch.Generator().manual_seed(seed)
-        self._batches = batches(problem.train, int(settings["batch_size"]), generator)
+        stream = batches_anew if settings.get("batches") == "anew" else batches
+        self._batches = stream(problem.train, int(settings["batch_size"]), generator)
 
     def step(self) -> None:
         """One batch, one update.  Sets `diverged` when the loss or the update is no longer finite."""
