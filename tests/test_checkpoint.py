@@ -7,7 +7,6 @@ import math
 import pickle
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import pytest
 import torch

@@ -76,7 +76,7 @@ class Output:
         try:
             content = torch.load(file, weights_only=True)
             found, state = content["identity"], content["state"]
-        except Exception as error:  # noqa: BLE001 - a damaged archive raises whatever its reader stumbled over
+        except Exception as error:
             raise ValueError(f"{str(file)!r} is damaged ({type(error).__name__}): leave out --resume to start "
                              "anew") from None
         for name, own in self.identity.items():
