@@ -162,16 +162,14 @@ class NGD(Presets, torch.optim.Optimizer):
         self._capture = Capture(model, self.layers, self._observe)
 
     @torch.no_grad()
-    def step(
-        self, closure: Closure | None = None, loss: Tensor | float | None = None
-    ) -> Tensor | float | None:
+    def step(self, closure: Closure | None = None, loss: Tensor | float | None = None) -> Tensor | float | None:
         """Update the weights from the last `loss.backward()`.
 
         Parameters
         ----------
         closure : callable, optional
-            After `backward`, what computes the loss of the same batch, forward only: it is called without gradients before and after
-            the update, and the damping is adapted by (21). If the loss after the update is not finite, or
+            After `backward`, what computes the loss of the same batch, forward only: it is called without
+            gradients before and after the update, and the damping is adapted by (21). If the loss after the update is not finite, or
             higher than before and the damping rejects that, the update is undone and the damping raised.
             Without a backward pass before it, a closure as other optimizers of torch have it: it calls `zero_grad`
             and `backward` itself, once, and the damping does not learn what the step has done.

@@ -35,7 +35,6 @@ class TrustRegion(Control):
     Examples
     --------
     >>> import torch
-from torch import Tensor
     >>> from ngdnum import NGD, Fixed, Gaussian, TrustRegion
     >>> _ = torch.manual_seed(0)
     >>> x, y = torch.randn(50, 3), torch.randn(50, 2)
