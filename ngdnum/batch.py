@@ -93,7 +93,7 @@ class Batch:
         self._length += float((gradient * product).sum())
 
     def keep(self, model: nn.Module, record: Record, output: Tensor, rows: int | None) -> None:
-        """Keep the call of a pass of `model` that had this `output`: of all passes the first `rows` examples, or all."""
+        """Keep the call of a pass of `model` that had this `output`: the first `rows` examples of all, or all."""
         if rows is not None and self._kept >= rows:
             return
         count = len(output)

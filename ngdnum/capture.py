@@ -159,7 +159,8 @@ class Capture:
         self._on_backward = weakref.WeakMethod(on_backward) if on_backward else lambda: None
         handles = [model.register_forward_pre_hook(_Hook(self, Capture._begin), with_kwargs=True)]
         for k, layer in enumerate(layers):
-            handles.append(layer.module.register_forward_hook(_Hook(self, Capture._layer, k), prepend=True, with_kwargs=True))
+            hook = _Hook(self, Capture._layer, k)
+            handles.append(layer.module.register_forward_hook(hook, prepend=True, with_kwargs=True))
         handles.append(model.register_forward_hook(_Hook(self, Capture._end)))
         self.remove = weakref.finalize(self, _remove, handles)
 

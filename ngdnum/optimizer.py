@@ -170,8 +170,8 @@ class NGD(Presets, torch.optim.Optimizer):
         Parameters
         ----------
         closure : callable, optional
-            After `backward`, what computes the loss of the same batch, forward only: it is called without gradients before and after
-            the update, and the damping is adapted by (21). If the loss after the update is not finite, or
+            After `backward`, what computes the loss of the same batch, forward only: it is called without
+            gradients before and after the update, and the damping is adapted by (21). If the loss after the update is not finite, or
             higher than before and the damping rejects that, the update is undone and the damping raised.
             Without a backward pass before it, a closure as other optimizers of torch have it: it calls `zero_grad`
             and `backward` itself, once, and the damping does not learn what the step has done.

@@ -31,7 +31,8 @@ MEANS, INVERSES = ("Lambda_tilde", "Lambda"), ("K_tilde", "K")
 class Factorisation(NamedTuple):
     """What a rule factorised.
 
-    The rule; its parts; the damping in use, which is raised where the rule failed; the number of the step; a copy of what it was computed from, if `Inverse.drift` asks for it; and what the rule remembers.
+    The rule; its parts; the damping in use, which is raised where the rule failed; the number of the step;
+    a copy of what it was computed from, if `Inverse.drift` asks for it; and what the rule remembers.
     """
 
     rule: Preconditioner
