@@ -9,7 +9,8 @@ from ngdsym import prove, refute
 from ngdsym.bench import letterplace
 from ngdsym.bench.identities import identities, summary
 from ngdsym.proof.certificate import Certificate
-from ngdsym.proof.prover import ProofNotFound, read
+from ngdsym.proof.problem import read
+from ngdsym.proof.prover import ProofNotFound
 from ngdsym.theorems.identities import IDENTITIES
 
 PROOFS: dict[str, Certificate] = {}

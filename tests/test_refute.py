@@ -12,7 +12,8 @@ from sympy.polys.matrices import DomainMatrix
 
 from ngdsym import refute
 from ngdsym.algebra.symbols import PD, PSD, Pinv
-from ngdsym.proof.refute import CounterexampleNotFound, pinv
+from ngdsym.proof.instances import pinv
+from ngdsym.proof.refute import CounterexampleNotFound
 from ngdsym.theorems.textbook import FACTS, FALSEHOODS
 
 

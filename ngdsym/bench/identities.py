@@ -12,7 +12,8 @@ from rich.table import Table
 
 from ngdsym.bench import letterplace, saturation
 from ngdsym.proof.certificate import Certificate
-from ngdsym.proof.prover import Problem, prove, read
+from ngdsym.proof.problem import Problem, read
+from ngdsym.proof.prover import prove
 from ngdsym.proof.refute import refute
 from ngdsym.theorems.identities import IDENTITIES, Identity
 

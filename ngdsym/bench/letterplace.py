@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import time
 
-from ngdsym.proof.prover import Problem
+from ngdsym.proof.problem import Problem
 from ngdsym.proof.words import Polynomial
 
 PROGRAM = "Singular"

@@ -7,7 +7,7 @@ import time
 from importlib.util import find_spec
 
 from ngdsym.bench.letterplace import Unavailable
-from ngdsym.proof.prover import Problem
+from ngdsym.proof.problem import Problem
 from ngdsym.proof.words import Equation, Polynomial
 
 ROUNDS, GROWTH = 12, 20

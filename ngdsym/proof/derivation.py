@@ -11,7 +11,8 @@ from sympy import Basic, Eq, latex
 
 from ngdsym.proof.certificate import Certificate, Typesetter
 from ngdsym.proof.counterexample import Counterexample
-from ngdsym.proof.prover import ProofNotFound, Statement, read
+from ngdsym.proof.problem import Statement, read
+from ngdsym.proof.prover import ProofNotFound, certify
 from ngdsym.proof.refute import CounterexampleNotFound, refute
 from ngdsym.proof.words import Equation
 
@@ -98,7 +99,7 @@ class Derivation:
         assumptions, claim = [*self.given, *facts], _equation(self.end, expression)
         problem = read(assumptions, claim, **self.letters)
         try:
-            certificate = problem.prove()
+            certificate = certify(problem)
         except ProofNotFound as error:
             raise self._refusal(assumptions, claim, error) from None
         longer = Derivation(self.start, self.given, **self.letters)

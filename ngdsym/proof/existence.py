@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from ngdsym.proof.certificate import Certificate
 from ngdsym.proof.declarations import declare
-from ngdsym.proof.prover import Problem
+from ngdsym.proof.problem import Problem
+from ngdsym.proof.prover import certify
 from ngdsym.proof.words import Equation, Letters, Number, Polynomial, penrose
 
 
@@ -68,7 +69,7 @@ def exists(unknowns: Mapping[str, Sequence[object]], assumptions: str | Sequence
         value = _partner(before, inverses, pinvs) * rest * _partner(after, inverses, pinvs)
         witness[name] = 1 / c * value
         rest = rest - before * value * after
-    return Existence(witness, Problem(letters, given, [Equation(-rest, 0 * rest)]).prove(timeout))
+    return Existence(witness, certify(Problem(letters, given, [Equation(-rest, 0 * rest)]), timeout))
 
 
 def _term(polynomial: Polynomial, name: str) -> tuple[Number, Polynomial, str, Polynomial]:

@@ -5,20 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import combinations
 from time import monotonic
-from typing import TypeAlias
-
-from sympy import Basic
 
 from ngdsym.proof.certificate import Certificate, examine
-from ngdsym.proof.declarations import declare
+from ngdsym.proof.instances import witness
 from ngdsym.proof.positivity import find_lemmas
+from ngdsym.proof.problem import Problem, Statement, read
 from ngdsym.proof.search import Cofactors, Contradiction, OutOfTime, Search, Step, Terms, combine, order
 from ngdsym.proof.shorten import shorten
-from ngdsym.proof.sizes import refuse_impossible
-from ngdsym.proof.translate import translate
-from ngdsym.proof.words import Equation, Letters, Polynomial, Type
+from ngdsym.proof.words import Equation, Polynomial, Type
 
 TIMEOUT = 60.0
 PATIENCE, LENGTH = 400, 16
@@ -30,8 +25,6 @@ FIRST_LOOK = 50
 
 VACUITY_STEPS = 50
 """Rules sought beyond a proof, in case the assumptions that gave it contradict each other."""
-
-Statement: TypeAlias = str | Equation | Polynomial | Basic
 
 
 class ProofNotFound(Exception):
@@ -109,34 +102,15 @@ def prove(assumptions: Statement | Sequence[Statement], claim: Statement | Seque
     A B =
         + (1)
     """
-    from ngdsym.proof.refute import witness
-
     statement = read(assumptions, claim, types=types, symmetric=symmetric, inverses=inverses, pinvs=pinvs,
                      positive=positive)
-    certificate = statement.prove(timeout, positivity)
+    certificate = certify(statement, timeout, positivity)
     return Certificate({**certificate.data, "witness": witness(statement)})
 
 
-class Problem:
-    """Letters, assumptions (with the letters' own relations) and claims, read and typed."""
-
-    def __init__(self, letters: Letters, assumptions: list[Equation], claims: list[Equation]) -> None:
-        self.letters = letters
-        self.assumptions = assumptions + letters.relations + _scalar_relations(letters)
-        self.claims = claims
-        refuse_impossible(letters, self.assumptions)
-
-    def data(self) -> dict:
-        """The statement as a certificate records it."""
-        letters = self.letters
-        table = {name: [*letters.types[name], *letters.spell(*letters[name].T.terms)]
-                 for name in letters.names}
-        return {"letters": table, "assumptions": [e.listing() for e in self.assumptions],
-                "claims": [e.listing() for e in self.claims]}
-
-    def prove(self, timeout: float | None = None, positivity: bool = True) -> Certificate:
-        """As the function `prove`."""
-        return _Proof(self, timeout, positivity).certificate()
+def certify(problem: Problem, timeout: float | None = None, positivity: bool = True) -> Certificate:
+    """As `prove`, for a problem that has been read, and without a witness."""
+    return _Proof(problem, timeout, positivity).certificate()
 
 
 @dataclass
@@ -310,39 +284,3 @@ class _Proof:
         equations = "; ".join(str(facts[k]) for k in sorted(certificate.used))
         return VacuousHypotheses(f"the assumptions contradict each other: {equations} together imply 1 = 0, "
                                  "so they hold for no matrices and would prove anything", certificate)
-
-
-def _scalar_relations(letters: Letters) -> list[Equation]:
-    """1 × 1 letters equal their transposes and commute."""
-    scalars = [letters[x] for x in letters.names if letters.types[x] == ("1", "1") and not x.endswith("'")]
-    return ([Equation(x.T, x) for x in scalars if x != x.T]
-            + [Equation(x * y, y * x) for x, y in combinations(scalars, 2)])
-
-
-def read(assumptions: Statement | Sequence[Statement], claim: Statement | Sequence[Statement], *,
-         types: Mapping[str, Iterable[object]] | None = None, symmetric: Iterable[str] = (),
-         inverses: Mapping[str, str] | None = None, pinvs: Mapping[str, str] | None = None,
-         positive: Mapping[str, str] | None = None) -> Problem:
-    """The arguments of `prove` and `refute` as a typed `Problem`."""
-    given = _listed(assumptions), _listed(claim)
-    if not given[1]:
-        raise ValueError("there is no claim")
-    kinds = {str if isinstance(s, str) else Basic if isinstance(s, Basic) else Polynomial
-             for s in sum(given, [])}
-    if len(kinds) > 1:
-        raise TypeError("state everything as text, or all as SymPy expressions, or all over one Letters")
-    if kinds == {str}:
-        if types is None:
-            raise TypeError("equations in text need types={'A': ('rows', 'columns'), …}")
-        letters = declare(types, symmetric, inverses, pinvs, positive)
-        return Problem(letters, *([letters.equation(s) for s in side] for side in given))
-    if types is not None or symmetric or inverses or pinvs or positive:
-        raise TypeError("types, symmetric, inverses, pinvs and positive belong to equations in text")
-    if kinds == {Basic}:
-        return Problem(*translate(*given))
-    sides = [[s if isinstance(s, Equation) else Equation(s, 0 * s) for s in side] for side in given]
-    return Problem(sides[1][0].left.letters, *sides)
-
-
-def _listed(statements: Statement | Sequence[Statement]) -> list:
-    return list(statements) if isinstance(statements, (list, tuple)) else [statements]

@@ -42,7 +42,7 @@ def network(flat: bool) -> Callable[[Draw], Mapping[Expr, object]]:
 
         fisher: np.ndarray = np.zeros((8, 8), dtype=int)
         found: dict[Expr, np.ndarray] = {V: last, P: metric}
-        for a, (x_a, h_a, D_a) in enumerate(zip(x, h, D)):
+        for x_a, h_a, D_a in zip(x, h, D):
             column = generic(2, 1)[:, 0]
             unit = np.eye(8, dtype=int)
             J = np.stack([derivative(lambda t: output(weights + t * axis, column)) for axis in unit], axis=1)

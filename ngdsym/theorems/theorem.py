@@ -26,7 +26,8 @@ from ngdsym.algebra import fields
 from ngdsym.algebra.instance import Draw, Instance, floats
 from ngdsym.proof.certificate import Certificate
 from ngdsym.proof.counterexample import Counterexample
-from ngdsym.proof.prover import Problem, prove
+from ngdsym.proof.problem import Problem
+from ngdsym.proof.prover import prove
 from ngdsym.proof.refute import refute
 from ngdsym.proof.translate import translate
 
