@@ -170,8 +170,8 @@ class NGD(Presets, torch.optim.Optimizer):
         Parameters
         ----------
         closure : callable, optional
-            After `backward`, what computes the loss of the same batch, forward only: it is called without
-            gradients before and after the update, and the damping is adapted by (21). If the loss after the update is not finite, or
+            After `backward`, what computes the loss of the same batch, forward only, without gradients, before
+            and after the update; the damping is adapted by (21). If the loss after the update is not finite, or
             higher than before and the damping rejects that, the update is undone and the damping raised.
             Without a backward pass before it, a closure as other optimizers of torch have it: it calls `zero_grad`
             and `backward` itself, once, and the damping does not learn what the step has done.
@@ -224,10 +224,7 @@ class NGD(Presets, torch.optim.Optimizer):
     def _update(
         self, rule: Preconditioner, blocks: Blocks, lam: float, closure: Closure | None, before: Tensor | float | None
     ) -> tuple[float, list[Tensor]]:
-        """Bring the blocks up to date and change the weights, or raise before anything else has changed.
-
-        Returns what the norms of the updates, `[B]` for each stack, are to be multiplied by, and these.
-        """
+        """Change the weights; returns the scale and norms `[B]` of the updates of each stack."""
         group, stacks = self.param_groups[0], blocks.stacks
         lr, gradients = group["lr"], []
         for stack in stacks:
@@ -246,9 +243,7 @@ class NGD(Presets, torch.optim.Optimizer):
             check_finite(stacks, updates, "the new weight", "lower lr or raise the damping")
 
         after = closure and (lambda: float(self._evaluate(closure)))
-        change, undone = apply_or_undo(
-            stacks, step.updates, scale, self.fallback, after, before, self.damping
-        )
+        change, undone = apply_or_undo(stacks, step.updates, scale, self.fallback, after, before, self.damping)
         rho = None
         if change is not None:
             trace = step.scale * dot(step.updates, gradients)
