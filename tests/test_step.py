@@ -43,7 +43,8 @@ def targets(likelihood: Likelihood, count: int, seed: int = 2) -> Tensor:
     return (y > 0).double() if isinstance(likelihood, Bernoulli) else y
 
 
-def train(model: nn.Module, opt: NGD, steps: range, likelihood: Likelihood = Gaussian()) -> None:
+def train(model: nn.Module, opt: NGD, steps: range, likelihood: Likelihood | None = None) -> None:
+    likelihood = likelihood or Gaussian()
     for k in steps:
         opt.zero_grad()
         likelihood(model(batch(30, 4, k)), targets(likelihood, 30, 1000 + k)).backward()

@@ -8,17 +8,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property, reduce
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
-from sympy import Matrix
+from sympy import Expr, Matrix, Symbol
 
-from ngdsym.algebra.explicit import Exact, identical, object_array, unvec
+from ngdsym.algebra.explicit import Exact, Field, identical, object_array, unvec
 from ngdsym.algebra.fields import RationalFunction
+from ngdsym.network.formulas import Formulas
 
-if TYPE_CHECKING:
-    from ngdsym.network.formulas import Formulas
-    from ngdsym.network.linear_network import LinearNetwork
+
+class Network(Protocol):
+    """What is differentiated: a network's letters, its exact numbers and its log-density."""
+
+    weights: list[Matrix]
+    x: Matrix
+    y: Matrix
+    noise: Matrix
+
+    @property
+    def field(self) -> Field: ...
+
+    @property
+    def formulas(self) -> Formulas: ...
+
+    @property
+    def parameters(self) -> list[Symbol]: ...
+
+    def exponent(self, residual: Matrix) -> Expr: ...
 
 
 class Sensitivity(NamedTuple):
@@ -37,7 +54,7 @@ class Score:
         The network.
     """
 
-    def __init__(self, net: LinearNetwork) -> None:
+    def __init__(self, net: Network) -> None:
         self.net = net
 
     @cached_property

@@ -103,8 +103,8 @@ class _Attempt:
         """Values that satisfy every assumption in which `name` is the only letter not yet chosen."""
         known = self.values.keys() | {name}
         bound = [p for p, names in self.constraints if name in names and names <= known]
-        for value in self._proposals(name, bound):
-            for value in (value, self._reflexive(name, value, bound)):
+        for proposal in self._proposals(name, bound):
+            for value in (proposal, self._reflexive(name, proposal, bound)):
                 if value is not None and self._fits(name, value, bound):
                     yield value
 
