@@ -6,16 +6,35 @@ from collections.abc import Collection
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .capture import Record
-from .fisher import Call, Link
+from .fisher import Call, Link, run
 from .layers import Layer
 from .likelihood import Likelihood, fisher_product
+from .replay import same_rows
 from .symmetric import Upper
 
 Matrices = dict[str, dict[int, Tensor | Upper]]
 """`{quantity: {layer: matrix}}`."""
+
+
+class Cuts:
+    """Which arguments of a model have one row per example, found by a trial when they are seen first."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple, bool] = {}
+
+    def agree(self, model: nn.Module, record: Record, part: Call) -> bool:
+        """Whether `part`, cut from the call of `record`, gives its first rows."""
+        whole = Call(record.arguments, record.keywords, random=record.random)
+        pairs = [*zip(whole.arguments, part.arguments)]
+        pairs += [(argument, part.keywords[name]) for name, argument in whole.keywords.items()]
+        key = (*(new is not old for old, new in pairs), *record.keywords)
+        if key not in self._known:
+            both = (partial(run, model, {}, call, flat=False) for call in (whole, part))
+            self._known[key] = same_rows(model, *both)
+        return self._known[key]
 
 
 class Batch:
@@ -41,7 +60,7 @@ class Batch:
         What the loss was multiplied by before `backward`; None if unknown.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, cuts: Cuts) -> None:
         self.count = 0
         self.layers: dict[int, None] = {}
         self.chained = True
@@ -53,6 +72,7 @@ class Batch:
         self._kept = 0
         self._square = self._length = 0.0
         self._backward = -1
+        self._cuts = cuts
 
     def stale(self, layers: list[Layer]) -> bool:
         """Whether the gradients of its passes are gone when another one arrives, in a backward pass of its own.
@@ -90,17 +110,22 @@ class Batch:
         product = fisher_product(likelihood, output, gradient)
         self._length += float((gradient * product).sum())
 
-    def keep(self, record: Record, output: Tensor, rows: int | None) -> None:
-        """Keep the call of a pass that had this `output`: of all passes the first `rows` examples, or all."""
+    def keep(self, model: nn.Module, record: Record, output: Tensor, rows: int | None) -> None:
+        """Keep the call of a pass that had this `output`: of all passes the first `rows` examples, or all.
+
+        All, too, if the model treats something as long as the batch as if it had no row for each example.
+        """
         if rows is not None and self._kept >= rows:
             return
         count = len(output)
         first = partial(_first, count=count, rows=count if rows is None else rows - self._kept)
         keywords = {name: first(a) for name, a in record.keywords.items()}
-        call = Call(tuple(map(first, record.arguments)), keywords)
+        call = Call(tuple(map(first, record.arguments)), keywords, random=record.random)
         if record.links is not None:
             chain = {k: Link(first(*x), first(record.slope(k))) for k, x in record.inputs.items()}
             call = call._replace(chain=chain, output=first(output))
+        elif rows is not None and rows - self._kept < count and not self._cuts.agree(model, record, call):
+            call = Call(record.arguments, record.keywords, random=record.random)
         self.calls.append(call)
         self._kept += count
 

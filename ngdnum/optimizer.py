@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .amp import loss_scale
-from .batch import Batch
+from .batch import Batch, Cuts
 from .capture import Capture, Record
 from .checkpoint import Contents
 from .checks import check_model, check_parts
@@ -158,7 +158,8 @@ class NGD(Presets, torch.optim.Optimizer):
         self.generator = torch.Generator(self.layers[0].weight.device)
         self.generator.manual_seed(torch.initial_seed())
         self._evaluate = Evaluation()
-        self._batch = Batch()
+        self._cuts = Cuts()
+        self._batch = Batch(self._cuts)
         self._blocks = Blocks([], [])
         self._known: set[int] = set()
         self._needs = control.needs
@@ -199,7 +200,7 @@ class NGD(Presets, torch.optim.Optimizer):
         with torch.autocast(self.generator.device.type, enabled=False), loss_scale(self) as scale:
             self._batch.scale = scale
             if scale == 0.0:
-                self._batch = Batch()
+                self._batch = Batch(self._cuts)
                 return loss
             return self._step(closure, loss)
 
@@ -279,7 +280,7 @@ class NGD(Presets, torch.optim.Optimizer):
             block.commit(factors, self.inverse.every > 1, factorised)
         if factors:
             self._known = self._with_factors()
-        self._blocks, self._batch = blocks, Batch()
+        self._blocks, self._batch = blocks, Batch(self._cuts)
         self.steps += 1
 
     def report(self) -> Report:
@@ -299,7 +300,7 @@ class NGD(Presets, torch.optim.Optimizer):
         """Forget the gradients, and the factors that were collected with them."""
         self._evaluate.check()
         super().zero_grad(set_to_none)
-        self._batch = Batch()
+        self._batch = Batch(self._cuts)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Refused: the parameters are those of the model's layers, found at construction."""
@@ -352,7 +353,7 @@ class NGD(Presets, torch.optim.Optimizer):
         self._known = self._with_factors()
         self.steps, self._measured = own["steps"], own["measured"]
         self.generator.set_state(own["generator"].cpu())
-        self._batch, self._last = Batch(), None
+        self._batch, self._last = Batch(self._cuts), None
 
     def __reduce__(self) -> tuple:
         """Copies and pickles come with their model: they are built anew around it and load the state."""
@@ -370,7 +371,7 @@ class NGD(Presets, torch.optim.Optimizer):
         """Collect what one forward pass tells, in its backward pass."""
         self._evaluate.check()
         if self._batch.stale(self.layers):
-            self._batch = Batch()
+            self._batch = Batch(self._cuts)
         batch, needs = self._batch, self._needs
         with torch.no_grad(), torch.autocast(output.device.type, enabled=False):
             rows = output.flatten(0, -2)
@@ -383,7 +384,7 @@ class NGD(Presets, torch.optim.Optimizer):
                 batch.add_factors(len(rows), *fresh)
             if isinstance(needs, NeedsFisher):
                 batch.add_residual(self.likelihood, rows, gradient.flatten(0, -2))
-                batch.keep(record, output, needs.rows)
+                batch.keep(self.model, record, output, needs.rows)
             if isinstance(needs, NeedsDual):
                 batch.gradients.append(gradient.flatten(0, -2))
 
