@@ -260,7 +260,7 @@ class NGD(Presets, torch.optim.Optimizer):
         rho = None
         if change is not None:
             trace = step.scale * dot(step.updates, gradients)
-            rho = _ratio(change, predicted(lr, trace, step.curvature))
+            rho = _ratio(change, predicted(lr, trace, step.curvature), before)
         group["damping"] = self.damping.next(lam, rho)
         blocks.remember(None if undone else step.velocity)
         if undone:
@@ -423,10 +423,16 @@ class NGD(Presets, torch.optim.Optimizer):
         return Blocks(idle, [Block([Stack({k: self.layers[k]})], self.state) for k in idle])
 
 
-def _ratio(change: float, predicted: float) -> float:
-    """ρ of (21), actual over predicted change; −∞ if the loss overflowed, 1 at a stationary point."""
+def _ratio(change: float, predicted: float, before: Tensor | float) -> float | None:
+    """ρ of (21), actual over predicted change of the loss since `before`.
+
+    −∞ if the loss overflowed, 1 at a stationary point, None if both changes are rounding.
+    """
     if not math.isfinite(change):
         return -math.inf
+    eps = torch.finfo(before.dtype if isinstance(before, Tensor) else torch.float64).eps
+    if predicted and max(abs(change), abs(predicted)) <= 10 * eps * abs(float(before)):
+        return None
     return change / predicted if predicted else 1.0
 
 
