@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +12,27 @@ from .capture import Record
 from .fisher import Call, Link, run
 from .layers import Layer
 from .likelihood import Likelihood, fisher_product
+from .replay import same_rows
 
 Matrices = dict[str, dict[int, Tensor]]
 """`{quantity: {layer: matrix}}`."""
+
+
+class Cuts:
+    """Which arguments of a model have one row per example, found by a trial when they are seen first."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple, bool] = {}
+
+    def agree(self, model: nn.Module, whole: Call, part: Call) -> bool:
+        """Whether `part`, cut from the call `whole`, gives its first rows."""
+        pairs = [*zip(whole.arguments, part.arguments)]
+        pairs += [(argument, part.keywords[name]) for name, argument in whole.keywords.items()]
+        key = (*(new is not old for old, new in pairs), *whole.keywords)
+        if key not in self._known:
+            both = (partial(run, model, {}, call, flat=False) for call in (whole, part))
+            self._known[key] = same_rows(model, *both)
+        return self._known[key]
 
 
 class Batch:
@@ -41,7 +60,7 @@ class Batch:
         What the loss was multiplied by before `backward`; None if unknown.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, cuts: Cuts) -> None:
         self.count = 0
         self.layers: dict[int, None] = {}
         self.chained = True
@@ -54,6 +73,7 @@ class Batch:
         self._kept = 0
         self._square = self._length = 0.0
         self._backward = -1
+        self._cuts = cuts
 
     def stale(self, layers: list[Layer]) -> bool:
         """Whether the gradients of its passes are gone when another one arrives, in a backward pass of its own.
@@ -93,19 +113,23 @@ class Batch:
         self._length += float((gradient * product).sum())
 
     def keep(self, model: nn.Module, record: Record, output: Tensor, rows: int | None) -> None:
-        """Keep the call of a pass of `model` that had this `output`: the first `rows` examples of all, or all."""
+        """Keep the call of a pass of `model` that had this `output`: of all passes the first `rows` examples, or all.
+
+        All, too, if the model treats something as long as the batch as if it had no row for each example.
+        """
         if rows is not None and self._kept >= rows:
             return
         count = len(output)
         wanted = count if rows is None else min(count, rows - self._kept)
-        call = Call(record.arguments, record.keywords)
-        if wanted < count:
-            call = _first(model, call, output, wanted)
+        whole = Call(record.arguments, record.keywords, random=record.random)
+        call = _first(whole, count, wanted) if wanted < count else whole
         chain: dict[int, Link] = {}
         if record.links is not None:
             for k, (x,) in record.inputs.items():
                 slope = record.slope(k)
                 chain[k] = Link(x[:wanted].clone(), None if slope is None else slope[:wanted].clone())
+        elif wanted < count and not self._cuts.agree(model, whole, call):
+            call = whole
         self.calls.append(call._replace(chain=chain, output=output[:wanted].clone() if chain else None))
         self._kept += count
 
@@ -163,38 +187,13 @@ def compress_rows(rows: Tensor) -> Tensor:
     return torch.linalg.qr(rows, mode="r").R if rows.shape[-2] > rows.shape[-1] else rows
 
 
-def _first(model: nn.Module, whole: Call, output: Tensor, rows: int) -> Call:
-    """The call for the first `rows` examples of a call that had this `output`, or the whole one.
-
-    What has as many entries along its first axis as there are examples is cut. If that is more than one tensor, some of
-    them may be no examples (a mask, an adjacency matrix, a vector that is as long by chance): then the model must
-    confirm the cut by the same outputs.
-    """
-    several, count = len([t for t in _tensors(whole) if t.ndim and len(t) == len(output)]) > 1, len(output)
+def _first(whole: Call, count: int, rows: int) -> Call:
+    """The call with the first `rows` of whatever has one row for each of the `count` examples."""
 
     def first(argument: object) -> object:
         if not isinstance(argument, Tensor) or not argument.ndim or len(argument) != count:
             return argument
         return argument[:rows].clone()
 
-    part = Call(tuple(map(first, whole.arguments)), {name: first(a) for name, a in whole.keywords.items()})
-    return part if not several or _confirmed(model, part, output[:rows]) else whole
-
-
-def _confirmed(model: nn.Module, call: Call, output: Tensor) -> bool:
-    """Whether `call` has this `output`, up to rounding."""
-    with torch.random.fork_rng(devices=[]):
-        try:
-            again = run(model, {}, call, flat=False)
-        except (RuntimeError, ValueError, IndexError):
-            return False
-    rounding = torch.finfo(output.dtype).eps ** 0.5
-    return again.shape == output.shape and bool((again - output).abs().max() <= rounding * output.abs().max())
-
-
-def _tensors(tree: object) -> list[Tensor]:
-    """All tensors in nested tuples, lists and dictionaries."""
-    if isinstance(tree, Tensor):
-        return [tree]
-    parts = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, (tuple, list)) else ()
-    return [t for part in parts for t in _tensors(part)]
+    keywords = {name: first(argument) for name, argument in whole.keywords.items()}
+    return whole._replace(arguments=tuple(map(first, whole.arguments)), keywords=keywords)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
 from .layers import Layer
+from .replay import RandomState, random_state
 
 ELEMENTWISE = {
     f"{function}Backward0"
@@ -45,9 +46,9 @@ _PROBING = _Probing()
 class Record:
     """One forward pass: inputs and places in the graph of the outputs of each layer (by index), one per use.
 
-    `arguments` and `keywords` are those the model was called with. `links` tell what is between each layer and the
-    one before: nothing (None), or the place in the graph of an elementwise function. They are None if there is
-    anything else, or if the last layer's output is not the model's.
+    `arguments` and `keywords` are those the model was called with, `random` the state of torch's generators. `links`
+    tell what is between each layer and the one before: nothing (None), or the place in the graph of an elementwise
+    function. They are None if there is anything else, or if the last layer's output is not the model's.
     """
 
     def __init__(self) -> None:
@@ -57,16 +58,20 @@ class Record:
         self.links: dict[int, Node | None] | None = {}
         self.arguments: tuple = ()
         self.keywords: dict[str, Any] = {}
+        self.random: RandomState | None = None
         self.end: tuple[weakref.ref, int] | None = None
         self.used = False
         self._first: tuple[int, int] | None = None
 
     def first(self, rows: int, count: int) -> Record:
-        """The record of the first `rows` of all `count` examples: fewer inputs, and errors for fewer directions."""
+        """The record of the first `rows` of all `count` examples: fewer inputs, and errors for fewer directions.
+
+        Inputs in which the examples are not along the first axis are kept whole.
+        """
         if rows >= count:
             return self
         part = copy.copy(self)
-        part.inputs = {k: [x[: _share(x, rows, count)] for x in xs] for k, xs in self.inputs.items()}
+        part.inputs = {k: [x[:rows] if has_rows(x, count) else x for x in xs] for k, xs in self.inputs.items()}
         part._first = rows, count
         return part
 
@@ -130,14 +135,16 @@ class Record:
             if e is None:
                 continue
             if self._first:
-                e = e[:, : _share(e[0], *self._first)] if batched else e[: _share(e, *self._first)]
+                rows, count = self._first
+                if has_rows(e[0] if batched else e, count):
+                    e = e[:, :rows] if batched else e[:rows]
             found.setdefault(k, []).append(e.flatten(0, 1) if batched else e)
         return found
 
 
-def _share(x: Tensor, rows: int, count: int) -> int:
-    """How many rows of `x` belong to the first `rows` of `count` examples."""
-    return max(1, len(x) * rows // count)
+def has_rows(x: Tensor, count: int) -> bool:
+    """Whether the first axis of `x`, and no other but the last, is as long as there are examples."""
+    return len(x) == count and count not in x.shape[1:-1]
 
 
 class Capture:
@@ -169,6 +176,7 @@ class Capture:
         self.record = Record() if recording else None
         if self.record is not None:
             self.record.arguments, self.record.keywords = arguments, keywords
+            self.record.random = random_state(self.layers[0].weight.device)
 
     def _layer(
         self, k: int, module: nn.Module, inputs: tuple[Tensor, ...], keywords: dict[str, Tensor], output: Tensor

@@ -96,6 +96,9 @@ class LevenbergMarquardt(Damping):
         λ of the first step.
     floor : float, default 1e-8
         Smallest λ: at the smallest achievable loss ρ ≈ 1, and λ would vanish.
+    ceiling : float, default 100.0
+        Largest λ, or `lam` if that is larger: what ρ is at the smallest achievable loss is rounding, and λ would
+        grow beyond all use.
     factor : float, default 1.5
         ω > 1. At ten steps per pass through the data, 3/2 is slow.
     reject : bool, default False
@@ -115,10 +118,14 @@ class LevenbergMarquardt(Damping):
     floor: float = 1e-8
     factor: float = 1.5
     reject: bool = False
+    ceiling: float = 100.0
 
     def __post_init__(self) -> None:
         _check(self.lam)
         _check(self.floor)
+        _check(self.ceiling)
+        if self.ceiling < self.floor:
+            raise ValueError(f"ceiling must not be below floor; got {self.ceiling!r} and {self.floor!r}")
         factor = self.factor
         if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 1 < factor < math.inf:
             raise ValueError(f"factor must be a finite number > 1; got {factor!r}")
@@ -134,7 +141,8 @@ class LevenbergMarquardt(Damping):
         if rho is None or not lam:
             return lam
         once, paper = levenberg_marquardt(1.0, rho), levenberg_marquardt(1.0, 0.0)
-        return max(lam * once ** (math.log(self.factor) / math.log(paper)), self.floor)
+        fresh = lam * once ** (math.log(self.factor) / math.log(paper))
+        return max(min(fresh, max(self.ceiling, self.lam)), self.floor)
 
 
 def _check(value: float) -> None:

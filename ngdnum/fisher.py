@@ -14,6 +14,7 @@ from torch.func import functional_call, vjp
 
 from .layers import Layer
 from .likelihood import Likelihood, fisher_product
+from .replay import RandomState, replaying
 from .stack import Stack
 
 Vector = list[Tensor]
@@ -31,13 +32,14 @@ class Call(NamedTuple):
     """How the model is called to treat some examples.
 
     `chain` are the layers, by index and in order, if nothing but elementwise functions is between them and the
-    last one's `output` `[M, n_L]` is the model's.
+    last one's `output` `[M, n_L]` is the model's. `random` is the state of torch's generators before the call.
     """
 
     arguments: tuple
     keywords: dict[str, object]
     chain: dict[int, Link] = {}
     output: Tensor | None = None
+    random: RandomState | None = None
 
 
 class Fisher:
@@ -185,12 +187,14 @@ def _change(layer: Layer, u: tuple[Tensor, ...], x: Tensor, dx: Tensor | None) -
 
 
 def run(model: nn.Module, parameters: dict[str, Tensor], call: Call, flat: bool = True) -> Tensor:
-    """f `[M, n_L]`, positions of an example counting as examples unless not `flat`; buffers stay as they are.
+    """f `[M, n_L]`, positions of an example counting as examples unless not `flat`.
 
+    Random numbers are those of the recorded pass; buffers, and the generators' next numbers, stay as they are.
     `parameters` take the place of those of the model.
     """
+    device = next(model.parameters()).device
     replaced = parameters | {name: buffer.clone() for name, buffer in model.named_buffers()}
-    with torch.compiler.set_stance("force_eager"):  # compiled code has no forward-mode derivatives
+    with replaying(call.random, device):
         output = (
             functional_call(model, replaced, call.arguments, call.keywords)
             if replaced

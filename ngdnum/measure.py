@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .batch import Matrices
-from .capture import Record
+from .capture import Record, has_rows
 from .factors import Factors, error_factors, input_factors
 from .layers import Layer
 from .likelihood import Likelihood
@@ -24,7 +24,7 @@ def measure(
     generator: torch.Generator,
 ) -> tuple[Matrices, Matrices]:
     """The factors and the roots among `needs`, at the examples of `record` that the `plan` says."""
-    if plan.rows is not None:
+    if plan.rows is not None and (plan.kfac_approx == "expand" or _by_example(record, len(output))):
         record, output = record.first(plan.rows, len(output)), output[: plan.rows]
     inputs = record, output, layers, plan.kfac_approx
     errors = record, likelihood, output, samples, generator, layers, plan.kfac_approx
@@ -39,3 +39,8 @@ def measure(
     if "K_tilde" in needs:
         roots["K_tilde"] = error_roots(*errors)
     return factors, roots
+
+
+def _by_example(record: Record, count: int) -> bool:
+    """Whether all inputs of layers have one row for each of `count` examples."""
+    return all(has_rows(x, count) for inputs in record.inputs.values() for x in inputs)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .amp import loss_scale
-from .batch import Batch
+from .batch import Batch, Cuts
 from .capture import Capture, Record
 from .checkpoint import Saved, rebuilt
 from .checks import check_model, check_parts
@@ -155,7 +155,8 @@ class NGD(Presets, torch.optim.Optimizer):
         self.generator = torch.Generator(self.layers[0].weight.device)
         self.generator.manual_seed(torch.initial_seed())
         self._evaluate = Evaluation()
-        self._batch = Batch()
+        self._cuts = Cuts()
+        self._batch = Batch(self._cuts)
         self._curvature = Curvature(self.layers, self.rule, factors, inverse, self.state)
         self._needs = control.needs
         self._last: StepRecord | None = None
@@ -200,7 +201,7 @@ class NGD(Presets, torch.optim.Optimizer):
         with torch.autocast(self.generator.device.type, enabled=False), loss_scale(self) as scale:
             self._batch.scale = scale
             if scale == 0.0:
-                self._batch = Batch()
+                self._batch = Batch(self._cuts)
                 return loss
             return self._step(closure, loss)
 
@@ -216,7 +217,7 @@ class NGD(Presets, torch.optim.Optimizer):
         rule = self.rule.at(lam)
         with self._curvature.including(self._batch, lam, rule) as blocks:
             scale, lengths = self._update(rule, blocks, lam, closure, before)
-        self._batch = Batch()
+        self._batch = Batch(self._cuts)
         self.steps += 1
         self._last = StepRecord(self.rule.name, blocks.blocks, blocks.kept(), scale, lengths)
         return before
@@ -245,9 +246,9 @@ class NGD(Presets, torch.optim.Optimizer):
         after = closure and (lambda: float(self._evaluate(closure)))
         change, undone = apply_or_undo(stacks, step.updates, scale, self.fallback, after, before, self.damping)
         rho = None
-        if change is not None:
+        if change is not None and before is not None:
             trace = step.scale * dot(step.updates, gradients)
-            rho = ratio(change, predicted(lr, trace, step.curvature))
+            rho = ratio(change, predicted(lr, trace, step.curvature), before)
         group["damping"] = self.damping.next(lam, rho)
         blocks.remember(None if undone else step.velocity)
         if undone:
@@ -271,7 +272,7 @@ class NGD(Presets, torch.optim.Optimizer):
         """Forget the gradients, and the factors that were collected with them."""
         self._evaluate.check()
         super().zero_grad(set_to_none)
-        self._batch = Batch()
+        self._batch = Batch(self._cuts)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Refused: the parameters are those of the model's layers, found at construction."""
@@ -307,7 +308,7 @@ class NGD(Presets, torch.optim.Optimizer):
         self._curvature.restore(self.state, own["active"], saved.groups(own["blocks"]), own["measured"])
         self.steps = own["steps"]
         self.generator.set_state(own["generator"].cpu())
-        self._batch, self._last = Batch(), None
+        self._batch, self._last = Batch(self._cuts), None
 
     def __reduce__(self) -> tuple:
         """Copies and pickles come with their model: they are built anew around it and load the state."""
@@ -322,7 +323,7 @@ class NGD(Presets, torch.optim.Optimizer):
         """Collect what one forward pass tells, in its backward pass."""
         self._evaluate.check()
         if self._batch.stale(self.layers):
-            self._batch = Batch()
+            self._batch = Batch(self._cuts)
         batch, needs = self._batch, self._needs
         with torch.no_grad(), torch.autocast(output.device.type, enabled=False):
             rows = output.flatten(0, -2)

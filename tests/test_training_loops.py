@@ -113,3 +113,21 @@ def test_passes_whose_gradients_are_gone_leave_nothing_to_step_from() -> None:
     model.zero_grad()
     with pytest.raises(RuntimeError, match="nothing to step from"):
         opt.step()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.complex64])
+def test_weights_of_another_precision_are_refused_by_name(dtype: torch.dtype) -> None:
+    with pytest.raises(ValueError, match="'weight' is torch.*float32 or float64.*autocast"):
+        NGD.fast(nn.Linear(4, 3).to(dtype), Gaussian())
+
+
+def test_scripted_models_are_refused() -> None:
+    with pytest.raises(TypeError, match="scripted model"):
+        NGD.fast(torch.jit.script(nn.Sequential(nn.Linear(4, 3))), Gaussian())
+
+
+def test_several_processes_are_refused_before_they_drift_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    with pytest.raises(ValueError, match="2 ranks would drift apart"):
+        NGD.fast(nn.Linear(4, 3), Gaussian())

@@ -115,8 +115,14 @@ def predicted(lr: float, trace: float, curvature: float | None) -> float:
     return quadratic_change(lr, trace, curvature)
 
 
-def ratio(change: float, predicted: float) -> float:
-    """ρ of (21), actual over predicted change; −∞ if the loss overflowed, 1 at a stationary point."""
+def ratio(change: float, predicted: float, before: Tensor | float) -> float | None:
+    """ρ of (21), actual over predicted change of the loss since `before`.
+
+    −∞ if the loss overflowed, 1 at a stationary point, None if both changes are rounding.
+    """
     if not math.isfinite(change):
         return -math.inf
+    eps = torch.finfo(before.dtype if isinstance(before, Tensor) else torch.float64).eps
+    if predicted and max(abs(change), abs(predicted)) <= 10 * eps * abs(float(before)):
+        return None
     return change / predicted if predicted else 1.0

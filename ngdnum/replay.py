@@ -1,0 +1,63 @@
+"""A pass of the model run again: with the random numbers it had, with fewer examples, and leaving no trace."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+RandomState = tuple[Tensor, Tensor | None]
+"""States of torch's generators of the CPU and of the weights' CUDA device."""
+
+
+def random_state(device: torch.device) -> RandomState:
+    """Those of now."""
+    return torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+
+
+@contextlib.contextmanager
+def replaying(state: RandomState | None, device: torch.device) -> Iterator[None]:
+    """Within, random numbers are those after `state`, code is not compiled, and attention has all derivatives.
+
+    Outside, the next random numbers are what they were. Compiled code and the fused kernels of
+    `scaled_dot_product_attention` have no forward-mode derivatives.
+    """
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices), torch.compiler.set_stance("force_eager"), sdpa_kernel(SDPBackend.MATH):
+        if state is not None:
+            torch.set_rng_state(state[0])
+            if state[1] is not None:
+                torch.cuda.set_rng_state(state[1], device)
+        yield
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Within, every module is in evaluation mode."""
+    training = [module for module in model.modules() if module.training]
+    try:
+        for module in training:
+            module.training = False
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def same_rows(model: nn.Module, whole: Callable[[], Tensor], part: Callable[[], Tensor]) -> bool:
+    """Whether the rows of `part()` are the first ones of `whole()`, both outputs of `model` in evaluation mode.
+
+    If not, what was cut to make the part has no row for each example.
+    """
+    with torch.no_grad(), evaluating(model):
+        expected = whole()
+        try:
+            found = part()
+        except Exception:  # whatever the model says to arguments that do not fit together
+            return False
+    first = expected[: len(found)]
+    near = torch.finfo(found.dtype).eps ** 0.5
+    return first.shape == found.shape and torch.allclose(found, first, near, near * float(first.abs().max()), True)
