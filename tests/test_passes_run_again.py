@@ -149,3 +149,30 @@ def test_factors_on_some_rows_are_those_of_the_layout_with_examples_first(times:
     first, swapped, whole = found.values()
     for name, expected in (("Lambda", whole), ("Lambda_tilde", first)):
         torch.testing.assert_close(swapped[name], expected[name], rtol=1e-9, atol=1e-12)
+
+
+class Masked(nn.Module):
+    """A mask that is the same in every pass."""
+
+    def __init__(self, mask: Tensor) -> None:
+        super().__init__()
+        self.mask = mask
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.mask
+
+
+@pytest.mark.parametrize("control", [ConjugateGradient(5), DualConjugateGradient(5)])
+def test_a_step_with_dropout_is_that_with_its_mask_held_fixed(control: Control) -> None:
+    x, y = batch(60, 6), batch(60, 3)
+    torch.manual_seed(5)
+    found, mask = [], F.dropout(torch.ones(60, 20).double(), 0.5)
+    for dropout in (nn.Dropout(0.5), Masked(mask)):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(6, 20), nn.Tanh(), dropout, nn.Linear(20, 3)).double()
+        opt = NGD(model, Gaussian(), damping=Fixed(0.1), samples=None, control=control)
+        torch.manual_seed(5)
+        Gaussian()(model(x), y).backward()
+        opt.step()
+        found.append(parameters(model))
+    torch.testing.assert_close(*found, rtol=1e-9, atol=1e-12)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ngdnum.rules import linalg
 from ngdnum import NGD, Gaussian, Inverse
 from ngdnum.rule import resolve
 from ngdnum.rules import RULES, Rule
@@ -98,3 +99,18 @@ def test_an_optimizer_takes_a_rule_with_other_constants() -> None:
 def test_wrong_constants_are_refused(constants: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         RULES["fisher_shampoo"].given(**constants)
+
+
+def test_a_finite_factor_of_which_eigh_makes_nan_is_solved_in_double_precision(monkeypatch) -> None:
+    """As LAPACK does with some float32 factors of deep ReLU networks."""
+    own = torch.linalg.eigh
+
+    def broken(A):
+        values, vectors = own(A)
+        return (values * torch.nan, vectors * torch.nan) if A.dtype == torch.float32 else (values, vectors)
+
+    X = torch.randn(9, 5, generator=torch.Generator().manual_seed(0))
+    expected = linalg.definite_power(X.mT @ X, -0.5)
+    monkeypatch.setattr(torch.linalg, "eigh", broken)
+    torch.testing.assert_close(linalg.definite_power(X.mT @ X, -0.5), expected)
+    assert linalg.definite_power(torch.full((2, 2), torch.inf), -0.5).isnan().any()

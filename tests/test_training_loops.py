@@ -117,7 +117,7 @@ def test_passes_whose_gradients_are_gone_leave_nothing_to_step_from() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.complex64])
 def test_weights_of_another_precision_are_refused_by_name(dtype: torch.dtype) -> None:
-    with pytest.raises(ValueError, match="'weight' is torch.*float32 or float64.*autocast"):
+    with pytest.raises(ValueError, match=r"'weight' is torch.*float32 or float64.*autocast"):
         NGD.fast(nn.Linear(4, 3).to(dtype), Gaussian())
 
 

@@ -4,6 +4,8 @@ Matrices are `[..., rows, columns]`; leading axes are a batch; dtype and device 
 """
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -26,6 +28,14 @@ def positive_trace(A: Tensor) -> Tensor:
 def cholesky(A: Tensor) -> Tensor:
     """Lower Cholesky factor of a positive definite `A`; raises `torch.linalg.LinAlgError` if it is not."""
     return torch.linalg.cholesky_ex(A, check_errors=True).L
+
+
+def eigh(A: Tensor) -> tuple[Tensor, Tensor]:
+    """`torch.linalg.eigh`, in float64 where the driver of float32 makes NaN of finite numbers, as it may."""
+    values, vectors = torch.linalg.eigh(A)
+    if A.dtype == torch.float32 and not math.isfinite(values.sum()) and A.isfinite().all():
+        values, vectors = (part.to(A.dtype) for part in torch.linalg.eigh(A.double()))
+    return values, vectors
 
 
 def solve_right(B: Tensor, factor: Tensor) -> Tensor:
@@ -53,10 +63,10 @@ def leading_pairs(A: Tensor, c: Tensor | float) -> tuple[Tensor, Tensor, Tensor]
     """
     m = A.shape[-1]
     if m <= 256:
-        values, vectors = torch.linalg.eigh(A)
+        values, vectors = eigh(A)
         return values.unsqueeze(-2), vectors, mean_of_rest(A, values)
     basis = leading_basis(A, 24 + m // 24)
-    values, vectors = torch.linalg.eigh(basis.mT @ A @ basis)
+    values, vectors = eigh(basis.mT @ A @ basis)
     k = max(1, int((values.unsqueeze(-2) + c > 2 * (mean_of_rest(A, values) + c)).sum(-1).max()))
     values, vectors = values[..., -k:], vectors[..., -k:]
     return values.unsqueeze(-2), basis @ vectors, mean_of_rest(A, values)
@@ -94,7 +104,7 @@ def leading_congruence(outer: Tensor, inner: Tensor) -> Tensor:
     along = Y @ Y.mT
     one = identity_like(along)
     rest = one - along
-    changes, vectors = torch.linalg.eigh(one - rest @ (one - Z @ Z.mT) @ rest)
+    changes, vectors = eigh(one - rest @ (one - Z @ Z.mT) @ rest)
     k = max(1, int((changes >= 0.25).sum(-1).max()))
     return (basis @ vectors[..., -k:]) * changes[..., -k:].clamp(min=0).sqrt().unsqueeze(-2)
 
@@ -138,7 +148,7 @@ def minus_product(A: Tensor, B: Tensor, C: Tensor) -> Tensor:
 
 def definite_power(A: Tensor, exponent: float) -> Tensor:
     """A to a real power for a positive definite `A`, by its eigendecomposition."""
-    values, vectors = torch.linalg.eigh(A)
+    values, vectors = eigh(A)
     return (vectors * values.pow(exponent).unsqueeze(-2)) @ vectors.mT
 
 
@@ -148,7 +158,7 @@ def semidefinite_power(A: Tensor, exponent: float) -> Tensor:
     Eigenvalues up to 10 n eps times the largest count as zero: 2.4e-5 in float32 and 4.4e-14 in float64 for n
     = 20, an order above what rounding leaves of a zero eigenvalue of a Gram matrix.
     """
-    values, vectors = torch.linalg.eigh(A)
+    values, vectors = eigh(A)
     zero = values <= 10 * A.shape[-1] * torch.finfo(A.dtype).eps * values[..., -1:].abs()
     powers = torch.where(zero, 0, torch.where(zero, 1, values).pow(exponent))
     return (vectors * powers.unsqueeze(-2)) @ vectors.mT
