@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from ngdsym.rules.rule import Rule
     from ngdsym.rules.table import Table
     from ngdsym.theorems.catalogue import catalogue
+    from ngdsym.theorems.claims import claims
+    from ngdsym.theorems.identities import IDENTITIES
     from ngdsym.theorems.theorem import Theorem, eq
     from ngdsym.theorems.verify import verify
 
@@ -46,6 +48,8 @@ HOMES = {
     "rules.rule": ("Rule",),
     "rules.table": ("Table",),
     "theorems.catalogue": ("catalogue",),
+    "theorems.claims": ("claims",),
+    "theorems.identities": ("IDENTITIES",),
     "theorems.theorem": ("Theorem", "eq"),
     "theorems.verify": ("verify",),
 }
@@ -53,7 +57,7 @@ HOMES = {
 __all__ = [
     "Certificate", "Counterexample", "CounterexampleNotFound", "Derivation", "Eigenbasis", "Eigenvalues", "EntrywisePower", "Hadamard", "LinearNetwork", "PD", "PSD", "Pinv",
     "Polar", "ProofNotFound", "Rule", "Sign", "SingularPoint", "StepRefused", "Table", "Theorem", "TypeMismatch",
-    "VacuousHypotheses", "catalogue", "compare", "eq", "equal", "exists", "prove", "refute", "verify",
+    "VacuousHypotheses", "IDENTITIES", "catalogue", "claims", "compare", "eq", "equal", "exists", "prove", "refute", "verify",
 ]
 
 

@@ -18,7 +18,7 @@ def test_new_targets_after_convergence_are_learned_within_twenty_steps(preset: C
     model = nn.Sequential(*[nn.Linear(5, 5, bias=False) for _ in range(8)])
     x = torch.randn(1000, 5)
     opt, losses = preset(model, Gaussian(), samples=None), []
-    for k, y in enumerate([x @ torch.randn(5, 5)] * 150 + [x @ torch.randn(5, 5)] * 21):
+    for y in [x @ torch.randn(5, 5)] * 150 + [x @ torch.randn(5, 5)] * 21:
         opt.zero_grad()
         loss = Gaussian()(model(x), y)
         loss.backward()

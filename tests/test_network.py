@@ -214,8 +214,8 @@ def test_is_generalized_inverse_decides():
 
 def test_random_values_cover_every_symbol_and_follow_the_seed():
     net = LinearNetwork((2, 1, 2))
-    assert random_values(net, 1) == random_values(net, 1) != random_values(net, 2)
-    assert net.fisher().free_symbols <= set(random_values(net, 0))
+    assert random_values(net.field, 1) == random_values(net.field, 1) != random_values(net.field, 2)
+    assert net.fisher().free_symbols <= set(random_values(net.field, 0))
     assert is_zero(net.fisher() - net.fisher().T)
 
 

@@ -14,8 +14,8 @@ import ngdsym
 
 ROOT = Path(__file__).parents[1]
 PUBLIC = ("ngdsym", "ngdsym.symbols", "ngdsym.zoo", "ngdsym.dense")
-# A section of the theorems has its letters; the page on the compiler looks inside it.
-SHOWN = re.compile(r"ngdsym\.theorems(\.gradient_descent_flow)?|ngdsym\.compiler\.\w+")
+# A section of the theorems has its letters; the pages on the compiler and on identities look inside theirs.
+SHOWN = re.compile(r"ngdsym\.theorems(\.gradient_descent_flow)?|ngdsym\.compiler\.\w+|ngdsym\.bench\.identities")
 PAGES = [*sorted((ROOT / "book").glob("*.ipynb")), ROOT / "README.md"]
 
 

@@ -5,10 +5,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ngdnum.rules import linalg
 from ngdnum import NGD, Gaussian, Inverse
 from ngdnum.rule import resolve
-from ngdnum.rules import RULES, Rule
+from ngdnum.rules import RULES, Rule, linalg
 
 torch.set_num_threads(1)
 

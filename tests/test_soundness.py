@@ -25,9 +25,9 @@ from sympy import (
 from ngdsym import prove, refute
 from ngdsym.algebra.instance import Instance, floats
 from ngdsym.algebra.symbols import PD, PSD, Lambda, m
+from ngdsym.proof.impossible import ImpossibleSizes
 from ngdsym.proof.prover import ProofNotFound
 from ngdsym.proof.refute import CounterexampleNotFound
-from ngdsym.proof.sizes import ImpossibleSizes
 from ngdsym.proof.words import TypeMismatch
 from ngdsym.theorems import theorems
 from ngdsym.theorems.theorem import eq

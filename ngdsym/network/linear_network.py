@@ -266,7 +266,7 @@ class LinearNetwork:
         P = len(self.parameters)
         if X.shape != (P, P):
             raise ValueError(f"a generalized inverse of F is {P} × {P}, got {X.shape[0]} × {X.shape[1]}")
-        points: list[dict] = [random_values(self, seed) for seed in range(2)]
+        points: list[dict] = [random_values(self.field, seed) for seed in range(2)]
         for values in [*points, {}] if proof else points:
             J, H, Y = (self.field.exact(M, values) for M in (self.jacobian(), self.metric(), X))
             if not identical(J @ Y @ J.T @ H @ J, J):

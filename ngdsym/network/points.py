@@ -3,18 +3,16 @@ a point drawn uniformly from `S^n` with probability at most `d / |S|` (Schwartz 
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
 
 import flint
 from sympy import Symbol
 
-if TYPE_CHECKING:
-    from ngdsym.network.linear_network import LinearNetwork
+from ngdsym.algebra.explicit import Field
 
 SAMPLES = 2 ** 64
 
 
-def random_values(net: LinearNetwork, seed: int) -> dict[Symbol, flint.fmpq]:
-    """A random integer from 1 … 2⁶⁴ for every symbol of the network."""
+def random_values(field: Field, seed: int) -> dict[Symbol, flint.fmpq]:
+    """A random integer from 1 … 2⁶⁴ for every symbol of the field."""
     generator = random.Random(seed)
-    return {symbol: flint.fmpq(generator.randrange(1, SAMPLES + 1)) for symbol in net.field.symbols}
+    return {symbol: flint.fmpq(generator.randrange(1, SAMPLES + 1)) for symbol in field.symbols}

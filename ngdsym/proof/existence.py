@@ -14,6 +14,7 @@ from ngdsym.proof.certificate import Certificate
 from ngdsym.proof.declarations import declare
 from ngdsym.proof.problem import Problem
 from ngdsym.proof.prover import certify
+from ngdsym.proof.reading import equation as read_equation
 from ngdsym.proof.words import Equation, Letters, Number, Polynomial, penrose
 
 
@@ -59,8 +60,8 @@ def exists(unknowns: Mapping[str, Sequence[object]], assumptions: str | Sequence
     True
     """
     letters = declare({**types, **unknowns}, symmetric, inverses, pinvs, positive)
-    given = [letters.equation(text) for text in ([assumptions] if isinstance(assumptions, str) else assumptions)]
-    known = letters.equation(equation).difference
+    given = [read_equation(letters, text) for text in ([assumptions] if isinstance(assumptions, str) else assumptions)]
+    known = read_equation(letters, equation).difference
     terms = {name: _term(known, name) for name in unknowns}
     for c, before, name, after in terms.values():
         known = known - c * before * letters[name] * after

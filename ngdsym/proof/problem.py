@@ -9,7 +9,8 @@ from typing import TypeAlias
 from sympy import Basic
 
 from ngdsym.proof.declarations import declare
-from ngdsym.proof.sizes import refuse_impossible
+from ngdsym.proof.impossible import refuse_impossible
+from ngdsym.proof.reading import equation
 from ngdsym.proof.translate import translate
 from ngdsym.proof.words import Equation, Letters, Polynomial
 
@@ -57,7 +58,7 @@ def read(assumptions: Statement | Sequence[Statement], claim: Statement | Sequen
         if types is None:
             raise TypeError("equations in text need types={'A': ('rows', 'columns'), …}")
         letters = declare(types, symmetric, inverses, pinvs, positive)
-        return Problem(letters, *([letters.equation(s) for s in side] for side in given))
+        return Problem(letters, *([equation(letters, s) for s in side] for side in given))
     if types is not None or symmetric or inverses or pinvs or positive:
         raise TypeError("types, symmetric, inverses, pinvs and positive belong to equations in text")
     if kinds == {Basic}:

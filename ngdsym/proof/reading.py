@@ -4,16 +4,42 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ngdsym.proof.words import Letters, Polynomial
+from ngdsym.proof.words import Equation, Letters, Polynomial
 
 NAME = r"[^\W\d][\w\u0300-\u036f⁺⁻]*"
 _TOKEN = re.compile(rf"\s*(?:(\d+(?:\.\d+)?(?:/\d+)?|\.\d+)|({NAME})|(\.[A-Za-z]+|\*\*|[-+*()'^]|[⁺⁻ᵀ¹²³⁴-⁹]+))")
 _SUFFIX = re.compile(r"(.+?)(ᵀ|⁻¹|⁻ᵀ|⁺|[²³⁴-⁹])")
 _POWERS = {sign: k for k, sign in enumerate("²³⁴⁵⁶⁷⁸⁹", start=2)}
 _REAL = "the matrices here are real: write A' for the transpose, which is also the adjoint"
+
+
+def polynomial(letters: Letters, text: str) -> Polynomial:
+    """Read a polynomial: juxtaposition multiplies, `'` transposes, numbers multiply the identity.
+
+    `A.T`, `Aᵀ` and `A^T` are `A'`, `A^2` and `A²` are `A A`; `A⁻¹` and `A⁺` declare the inverses of A.
+
+    Examples
+    --------
+    >>> letters = Letters()
+    >>> A, B = letters("A", "m", "n"), letters("B", "n", "n")
+    >>> polynomial(letters, "A B^2 - 2 A") == A * B * B - 2 * A
+    True
+    """
+    return Reader(letters, text).polynomial()
+
+
+def equation(letters: Letters, text: str) -> Equation:
+    """Read `left = right`, or `left`, which means left = 0."""
+    if re.search("[≠<>≤≥]|!=", text):
+        raise ValueError(f"{text!r} is no equation; that two sides differ is shown by refute(…, 'left = right')")
+    left, *right = text.replace("==", "=").split("=")
+    if len(right) > 1:
+        raise ValueError(f"more than one = in {text!r}")
+    read = Equation(polynomial(letters, left), polynomial(letters, right[0] if right else "0"))
+    if not any(word for _, word in read.listing()):
+        raise ValueError(f"{text!r} has no letters, so no matrix size: nothing to prove or assume")
+    return read
 
 
 class Reader:

@@ -6,19 +6,11 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from tokenize import TokenError
-from typing import TYPE_CHECKING
 
 from sympy import Expr, Integer, Symbol, expand, sympify
 from sympy.parsing.sympy_parser import parse_expr
 
-if TYPE_CHECKING:
-    from ngdsym.proof.words import Equation, Letters
-
 _NAME = re.compile(r"[^\W\d]\w*")
-
-
-class ImpossibleSizes(ValueError):
-    """A hypothesis that holds for no matrices, whatever their sizes, since a rank would exceed a size."""
 
 
 @cache
@@ -66,33 +58,3 @@ def numbers(sizes: Iterable[Expr], chosen: Mapping[Expr, int]) -> dict[str, int]
             return None
         found[str(expression)] = int(value)
     return found
-
-
-def refuse_impossible(letters: Letters, assumptions: Iterable[Equation]) -> None:
-    """Raise `ImpossibleSizes` at a hypothesis 1 = Σ words in which no sizes let the sum have full rank.
-
-    The rank of a product is at most the smallest size on its way, that of a sum at most the sum.
-    """
-    for equation in assumptions:
-        terms = equation.difference.terms
-        kind = equation.type
-        if kind is None or "" not in terms:
-            continue
-        rank = Integer(0)
-        for word in terms:
-            if word:
-                rank += _narrowest(letters, letters.spell(word))
-        needed = letters.sizes[kind[0]]
-        if (needed - rank).is_positive:
-            raise ImpossibleSizes(f"{equation} holds for no matrices: an identity of size {needed} has rank {needed}, "
-                                  f"the rest at most {rank}. Correct the sizes")
-
-
-def _narrowest(letters: Letters, word: tuple[str, ...]) -> Expr:
-    """A size on the way of a word that is nowhere larger than the others that can be compared with it."""
-    way = [letters.sizes[letters.types[word[0]][0]], *(letters.sizes[letters.types[x][1]] for x in word)]
-    best = way[0]
-    for other in way[1:]:
-        if (best - other).is_nonnegative:
-            best = other
-    return best

@@ -20,7 +20,6 @@ from typing import TypeAlias
 from sympy import Expr
 
 from ngdsym.proof.certificate import NAME, Typesetter
-from ngdsym.proof.reading import Reader
 from ngdsym.proof.sizes import size
 
 Type = tuple[str, str]
@@ -48,8 +47,8 @@ class Letters:
     >>> letters = Letters()
     >>> A = letters("A", "o", "n")
     >>> P = letters("P", "o", symmetric=True, inverse="Pi")
-    >>> letters.parse("A' P A") == A.T * P * A
-    True
+    >>> str(A.T * P * A)
+    "A' P A"
     >>> [str(relation) for relation in letters.relations]
     ['P Pi = 1', 'Pi P = 1']
     """
@@ -155,25 +154,6 @@ class Letters:
     def one(self) -> Polynomial:
         """The identity of whatever size its neighbours in a sum ask for."""
         return Polynomial(self, None, {"": Fraction(1)})
-
-    def parse(self, text: str) -> Polynomial:
-        """Read a polynomial: juxtaposition multiplies, `'` transposes, numbers multiply the identity.
-
-        `A.T`, `Aᵀ` and `A^T` are `A'`, `A^2` and `A²` are `A A`; `A⁻¹` and `A⁺` declare the inverses of A.
-        """
-        return Reader(self, text).polynomial()
-
-    def equation(self, text: str) -> Equation:
-        """Read `left = right`, or `left`, which means left = 0."""
-        if re.search("[≠<>≤≥]|!=", text):
-            raise ValueError(f"{text!r} is no equation; that two sides differ is shown by refute(…, 'left = right')")
-        left, *right = text.replace("==", "=").split("=")
-        if len(right) > 1:
-            raise ValueError(f"more than one = in {text!r}")
-        equation = Equation(self.parse(left), self.parse(right[0] if right else "0"))
-        if not any(word for _, word in equation.listing()):
-            raise ValueError(f"{text!r} has no letters, so no matrix size: nothing to prove or assume")
-        return equation
 
     def spell(self, word: str) -> tuple[str, ...]:
         """The letters of an encoded word."""
