@@ -3,9 +3,11 @@
     python .ci/check_pages.py _build/html [--shots FOLDER]
 
 A page fails on a request that leaves it, a formula MathJax refuses or leaves untypeset, a script error, a
-local link or picture that leads nowhere, a certificate judged wrongly, or a body wider than a phone. Only the standard library is used:
-Chromium is driven through its debugging pipe (file descriptors 3 and 4, messages ended by a zero byte).
+local link or picture that leads nowhere, a certificate judged wrongly, or a body wider than a phone. Only the
+standard library is used: Chromium is driven through its debugging pipe (file descriptors 3 and 4, messages ended by
+a zero byte).
 """
+
 from __future__ import annotations
 
 import argparse
@@ -23,13 +25,27 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-extensions",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--remote-debugging-pipe",
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-extensions",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--remote-debugging-pipe",
     "--disable-features=OptimizationHints,OptimizationGuideModelDownloading,MediaRouter",
-    "--host-resolver-rules=MAP * ~NOTFOUND", "--allow-file-access-from-files",
+    "--host-resolver-rules=MAP * ~NOTFOUND",
+    "--allow-file-access-from-files",
 ]
-OWN_HOSTS = ("accounts.google.com", "android.clients.google.com", "clients2.google.com", "update.googleapis.com")   # asked by Chromium itself
-OWN_QUESTION = "https://www.google.com/async/folae?"   # by recent versions of it
+OWN_HOSTS = (
+    "accounts.google.com",
+    "android.clients.google.com",
+    "clients2.google.com",
+    "update.googleapis.com",
+)  # asked by Chromium itself
+OWN_QUESTION = "https://www.google.com/async/folae?"  # by recent versions of it
 SCREENS = {"wide": (1280, 900), "phone": (390, 844)}
 LOAD_ALL = "document.querySelectorAll('[loading=lazy]').forEach((node) => { node.loading = 'eager'; })"
 AT_ONCE = "document.head.insertAdjacentHTML('beforeend', '<style>* { transition: none !important }</style>')"
@@ -68,10 +84,23 @@ class Browser:
         self._in, from_browser = os.pipe()
         command = 'in=$1 out=$2; shift 2; exec "$@" 3<&"$in" 4>&"$out"'
         self.process = subprocess.Popen(
-            ["bash", "-c", command, "bash", str(to_browser), str(from_browser), executable, *FLAGS,
-             f"--user-data-dir={profile}", f"--log-net-log={profile}/net.json",
-             "about:blank"],
-            pass_fds=(to_browser, from_browser), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            [
+                "bash",
+                "-c",
+                command,
+                "bash",
+                str(to_browser),
+                str(from_browser),
+                executable,
+                *FLAGS,
+                f"--user-data-dir={profile}",
+                f"--log-net-log={profile}/net.json",
+                "about:blank",
+            ],
+            pass_fds=(to_browser, from_browser),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         os.close(to_browser)
         os.close(from_browser)
         self._buffer, self._last = b"", 0
@@ -126,8 +155,9 @@ def inspect(browser: Browser, page: Path, shots: Path | None) -> tuple[list[str]
     session = browser.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
 
     def evaluate(script: str) -> object:
-        return browser.call("Runtime.evaluate", session, expression=script, awaitPromise=True,
-                            returnByValue=True)["result"].get("value")
+        return browser.call("Runtime.evaluate", session, expression=script, awaitPromise=True, returnByValue=True)[
+            "result"
+        ].get("value")
 
     browser.call("Target.setAutoAttach", session, autoAttach=True, waitForDebuggerOnStart=False, flatten=True)
     for domain in ("Page", "Network", "Runtime", "Log"):
@@ -144,17 +174,32 @@ def inspect(browser: Browser, page: Path, shots: Path | None) -> tuple[list[str]
         wrong += [f"{kind}: {item}" for item in found[kind]]
     evaluate(AT_ONCE)
     for screen, (width, height) in SCREENS.items():
-        browser.call("Emulation.setDeviceMetricsOverride", session, width=width, height=height,
-                     deviceScaleFactor=1, mobile=screen == "phone")
+        browser.call(
+            "Emulation.setDeviceMetricsOverride",
+            session,
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=screen == "phone",
+        )
         browser.drain(0.8 if shots else 0.1)
         if (excess := evaluate(OVERFLOW)) > 0:
             wrong.append(f"{excess} pixels wider than the {screen} screen")
         for theme in ("light", "dark") if shots else ():
             evaluate(f"document.documentElement.dataset.theme = document.documentElement.dataset.mode = '{theme}'")
             browser.drain(0.4)
-            picture = browser.call("Page.captureScreenshot", session, captureBeyondViewport=True,
-                                   clip={"x": 0, "y": 0, "width": width, "scale": 1,
-                                         "height": min(16000, evaluate("document.documentElement.scrollHeight"))})
+            picture = browser.call(
+                "Page.captureScreenshot",
+                session,
+                captureBeyondViewport=True,
+                clip={
+                    "x": 0,
+                    "y": 0,
+                    "width": width,
+                    "scale": 1,
+                    "height": min(16000, evaluate("document.documentElement.scrollHeight")),
+                },
+            )
             (shots / f"{page.stem}-{screen}-{theme}.png").write_bytes(base64.b64decode(picture["data"]))
     browser.call("Target.closeTarget", targetId=target)
     return wrong, found

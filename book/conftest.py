@@ -3,6 +3,7 @@
 Active only when the environment variable ``NGD_BOOK_CACHE`` names the base folder (``_build/.jupyter_cache``).
 A notebook with a failed or skipped cell is not stored; the book then runs it itself and reports the failure.
 """
+
 from __future__ import annotations
 
 import copy
@@ -19,7 +20,7 @@ RUNS = pytest.StashKey[dict]()
 
 def pytest_collectstart(collector):
     if hasattr(collector, "skip_compare"):
-        collector.skip_compare += ("image/svg+xml",)   # pictures are not stored
+        collector.skip_compare += ("image/svg+xml",)  # pictures are not stored
 
 
 @pytest.hookimpl(wrapper=True)

@@ -11,9 +11,7 @@ from .experiments.command import Job, finish, rich_or_advice
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit status: 0 done, 1 nothing converged, 2 wrong input, 130 interrupted (a partial result is left)."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ngdnum", description="Natural gradient descent: experiments."
-    )
+    parser = argparse.ArgumentParser(prog="python -m ngdnum", description="Natural gradient descent: experiments.")
     add_parsers(parser.add_subparsers(dest="command", required=True))
     args = parser.parse_args(arguments)
 

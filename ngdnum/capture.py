@@ -21,8 +21,20 @@ from .replay import RandomState, random_state
 ELEMENTWISE = {
     f"{function}Backward0"
     for function in (
-        "Celu", "Elu", "Gelu", "Hardsigmoid", "Hardswish", "Hardtanh", "LeakyRelu", "LogSigmoid", "Mish", "Relu",
-        "Sigmoid", "Silu", "Softplus", "Tanh",
+        "Celu",
+        "Elu",
+        "Gelu",
+        "Hardsigmoid",
+        "Hardswish",
+        "Hardtanh",
+        "LeakyRelu",
+        "LogSigmoid",
+        "Mish",
+        "Relu",
+        "Sigmoid",
+        "Silu",
+        "Softplus",
+        "Tanh",
     )
 }
 """Names in autograd's graph of functions that act on every number by itself."""

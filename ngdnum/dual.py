@@ -115,10 +115,9 @@ class Dual:
         return updates
 
     def _changed(self, errors: Tensor, propagated: list[Tensor]) -> Tensor:
-        changes = self._output_change([
-            kernel(left(E.mT).mT).div_(self.count)
-            for kernel, left, E in zip(self._kernels, self._left, propagated)
-        ])
+        changes = self._output_change(
+            [kernel(left(E.mT).mT).div_(self.count) for kernel, left, E in zip(self._kernels, self._left, propagated)]
+        )
         if self._outside is None:
             return changes
         s, last = errors[self.count, 0], torch.zeros_like(errors[self.count :])

@@ -24,16 +24,30 @@ from .results import Result, median
 INK = "#757575"  # text and axes: contrast ≥ 4.3 : 1 on white and on #121212, no grey does better on both
 COLOURS = {"NGD": "#d55e00", "SGD": "#2c7fb8"}  # vermilion and blue differ for every kind of colour vision
 OTHER_COLOURS = ("#a05fb4", "#1a936f", "#9c7a00", "#c2568b")
-OWN = {"NGD.fast": COLOURS["NGD"], "SGD": COLOURS["SGD"], "NGD.paper": OTHER_COLOURS[0], "NGD.exact": OTHER_COLOURS[1],
-       "SGD with momentum": OTHER_COLOURS[2]}  # the same colour for the same method in every figure
+OWN = {
+    "NGD.fast": COLOURS["NGD"],
+    "SGD": COLOURS["SGD"],
+    "NGD.paper": OTHER_COLOURS[0],
+    "NGD.exact": OTHER_COLOURS[1],
+    "SGD with momentum": OTHER_COLOURS[2],
+}  # the same colour for the same method in every figure
 DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
 GUIDE: Any = (0, (3, 2))  # dashes of lines that are no curve
 _AXES = {"samples": "training examples seen", "seconds": "training time [s]"}
 STYLE: Any = {
-    "font.size": 12, "svg.fonttype": "path",
-    "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none",
-    "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": INK, "xtick.color": INK, "ytick.color": INK,
-    "axes.spines.top": False, "axes.spines.right": False, "lines.linewidth": 2.2,
+    "font.size": 12,
+    "svg.fonttype": "path",
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "lines.linewidth": 2.2,
 }
 
 
@@ -65,8 +79,16 @@ class Line:
     def draw(self, axes: Axes) -> None:
         """Add the curve to `axes`."""
         colour = {**COLOURS, "ink": INK}.get(self.colour, self.colour)
-        axes.plot(self.x, self.y, color=colour, linestyle=self.dash, marker=self.marker, linewidth=self.width,
-                  markersize=4, label=self.name or "_")
+        axes.plot(
+            self.x,
+            self.y,
+            color=colour,
+            linestyle=self.dash,
+            marker=self.marker,
+            linewidth=self.width,
+            markersize=4,
+            label=self.name or "_",
+        )
 
 
 def lines_figure(lines: Iterable[Line], *, size: tuple[float, float] = (6.0, 3.6), **options: Any) -> Picture:
@@ -109,8 +131,12 @@ def bars_figure(
         all_axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
         for axes, values, chosen in zip(all_axes, panels, options, strict=True):
             names = list(values)[::-1]
-            bars = axes.barh(names, [values[name] for name in names], height=0.55,
-                             color=[COLOURS["NGD" if name in ours else "SGD"] for name in names])
+            bars = axes.barh(
+                names,
+                [values[name] for name in names],
+                height=0.55,
+                color=[COLOURS["NGD" if name in ours else "SGD"] for name in names],
+            )
             for name, spread in (points or {}).items():
                 axes.plot(spread, [name] * len(spread), ".", color=INK)
             if labels:
@@ -145,9 +171,16 @@ def curves_figure(result: Result) -> Picture:
         by_samples.set_ylabel("test error per output")
         by_samples.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k")
         if result.floor is not None:
-            text = by_samples.annotate("smallest achievable", (0.02, result.floor), ha="left", va="bottom",
-                                       xycoords=by_samples.get_yaxis_transform(), xytext=(0, 2),
-                                       textcoords="offset points", fontsize=10)
+            text = by_samples.annotate(
+                "smallest achievable",
+                (0.02, result.floor),
+                ha="left",
+                va="bottom",
+                xycoords=by_samples.get_yaxis_transform(),
+                xytext=(0, 2),
+                textcoords="offset points",
+                fontsize=10,
+            )
             text.set_in_layout(False)
         for axes in (by_samples, by_seconds):
             place_labels(axes)
@@ -165,14 +198,17 @@ def curves_description(result: Result) -> str:
     'Mine: test error per output on a logarithmic scale against training examples and against seconds.
     SGD falls from 3 to 1 within 20 examples and 0.25 seconds. The smallest achievable error is 0.5.'
     """
-    sentences = [f"{result.title}: test error per output on a logarithmic scale against training examples "
-                 "and against seconds."]
+    sentences = [
+        f"{result.title}: test error per output on a logarithmic scale against training examples and against seconds."
+    ]
     for curve in result.curves:
         if curve.samples:
             first, last = curve.test_error[0], curve.test_error[-1]
             verb = "falls" if last < first else "goes"
-            sentences.append(f"{curve.method} {verb} from {first:.3g} to {last:.3g} "
-                             f"within {curve.samples[-1]:,} examples and {curve.seconds[-1]:.3g} seconds.")
+            sentences.append(
+                f"{curve.method} {verb} from {first:.3g} to {last:.3g} "
+                f"within {curve.samples[-1]:,} examples and {curve.seconds[-1]:.3g} seconds."
+            )
     if result.floor is not None:
         sentences.append(f"The smallest achievable error is {result.floor:.3g}.")
     return " ".join(sentences)
@@ -207,8 +243,15 @@ def costs_figure(report: Mapping[str, Any], axis: str) -> Picture:
                 if math.isfinite(middle):
                     panel.plot([middle], [row], "|", color=colour, markersize=16, markeredgewidth=2.2)
                 if len(costs) < seeds:
-                    panel.text(0.99, row, f"{seeds - len(costs)} of {seeds} did not", fontsize=9, va="center",
-                               ha="right", transform=panel.get_yaxis_transform())
+                    panel.text(
+                        0.99,
+                        row,
+                        f"{seeds - len(costs)} of {seeds} did not",
+                        fontsize=9,
+                        va="center",
+                        ha="right",
+                        transform=panel.get_yaxis_transform(),
+                    )
         panels[0].set_yticks(range(len(methods)), [method["name"] for method in methods])
         left, right = panels[0].get_xlim()
         ticks = LogLocator(subs=(1, 3) if right < 30 * left else (1,)).tick_values(left, right)

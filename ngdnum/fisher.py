@@ -59,9 +59,7 @@ class Fisher:
         How the model is called to treat the examples.
     """
 
-    def __init__(
-        self, model: nn.Module, likelihood: Likelihood, stacks: list[Stack], calls: list[Call]
-    ) -> None:
+    def __init__(self, model: nn.Module, likelihood: Likelihood, stacks: list[Stack], calls: list[Call]) -> None:
         self._model, self._likelihood, self._stacks, self._calls = model, likelihood, stacks, calls
         self._layers = {k: layer for stack in stacks for k, layer in stack.members.items()}
         self._backward: list[tuple[Tensor, Callable]] = []
@@ -174,9 +172,7 @@ class _Moving:
         x, self._dx = forward_ad.unpack_dual(dual)
         return (x,), {}
 
-    def after(
-        self, module: nn.Module, inputs: tuple[Tensor], keywords: dict[str, Tensor], output: Tensor
-    ) -> Tensor:
+    def after(self, module: nn.Module, inputs: tuple[Tensor], keywords: dict[str, Tensor], output: Tensor) -> Tensor:
         return forward_ad.make_dual(output, _change(self._layer, self._u, *inputs, self._dx))
 
 

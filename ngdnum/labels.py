@@ -18,8 +18,8 @@ GAPS = (1, 3, 6, 12, 24)  # distances from the curve that are tried
 def place_labels(axes: Axes) -> None:
     """Write the name of each line of `axes` beside it, in its colour.
 
-    Of all places above and below the curve, from its end to its beginning, the nearest is taken at which the name crosses
-    no curve, no other text and no edge of the panel; if there is none, the one that crosses least.
+    Of all places above and below the curve, from its end to its beginning, the nearest is taken at which the name
+    crosses no curve, no other text and no edge of the panel; if there is none, the one that crosses least.
     """
     figure = axes.get_figure(root=True)
     assert figure is not None
@@ -33,11 +33,10 @@ def place_labels(axes: Axes) -> None:
             taken.append(_place(axes, line, name, path, everything, taken))
 
 
-def _place(
-    axes: Axes, line: Line2D, name: str, path: np.ndarray, everything: np.ndarray, taken: list[Bbox]
-) -> Bbox:
-    label = axes.text(0, 0, name, transform=axes.transAxes, color=line.get_color(), weight="bold",
-                      ha="left", va="bottom")
+def _place(axes: Axes, line: Line2D, name: str, path: np.ndarray, everything: np.ndarray, taken: list[Bbox]) -> Bbox:
+    label = axes.text(
+        0, 0, name, transform=axes.transAxes, color=line.get_color(), weight="bold", ha="left", va="bottom"
+    )
     figure = axes.get_figure(root=True)
     assert figure is not None
     dpi = figure.dpi

@@ -81,9 +81,7 @@ def fisher_product(likelihood: Likelihood, output: Tensor, change: Tensor) -> Te
     return (root * (root * change).sum(-1, keepdim=True)).sum(0)
 
 
-def sampled_score(
-    likelihood: Likelihood, output: Tensor, samples: int, generator: Generator | None
-) -> Tensor:
+def sampled_score(likelihood: Likelihood, output: Tensor, samples: int, generator: Generator | None) -> Tensor:
     """Scores of `samples` targets per example drawn from the model, `[K, M, n]`."""
     short = getattr(likelihood, "sampled_score", None)
     own = getattr(likelihood, "score", None)
@@ -137,8 +135,7 @@ class Gaussian(Likelihood):
             covariance = torch.tensor(covariance, dtype=torch.float64)
         if covariance.ndim > 2 or (covariance.ndim == 2 and covariance.shape[0] != covariance.shape[1]):
             raise ValueError(
-                "covariance must be a number, n variances or an n × n matrix; it has shape "
-                f"{tuple(covariance.shape)}"
+                f"covariance must be a number, n variances or an n × n matrix; it has shape {tuple(covariance.shape)}"
             )
         if not covariance.isfinite().all():
             raise ValueError("covariance has entries that are not finite")
@@ -205,9 +202,7 @@ class Gaussian(Likelihood):
 
     def _fitted(self, root: Tensor, output: Tensor) -> Tensor:
         if root.ndim and root.shape[-1] != output.shape[-1]:
-            raise ValueError(
-                f"the covariance is for {root.shape[-1]} outputs, but the model has {output.shape[-1]}"
-            )
+            raise ValueError(f"the covariance is for {root.shape[-1]} outputs, but the model has {output.shape[-1]}")
         return root.to(output)
 
 
@@ -262,8 +257,7 @@ class Categorical(Likelihood):
             )
         if target.numel() and not 0 <= int(target.min()) <= int(target.max()) < output.shape[-1]:
             raise ValueError(
-                f"class numbers must lie in 0 … {output.shape[-1] - 1}; got {int(target.min())} … "
-                f"{int(target.max())}"
+                f"class numbers must lie in 0 … {output.shape[-1] - 1}; got {int(target.min())} … {int(target.max())}"
             )
         return target.long()
 
@@ -308,8 +302,7 @@ class Bernoulli(Likelihood):
 def _check_shapes(output: Tensor, target: Tensor) -> None:
     if output.shape != target.shape:
         raise ValueError(
-            f"output and target must have the same shape [M, n]; got {tuple(output.shape)} and "
-            f"{tuple(target.shape)}"
+            f"output and target must have the same shape [M, n]; got {tuple(output.shape)} and {tuple(target.shape)}"
         )
 
 

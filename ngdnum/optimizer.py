@@ -330,8 +330,14 @@ class NGD(Presets, torch.optim.Optimizer):
             batch.add(record, len(rows))
             if self._curvature.due(self.steps, record):
                 fresh = measure(
-                    self.rule.needs, self.factors, record, output, self.layers,
-                    self.likelihood, self.samples, self.generator,
+                    self.rule.needs,
+                    self.factors,
+                    record,
+                    output,
+                    self.layers,
+                    self.likelihood,
+                    self.samples,
+                    self.generator,
                 )
                 batch.add_factors(len(rows), *fresh)
             if isinstance(needs, NeedsFisher):

@@ -34,8 +34,8 @@ class Presets:
         The rule whitens gradients by the factors and equalises what is left (`fisher_shampoo`). Factors are running
         means, measured at every 64th step and inverted at every 128th, more often at first; Nesterov momentum; each
         step changes the outputs by `lr` = 0.6 of their residual (`OutputNormalised`). Let a scheduler lower `lr` to
-        1 % over the run. `rule="pi_damped"` with `Inverse(every=128, solver="low_rank")` is the natural gradient itself. `options` are those of the
-        constructor and replace the preset's.
+        1 % over the run. `rule="pi_damped"` with `Inverse(every=128, solver="low_rank")` is the natural gradient
+        itself. `options` are those of the constructor and replace the preset's.
 
         Examples
         --------

@@ -69,8 +69,10 @@ class Node:
 
     def count(self) -> int:
         """A whole number that is not negative."""
-        self._must(isinstance(self.value, int) and not isinstance(self.value, bool) and self.value >= 0,
-                   "a whole number, 0 or more")
+        self._must(
+            isinstance(self.value, int) and not isinstance(self.value, bool) and self.value >= 0,
+            "a whole number, 0 or more",
+        )
         return int(self.value)
 
     def text(self) -> str:

@@ -26,8 +26,19 @@ INVERSES = {"Lambda_tilde": "K_tilde", "Lambda": "K"}
 LETTERS = {"Lambda_tilde": "Λ̃", "Lambda": "Λ"}
 SYMBOLS = {"Lambda_tilde": r"$\tilde\Lambda$", "Lambda": r"$\Lambda$"}
 HEADER = (
-    "layer", "size", "λ", "", "condition", "damped", "rank", "damping", "left out", "‖ΔW‖/‖W‖", "age",
-    "factorise", "apply",
+    "layer",
+    "size",
+    "λ",
+    "",
+    "condition",
+    "damped",
+    "rank",
+    "damping",
+    "left out",
+    "‖ΔW‖/‖W‖",
+    "age",
+    "factorise",
+    "apply",
 )
 
 
@@ -199,9 +210,7 @@ class Report:
                 exponents = [math.log10(length) for length in lengths if length]
                 step.set_xscale("log")
                 step.set_xlim(10 ** math.floor(min(exponents)), 10 ** math.ceil(max(exponents) + 0.05))
-            picture.legend(
-                *condition.get_legend_handles_labels(), frameon=False, ncols=2, loc="outside upper left"
-            )
+            picture.legend(*condition.get_legend_handles_labels(), frameon=False, ncols=2, loc="outside upper left")
         return picture
 
     def _beyond(self) -> float:
@@ -248,8 +257,12 @@ def report(steps: int, last: StepRecord) -> Report:
             for j, (k, layer) in enumerate(stack.members.items()):
                 factors = {name: matrices[j] for name, matrices in own.items()}
                 layers[k] = LayerReport(
-                    layer.name, layer.shape, done.lam, _factors(done.rule, factors, done.lam),
-                    ratios[j], steps - 1 - done.step,
+                    layer.name,
+                    layer.shape,
+                    done.lam,
+                    _factors(done.rule, factors, done.lam),
+                    ratios[j],
+                    steps - 1 - done.step,
                     *(1e3 * seconds / len(block.layers) for seconds in spent),
                 )
     return Report(last.rule, steps, [layers[k] for k in sorted(layers)])
@@ -310,6 +323,9 @@ def _cells(factor: FactorReport) -> tuple[str, ...]:
 
     percent = "{:.1f} %"
     return (
-        cell(factor.condition, "{:.1e}"), cell(factor.damped, "{:.1e}"), cell(factor.rank, "{:.1f}"),
-        cell(factor.damping, percent, 100), cell(factor.left_out, percent, 100),
+        cell(factor.condition, "{:.1e}"),
+        cell(factor.damped, "{:.1e}"),
+        cell(factor.rank, "{:.1f}"),
+        cell(factor.damping, percent, 100),
+        cell(factor.left_out, percent, 100),
     )

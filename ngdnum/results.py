@@ -138,10 +138,16 @@ def load(path: str | os.PathLike[str]) -> Result:
     fields = root.fields("experiment title seed command budget source floor curves environment complete")
     floor = fields["floor"]
     return Result(
-        fields["experiment"].text(), fields["title"].text(), fields["seed"].count(), fields["command"].text(),
+        fields["experiment"].text(),
+        fields["title"].text(),
+        fields["seed"].count(),
+        fields["command"].text(),
         {name: None if node.value is None else node.number() for name, node in fields["budget"].entries().items()},
-        fields["source"].mapping(), None if floor.value is None else floor.number(),
-        [_curve(node) for node in fields["curves"].elements()], fields["environment"].mapping(), fields["complete"].flag(),
+        fields["source"].mapping(),
+        None if floor.value is None else floor.number(),
+        [_curve(node) for node in fields["curves"].elements()],
+        fields["environment"].mapping(),
+        fields["complete"].flag(),
     )
 
 
@@ -155,14 +161,22 @@ def _curve(node: Node) -> Curve:
     for trial in fields["tuning"].elements():
         read_settings(trial.fields("settings validation_error share")["settings"])
     tuning = [trial.mapping() for trial in fields["tuning"].elements()]
-    return Curve(fields["method"].text(), read_settings(fields["settings"]), samples, columns[0], columns[1],
-                 fields["diverged"].flag(), tuning)
+    return Curve(
+        fields["method"].text(),
+        read_settings(fields["settings"]),
+        samples,
+        columns[0],
+        columns[1],
+        fields["diverged"].flag(),
+        tuning,
+    )
 
 
 def read_settings(node: Node) -> Settings:
     """The settings of a method in a JSON file: text or numbers by name."""
-    return {name: child.value if isinstance(child.value, str) else child.number()
-            for name, child in node.entries().items()}
+    return {
+        name: child.value if isinstance(child.value, str) else child.number() for name, child in node.entries().items()
+    }
 
 
 def compact_json(content: object) -> str:
@@ -187,8 +201,11 @@ def compact_json(content: object) -> str:
 
 
 def _dump(content: object, line: str) -> str:
-    children = list(content.values() if isinstance(content, dict) else content) if isinstance(
-        content, dict | list | tuple) else []
+    children = (
+        list(content.values() if isinstance(content, dict) else content)
+        if isinstance(content, dict | list | tuple)
+        else []
+    )
     depth = _depth(content)
     if depth <= 1 or (depth == 2 and isinstance(content, dict) and line.count(" ") > 2):
         return json.dumps(content, ensure_ascii=False, allow_nan=False)
@@ -255,8 +272,9 @@ def settings_text(settings: Settings) -> str:
     >>> settings_text({"lr": 0.10, "schedule": "linear"})
     'lr 0.1, schedule linear'
     """
-    return ", ".join(f"{name} {value if isinstance(value, str) else format(value, 'g')}"
-                     for name, value in settings.items())
+    return ", ".join(
+        f"{name} {value if isinstance(value, str) else format(value, 'g')}" for name, value in settings.items()
+    )
 
 
 def finite(value: float) -> float | None:

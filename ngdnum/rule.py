@@ -165,7 +165,8 @@ def resolve(rule: str | Rule | ModuleType, solver: str | None = None) -> Precond
             rule, own = RETIRED[rule]
             warnings.warn(
                 f"write rule={rule!r} with Inverse(solver={own!r}): the old name of that will go",
-                DeprecationWarning, stacklevel=3,
+                DeprecationWarning,
+                stacklevel=3,
             )
             solver = solver or own
         known = RULES | NETWORK_RULES

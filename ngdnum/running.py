@@ -73,6 +73,7 @@ def turn(m: int, k: int, decay: float) -> tuple[list[int], float]:
     >>> [turn(6, k, decay=0.8) for k in (2, 3, 10, 11)]
     [([0, 1, 2], 1.0), ([3, 4], 0.99...), ([0], 1.19...), ([1], 1.19...)]
     """
+
     def size(k: int) -> int:
         return max(1, round(m * (1 - min(1 - 1 / k, decay))))
 

@@ -4,6 +4,7 @@ Everything a user needs is here and in `ngdsym.symbols` (the letters of rules), 
 `ngdsym.theorems` (statements by name) and `ngdsym.dense` (networks of float64 numbers). All other modules are
 internal. Names are imported when they are first used.
 """
+
 from __future__ import annotations
 
 from importlib import import_module
@@ -55,9 +56,38 @@ HOMES = {
 }
 
 __all__ = [
-    "Certificate", "Counterexample", "CounterexampleNotFound", "Derivation", "Eigenbasis", "Eigenvalues", "EntrywisePower", "Hadamard", "LinearNetwork", "PD", "PSD", "Pinv",
-    "Polar", "ProofNotFound", "Rule", "Sign", "SingularPoint", "StepRefused", "Table", "Theorem", "TypeMismatch",
-    "VacuousHypotheses", "IDENTITIES", "catalogue", "claims", "compare", "eq", "equal", "exists", "prove", "refute", "verify",
+    "Certificate",
+    "Counterexample",
+    "CounterexampleNotFound",
+    "Derivation",
+    "Eigenbasis",
+    "Eigenvalues",
+    "EntrywisePower",
+    "Hadamard",
+    "LinearNetwork",
+    "PD",
+    "PSD",
+    "Pinv",
+    "Polar",
+    "ProofNotFound",
+    "Rule",
+    "Sign",
+    "SingularPoint",
+    "StepRefused",
+    "Table",
+    "Theorem",
+    "TypeMismatch",
+    "VacuousHypotheses",
+    "IDENTITIES",
+    "catalogue",
+    "claims",
+    "compare",
+    "eq",
+    "equal",
+    "exists",
+    "prove",
+    "refute",
+    "verify",
 ]
 
 

@@ -3,6 +3,7 @@
 A command is a function of the parsed arguments that returns an exit code; `COMMANDS` maps its name to the
 function that declares its arguments.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -99,8 +100,13 @@ def bench(arguments: argparse.Namespace) -> int:
 
 
 def bench_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", nargs="?", choices=("derivations", "identities"), default="derivations",
-                        help="derivations beside plain SymPy (default), or proofs beside Letterplace")
+    parser.add_argument(
+        "what",
+        nargs="?",
+        choices=("derivations", "identities"),
+        default="derivations",
+        help="derivations beside plain SymPy (default), or proofs beside Letterplace",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON list")
 
 

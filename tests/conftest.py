@@ -1,4 +1,4 @@
-"""Tests, and the notebooks they start, use one thread each unless the user has chosen: so no machine is oversubscribed."""
+"""Tests, and the notebooks they start, use one thread each unless the user has chosen, so that none waits."""
 
 import os
 

@@ -5,6 +5,7 @@ for a `LinearNetwork` by proof in the field of rational functions, for a `Ration
 arithmetic at that point. Flows are compared as linear maps of the residual Z, sums of terms `L Z R`, so
 that no product with Z is expanded.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -31,10 +32,13 @@ Terms = list[tuple[Exact, Exact]]
 
 # From the log-density (symbols only)
 
+
 def gradient(net: LinearNetwork) -> bool:
     """`∂L/∂W_i = −A_iᵀ Σ̃⁻¹ ⟨(y − W x) xᵀ⟩ B_iᵀ` (Eqs. 7, 13)."""
-    return all(identical(net.derivatives.loss_gradient(i, net.formulas), -negative_gradient(net.formulas, i))
-               for i in net.formulas.layers)
+    return all(
+        identical(net.derivatives.loss_gradient(i, net.formulas), -negative_gradient(net.formulas, i))
+        for i in net.formulas.layers
+    )
 
 
 def negative_gradient(f: Formulas, i: int) -> Exact:
@@ -64,9 +68,12 @@ def model_covariances(net: LinearNetwork) -> bool:
     f = net.formulas
     e = [_linear(net, v, net.noise) for v in _errors(net, net.field.exact(net.noise))]
     x = [_linear(net, v, net.x) for v in _activations(net, net.field.exact(net.x))]
-    return all(identical(e[i - 1] @ f.output_covariance @ e[j - 1].T, f.backward_covariance(i, j))
-               and identical(x[i - 1] @ f.input_covariance @ x[j - 1].T, f.forward_covariance(i, j))
-               for i in f.layers for j in f.layers)
+    return all(
+        identical(e[i - 1] @ f.output_covariance @ e[j - 1].T, f.backward_covariance(i, j))
+        and identical(x[i - 1] @ f.input_covariance @ x[j - 1].T, f.forward_covariance(i, j))
+        for i in f.layers
+        for j in f.layers
+    )
 
 
 def score_covariance(net: LinearNetwork) -> Exact:
@@ -100,8 +107,7 @@ def generic_fisher_rank(sizes: tuple[int, ...]) -> int:
 def fisher_blocks(net: LinearNetwork) -> bool:
     """Covariance of the score = blocks `⟨x_{i-1}x_{j-1}ᵀ⟩ ⊗ ⟨e_i e_jᵀ⟩` (Eq. 22)."""
     f = net.formulas
-    blocks = [[np.kron(f.forward_covariance(i, j), f.backward_covariance(i, j)) for j in f.layers]
-              for i in f.layers]
+    blocks = [[np.kron(f.forward_covariance(i, j), f.backward_covariance(i, j)) for j in f.layers] for i in f.layers]
     return identical(score_covariance(net), np.block(blocks))
 
 
@@ -112,6 +118,7 @@ def fisher_pullback(net: LinearNetwork) -> bool:
 
 
 # Generalized inverses
+
 
 def paper_inverse(net: Network) -> bool:
     """`F F^g F = F` for the paper's inverse (Eq. 23). True iff the network is wide.
@@ -130,15 +137,23 @@ def exact_inverse(net: Network) -> bool:
 def row_times_gradient(net: Network) -> bool:
     """Row i of the paper's inverse times the gradient is minus Eq. 10's update. True in wide networks."""
     f = net.formulas
-    return all(sandwiches_cancel([*(_scaled(_contribution(f, i, j), 1, f.L ** 2) for j in f.layers),
-                                  _scaled(_contribution(f, i, i), -1, f.L)]) for i in f.layers)
+    return all(
+        sandwiches_cancel(
+            [*(_scaled(_contribution(f, i, j), 1, f.L**2) for j in f.layers), _scaled(_contribution(f, i, i), -1, f.L)]
+        )
+        for i in f.layers
+    )
 
 
 def equal_contributions(net: Network) -> bool:
     """All blocks of a row of the paper's inverse contribute the same term (SM 37). True in wide networks."""
     f = net.formulas
-    return all(sandwiches_cancel([_contribution(f, i, j), _scaled(_contribution(f, i, i), -1)])
-               for i in f.layers for j in f.layers if i != j)
+    return all(
+        sandwiches_cancel([_contribution(f, i, j), _scaled(_contribution(f, i, i), -1)])
+        for i in f.layers
+        for j in f.layers
+        if i != j
+    )
 
 
 def trace_criterion(net: Network) -> bool:
@@ -151,7 +166,7 @@ def trace_criterion(net: Network) -> bool:
             forward, backward = f.forward_covariance(j, i), f.backward_covariance(j, i)
             trace = trace + np.sum(D * forward.T) * np.sum(E * backward.T)
     ranks = sum(f.rank_A(min(i, j)) * f.rank_B(max(i, j)) for i in f.layers for j in f.layers)
-    return trace == ranks and (ranks == f.L ** 2 * generic_fisher_rank(f.sizes)) == f.is_wide
+    return trace == ranks and (ranks == f.L**2 * generic_fisher_rank(f.sizes)) == f.is_wide
 
 
 def fisher_rank(point: RationalPoint) -> bool:
@@ -161,13 +176,13 @@ def fisher_rank(point: RationalPoint) -> bool:
 
 # Flows
 
+
 def inverse_weights(net: Network) -> bool:
     """The update of Eq. 10 is `(1/L) A_i⁻¹ Z B_i⁻¹` (Eq. 16). For square networks."""
     f = net.formulas
     if len(set(f.sizes)) > 1:
         raise ValueError(f"Eq. 16 needs square weights, got sizes {f.sizes}")
-    return all(sandwiches_cancel([_contribution(f, i, i), (-inverse(f.A(i)), inverse(f.B(i)))])
-               for i in f.layers)
+    return all(sandwiches_cancel([_contribution(f, i, i), (-inverse(f.A(i)), inverse(f.B(i)))]) for i in f.layers)
 
 
 def flow_wide(net: Network) -> bool:
@@ -216,6 +231,7 @@ def exact_rule(net: Network) -> bool:
 
 # Linear maps of Z as sums of terms L Z R
 
+
 def _identity_map(f: Formulas) -> Terms:
     return [(identity(f.sizes[-1]), identity(f.sizes[0]))]
 
@@ -233,7 +249,7 @@ def _contribution(f: Formulas, i: int, j: int) -> tuple[Exact, Exact]:
 
 def _paper_projection(f: Formulas) -> Terms:
     """`J F^g Jᵀ H` as a map of Z."""
-    return [_scaled(_moved(f, i, _contribution(f, i, j)), 1, f.L ** 2) for i in f.layers for j in f.layers]
+    return [_scaled(_moved(f, i, _contribution(f, i, j)), 1, f.L**2) for i in f.layers for j in f.layers]
 
 
 def _paper_rule(f: Formulas) -> Terms:
@@ -243,9 +259,11 @@ def _paper_rule(f: Formulas) -> Terms:
 
 def _exact_rule(f: Formulas) -> Terms:
     """Change of the map under the update in equal shares, `J X Jᵀ H`."""
-    return [(share.weight * (f.A(i) @ share.E @ f.A(i).T @ f.precision),
-             f.input_covariance @ f.B(i).T @ share.D @ f.B(i))
-            for i in f.layers for share in f.exact_shares(i)]
+    return [
+        (share.weight * (f.A(i) @ share.E @ f.A(i).T @ f.precision), f.input_covariance @ f.B(i).T @ share.D @ f.B(i))
+        for i in f.layers
+        for share in f.exact_shares(i)
+    ]
 
 
 def _projected(f: Formulas) -> Terms:
@@ -260,8 +278,9 @@ def _moved(f: Formulas, i: int, update: tuple[Exact, Exact]) -> tuple[Exact, Exa
 
 def _fixes_tangents(f: Formulas, projection: Terms) -> bool:
     """Whether a map of Z keeps every `A_k Y B_k`: for `J X Jᵀ H` this is `F X F = F`, as H is definite."""
-    return all(sandwiches_cancel([(L @ f.A(k), f.B(k) @ R) for L, R in projection] + [(-f.A(k), f.B(k))])
-               for k in f.layers)
+    return all(
+        sandwiches_cancel([(L @ f.A(k), f.B(k) @ R) for L, R in projection] + [(-f.A(k), f.B(k))]) for k in f.layers
+    )
 
 
 def _scaled(term: tuple[Exact, Exact], numerator: int, denominator: int = 1) -> tuple[Exact, Exact]:
@@ -273,6 +292,7 @@ def _minus(terms: Terms) -> Terms:
 
 
 # Errors and activations by the recursions of a network
+
 
 def _errors(net: LinearNetwork, output_error: Exact) -> list[Exact]:
     """e_1 … e_L from `e_L = Σ̃⁻¹ (y − W x)`, `e_i = W_{i+1}ᵀ e_{i+1}`."""

@@ -1,4 +1,5 @@
 """Networks at random rational points: exact arithmetic where symbols would grow too large."""
+
 from __future__ import annotations
 
 import random
@@ -31,8 +32,9 @@ class RationalPoint:
         self._generator = random.Random(seed)
         weights = tuple(self._matrix(n, m) for m, n in zip(self.sizes, self.sizes[1:]))
         n_0, n_L = self.sizes[0], self.sizes[-1]
-        self.formulas = Formulas(self.sizes, weights, self._symmetric(n_0), self._symmetric(n_L),
-                                 self._matrix(n_L, n_0))
+        self.formulas = Formulas(
+            self.sizes, weights, self._symmetric(n_0), self._symmetric(n_L), self._matrix(n_L, n_0)
+        )
 
     def _draw(self) -> flint.fmpq:
         return flint.fmpq(self._generator.randrange(1, SAMPLES + 1))

@@ -1,4 +1,5 @@
 """Linear maps of a matrix Z as sums of terms `L Z R`, compared exactly without expanding them."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -34,11 +35,13 @@ def _kronecker_sum_is_zero(terms: list[tuple[Exact, Exact]]) -> bool:
 
 def _there(matrix: Exact) -> Exact:
     """The matrix at one fixed point of integers without pattern."""
+
     def value(entry: Number) -> flint.fmpq:
         if isinstance(entry, flint.fmpq):
             return entry
         point = [flint.fmpq(pow(3, 7 * k + 5, 1009)) for k in range(entry.num.context().nvars())]
         return entry.num(*point) / entry.den(*point)
+
     return object_array([value(entry) for entry in matrix.flat], matrix.shape)
 
 

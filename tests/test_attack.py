@@ -24,8 +24,10 @@ from ngdsym.algebra.symbols import PD, PSD, Pinv
 from ngdsym.proof.prover import ProofNotFound
 from ngdsym.proof.refute import CounterexampleNotFound
 
-RECORD = ("14,000 tries (seeds 0 to 27, 500 each), Python 3.11, SymPy 1.14.0, hypothesis 6.170.15: no wrong verdict; "
-          "6714 proved, 7091 broken, 195 left open")
+RECORD = (
+    "14,000 tries (seeds 0 to 27, 500 each), Python 3.11, SymPy 1.14.0, hypothesis 6.170.15: no wrong verdict; "
+    "6714 proved, 7091 broken, 195 left open"
+)
 
 Word = tuple[tuple[str, bool], ...]
 Sum = tuple[tuple[Fraction, Word], ...]
@@ -47,8 +49,14 @@ class Case:
     values: dict[str, list[np.ndarray]] = field(default_factory=dict)
     claim: tuple[Sum, Sum] = ((), ())
 
-    def evaluate(self, terms: Sum, kind: tuple[str, str], value: Callable[[str], np.ndarray],
-                 number: Callable[[str], int], exact: bool) -> np.ndarray:
+    def evaluate(
+        self,
+        terms: Sum,
+        kind: tuple[str, str],
+        value: Callable[[str], np.ndarray],
+        number: Callable[[str], int],
+        exact: bool,
+    ) -> np.ndarray:
         total = np.zeros((number(kind[0]), number(kind[1])), dtype=object if exact else float)
         for c, word in terms:
             product = np.eye(number(kind[0]), dtype=int).astype(total.dtype)
@@ -64,8 +72,9 @@ class Case:
         ends = [self.types[name][::-1] if turned else self.types[name] for name, turned in (word[0], word[-1])]
         return ends[0][0], ends[1][1]
 
-    def gap(self, equation: tuple[Sum, Sum], value: Callable[[str], np.ndarray], number: Callable[[str], int],
-            exact: bool) -> tuple[float, float]:
+    def gap(
+        self, equation: tuple[Sum, Sum], value: Callable[[str], np.ndarray], number: Callable[[str], int], exact: bool
+    ) -> tuple[float, float]:
         """Largest entry of left − right, and of the sides."""
         kind = self.kind(equation[0]) or self.kind(equation[1])
         left, right = (self.evaluate(side, kind, value, number, exact) for side in equation)
@@ -116,8 +125,18 @@ def cases(draw: st.DrawFn) -> Case:
 def _letter(draw: st.DrawFn, case: Case, name: str, vertices: list[str], rng: np.random.Generator) -> None:
     rows, cols = draw(st.sampled_from(vertices)), draw(st.sampled_from(vertices))
     kinds = ["free", "zero", "pinv", "sum", "gram"]
-    square = ["symmetric", "psd", "pd", "projector", "orthogonal projector", "orthogonal", "nilpotent", "one",
-              "inverse", "symmetric pseudo-inverse"]
+    square = [
+        "symmetric",
+        "psd",
+        "pd",
+        "projector",
+        "orthogonal projector",
+        "orthogonal",
+        "nilpotent",
+        "one",
+        "inverse",
+        "symmetric pseudo-inverse",
+    ]
     kind = draw(st.sampled_from(kinds + square * (rows == cols)))
     old = [x for x in case.types]
     shapes = [(number(rows, s), number(cols, s)) for s in SIZES]
@@ -156,8 +175,12 @@ def _letter(draw: st.DrawFn, case: Case, name: str, vertices: list[str], rng: np
         if word:
             c = draw(st.sampled_from((1, -2)))
             case.hypotheses.append(((term(name),), ((Fraction(c), word),)))
-            values = [case.evaluate(((Fraction(c), word),), (rows, cols), lambda x: case.values[x][i],
-                                    lambda v: number(v, s), False) for i, s in enumerate(SIZES)]
+            values = [
+                case.evaluate(
+                    ((Fraction(c), word),), (rows, cols), lambda x: case.values[x][i], lambda v: number(v, s), False
+                )
+                for i, s in enumerate(SIZES)
+            ]
     elif kind == "gram" and old:
         base = draw(st.sampled_from(old))
         case.types[name] = (case.types[base][1],) * 2
@@ -179,8 +202,12 @@ def _square_zero(v: np.ndarray) -> np.ndarray:
 
 
 def _starts(case: Case, vertex: str) -> list[tuple[str, bool]]:
-    return [(name, turned) for name, kind in case.types.items() for turned in (False, True)
-            if kind[1 if turned else 0] == vertex and name in case.values]
+    return [
+        (name, turned)
+        for name, kind in case.types.items()
+        for turned in (False, True)
+        if kind[1 if turned else 0] == vertex and name in case.values
+    ]
 
 
 def _starting(draw: st.DrawFn, case: Case, vertex: str) -> Word:
@@ -220,14 +247,25 @@ def _transposed(terms: Sum) -> Sum:
 
 
 def as_text(terms: Sum, prime: str) -> str:
-    return " + ".join(f"({c}) " + " ".join(x + prime * turned for x, turned in word) if c >= 0 else
-                      f"-1 ({-c}) " + " ".join(x + prime * turned for x, turned in word) for c, word in terms) or "0"
+    return (
+        " + ".join(
+            f"({c}) " + " ".join(x + prime * turned for x, turned in word)
+            if c >= 0
+            else f"-1 ({-c}) " + " ".join(x + prime * turned for x, turned in word)
+            for c, word in terms
+        )
+        or "0"
+    )
 
 
 def stated_in_text(case: Case, prime: str) -> tuple[list[str], str, dict]:
     derived = {*case.inverses.values(), *case.pinvs.values()}
-    letters = dict(types={x: kind for x, kind in case.types.items() if x not in derived}, symmetric=case.symmetric,
-                   inverses=case.inverses, pinvs=case.pinvs)
+    letters = dict(
+        types={x: kind for x, kind in case.types.items() if x not in derived},
+        symmetric=case.symmetric,
+        inverses=case.inverses,
+        pinvs=case.pinvs,
+    )
     equations = [f"{as_text(left, prime)} = {as_text(right, prime)}" for left, right in (*case.hypotheses, case.claim)]
     return equations[:-1], equations[-1], letters
 
@@ -295,8 +333,9 @@ def _examine(case: Case, found, derived: bool) -> None:
     partners = {b: p for b, p in (*case.inverses.items(), *case.pinvs.items())}
     if derived:
         shown |= {p: shown.get(b + ("⁻¹" if b in case.inverses else "⁺")) for b, p in partners.items()}
-    values = {x: np.array([[Fraction(c) for c in row] for row in rows], dtype=object) for x, rows in shown.items()
-              if rows}
+    values = {
+        x: np.array([[Fraction(c) for c in row] for row in rows], dtype=object) for x, rows in shown.items() if rows
+    }
 
     def count(vertex: str) -> int:
         if vertex in ("1", "2"):
@@ -323,12 +362,14 @@ def _examine(case: Case, found, derived: bool) -> None:
 
 def tries(count: int, start: int, seen: dict[str, int]) -> Callable[[], None]:
     @seed(start)
-    @settings(max_examples=count, deadline=None, database=None, derandomize=False,
-              suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=count, deadline=None, database=None, derandomize=False, suppress_health_check=list(HealthCheck)
+    )
     @given(cases(), st.sampled_from(("'", ".T", "ᵀ", "sympy", "sympy")))
     def run(case: Case, spelling: str) -> None:
         for verdict in attack(case, spelling) or {"open"}:
             seen[verdict] = seen.get(verdict, 0) + 1
+
     return run
 
 

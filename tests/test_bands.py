@@ -1,4 +1,5 @@
 """The counting part of the theorem on banded Fisher matrices: neighbourhoods that part the layers."""
+
 from __future__ import annotations
 
 import pytest

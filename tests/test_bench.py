@@ -38,9 +38,19 @@ def tiny(**changes) -> Benchmark:
             raise ValueError("leave the data folder out")
         return linear_teacher((4, 6, 3), seed, train=500, validation=100, test=100)
 
-    task = Benchmark("tiny", "Tiny", problem, METHODS, points=10, budgets=(500, 1_500), unit="samples",
-                     targets={"100×floor": 100.0, "1.5×floor": 1.5}, measure="test error ÷ floor of the seed",
-                     goal=1.5, tuning_seeds=(1_000, 1_001))
+    task = Benchmark(
+        "tiny",
+        "Tiny",
+        problem,
+        METHODS,
+        points=10,
+        budgets=(500, 1_500),
+        unit="samples",
+        targets={"100×floor": 100.0, "1.5×floor": 1.5},
+        measure="test error ÷ floor of the seed",
+        goal=1.5,
+        tuning_seeds=(1_000, 1_001),
+    )
     return replace(task, **changes)
 
 
@@ -159,8 +169,9 @@ def test_schedules_are_halved_by_themselves():
 def test_tuning_never_sees_the_test_examples():
     task = tiny()
     problems = {seed: task.problem(seed, None) for seed in task.tuning_seeds}
-    blinded = {seed: p._replace(test=Examples(p.test.x * math.nan, p.test.y), floor=math.nan)
-               for seed, p in problems.items()}
+    blinded = {
+        seed: p._replace(test=Examples(p.test.x * math.nan, p.test.y), floor=math.nan) for seed, p in problems.items()
+    }
     for m in METHODS:
         searches = [task_search(task, m, of, task.budgets) for of in (problems, blinded)]
         found, again = [(search.proceed(), search.trials) for search in searches]
@@ -189,8 +200,9 @@ def test_the_score_prefers_the_goal_then_its_date_then_the_error():
 
 def test_tuning_one_method_keeps_the_others(settings):
     before = load_tuned(settings)
-    wider = tiny(methods=(METHODS[0], method("NGD.paper", natural(NGD.paper), (1.0,), (100, 50), True,
-                                              schedule=SCHEDULES)))
+    wider = tiny(
+        methods=(METHODS[0], method("NGD.paper", natural(NGD.paper), (1.0,), (100, 50), True, schedule=SCHEDULES))
+    )
     with pytest.raises(ValueError, match="the grid of NGD.paper has changed .* --tune --methods NGD.paper"):
         compare(wider, before.winners(), progress=False)
     tune_task(wider, settings, methods=["NGD.paper"], progress=False)
@@ -244,17 +256,19 @@ def _search_or_stop(task, m, *rest):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["fig7"], "choose from fig1a, fig1b, fig1c, fig1d, tiny, step"),
-     (["tiny", "--methods", "Adam"], "tiny has no method 'Adam'; choose from SGD, NGD.paper"),
-     (["tiny", "--budget", "700"], "no settings for a budget of 700 samples, only for 500, 1500"),
-     (["tiny", "--tune", "--budget", "-1"], "positive number of samples"),
-     (["tiny", "--tune", "--seeds", "2"], "seeds of its own, 1000, 1001"),
-     (["tiny", "--data", "nowhere"], "leave the data folder out"),
-     (["tiny", "--settings", "absent.json"], "run the same command with --tune first"),
-     (["tiny", "--settings", "broken.json"], "'broken.json' is not trials of ngdnum: it has no 'task'"),
-     (["fig1d", "--data", "nowhere", "--tune"], "does not exist; give a folder with IDX files"),
-     (["step", "--tune", "--seeds", "3"], "leave out --tune --seeds"),
-     (["step", "--methods", "Adam"], "step has no method 'Adam'")],
+    [
+        (["fig7"], "choose from fig1a, fig1b, fig1c, fig1d, tiny, step"),
+        (["tiny", "--methods", "Adam"], "tiny has no method 'Adam'; choose from SGD, NGD.paper"),
+        (["tiny", "--budget", "700"], "no settings for a budget of 700 samples, only for 500, 1500"),
+        (["tiny", "--tune", "--budget", "-1"], "positive number of samples"),
+        (["tiny", "--tune", "--seeds", "2"], "seeds of its own, 1000, 1001"),
+        (["tiny", "--data", "nowhere"], "leave the data folder out"),
+        (["tiny", "--settings", "absent.json"], "run the same command with --tune first"),
+        (["tiny", "--settings", "broken.json"], "'broken.json' is not trials of ngdnum: it has no 'task'"),
+        (["fig1d", "--data", "nowhere", "--tune"], "does not exist; give a folder with IDX files"),
+        (["step", "--tune", "--seeds", "3"], "leave out --tune --seeds"),
+        (["step", "--methods", "Adam"], "step has no method 'Adam'"),
+    ],
 )
 def test_wrong_input_exits_with_2(registered, capfd, arguments, message):
     Path("broken.json").write_text('{"methods": 3}')
@@ -288,8 +302,10 @@ def test_tuning_from_the_command_line_and_hopeless_grids(registered, monkeypatch
 
 @pytest.mark.parametrize(
     ("ending", "status", "message"),
-    [(KeyboardInterrupt, 130, "interrupted: nothing was kept yet"),
-     (Diverged("wild diverged"), 1, "error: wild diverged")],
+    [
+        (KeyboardInterrupt, 130, "interrupted: nothing was kept yet"),
+        (Diverged("wild diverged"), 1, "error: wild diverged"),
+    ],
 )
 def test_tuning_that_ends_early_says_so(registered, monkeypatch, capfd, ending, status, message):
     def search(*task_and_method):

@@ -1,4 +1,5 @@
 """The catalogue lists the registry as it is, and shows a failing check as failing."""
+
 from __future__ import annotations
 
 import re
@@ -33,6 +34,7 @@ def test_a_failing_check_is_shown():
 
 def test_the_catalogue_runs_the_checks(monkeypatch):
     from ngdsym.theorems import flow
+
     broken = replace(flow.LAYER, claims=flow.LAYER.wrong[:1])
     monkeypatch.setattr(flow, "THEOREMS", (broken,))
     assert not catalogue(["flow"]).passed

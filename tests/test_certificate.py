@@ -19,8 +19,11 @@ from ngdsym.proof.certificate import Certificate, examine
 
 @pytest.fixture
 def proof() -> Certificate:
-    return prove(["A X A = A", "X A X = X", "X' A' = A X", "A' X' = X A"], ["A' A X = A'", "X X' A' = X"],
-                 types={"A": ("m", "n"), "X": ("n", "m")})
+    return prove(
+        ["A X A = A", "X A X = X", "X' A' = A X", "A' X' = X A"],
+        ["A' A X = A'", "X X' A' = X"],
+        types={"A": ("m", "n"), "X": ("n", "m")},
+    )
 
 
 def forgeries() -> dict[str, Callable[[dict], object]]:
@@ -74,17 +77,24 @@ def test_a_letter_may_be_called_otherwise(proof: Certificate) -> None:
 
 def test_one_word_cannot_be_read_as_a_product() -> None:
     """A B' = 1 does not follow from A B = 1, but it does from a letter called "A B"."""
-    data = {"letters": {"A B": ["n", "n", "A B'"], "A B'": ["n", "n", "A B"]},
-            "assumptions": [[["1", ["A B"]], ["-1", []]]], "claims": [[["1", ["A B'"]], ["-1", []]]],
-            "cofactors": [[["1", [], 0, 1, []]]]}
+    data = {
+        "letters": {"A B": ["n", "n", "A B'"], "A B'": ["n", "n", "A B"]},
+        "assumptions": [[["1", ["A B"]], ["-1", []]]],
+        "claims": [[["1", ["A B'"]], ["-1", []]]],
+        "cofactors": [[["1", [], 0, 1, []]]],
+    }
     assert "cannot name a letter" in Certificate(data).refusal()
 
 
 def test_a_primed_letter_is_the_transpose_of_the_one_without() -> None:
     """A symmetric and A' another letter would print A' = 0 from A' = 0 and never say that it is not about A."""
     letters = {"A": ["n", "n", "A"], "A'": ["n", "n", "A'"]}
-    data = {"letters": letters, "assumptions": [[["1", ["A'"]]]], "claims": [[["1", ["A'"]]]],
-            "cofactors": [[["1", [], 0, 0, []]]]}
+    data = {
+        "letters": letters,
+        "assumptions": [[["1", ["A'"]]]],
+        "claims": [[["1", ["A'"]]]],
+        "cofactors": [[["1", [], 0, 0, []]]],
+    }
     assert "cannot be the transpose" in Certificate(data).refusal()
     letters |= {"A": ["n", "n", "A'"], "A'": ["n", "n", "A"]}
     assert Certificate(data).check()
@@ -113,8 +123,9 @@ def test_forgery_is_refused(proof: Certificate, name: str) -> None:
 
 
 @pytest.mark.parametrize("left, right", [([], ["X"]), (["X"], []), ([], [])])
-def test_cofactors_of_the_wrong_type_are_refused_even_where_they_cancel(proof: Certificate, left: list,
-                                                                        right: list) -> None:
+def test_cofactors_of_the_wrong_type_are_refused_even_where_they_cancel(
+    proof: Certificate, left: list, right: list
+) -> None:
     data = copy.deepcopy(proof.data)
     data["cofactors"][0] += [[c, left, 0, 0, right] for c in ("1", "-1")]
     assert "ill-typed cofactor" in Certificate(data).refusal()
@@ -133,12 +144,22 @@ def test_every_single_coefficient_matters(proof: Certificate) -> None:
 
 def test_products_through_the_wrong_size_are_refused() -> None:
     """Without types, A R = 1 and C D = 1 would "prove" A R = C D."""
-    letters = {"A": ["m", "n", "A'"], "A'": ["n", "m", "A"], "R": ["n", "m", "R'"], "R'": ["m", "n", "R"],
-               "C": ["p", "n", "C'"], "C'": ["n", "p", "C"], "D": ["n", "p", "D'"], "D'": ["p", "n", "D"]}
-    data = {"letters": letters,
-            "assumptions": [[["1", ["A", "R"]], ["-1", []]], [["1", ["C", "D"]], ["-1", []]]],
-            "claims": [[["1", ["A", "R"]], ["-1", ["C", "D"]]]],
-            "cofactors": [[["1", [], 0, 0, []], ["-1", [], 1, 0, []]]]}
+    letters = {
+        "A": ["m", "n", "A'"],
+        "A'": ["n", "m", "A"],
+        "R": ["n", "m", "R'"],
+        "R'": ["m", "n", "R"],
+        "C": ["p", "n", "C'"],
+        "C'": ["n", "p", "C"],
+        "D": ["n", "p", "D'"],
+        "D'": ["p", "n", "D"],
+    }
+    data = {
+        "letters": letters,
+        "assumptions": [[["1", ["A", "R"]], ["-1", []]], [["1", ["C", "D"]], ["-1", []]]],
+        "claims": [[["1", ["A", "R"]], ["-1", ["C", "D"]]]],
+        "cofactors": [[["1", [], 0, 0, []], ["-1", [], 1, 0, []]]],
+    }
     assert "different type" in Certificate(data).refusal()
     for name in "CD":
         letters[name] = [v.replace("p", "m") for v in letters[name]]
@@ -148,8 +169,12 @@ def test_products_through_the_wrong_size_are_refused() -> None:
 
 def test_identity_is_square() -> None:
     letters = {"A": ["m", "n", "A'"], "A'": ["n", "m", "A"]}
-    data = {"letters": letters, "assumptions": [[["1", ["A"]], ["-1", []]]],
-            "claims": [[["1", ["A"]], ["-1", []]]], "cofactors": [[["1", [], 0, 0, []]]]}
+    data = {
+        "letters": letters,
+        "assumptions": [[["1", ["A"]], ["-1", []]]],
+        "claims": [[["1", ["A"]], ["-1", []]]],
+        "cofactors": [[["1", [], 0, 0, []]]],
+    }
     assert "rectangular" in Certificate(data).refusal()
 
 
@@ -168,12 +193,16 @@ def test_display_names_the_assumptions_used(proof: Certificate) -> None:
 
 def test_checker_is_short_and_stands_alone() -> None:
     source = ast.parse(Path(module.__file__).read_text())
-    imported = {name for node in ast.walk(source) if isinstance(node, (ast.Import, ast.ImportFrom))
-                for name in [getattr(node, "module", None)] + [alias.name for alias in node.names]
-                if name is not None and (isinstance(node, ast.Import) or name == node.module)}
+    imported = {
+        name
+        for node in ast.walk(source)
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for name in [getattr(node, "module", None)] + [alias.name for alias in node.names]
+        if name is not None and (isinstance(node, ast.Import) or name == node.module)
+    }
     assert {name.partition(".")[0] for name in imported} <= sys.stdlib_module_names
     definition = ast.parse(inspect.getsource(examine)).body[0]
-    code = inspect.getsource(examine).splitlines()[definition.body[0].end_lineno:]
+    code = inspect.getsource(examine).splitlines()[definition.body[0].end_lineno :]
     assert sum(bool(line.strip()) for line in code) <= 50, "lines behind the docstring"
 
 
@@ -221,9 +250,14 @@ def test_forged_positivity_is_refused(positivity: Certificate, name: str) -> Non
 def test_weight_that_is_not_symmetric_is_refused() -> None:
     """xᵀ P x = 0 for a skew P says nothing about x."""
     letters = {"P": ["n", "n", "P'"], "P'": ["n", "n", "P"], "x": ["n", "k", "x'"], "x'": ["k", "n", "x"]}
-    data = {"letters": letters, "positive": {"P": "pd"}, "assumptions": [[["1", ["x'", "P", "x"]]]],
-            "claims": [[["1", ["x"]]]], "cofactors": [[["1", [], 1, 0, []]]],
-            "lemmas": [{"squares": [["1", [["1", ["x"]]], ["P"]]], "trace": False, "cofactors": [["1", [], 0, 0, []]]}]}
+    data = {
+        "letters": letters,
+        "positive": {"P": "pd"},
+        "assumptions": [[["1", ["x'", "P", "x"]]]],
+        "claims": [[["1", ["x"]]]],
+        "cofactors": [[["1", [], 1, 0, []]]],
+        "lemmas": [{"squares": [["1", [["1", ["x"]]], ["P"]]], "trace": False, "cofactors": [["1", [], 0, 0, []]]}],
+    }
     assert "no weight" in Certificate(data).refusal()
     for name in ("P", "P'"):
         del letters[name]
@@ -253,9 +287,13 @@ def test_trace_does_not_reach_the_claim() -> None:
     """tr(A B − B A) = 0, but A B = B A is another matter."""
     data = prove(["U' U = 1"], "U U' = 1", types={"U": ("n", "n")}).data
     letters = {**data["letters"], "A": ["n", "n", "A"], "B": ["n", "n", "B"]}
-    forged = {"letters": letters, "assumptions": [], "claims": [[["1", ["A", "B"]], ["-1", ["B", "A"]]]],
-              "cofactors": [[["1", [], 0, 0, []]]],
-              "lemmas": [{"equation": [["1", ["A", "B"]], ["-1", ["B", "A"]]], "trace": True, "cofactors": []}]}
+    forged = {
+        "letters": letters,
+        "assumptions": [],
+        "claims": [[["1", ["A", "B"]], ["-1", ["B", "A"]]]],
+        "cofactors": [[["1", [], 0, 0, []]]],
+        "lemmas": [{"equation": [["1", ["A", "B"]], ["-1", ["B", "A"]]], "trace": True, "cofactors": []}],
+    }
     assert not Certificate(forged).check()
 
 

@@ -24,22 +24,37 @@ def calls(model: nn.Module, likelihood: Likelihood, x: Tensor) -> tuple[list[Sta
 
 
 ACTIVATIONS = [
-    nn.CELU(), nn.ELU(), nn.GELU(), nn.GELU("tanh"), nn.Hardsigmoid(), nn.Hardswish(), nn.Hardtanh(), nn.Identity(),
-    nn.LeakyReLU(0.3), nn.LogSigmoid(), nn.Mish(), nn.ReLU(), nn.ReLU(inplace=True), nn.ReLU6(), nn.SELU(),
-    nn.Sigmoid(), nn.SiLU(), nn.Softplus(2.0), nn.Tanh(),
+    nn.CELU(),
+    nn.ELU(),
+    nn.GELU(),
+    nn.GELU("tanh"),
+    nn.Hardsigmoid(),
+    nn.Hardswish(),
+    nn.Hardtanh(),
+    nn.Identity(),
+    nn.LeakyReLU(0.3),
+    nn.LogSigmoid(),
+    nn.Mish(),
+    nn.ReLU(),
+    nn.ReLU(inplace=True),
+    nn.ReLU6(),
+    nn.SELU(),
+    nn.Sigmoid(),
+    nn.SiLU(),
+    nn.Softplus(2.0),
+    nn.Tanh(),
 ]
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=repr)
-def test_chains_of_linear_layers_need_no_dual_numbers(
-    likelihood: Likelihood, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_chains_of_linear_layers_need_no_dual_numbers(likelihood: Likelihood, monkeypatch: pytest.MonkeyPatch) -> None:
     """And a frozen bias, and a model that changes its input first."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 3), nn.Linear(3, 3)).double()
     model[3].bias.requires_grad_(False)
     stacked, kept = calls(model, likelihood, batch(9, 4).view(9, 2, 2))
     assert [[(k, len(link.x)) for k, link in call.chain.items()] for call in kept] == [
-        [(k, rows) for k in range(3)] for rows in (3, 4)]
+        [(k, rows) for k in range(3)] for rows in (3, 4)
+    ]
     check_without_dual_numbers(model, likelihood, stacked, kept, monkeypatch)
 
 
@@ -97,9 +112,7 @@ class Joined(nn.Module):
         return found.tanh() if self.kind == "output" else found
 
 
-@pytest.mark.parametrize(
-    "between", ["dropout", "hook", "skipped", "earlier", "part", "softmax", "output", "twice"]
-)
+@pytest.mark.parametrize("between", ["dropout", "hook", "skipped", "earlier", "part", "softmax", "output", "twice"])
 def test_whatever_is_not_a_plain_chain_is_differentiated_as_it_is(between: str) -> None:
     model = nn.Sequential(nn.Linear(4, 3), *[nn.Dropout()] * (between == "dropout"), nn.Linear(3, 3)).double()
     if between == "hook":

@@ -1,6 +1,7 @@
 """The book's checker in JavaScript says what the package's says, on all certificates and on forgeries.
 
 Needs node. Without it the same script is still run by `.ci/check_pages.py`, in Chromium, on all certificates."""
+
 from __future__ import annotations
 
 import copy
@@ -25,22 +26,29 @@ pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="node is no
 
 def in_javascript(certificates: dict[str, dict], call: str) -> object:
     """What `call` returns in JavaScript, where `data` are the certificates."""
-    program = (f"require({json.dumps(str(CHECKER))}); const {{ refusal, selfTest }} = globalThis.ngdCertificates;"
-               "const data = JSON.parse(require('fs').readFileSync(0, 'utf8'));"
-               f"console.log(JSON.stringify({call}));")
-    done = subprocess.run(["node", "-e", program], input=json.dumps(certificates), capture_output=True,
-                          text=True, check=True)
+    program = (
+        f"require({json.dumps(str(CHECKER))}); const {{ refusal, selfTest }} = globalThis.ngdCertificates;"
+        "const data = JSON.parse(require('fs').readFileSync(0, 'utf8'));"
+        f"console.log(JSON.stringify({call}));"
+    )
+    done = subprocess.run(
+        ["node", "-e", program], input=json.dumps(certificates), capture_output=True, text=True, check=True
+    )
     return json.loads(done.stdout)
 
 
 def refusals(certificates: dict[str, dict]) -> dict[str, str | None]:
-    return in_javascript(certificates,
-                         "Object.fromEntries(Object.entries(data).map(([name, d]) => [name, refusal(d)]))")
+    return in_javascript(
+        certificates, "Object.fromEntries(Object.entries(data).map(([name, d]) => [name, refusal(d)]))"
+    )
 
 
 def penrose() -> dict:
-    return prove(["A X A = A", "X A X = X", "X' A' = A X", "A' X' = X A"], ["A' A X = A'", "X X' A' = X"],
-                 types={"A": ("m", "n"), "X": ("n", "m")}).data
+    return prove(
+        ["A X A = A", "X A X = X", "X' A' = A X", "A' X' = X A"],
+        ["A' A X = A'", "X X' A' = X"],
+        types={"A": ("m", "n"), "X": ("n", "m")},
+    ).data
 
 
 def forged(data: dict, kinds: dict) -> dict[str, dict]:
@@ -60,9 +68,11 @@ def test_every_committed_certificate_is_accepted_and_its_forgeries_are_refused()
 
 
 def test_the_same_forgeries_are_refused() -> None:
-    proofs = {"penrose": penrose(),
-              "positive": prove(["A' P A B = 0"], "A B = 0", **SQUARE).data,
-              "trace": prove(["U' U = 1"], "U U' = 1", types={"U": ("n", "n")}).data}
+    proofs = {
+        "penrose": penrose(),
+        "positive": prove(["A' P A B = 0"], "A B = 0", **SQUARE).data,
+        "trace": prove(["U' U = 1"], "U U' = 1", types={"U": ("n", "n")}).data,
+    }
     assert refusals(proofs) == dict.fromkeys(proofs)
     for proof, kinds in (("penrose", forgeries()), ("positive", positivity_forgeries())):
         made = forged(proofs[proof], kinds)

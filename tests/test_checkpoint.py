@@ -102,8 +102,6 @@ def test_a_state_finds_its_layers_by_name() -> None:
         assert kept["velocity"].equal(opt.state[layer.weight]["velocity"])
 
 
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -1,4 +1,5 @@
 """The table of claims is complete, and what it says of a claim is held by theorems that exist."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -10,11 +11,21 @@ from ngdsym.theorems.claims import Claim, claims
 
 ROOT = Path(__file__).resolve().parents[1]
 SUPPLEMENT = {"SM 19", "SM 34", "SM 36", "SM 37", "SM 45"}
-UNNUMBERED = {   # the paper's claims without a number, by a theorem that decides each
-    "steepest-descent", "fisher-is-hessian-of-kl", "loss-never-rises", "parametrization-invariance",
+UNNUMBERED = {  # the paper's claims without a number, by a theorem that decides each
+    "steepest-descent",
+    "fisher-is-hessian-of-kl",
+    "loss-never-rises",
+    "parametrization-invariance",
     "zero-weights-saddle",
-    "units", "inverse-as-cheap-as-fisher", "off-diagonal-size", "kfac-is-L-times", "inverse-invariance",
-    "predicted-decrease", "softmax-fisher-block", "tanh-kronecker-error", "natural-gradient-learns-uniformly",
+    "units",
+    "inverse-as-cheap-as-fisher",
+    "off-diagonal-size",
+    "kfac-is-L-times",
+    "inverse-invariance",
+    "predicted-decrease",
+    "softmax-fisher-block",
+    "tanh-kronecker-error",
+    "natural-gradient-learns-uniformly",
 }
 
 
@@ -46,10 +57,16 @@ def test_theorems_are_about_the_equation_they_are_named_for() -> None:
             assert any(claim.at in known[name].equations for name in claim.theorems), claim.at
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"status": "true"}, "status one of"), ({"source": "rumour"}, "source is one of"),
-    ({"theorems": ()}, "by no theorem"),
-    ({"status": "measured"}, "name the test"), ({"status": "conditional"}, "say on what")])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"status": "true"}, "status one of"),
+        ({"source": "rumour"}, "source is one of"),
+        ({"theorems": ()}, "by no theorem"),
+        ({"status": "measured"}, "name the test"),
+        ({"status": "conditional"}, "say on what"),
+    ],
+)
 def test_claims_without_support_are_refused(change: dict, message: str) -> None:
     sound = {"source": "paper", "at": "4", "says": "…", "page": "flow", "status": "proved", "theorems": ("units",)}
     assert Claim(**sound)

@@ -37,14 +37,16 @@ def test_default_file_and_table(tmp_path, capfd, monkeypatch):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["fig7"], "choose from fig1a, fig1b, fig1c, fig1d"),
-     (["fig1d", "--data", "nowhere"], "does not exist; give a folder with IDX files"),
-     (["fig1a", "--data", "nowhere"], "leave the data folder out"),
-     (["fig1a", "--budget", "-1"], "positive number of seconds"),
-     (["fig1a", "--budget", "inf"], "positive number of seconds"),
-     (["fig1a", "--seed", str(10**30)], "a seed is a whole number"),
-     (["fig1a", "--output", "."], "is a folder"),
-     (["fig1a", "--output", "file/inside"], "file")],
+    [
+        (["fig7"], "choose from fig1a, fig1b, fig1c, fig1d"),
+        (["fig1d", "--data", "nowhere"], "does not exist; give a folder with IDX files"),
+        (["fig1a", "--data", "nowhere"], "leave the data folder out"),
+        (["fig1a", "--budget", "-1"], "positive number of seconds"),
+        (["fig1a", "--budget", "inf"], "positive number of seconds"),
+        (["fig1a", "--seed", str(10**30)], "a seed is a whole number"),
+        (["fig1a", "--output", "."], "is a folder"),
+        (["fig1a", "--output", "file/inside"], "file"),
+    ],
 )
 def test_wrong_input_exits_with_2(tmp_path, monkeypatch, capfd, arguments, message):
     monkeypatch.chdir(tmp_path)
@@ -55,12 +57,20 @@ def test_wrong_input_exits_with_2(tmp_path, monkeypatch, capfd, arguments, messa
 
 
 def test_divergence_everywhere_exits_with_1(tmp_path, monkeypatch, capfd):
-    hopeless = Experiment("fig1a", "Hopeless", lambda seed, data: linear_teacher((4, 6, 3), seed),
-                          (method("SGD", sgd, (50.0, 100.0), (20,)),), budget=Budget(samples=4_000))
+    hopeless = Experiment(
+        "fig1a",
+        "Hopeless",
+        lambda seed, data: linear_teacher((4, 6, 3), seed),
+        (method("SGD", sgd, (50.0, 100.0), (20,)),),
+        budget=Budget(samples=4_000),
+    )
     monkeypatch.setitem(EXPERIMENTS, "fig1a", hopeless)
     assert main(["run", "fig1a", "--json", "--output", str(tmp_path / "r.json")]) == 1
     captured = capfd.readouterr()
-    assert captured.out == "" and "error: SGD diverged within 0.25 of the tuning with each of the 2 settings" in captured.err
+    assert (
+        captured.out == ""
+        and "error: SGD diverged within 0.25 of the tuning with each of the 2 settings" in captured.err
+    )
     assert "wider grid" in captured.err and "Traceback" not in captured.err
     assert not (tmp_path / "r.json").exists()
 

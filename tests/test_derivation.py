@@ -13,13 +13,20 @@ A = MatrixSymbol("A", n, k)
 
 
 def layer(given: list[str]) -> Derivation:
-    return (Derivation("A Y A' P A", given, symmetric={"P", "E"}, inverses={"P": "Pi"},
-                       types={"A": ("o", "n"), "P": ("o", "o"), "E Y": ("n", "n"), "K": ("n", "o")})
-            .to("A Y E", why="$E = A^\\top P A$")
-            .to("A K A Y E", why="K recovers A", by="A K A = A")
-            .to("Pi K' A' P A Y E", by="P A K = K' A' P")
-            .to("Pi K' E", why="Y inverts E where it can", by="E Y E = E")
-            .to("A", by=["A K A = A", "P A K = K' A' P"]))
+    return (
+        Derivation(
+            "A Y A' P A",
+            given,
+            symmetric={"P", "E"},
+            inverses={"P": "Pi"},
+            types={"A": ("o", "n"), "P": ("o", "o"), "E Y": ("n", "n"), "K": ("n", "o")},
+        )
+        .to("A Y E", why="$E = A^\\top P A$")
+        .to("A K A Y E", why="K recovers A", by="A K A = A")
+        .to("Pi K' A' P A Y E", by="P A K = K' A' P")
+        .to("Pi K' E", why="Y inverts E where it can", by="E Y E = E")
+        .to("A", by=["A K A = A", "P A K = K' A' P"])
+    )
 
 
 def test_chain_is_certified_as_a_whole() -> None:
@@ -53,8 +60,9 @@ def test_reader_can_branch_off() -> None:
 
 def test_sympy_chain_and_latex() -> None:
     P = PD("P", n, n)
-    derivation = (Derivation(Inverse(P + A * A.T) * A)
-                  .to(Inverse(P) * A * Inverse(Identity(k) + A.T * Inverse(P) * A), why="push 100 %"))
+    derivation = Derivation(Inverse(P + A * A.T) * A).to(
+        Inverse(P) * A * Inverse(Identity(k) + A.T * Inverse(P) * A), why="push 100 %"
+    )
     assert derivation.certificate().check()
     text = derivation._repr_latex_()
     assert text.startswith("$$\\begin{aligned}") and "&= " in text and r"\text{push 100 \%}" in text

@@ -95,9 +95,7 @@ def test_factors_of_a_compiled_model() -> None:
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
 @pytest.mark.parametrize("everywhere", [False, True], ids=["forward", "everywhere"])
-def test_autocast_keeps_factors_and_steps_in_the_precision_of_the_weights(
-    everywhere: bool, preset: Callable
-) -> None:
+def test_autocast_keeps_factors_and_steps_in_the_precision_of_the_weights(everywhere: bool, preset: Callable) -> None:
     """With bfloat16 activations (8 bits), factors are float32 and off by about 1 %, no more."""
     cast = partial(torch.autocast, "cpu", dtype=torch.bfloat16)
     steps, factors = [], []

@@ -1,4 +1,5 @@
 """From a formula to torch code: what is written, what is refused, and a rule of one's own."""
+
 from __future__ import annotations
 
 import ast
@@ -30,10 +31,9 @@ H, Q = MatrixSymbol("H", n, m), MatrixSymbol("Q", n, n)
 
 # --- the command ----------------------------------------------------------------------------------
 
+
 def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, env=os.environ | environment
-    )
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=os.environ | environment)
 
 
 @pytest.mark.parametrize("seed", ["0", "1", "2024"])
@@ -51,10 +51,14 @@ def test_check_passes_what_was_just_written(tmp_path, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("name, old, new", [
-    ("control.py", "return 2 * lam / 3", "return 2 * lam / 4"), ("layer.py", "return G @ K", "return G @ K.mT"),
-    ("registry.py", "layer.sgd_apply", "layer.muon_apply"),
-])
+@pytest.mark.parametrize(
+    "name, old, new",
+    [
+        ("control.py", "return 2 * lam / 3", "return 2 * lam / 4"),
+        ("layer.py", "return G @ K", "return G @ K.mT"),
+        ("registry.py", "layer.sgd_apply", "layer.muon_apply"),
+    ],
+)
 def test_check_shows_each_changed_byte_and_leaves_it(name, old, new, tmp_path, capsys):
     generate.write(tmp_path)
     path = tmp_path / name
@@ -120,7 +124,10 @@ def test_the_page_of_the_zoo_shows_every_line_of_every_rule_from_the_file():
     page = json.loads((generate.TARGET.parents[1] / "book" / "zoo.ipynb").read_text())
     text = "".join(next(cell["source"] for cell in page["cells"] if cell["id"] == "zoo-emitted"))
     lines = (generate.TARGET / "layer.py").read_text().splitlines()
-    shown = re.findall(r"dropdown} (\w+)\n```{literalinclude} \.\./ngdnum/rules/layer\.py\n.*\n:start-at: (.*)\n:end-before: (.*)", text)
+    shown = re.findall(
+        r"dropdown} (\w+)\n```{literalinclude} \.\./ngdnum/rules/layer\.py\n.*\n:start-at: (.*)\n:end-before: (.*)",
+        text,
+    )
     assert [name for name, *_ in shown] == [rule.name for rule in FOR_NGD]
     at = [next(i for i, line in enumerate(lines) if start in line) for _, start, _ in shown]
     end = [next(j for j, line in enumerate(lines) if j > i and stop in line) for i, (*_, stop) in zip(at, shown)]
@@ -131,6 +138,7 @@ def test_the_page_of_the_zoo_shows_every_line_of_every_rule_from_the_file():
 
 
 # --- a rule of one's own --------------------------------------------------------------------------
+
 
 def load(source: str) -> SimpleNamespace:
     """The emitted module, which imports torch only."""
@@ -169,9 +177,9 @@ beta, q = Symbol("beta", positive=True), Symbol("q", real=True)
 I_n, I_m = Identity(n), Identity(m)
 
 OWN = {
-    "one-sided root": ((Lambda_tilde + lam * I_n)**-half * G, power(e + DAMPING * one_n, -0.5) @ g),
-    "cube root": (G * (Lambda + lam * I_m)**-Rational(1, 3), g @ power(x + DAMPING * one_m, -1 / 3)),
-    "free exponent": ((Lambda_tilde + lam * I_n)**-beta * G, power(e + DAMPING * one_n, -0.25) @ g),
+    "one-sided root": ((Lambda_tilde + lam * I_n) ** -half * G, power(e + DAMPING * one_n, -0.5) @ g),
+    "cube root": (G * (Lambda + lam * I_m) ** -Rational(1, 3), g @ power(x + DAMPING * one_m, -1 / 3)),
+    "free exponent": ((Lambda_tilde + lam * I_n) ** -beta * G, power(e + DAMPING * one_n, -0.25) @ g),
     "its own Gram": ((G * G.T + lam * I_n).I * G, inv(g @ g.mT + DAMPING * one_n) @ g),
     "traces": (
         G * (Lambda / Trace(Lambda) + lam * I_m).I,
@@ -179,8 +187,8 @@ OWN = {
     ),
     "difference": (G - lam * E.I * G * X.I / L, g - DAMPING * inv(e) @ g @ inv(x) / 4),
     "a float": (0.1 * G * 0.5, 0.05 * g),
-    "a float as exponent": ((Lambda_tilde + 0.5 * I_n)**-0.25 * G, power(e + 0.5 * one_n, -0.25) @ g),
-    "a real exponent": ((Lambda_tilde + lam * I_n)**q * G, power(e + DAMPING * one_n, -0.7) @ g),
+    "a float as exponent": ((Lambda_tilde + 0.5 * I_n) ** -0.25 * G, power(e + 0.5 * one_n, -0.25) @ g),
+    "a real exponent": ((Lambda_tilde + lam * I_n) ** q * G, power(e + DAMPING * one_n, -0.7) @ g),
     "an indefinite trace": (
         G - Trace(G.T * G_0) / Trace(G_0.T * G_0) * G_0,
         g - (g * g_0).sum((1, 2), keepdim=True) / (g_0 * g_0).sum((1, 2), keepdim=True) * g_0,
@@ -197,7 +205,7 @@ def run(source: str, given: dict) -> Tensor:
     module = load(source)
 
     def call(function, *first):
-        names = function.__code__.co_varnames[len(first):function.__code__.co_argcount]
+        names = function.__code__.co_varnames[len(first) : function.__code__.co_argcount]
         return function(*first, **{name: given[name] for name in names})
 
     return call(module.apply, given["G"], call(module.factorise))
@@ -233,7 +241,7 @@ def code(function: ast.FunctionDef) -> str:
 
 def test_nothing_is_computed_twice_and_nothing_slow_in_the_fast_part():
     """A factor that occurs three times is decomposed once, in `factorise`."""
-    root = (Lambda_tilde + lam * I_n)**-half
+    root = (Lambda_tilde + lam * I_n) ** -half
     source = Rule("mine", root * Polar(root * G) + root * G).emit()
     slow, fast = map(code, ast.parse(source).body[-2:])
     assert slow.count("definite_power(") == 1
@@ -256,13 +264,19 @@ def test_no_association_is_cheaper(seed):
 
     def price(i: int, split: int, j: int) -> Expr:
         flops = nominal(2 * names[i] * names[split + 1] * names[j + 1])
-        return flops if any(fast[i:j + 1]) else flops / 5
+        return flops if any(fast[i : j + 1]) else flops / 5
 
     def costs(i: int, j: int) -> list[Expr]:
-        return [0] if i == j else [
-            a + b + price(i, split, j)
-            for split in range(i, j) for a in costs(i, split) for b in costs(split + 1, j)
-        ]
+        return (
+            [0]
+            if i == j
+            else [
+                a + b + price(i, split, j)
+                for split in range(i, j)
+                for a in costs(i, split)
+                for b in costs(split + 1, j)
+            ]
+        )
 
     def cost(part: Join | int, i: int, j: int) -> Expr:
         if isinstance(part, int):
@@ -300,7 +314,8 @@ def test_an_update_of_low_rank_is_woodburys():
 
 REFUSED = {
     "semidefinite inverse": (
-        lambda: Lambda_tilde.I * G, ValueError,
+        lambda: Lambda_tilde.I * G,
+        ValueError,
         r"Lambda_tilde is only semidefinite.*add damping, as in \(Lambda_tilde \+ lam\*Identity\(n\)\), "
         r"or take the pseudo-inverse Pinv\(Lambda_tilde\)",
     ),
@@ -320,14 +335,18 @@ REFUSED = {
     "keyword": (lambda: MatrixSymbol("class", n, n) * G, ValueError, "'class' cannot be a parameter"),
     "taken name": (lambda: MatrixSymbol("state", n, n) * G, ValueError, "'state' cannot be a parameter"),
     "Kronecker factors in the wrong order": (
-        lambda: Unvec(KroneckerProduct(Lambda_tilde, Lambda), G), ValueError, "here A is m×m and B is n×n",
+        lambda: Unvec(KroneckerProduct(Lambda_tilde, Lambda), G),
+        ValueError,
+        "here A is m×m and B is n×n",
     ),
     "two sizes of one letter": (
-        lambda: MatrixSymbol("V", n, k) * MatrixSymbol("V", k, n) * G, ValueError,
+        lambda: MatrixSymbol("V", n, k) * MatrixSymbol("V", k, n) * G,
+        ValueError,
         "two matrices are called V, of sizes [nk]×[nk] and [nk]×[nk]",
     ),
     "two kinds of one letter": (
-        lambda: E.I * MatrixSymbol("Lambda_tilde", n, n) * G, ValueError,
+        lambda: E.I * MatrixSymbol("Lambda_tilde", n, n) * G,
+        ValueError,
         "two matrices are called Lambda_tilde, and only one of them is PSD or PD",
     ),
     "a size of no matrix": (lambda: k * G, ValueError, "the size k in k is that of no matrix in the rule"),

@@ -79,9 +79,7 @@ def test_narrow_linear_networks_do_not(sizes: list[int]) -> None:
 
 
 @pytest.mark.parametrize("likelihood", [Gaussian(), Gaussian(COVARIANCE)], ids=repr)
-@pytest.mark.parametrize(
-    "sizes", [[3, 3], [4, 2, 3], [2, 4, 3], [5, 3, 2, 3], [5, 3, 4, 2, 4, 3], [6, 1, 3]], ids=str
-)
+@pytest.mark.parametrize("sizes", [[3, 3], [4, 2, 3], [2, 4, 3], [5, 3, 2, 3], [5, 3, 4, 2, 4, 3], [6, 1, 3]], ids=str)
 @pytest.mark.parametrize("bias", [False, True])
 def test_the_exact_rule_takes_the_natural_gradient_step_on_any_linear_network(
     sizes: list[int], likelihood: Gaussian, bias: bool
@@ -101,7 +99,7 @@ def test_pseudo_inverses_send_errors_back(sizes: list[int]) -> None:
     opt.step()
     for i, (W, parameter) in enumerate(zip(weights, model.parameters())):
         A, B = torch.eye(len(W)).double(), torch.eye(W.shape[1]).double()
-        for later in weights[i + 1:]:
+        for later in weights[i + 1 :]:
             A = later @ A
         for earlier in reversed(weights[:i]):
             B = B @ earlier

@@ -18,15 +18,24 @@ def test_range_inclusion(assumption: str) -> None:
 
 
 def test_two_sided() -> None:
-    found = exists({"X": ("k", "n")}, "C = B V A'", "2 B X A' = C",
-                   types={"A": ("l", "n"), "B": ("m", "k"), "C": ("m", "l"), "V": ("k", "n")}, pinvs={"A": "Z"})
+    found = exists(
+        {"X": ("k", "n")},
+        "C = B V A'",
+        "2 B X A' = C",
+        types={"A": ("l", "n"), "B": ("m", "k"), "C": ("m", "l"), "V": ("k", "n")},
+        pinvs={"A": "Z"},
+    )
     assert str(found.witness["X"]) == "1/2 B⁺ C Z'" and found.certificate.check()
 
 
 def test_two_unknowns() -> None:
     """Roth's equation."""
-    found = exists({"X": ("n", "l"), "Y": ("m", "k")}, "C = A U - V B", "A X - Y B = C",
-                   types={"A": ("m", "n"), "B": ("k", "l"), "C": ("m", "l"), "U": ("n", "l"), "V": ("m", "k")})
+    found = exists(
+        {"X": ("n", "l"), "Y": ("m", "k")},
+        "C = A U - V B",
+        "A X - Y B = C",
+        types={"A": ("m", "n"), "B": ("k", "l"), "C": ("m", "l"), "U": ("n", "l"), "V": ("m", "k")},
+    )
     assert str(found.witness["X"]) == "A⁺ C" and str(found.witness["Y"]) == "-C B⁺ + A A⁺ C B⁺"
     assert found.certificate.check()
 

@@ -103,8 +103,12 @@ def test_settings_take_turns_in_tuning():
             return super().step()
 
     problem = small().problem(0, None)
-    recorded = Method("m", lambda model, settings, seed: Recording(model.parameters(), settings["lr"]), Gaussian(),
-                      settings_grid(lr=(0.1, 0.01), batch_size=(20,)))
+    recorded = Method(
+        "m",
+        lambda model, settings, seed: Recording(model.parameters(), settings["lr"]),
+        Gaussian(),
+        settings_grid(lr=(0.1, 0.01), batch_size=(20,)),
+    )
     tune(problem, recorded, Budget(samples=800))
     assert trained == [0.1, 0.01] * 10 + [0.1] * 30
 
@@ -125,8 +129,12 @@ def test_a_factor_that_overflows_is_a_divergence_and_other_errors_are_not():
         def step(self):
             raise self.error
 
-    failing = Method("failing", lambda model, settings, seed: Failing(model.parameters(), 0.1), Gaussian(),
-                     settings_grid(batch_size=(20,)))
+    failing = Method(
+        "failing",
+        lambda model, settings, seed: Failing(model.parameters(), 0.1),
+        Gaussian(),
+        settings_grid(batch_size=(20,)),
+    )
     with pytest.raises(ValueError, match="a mistake"):
         tune(problem, failing, Budget(100))
     Failing.error = NotFinite("overflow")
@@ -144,8 +152,12 @@ def test_a_linear_schedule_ends_at_zero_with_the_budget():
 
     problem = small().problem(0, None)
     for schedule, expected in (("constant", [0.1] * 4), ("linear", [0.1, 0.075, 0.05, 0.025])):
-        method = Method("m", lambda model, settings, seed: Recording(model.parameters(), settings["lr"]),
-                        Gaussian(), settings_grid(lr=(0.1,), batch_size=(20,), schedule=(schedule,)))
+        method = Method(
+            "m",
+            lambda model, settings, seed: Recording(model.parameters(), settings["lr"]),
+            Gaussian(),
+            settings_grid(lr=(0.1,), batch_size=(20,), schedule=(schedule,)),
+        )
         rates.clear()
         Run(problem, method, method.grid[0], 0).advance(Budget(samples=80), 1.0)
         assert rates == pytest.approx(expected)
@@ -173,8 +185,12 @@ def test_methods_take_turns():
             trained.append(name)
             return loss(output, target)
 
-        return Method(name, lambda model, settings, seed: torch.optim.SGD(model.parameters(), 0.1), logged,
-                      settings_grid(batch_size=(20,)))
+        return Method(
+            name,
+            lambda model, settings, seed: torch.optim.SGD(model.parameters(), 0.1),
+            logged,
+            settings_grid(batch_size=(20,)),
+        )
 
     run_experiment(small((logging("a"), logging("b"))), progress=False)
     final = trained[-2 * 100 :]  # 2,000 samples in batches of 20, after the tuning
@@ -190,8 +206,12 @@ def test_interrupt_leaves_a_valid_partial_result(tmp_path):
             raise KeyboardInterrupt
         return loss(output, target)
 
-    second = Method("late", lambda model, settings, seed: torch.optim.SGD(model.parameters(), 0.1),
-                    interrupted, settings_grid(batch_size=(10,)))
+    second = Method(
+        "late",
+        lambda model, settings, seed: torch.optim.SGD(model.parameters(), 0.1),
+        interrupted,
+        settings_grid(batch_size=(10,)),
+    )
     with pytest.raises(Interrupted) as caught:
         run_experiment(small((method("SGD", sgd, (0.1,), (20,)), second)), progress=False, output=tmp_path / "r.json")
     partial = load(tmp_path / "r.json.part")
@@ -223,9 +243,11 @@ def test_one_thread_inside_and_as_before_outside():
 
 @pytest.mark.parametrize(
     ("name", "sizes"),
-    [("fig1a", [20] * 17),
-     ("fig1b", [20, 30, 40, 50, 60, 70, 80, 90, 100, 90, 80, 70, 60, 50, 40, 30, 20]),
-     ("fig1c", [200, 80, 34, 20, 10, 5, 2, 5, 10, 20, 34, 80, 200])],
+    [
+        ("fig1a", [20] * 17),
+        ("fig1b", [20, 30, 40, 50, 60, 70, 80, 90, 100, 90, 80, 70, 60, 50, 40, 30, 20]),
+        ("fig1c", [200, 80, 34, 20, 10, 5, 2, 5, 10, 20, 34, 80, 200]),
+    ],
 )
 def test_networks_of_the_paper(name, sizes):
     problem = EXPERIMENTS[name].problem(0, None)
@@ -259,15 +281,17 @@ def test_the_paper_s_rule_is_slower_through_the_bottleneck():
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(("fig2",), "unknown experiment 'fig2'; choose from fig1a, fig1b, fig1c, fig1d"),
-     (("fig1a", {"data": "somewhere"}), "leave the data folder out"),
-     (("fig1d", {"data": "nowhere"}), "does not exist"),
-     (("fig1a", {"budget": 0.0}), "positive number of seconds"),
-     (("fig1a", {"budget": math.nan}), "positive number of seconds"),
-     (("fig1a", {"budget": math.inf}), "positive number of seconds"),
-     (("fig1a", {"samples": 0}), "number of samples must be positive"),
-     (("fig1a", {"seed": -1}), "a seed is a whole number from 0"),
-     (("fig1a", {"seed": 2**63}), "a seed is a whole number from 0")],
+    [
+        (("fig2",), "unknown experiment 'fig2'; choose from fig1a, fig1b, fig1c, fig1d"),
+        (("fig1a", {"data": "somewhere"}), "leave the data folder out"),
+        (("fig1d", {"data": "nowhere"}), "does not exist"),
+        (("fig1a", {"budget": 0.0}), "positive number of seconds"),
+        (("fig1a", {"budget": math.nan}), "positive number of seconds"),
+        (("fig1a", {"budget": math.inf}), "positive number of seconds"),
+        (("fig1a", {"samples": 0}), "number of samples must be positive"),
+        (("fig1a", {"seed": -1}), "a seed is a whole number from 0"),
+        (("fig1a", {"seed": 2**63}), "a seed is a whole number from 0"),
+    ],
 )
 def test_wrong_arguments_say_what_to_do(arguments, message):
     name, *options = arguments

@@ -1,4 +1,5 @@
 """Exact arithmetic with rational functions, and the conversions from and to SymPy."""
+
 from __future__ import annotations
 
 import flint
@@ -26,7 +27,7 @@ M = Matrix([[a, b], [c, d]])
 
 def test_equality_is_of_functions_not_of_expressions():
     assert equal(M.inv() * M, eye(2))
-    assert equal(Matrix([(a ** 2 - b ** 2) / (a - b)]), Matrix([a + b]))
+    assert equal(Matrix([(a**2 - b**2) / (a - b)]), Matrix([a + b]))
     assert not equal(M.inv(), M.inv().T)
     assert not equal(Matrix([a / b]), Matrix([-a / b]))
     assert not equal(eye(2), zeros(2, 3))
@@ -44,7 +45,7 @@ def test_values_replace_symbols():
 
 
 def test_what_is_no_rational_function_is_refused_by_name():
-    for entry in (cos(a), a ** b, 0.5 * a, symbols("z")):
+    for entry in (cos(a), a**b, 0.5 * a, symbols("z")):
         with pytest.raises(TypeError, match="not a rational function"):
             FIELD.exact(Matrix([entry]))
 

@@ -14,9 +14,7 @@ from ngdnum import NGD, Bernoulli, Categorical, Gaussian, Likelihood, kronecker_
 torch.set_num_threads(1)
 
 
-def network(
-    sizes: list[int], bias: bool = True, activation: type[nn.Module] = nn.Tanh, seed: int = 0
-) -> nn.Sequential:
+def network(sizes: list[int], bias: bool = True, activation: type[nn.Module] = nn.Tanh, seed: int = 0) -> nn.Sequential:
     torch.manual_seed(seed)
     layers = [nn.Linear(*pair, bias=bias) for pair in zip(sizes, sizes[1:])]
     net = nn.Sequential(*[m for layer in layers for m in (layer, activation())][:-1]).double()

@@ -18,13 +18,15 @@ from ngdsym.theorems import theorems
 @pytest.fixture
 def fenced(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every name under which the package could have these functions, and derivatives by a matrix, raises."""
+
     def fence(*_: object, **__: object) -> None:
         raise AssertionError("SymPy was asked for what it answers wrongly")
 
     for name, module in list(sys.modules.items()):
         for attribute, value in list(vars(module).items()) if module is not None else ():
             if (name == "sympy" or name.startswith(("ngdsym", "sympy."))) and any(
-                    value is wrong for wrong in (ask, combine_kronecker)):
+                value is wrong for wrong in (ask, combine_kronecker)
+            ):
                 monkeypatch.setattr(module, attribute, fence)
     monkeypatch.setattr(MatrixExpr, "_eval_derivative", fence)
     monkeypatch.setattr(MatrixExpr, "_eval_derivative_matrix_lines", fence, raising=False)
@@ -33,8 +35,10 @@ def fenced(monkeypatch: pytest.MonkeyPatch) -> None:
 A, B = MatrixSymbol("A", n, m), MatrixSymbol("B", m, n)
 P = PD("P", n, n)
 USES: dict[str, Callable[[], object]] = {
-    "prove": lambda: prove([Q.invertible(P + A * A.T), Eq(A * B, Identity(n))], Eq(
-        Inverse(P + A * A.T) * (P + A * A.T) * A * B, Identity(n), evaluate=False)),
+    "prove": lambda: prove(
+        [Q.invertible(P + A * A.T), Eq(A * B, Identity(n))],
+        Eq(Inverse(P + A * A.T) * (P + A * A.T) * A * B, Identity(n), evaluate=False),
+    ),
     "refute": lambda: refute([Q.symmetric(A * B)], Eq(Pinv(A * B), Pinv(B) * Pinv(A), evaluate=False)),
     "positive": lambda: positive(A * Lambda * A.T),
     "emit": lambda: Rule("kronecker", Unvec(KroneckerProduct(Pinv(Lambda), Pinv(Lambda_tilde)), G)).emit(),
@@ -52,9 +56,13 @@ def test_nothing_asks_sympy_for_what_it_answers_wrongly(fenced: None, use: str) 
 
 def test_the_fence_stops_what_it_names(fenced: None) -> None:
     import sympy
+
     X, k = MatrixSymbol("X", 2, 2), symbols("k")
-    for wrong in (lambda: sympy.ask(Q.invertible(A * B)), lambda: sympy.Trace(X * X).diff(X),
-                  lambda: sympy.matrices.expressions.kronecker.combine_kronecker(X + k * X)):
+    for wrong in (
+        lambda: sympy.ask(Q.invertible(A * B)),
+        lambda: sympy.Trace(X * X).diff(X),
+        lambda: sympy.matrices.expressions.kronecker.combine_kronecker(X + k * X),
+    ):
         with pytest.raises(AssertionError, match="wrongly"):
             wrong()
 

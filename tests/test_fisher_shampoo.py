@@ -124,7 +124,7 @@ def test_with_no_more_than_the_present_gradient_in_memory_it_is_muon_in_the_metr
     A, B = PD("Lambda_tilde", n, n) ** -half, PD("Lambda", m, m) ** -half
     gram = (A * G_0 * B).T * A * G_0 * B
     singular = PSD("C", m, m)
-    mine = Rule("mine", A**2 * G * B * Pinv(singular)**half * B, memory=(singular, m * gram / Trace(gram)))
+    mine = Rule("mine", A**2 * G * B * Pinv(singular) ** half * B, memory=(singular, m * gram / Trace(gram)))
     muon = Rule("muon", A * Polar(A * G * B) * B)
     given = {"Lambda_tilde": factor(7, 1), "Lambda": factor(5, 2), "G_0": gaussian(7, 5, seed=3), "C": torch.eye(5)}
     found, expected = (run(rule, given) for rule in (mine, muon))
@@ -152,7 +152,13 @@ def test_low_rank_eigenpairs_of_wide_layers_are_near_all_of_them(lead: tuple[int
     inputs, errors = (gaussian(*lead, 900, size, seed=size) for size in (300, 280))
     inputs, errors = (X * torch.exp(-0.5 * torch.arange(X.shape[-1])).clamp(min=0.03) for X in (inputs, errors))
     step = errors[..., :8, :].mT @ inputs[..., :8, :] / 8
-    given = errors.mT @ errors / 900, inputs.mT @ inputs / 900, torch.eye(300).double().expand(*lead, 300, 300), step, 1e-3
+    given = (
+        errors.mT @ errors / 900,
+        inputs.mT @ inputs / 900,
+        torch.eye(300).double().expand(*lead, 300, 300),
+        step,
+        1e-3,
+    )
     rule, state = RULES["fisher_shampoo"], RULES["fisher_shampoo"].factorise(*given)
     assert state[3].shape[-1] < 60
     found, expected = rule.apply(step, state, L=1), whole["apply"](step, whole["factorise"](*given), L=1)

@@ -1,4 +1,5 @@
 """FLOPs as printed, against torch's own counter, for every rule and solver."""
+
 from __future__ import annotations
 
 import inspect
@@ -70,13 +71,19 @@ def factor(size: int, seed: int) -> Tensor:
 
 
 GIVEN = {
-    "Lambda_tilde": factor(N, 1), "Lambda": factor(M, 2), "K_tilde": factor(N, 3), "K": factor(M, 4),
-    "G_0": torch.randn(N, M).double(), "C": torch.eye(M).double(), "lam": 1e-3, "L": 3,
+    "Lambda_tilde": factor(N, 1),
+    "Lambda": factor(M, 2),
+    "K_tilde": factor(N, 3),
+    "K": factor(M, 4),
+    "G_0": torch.randn(N, M).double(),
+    "C": torch.eye(M).double(),
+    "lam": 1e-3,
+    "L": 3,
 }
 
 
 def call(function: Callable, *first: Any) -> Any:
-    names = list(inspect.signature(function).parameters)[len(first):]
+    names = list(inspect.signature(function).parameters)[len(first) :]
     return function(*first, **{name: GIVEN[name] for name in names if name in GIVEN})
 
 

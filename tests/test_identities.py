@@ -52,7 +52,7 @@ def test_rows_of_the_benchmark() -> None:
 
 def test_a_missing_peer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    row, = identities(["push-through"])
+    (row,) = identities(["push-through"])
     assert "Singular" in row.letterplace and "not installed" in row.letterplace
 
 

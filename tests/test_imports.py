@@ -1,4 +1,5 @@
 """Modules import each other in one direction, for type checkers too."""
+
 from __future__ import annotations
 
 import ast
@@ -55,8 +56,9 @@ def test_folders_of_ngdsym_are_in_one_direction() -> None:
 
 
 def test_hand_written_modules_take_linear_algebra_from_its_own_file() -> None:
-    helpers = {f.name for f in ast.parse((ROOT / "ngdnum/rules/linalg.py").read_text()).body
-               if isinstance(f, ast.FunctionDef)}
+    helpers = {
+        f.name for f in ast.parse((ROOT / "ngdnum/rules/linalg.py").read_text()).body if isinstance(f, ast.FunctionDef)
+    }
     for path in (ROOT / "ngdnum").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or "").endswith("layer"):

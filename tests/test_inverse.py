@@ -80,7 +80,6 @@ def test_a_rule_without_damping_is_tried_once() -> None:
         calls.append(Lambda)
         raise torch.linalg.LinAlgError("no")
 
-
     model = network([4, 3])
     opt = NGD(model, Gaussian(), rule=Rule("mine", factorise, lambda G, state: G))
     backward(model, opt)
@@ -102,7 +101,7 @@ def test_a_raised_damping_stays_with_the_inverses_it_made() -> None:
 
 
 def test_double_precision_inverses_of_single_precision_weights() -> None:
-    """One step at λ = 1e-10, where an inverse in single precision is mostly rounding, against the formula in float64."""
+    """One step at λ = 1e-10, where an inverse in single precision is mostly rounding, against float64."""
     off = {}
     for dtype in (torch.float64, None):
         model = network([4, 3], activation=nn.Identity).to(torch.float32)
@@ -131,8 +130,14 @@ def renewed(drift: float | None, decay: float, rule: str = "kronecker") -> list[
     """Whether the inverses of each of 40 steps are new."""
     model = network([4, 5, 3])
     opt = NGD(
-        model, Gaussian(), lr=0.01, rule=rule, damping=1.0, samples=None,
-        factors=Factors(decay=decay), inverse=Inverse(every=1000, drift=drift),
+        model,
+        Gaussian(),
+        lr=0.01,
+        rule=rule,
+        damping=1.0,
+        samples=None,
+        factors=Factors(decay=decay),
+        inverse=Inverse(every=1000, drift=drift),
     )
     steps = []
     for k in range(40):
@@ -151,8 +156,15 @@ def test_drift_renews_inverses_between_the_calendars_turns() -> None:
 
 def test_a_rule_of_the_network_drifts_with_any_factor_or_weight() -> None:
     model = nn.Sequential(nn.Linear(4, 3, bias=False), nn.Linear(3, 3, bias=False)).double()
-    opt = NGD(model, Gaussian(), lr=0.01, rule="exact", samples=None,
-              factors=Factors(decay=0.999), inverse=Inverse(every=1000, drift=0.5))
+    opt = NGD(
+        model,
+        Gaussian(),
+        lr=0.01,
+        rule="exact",
+        samples=None,
+        factors=Factors(decay=0.999),
+        inverse=Inverse(every=1000, drift=0.5),
+    )
     train(model, opt, range(9))
     state = opt.state[model[0].weight]
     assert state["factorisation"]["step"] == 7
@@ -192,8 +204,12 @@ def test_many_directions_in_one_step_share_their_inverses(inverse: Inverse) -> N
 
 @pytest.mark.parametrize("rule", ["pi_damped", "exact"])
 def test_a_saved_run_goes_on_to_the_bit(rule: str) -> None:
-    options = {"lr": 0.1, "rule": rule, "factors": Factors(decay=0.9),
-               "inverse": Inverse(every=9, drift=0.05, dtype=torch.float32)}
+    options = {
+        "lr": 0.1,
+        "rule": rule,
+        "factors": Factors(decay=0.9),
+        "inverse": Inverse(every=9, drift=0.05, dtype=torch.float32),
+    }
     model, other = (network([4, 5, 3], activation=nn.Identity, seed=seed) for seed in (0, 9))
     opt = NGD(model, Gaussian(), **options)
     train(model, opt, range(6))

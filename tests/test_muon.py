@@ -151,8 +151,7 @@ def test_muon_takes_matrices_and_adamw_the_rest(timed: Timed, bfloat16: float, k
     twin.load_state_dict(model.state_dict())
     ours = MuonWithAdamW(model.parameters(), lr=0.1, bias_lr=0.01)
     matrices = {"Muon": torch.optim.Muon, "Float32Muon": Float32Muon}[kind]
-    theirs = (matrices([twin.weight], 0.1, weight_decay=0.0),
-              torch.optim.AdamW([twin.bias], 0.01, weight_decay=0.0))
+    theirs = (matrices([twin.weight], 0.1, weight_decay=0.0), torch.optim.AdamW([twin.bias], 0.01, weight_decay=0.0))
     x, y, likelihood = torch.randn(8, 4), torch.randn(8, 3), Gaussian()
     for _ in range(3):
         for net, parts in ((model, [ours]), (twin, theirs)):
@@ -173,8 +172,13 @@ def test_a_schedule_reaches_the_rates_of_both() -> None:
             super().step()
 
     problem = linear_teacher((4, 3), train=100, dtype=torch.float32)._replace(model=nn.Linear(4, 3))
-    m = method("m", lambda model, settings, seed: Recording(model.parameters(), settings["lr"], 0.01), (0.1,), (20,),
-               schedule=("constant", "linear"))
+    m = method(
+        "m",
+        lambda model, settings, seed: Recording(model.parameters(), settings["lr"], 0.01),
+        (0.1,),
+        (20,),
+        schedule=("constant", "linear"),
+    )
     Run(problem, m, m.grid[1], 0).advance(Budget(samples=40), 1.0)
     assert rates == [[0.1, 0.01], [0.05, 0.005]]
 

@@ -1,4 +1,5 @@
 """A deep linear network derived from its log-density: every statement, and wrong variants refused."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -16,12 +17,29 @@ from ngdsym.network.formulas import Formulas, Share
 from ngdsym.network.linear_network import LinearNetwork
 from ngdsym.network.points import random_values
 
-FROM_DENSITY = [identities.chain_rule, identities.gradient, identities.backpropagation, identities.model_covariances,
-                identities.fisher_blocks, identities.fisher_pullback]
-ALWAYS = [identities.exact_inverse, identities.trace_criterion, identities.flow_pseudo_inverse,
-          identities.exact_flow, identities.staircase, identities.exact_rule]
-IFF_WIDE = [identities.paper_inverse, identities.row_times_gradient, identities.equal_contributions,
-            identities.flow_wide, identities.paper_flow_exact]
+FROM_DENSITY = [
+    identities.chain_rule,
+    identities.gradient,
+    identities.backpropagation,
+    identities.model_covariances,
+    identities.fisher_blocks,
+    identities.fisher_pullback,
+]
+ALWAYS = [
+    identities.exact_inverse,
+    identities.trace_criterion,
+    identities.flow_pseudo_inverse,
+    identities.exact_flow,
+    identities.staircase,
+    identities.exact_rule,
+]
+IFF_WIDE = [
+    identities.paper_inverse,
+    identities.row_times_gradient,
+    identities.equal_contributions,
+    identities.flow_wide,
+    identities.paper_flow_exact,
+]
 WIDE = [(2, 2, 2), (2, 3, 2), (3, 3, 3), (2, 2, 2, 2)]
 NARROW = [(2, 1, 2), (2, 1, 1, 2), (3, 2, 2), (2, 2, 3), (3, 2, 2, 3)]
 
@@ -52,7 +70,7 @@ def test_width_twenty_at_a_rational_point():
     point = RationalPoint((20, 10, 5, 10, 20))
     assert identities.exact_flow(point) and identities.staircase(point)
     assert not identities.paper_flow_exact(point)
-    assert failure_bound(10 ** 5) < Rational(1, 10 ** 14)
+    assert failure_bound(10**5) < Rational(1, 10**14)
 
 
 def test_inverse_weights_need_square_layers():
@@ -69,29 +87,60 @@ NET_IDENTITIES = [  # identity, sizes, method of Formulas, wrong method
     (identities.fisher_blocks, (2, 2, 2), "forward_covariance", lambda C: lambda f, i, j: C(f, j, i)),
     (identities.fisher_blocks, (2, 2, 2), "backward_covariance", lambda C: lambda f, i, j: 2 * C(f, i, j)),
     (identities.exact_inverse, (2, 1, 2), "exact_shares", lambda S: lambda f, i: S(f, i)[:1]),
-    (identities.exact_inverse, (2, 1, 2), "exact_shares",
-     lambda S: lambda f, i: [Share(s.weight / 2, s.E, s.D) for s in S(f, i)]),
-    (identities.exact_rule, (3, 2, 2), "exact_shares",
-     lambda S: lambda f, i: [Share(s.weight, s.E, -s.D) for s in S(f, i)]),
-    (identities.exact_rule, (3, 2, 2), "exact_shares",
-     lambda S: lambda f, i: [Share(s.weight * f.L / f.L ** 2, s.E, s.D) for s in S(f, i)]),
+    (
+        identities.exact_inverse,
+        (2, 1, 2),
+        "exact_shares",
+        lambda S: lambda f, i: [Share(s.weight / 2, s.E, s.D) for s in S(f, i)],
+    ),
+    (
+        identities.exact_rule,
+        (3, 2, 2),
+        "exact_shares",
+        lambda S: lambda f, i: [Share(s.weight, s.E, -s.D) for s in S(f, i)],
+    ),
+    (
+        identities.exact_rule,
+        (3, 2, 2),
+        "exact_shares",
+        lambda S: lambda f, i: [Share(s.weight * f.L / f.L**2, s.E, s.D) for s in S(f, i)],
+    ),
     (identities.exact_flow, (2, 1, 2), "P_a", lambda P: lambda f, i: P(f, i).T),
     (identities.exact_flow, (2, 1, 2), "P_b", lambda P: lambda f, i: P(f, i).T),
     (identities.staircase, (2, 1, 2), "P_b", lambda P: lambda f, i: P(f, min(i, f.L))),
     (identities.flow_pseudo_inverse, (2, 1, 2), "P_a", lambda P: lambda f, i: P(f, i).T),
-    (identities.flow_pseudo_inverse, (2, 1, 2), "paper_block",
-     lambda B: lambda f, i, j: (B(f, i, j)[0], -B(f, i, j)[1])),
-    (identities.paper_inverse, (2, 2, 2), "paper_block",
-     lambda B: lambda f, i, j: tuple(m.T for m in B(f, i, j))),
-    (identities.equal_contributions, (2, 2, 2), "paper_block",
-     lambda B: lambda f, i, j: ((1 + (i < j)) * B(f, i, j)[0], B(f, i, j)[1])),
-    (identities.row_times_gradient, (2, 2, 2), "paper_block",
-     lambda B: lambda f, i, j: ((1 + (i < j)) * B(f, i, j)[0], B(f, i, j)[1])),
-    (identities.trace_criterion, (2, 1, 2), "paper_block",
-     lambda B: lambda f, i, j: (2 * B(f, i, j)[0], B(f, i, j)[1])),
+    (
+        identities.flow_pseudo_inverse,
+        (2, 1, 2),
+        "paper_block",
+        lambda B: lambda f, i, j: (B(f, i, j)[0], -B(f, i, j)[1]),
+    ),
+    (identities.paper_inverse, (2, 2, 2), "paper_block", lambda B: lambda f, i, j: tuple(m.T for m in B(f, i, j))),
+    (
+        identities.equal_contributions,
+        (2, 2, 2),
+        "paper_block",
+        lambda B: lambda f, i, j: ((1 + (i < j)) * B(f, i, j)[0], B(f, i, j)[1]),
+    ),
+    (
+        identities.row_times_gradient,
+        (2, 2, 2),
+        "paper_block",
+        lambda B: lambda f, i, j: ((1 + (i < j)) * B(f, i, j)[0], B(f, i, j)[1]),
+    ),
+    (
+        identities.trace_criterion,
+        (2, 1, 2),
+        "paper_block",
+        lambda B: lambda f, i, j: (2 * B(f, i, j)[0], B(f, i, j)[1]),
+    ),
     (identities.flow_wide, (2, 2, 2), "A", lambda A: lambda f, i: A(f, i).T),
-    (identities.inverse_weights, (2, 2, 2), "paper_block",
-     lambda B: lambda f, i, j: (B(f, i, j)[0].T * 2, B(f, i, j)[1])),
+    (
+        identities.inverse_weights,
+        (2, 2, 2),
+        "paper_block",
+        lambda B: lambda f, i, j: (B(f, i, j)[0].T * 2, B(f, i, j)[1]),
+    ),
 ]
 
 
@@ -129,6 +178,7 @@ def test_wrong_rank_is_refused(monkeypatch):
 
 
 # What a user sees
+
 
 def there(net: LinearNetwork, matrix: Matrix, seed: int = 3) -> np.ndarray:
     """Float64 values of a matrix with the same numbers for the symbols each time."""
@@ -168,8 +218,8 @@ def test_paper_inverse_is_made_of_moore_penrose_inverses(sizes):
     ends = np.cumsum([0, *(len(W) for W in net.weights)])
     for i in range(1, L + 1):
         for j in range(1, L + 1):
-            block = X[ends[i - 1]:ends[i], ends[j - 1]:ends[j]]
-            expected = np.linalg.pinv(there(net, net.fisher_block(j, i)), rcond=1e-9) / L ** 2
+            block = X[ends[i - 1] : ends[i], ends[j - 1] : ends[j]]
+            expected = np.linalg.pinv(there(net, net.fisher_block(j, i)), rcond=1e-9) / L**2
             np.testing.assert_allclose(block, expected, rtol=1e-6, atol=1e-8)
 
 
@@ -179,7 +229,8 @@ def test_numbers_may_be_substituted_for_every_symbol():
     updates = net.natural_gradient("paper")
     for matrix in (net.fisher(), net.generalized_inverse("exact"), *updates, net.flow("paper")):
         assert not matrix.subs(numbers).free_symbols and matrix.subs(numbers) == matrix.xreplace(
-            {symbol: Rational(value) for symbol, value in numbers.items()})
+            {symbol: Rational(value) for symbol, value in numbers.items()}
+        )
 
 
 def test_fisher_is_its_blocks_and_prints_as_latex():
@@ -254,16 +305,22 @@ def test_substituting_at_once_is_sympys_substitution():
 # Weights that lose rank
 
 SINGULAR = [  # sizes, weights that are zero
-    ((2, 2, 2), (1, 2)), ((2, 1, 2), (1, 2)), ((2, 1, 2), (1,)), ((2, 3, 2), (1, 2)), ((2, 2, 2, 2), (1, 2)),
-    ((3, 2, 2), (1, 2)), ((1, 2, 1), (1, 2)),
+    ((2, 2, 2), (1, 2)),
+    ((2, 1, 2), (1, 2)),
+    ((2, 1, 2), (1,)),
+    ((2, 3, 2), (1, 2)),
+    ((2, 2, 2, 2), (1, 2)),
+    ((3, 2, 2), (1, 2)),
+    ((1, 2, 1), (1, 2)),
 ]
 
 
 def values(net: LinearNetwork, zero: tuple[int, ...], seed: int = 0) -> dict:
     """Rational numbers for every symbol, Σ and Σ̃ positive definite, some weight matrices zero."""
     rng = np.random.default_rng(seed)
-    numbers = {w: Rational(int(rng.integers(1, 20)), 7) * int(i not in zero)
-               for i, W in enumerate(net.weights, 1) for w in W}
+    numbers = {
+        w: Rational(int(rng.integers(1, 20)), 7) * int(i not in zero) for i, W in enumerate(net.weights, 1) for w in W
+    }
     for S in (net.input_covariance, net.output_covariance):
         R = Matrix(*S.shape, lambda a, b: int(rng.integers(-4, 5))) + 5 * Matrix.eye(S.shape[0])
         numbers |= dict(zip(S, R * R.T))
@@ -273,10 +330,12 @@ def values(net: LinearNetwork, zero: tuple[int, ...], seed: int = 0) -> dict:
 def true_flow(net: LinearNetwork, numbers: dict) -> np.ndarray:
     """−J F⁺ ∇ in float64."""
     F, J = (np.array(M.subs(numbers).tolist(), dtype=float) for M in (net.fisher(), net.jacobian()))
-    gradient = np.concatenate([np.array(net.loss_gradient(i).subs(numbers).tolist(), dtype=float).flatten("F")
-                               for i in range(1, net.L + 1)])
+    gradient = np.concatenate(
+        [np.array(net.loss_gradient(i).subs(numbers).tolist(), dtype=float).flatten("F") for i in range(1, net.L + 1)]
+    )
     return -(J @ np.linalg.pinv(F, rcond=1e-9, hermitian=True) @ gradient).reshape(
-        net.cross_covariance.shape, order="F")
+        net.cross_covariance.shape, order="F"
+    )
 
 
 @pytest.mark.parametrize("sizes, zero", SINGULAR)
@@ -290,8 +349,10 @@ def test_generic_formulas_refuse_weights_that_lose_rank(sizes, zero):
             matrix.xreplace({w: Rational(v) for w, v in weights.items()})
 
 
-@pytest.mark.parametrize("sizes, zero", [*SINGULAR, ((2, 2, 2), (1,)), ((2, 2, 2, 2), (2,)), ((4, 3, 2, 3), (2,)),
-                                         ((3, 2, 4, 3), ()), ((2, 2, 2), ())])
+@pytest.mark.parametrize(
+    "sizes, zero",
+    [*SINGULAR, ((2, 2, 2), (1,)), ((2, 2, 2, 2), (2,)), ((4, 3, 2, 3), (2,)), ((3, 2, 4, 3), ()), ((2, 2, 2), ())],
+)
 def test_at_given_weights_the_flow_is_the_true_one_whatever_their_rank(sizes, zero):
     net = LinearNetwork(sizes)
     numbers = values(net, zero)
@@ -301,8 +362,10 @@ def test_at_given_weights_the_flow_is_the_true_one_whatever_their_rank(sizes, ze
     A, B = ([M(i).subs(numbers) for i in range(1, net.L + 1)] for M in (net.backward_product, net.forward_product))
     moved = sum((a * dW * b for a, dW, b in zip(A, updates, B)), zeros(*net.cross_covariance.shape))
     np.testing.assert_allclose(np.array(moved.tolist(), dtype=float), flow, rtol=1e-8, atol=1e-9)
-    F, X = (DomainMatrix.from_Matrix(M.subs(numbers)).convert_to(QQ)
-            for M in (net.fisher(), net.generalized_inverse("exact", at=numbers)))
+    F, X = (
+        DomainMatrix.from_Matrix(M.subs(numbers)).convert_to(QQ)
+        for M in (net.fisher(), net.generalized_inverse("exact", at=numbers))
+    )
     assert F * X * F == F
 
 
@@ -322,8 +385,7 @@ def test_rank_lost_by_a_relation_between_weights_is_refused():
         Z.subs({a: 0}).subs({b: 0})
     net_2 = LinearNetwork((2, 2, 2))
     with pytest.raises(SingularPoint, match="rank A_1 = 2"):
-        net_2.natural_gradient("exact")[0].subs(
-            dict(zip(net_2.weights[1], net_2.weights[1].flat()[:2] * 2)))
+        net_2.natural_gradient("exact")[0].subs(dict(zip(net_2.weights[1], net_2.weights[1].flat()[:2] * 2)))
 
 
 def test_points_must_be_complete_and_rational():

@@ -1,4 +1,5 @@
 """What nbval does not look at: whether there is a stored output to compare with, and how figures are described."""
+
 from __future__ import annotations
 
 import ast
@@ -11,8 +12,8 @@ import pytest
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
 NOTEBOOKS = sorted(BOOK.glob("*.ipynb"))
-FIGURE = re.compile(r"<\w+ size \d+x\d+ with \d+ Axes>")   # how matplotlib prints one
-UNCOMPARED_SHARE = 0.2   # of a notebook's cells
+FIGURE = re.compile(r"<\w+ size \d+x\d+ with \d+ Axes>")  # how matplotlib prints one
+UNCOMPARED_SHARE = 0.2  # of a notebook's cells
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
 

@@ -1,4 +1,5 @@
 """Operators of one file each: what they must say, and rules made of them against dense algebra."""
+
 from __future__ import annotations
 
 import inspect
@@ -33,8 +34,13 @@ def covariance(size: int, seed: int, *lead: int) -> Tensor:
 
 def quantities(*lead: int) -> dict:
     return {
-        "G": gaussian(*lead, N, M, seed=0), "Lambda_tilde": covariance(N, 1, *lead), "Lambda": covariance(M, 2, *lead),
-        "S_tilde": covariance(N, 3, *lead), "S": covariance(M, 4, *lead), "lam": LAM, "L": LAYERS,
+        "G": gaussian(*lead, N, M, seed=0),
+        "Lambda_tilde": covariance(N, 1, *lead),
+        "Lambda": covariance(M, 2, *lead),
+        "S_tilde": covariance(N, 3, *lead),
+        "S": covariance(M, 4, *lead),
+        "lam": LAM,
+        "L": LAYERS,
         **{name: gaussian(*lead, N, M, seed=seed) ** 2 for name, seed in (("U", 5), ("U_F", 6), ("U_S", 7))},
     }
 
@@ -44,7 +50,7 @@ def run(rule: Rule, given: dict) -> Tensor:
     exec(rule.emit(), module)
 
     def call(name: str, *first: object) -> Tensor:
-        names = list(inspect.signature(module[name]).parameters)[len(first):]
+        names = list(inspect.signature(module[name]).parameters)[len(first) :]
         return module[name](*first, **{key: given[key] for key in names})
 
     return call("apply", given["G"], call("factorise"))
@@ -128,6 +134,7 @@ def test_eigenvectors_and_eigenvalues_share_a_decomposition() -> None:
 
 # --- readings -------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("missing", Operator.READINGS)
 def test_an_operator_without_one_of_its_readings_cannot_be_defined(missing: str) -> None:
     namespace = {name: vars(Polar)[name] for name in Operator.READINGS if name != missing}
@@ -138,7 +145,12 @@ def test_an_operator_without_one_of_its_readings_cannot_be_defined(missing: str)
 
 H, V = MatrixSymbol("H", n, m), MatrixSymbol("U", n, m)
 EXAMPLES = [
-    Pinv(G), Polar(G), Sign(G), Hadamard(G, V), EntrywisePower(V, Rational(1, 3)), Eigenbasis(Lambda_tilde),
+    Pinv(G),
+    Polar(G),
+    Sign(G),
+    Hadamard(G, V),
+    EntrywisePower(V, Rational(1, 3)),
+    Eigenbasis(Lambda_tilde),
     Eigenvalues(Lambda_tilde),
 ]
 
@@ -186,13 +198,20 @@ def test_entries_follow_no_change_of_basis_but_in_an_eigenbasis() -> None:
         check_covariant(Q * Q.T * G, orthogonal=False)
 
 
-@pytest.mark.parametrize("make, kind, message", [
-    (lambda: Hadamard(G, Lambda), ValueError, "entry by entry"),
-    (lambda: Eigenbasis(G), ValueError, "must be symmetric"),
-    (lambda: Rule("r", Eigenbasis(MatrixSymbol("Q", n, n)) * G).emit(), ValueError, "not known to be positive semi"),
-    (lambda: Rule("r", Hadamard(G, EntrywisePower(V, lam))).emit(), ValueError, "must be a number"),
-    (lambda: Rule("r", Hadamard(G, H)).properties(), ValueError, "what H means is not known"),
-])
+@pytest.mark.parametrize(
+    "make, kind, message",
+    [
+        (lambda: Hadamard(G, Lambda), ValueError, "entry by entry"),
+        (lambda: Eigenbasis(G), ValueError, "must be symmetric"),
+        (
+            lambda: Rule("r", Eigenbasis(MatrixSymbol("Q", n, n)) * G).emit(),
+            ValueError,
+            "not known to be positive semi",
+        ),
+        (lambda: Rule("r", Hadamard(G, EntrywisePower(V, lam))).emit(), ValueError, "must be a number"),
+        (lambda: Rule("r", Hadamard(G, H)).properties(), ValueError, "what H means is not known"),
+    ],
+)
 def test_what_makes_no_sense_is_refused(make, kind: type, message: str) -> None:
     with pytest.raises(kind, match=message):
         make()

@@ -49,9 +49,19 @@ def problem(seed, data):
 
 
 EXPERIMENT = Experiment("small", "Small", problem, METHODS, points=20, budget=Budget(samples=1_000))
-TASK = Benchmark("small", "Small", problem, METHODS[-3:], points=10, budgets=(200, 600), unit="samples",
-                 targets={"10×floor": 10.0}, measure="test error ÷ floor of the seed", goal=1.5,
-                 tuning_seeds=(1_000, 1_001))
+TASK = Benchmark(
+    "small",
+    "Small",
+    problem,
+    METHODS[-3:],
+    points=10,
+    budgets=(200, 600),
+    unit="samples",
+    targets={"10×floor": 10.0},
+    measure="test error ÷ floor of the seed",
+    goal=1.5,
+    tuning_seeds=(1_000, 1_001),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -183,9 +193,12 @@ def test_a_state_of_something_else_is_refused(tmp_path, kill_at):
 def test_an_output_that_is_no_ordinary_file_is_not_replaced(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "file").write_text("")
-    for path, message in ((tmp_path, "is a folder; give a file in it"),
-                          (tmp_path / "pipe", "is no ordinary file"), (Path("/dev/null"), "is no ordinary file"),
-                          (tmp_path / "file" / "r.json", "cannot be written")):
+    for path, message in (
+        (tmp_path, "is a folder; give a file in it"),
+        (tmp_path / "pipe", "is no ordinary file"),
+        (Path("/dev/null"), "is no ordinary file"),
+        (tmp_path / "file" / "r.json", "cannot be written"),
+    ):
         with pytest.raises(ValueError, match=message):
             run_experiment(EXPERIMENT, progress=False, output=path)
     assert (tmp_path / "pipe").is_fifo() and sorted(p.name for p in tmp_path.iterdir()) == ["file", "pipe"]
@@ -296,9 +309,13 @@ def test_two_interrupts_in_a_row_leave_the_partial_result_and_no_traceback(tmp_p
 def test_a_run_that_was_killed_for_real_goes_on(tmp_path):
     ended = start(SCRIPT.format(steps=220, signal="SIGKILL"), tmp_path)
     assert ended.returncode == -signal.SIGKILL and not (tmp_path / "r.json").exists()
-    ended = subprocess.run((sys.executable, "-m", "ngdnum", "run", "fig1a", "--samples", "1000", "--output", "r.json",
-                            "--resume"), cwd=tmp_path, capture_output=True, text=True,
-                           env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])})
+    ended = subprocess.run(
+        (sys.executable, "-m", "ngdnum", "run", "fig1a", "--samples", "1000", "--output", "r.json", "--resume"),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+    )
     assert ended.returncode == 0, ended.stderr
     whole = run_experiment(EXPERIMENTS["fig1a"], samples=1_000, progress=False)
     assert curves(load(tmp_path / "r.json")) == curves(whole)
@@ -310,8 +327,14 @@ def test_a_reader_who_left_ends_the_command_quietly(tmp_path, arguments):
     reading, writing = os.pipe()
     os.close(reading)
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    ended = subprocess.run((sys.executable, "-m", "ngdnum", "run", "fig1a", "--samples", "100", *arguments),
-                           cwd=tmp_path, env=environment, stdout=writing, stderr=subprocess.PIPE, text=True)
+    ended = subprocess.run(
+        (sys.executable, "-m", "ngdnum", "run", "fig1a", "--samples", "100", *arguments),
+        cwd=tmp_path,
+        env=environment,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     os.close(writing)
     assert ended.returncode == 141 and "Traceback" not in ended.stderr and "error:" not in ended.stderr
     assert load(tmp_path / "results" / "fig1a-seed0.json").complete
@@ -320,13 +343,23 @@ def test_a_reader_who_left_ends_the_command_quietly(tmp_path, arguments):
 def test_an_interrupt_while_torch_is_imported_leaves_no_traceback(tmp_path):
     (tmp_path / "torch.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
     path = os.pathsep.join((str(tmp_path), str(Path(__file__).parents[1])))
-    ended = subprocess.run((sys.executable, "-m", "ngdnum", "run", "fig1a"), cwd=tmp_path, capture_output=True,
-                           text=True, env={**os.environ, "PYTHONPATH": path})
+    ended = subprocess.run(
+        (sys.executable, "-m", "ngdnum", "run", "fig1a"),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
     assert ended.returncode == -signal.SIGINT and ended.stderr == ended.stdout == ""
 
 
-@pytest.mark.parametrize(("width", "shown", "hidden"), [
-    (40, ["SGD", "test", "more columns"], ["settings", "seconds", "…"]), (120, ["settings", "lr 0."], ["more column"])])
+@pytest.mark.parametrize(
+    ("width", "shown", "hidden"),
+    [
+        (40, ["SGD", "test", "more columns"], ["settings", "seconds", "…"]),
+        (120, ["settings", "lr 0."], ["more column"]),
+    ],
+)
 def test_narrow_tables_show_fewer_columns(tmp_path, small_fig1a, monkeypatch, capfd, width, shown, hidden):
     monkeypatch.setenv("COLUMNS", str(width))
     assert main(["run", "fig1a", "--output", str(tmp_path / "r.json")]) == 0

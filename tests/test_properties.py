@@ -1,4 +1,5 @@
 """What is said of a rule, against theory and against the emitted code on random networks."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -38,20 +39,35 @@ THEORY = {
     "whitening": (False, RIGID, False, G / lam, roots),
     "foof": (False, RIGID, 1, G / lam, (m**3 / 3, 2 * m**2 * n)),
     "pseudo_backprop": (
-        True, {"orthogonal", "scalar"}, 0, "not damped",
+        True,
+        {"orthogonal", "scalar"},
+        0,
+        "not damped",
         (22 * m**2 * n_0 + 22 * n * n_L**2 + 2 * m * n_0**2 + n_0**3 / 3, 2 * m * n_L * (n + n_0)),
     ),
     "shampoo": (False, RIGID, False, G / sqrt(lam), roots),
     "muon": (False, RIGID, 0, "not damped", (0, 22 * m * n**2)),
     "fisher_muon": (
-        False, RIGID, False, Polar(G) / lam, (roots[0], 4 * m**2 * n + 26 * m * n**2),
+        False,
+        RIGID,
+        False,
+        Polar(G) / lam,
+        (roots[0], 4 * m**2 * n + 26 * m * n**2),
     ),
     "fisher_shampoo": (
-        False, RIGID, False, G * (C + Identity(m) * 3 / 10) ** Rational(-1, 2) / (L * lam),
+        False,
+        RIGID,
+        False,
+        G * (C + Identity(m) * 3 / 10) ** Rational(-1, 2) / (L * lam),
         (
-            12 * c_m * m**2 + 20 * c_m**2 * m + 6 * c_n * n**2 + 10 * c_n**2 * n      # pairs of both factors and of C
-            + 4 * m * n * r_E + 2 * m**2 * n + 8 * m**2 * r_X                        # the whitened gradient's Gram
-            + 8 * m * (r_X + r_C) ** 2,                                              # roots of the factor and of C
+            12 * c_m * m**2
+            + 20 * c_m**2 * m
+            + 6 * c_n * n**2
+            + 10 * c_n**2 * n  # pairs of both factors and of C
+            + 4 * m * n * r_E
+            + 2 * m**2 * n
+            + 8 * m**2 * r_X  # the whitened gradient's Gram
+            + 8 * m * (r_X + r_C) ** 2,  # roots of the factor and of C
             4 * m * n * (r_E + r_XC) + 2 * r_E * r_XC * (m + n),
         ),
     ),
@@ -90,6 +106,7 @@ def test_every_no_has_a_counterexample_that_the_emitted_code_repeats(name):
 
 
 # --- every yes, on random networks by the emitted code --------------------------------------------
+
 
 def random_bases(sizes, group, seed=7):
     draw = np.random.default_rng(seed)
@@ -149,8 +166,15 @@ def test_limit_of_large_damping(name):
 def test_flops_of_apply_are_those_that_torch_counts(name):
     sizes = {"n": 6, "m": 10, "n_0": 7, "n_L": 4}
     shapes = {
-        "G": "nm", "Lambda_tilde": "nn", "Lambda": "mm", "K_tilde": "nn", "K": "mm",
-        "D": ("n_L", "n_0"), "A": ("n_L", "n"), "B": ("m", "n_0"), "Sigma": ("n_0", "n_0"),
+        "G": "nm",
+        "Lambda_tilde": "nn",
+        "Lambda": "mm",
+        "K_tilde": "nn",
+        "K": "mm",
+        "D": ("n_L", "n_0"),
+        "A": ("n_L", "n"),
+        "B": ("m", "n_0"),
+        "Sigma": ("n_0", "n_0"),
     }
     rule = RULES[name.removesuffix("_undamped")]
     rule = rule.undamped if name.endswith("_undamped") else rule
@@ -158,7 +182,7 @@ def test_flops_of_apply_are_those_that_torch_counts(name):
     given = eye | {"lam": 0.1, "L": 3}
 
     def call(function, *first):
-        names = function.__code__.co_varnames[len(first):function.__code__.co_argcount]
+        names = function.__code__.co_varnames[len(first) : function.__code__.co_argcount]
         return function(*first, **{key: given[key] for key in names})
 
     state = call(getattr(rules, f"{name}_factorise"))
@@ -168,6 +192,7 @@ def test_flops_of_apply_are_those_that_torch_counts(name):
 
 
 # --- wrong rules, wrong counterexamples -----------------------------------------------------------
+
 
 @pytest.mark.parametrize(
     "expression, wide",
@@ -202,7 +227,7 @@ def test_a_false_counterexample_is_refused(rule, sides, sizes):
 
 def test_square_roots_cancel_across_a_polar_factor():
     """The undamped Muon in the Fisher metric follows every change of basis, though no root does."""
-    left, right = E**Rational(-1, 2), X**Rational(-1, 2)
+    left, right = E ** Rational(-1, 2), X ** Rational(-1, 2)
     definite, without = Rule("d", left * Polar(left * G * right) * right), Rule("w", left * G * right)
     assert definite.properties().general_linear.answer is True
     assert without.properties().general_linear.answer is False
@@ -211,6 +236,7 @@ def test_square_roots_cancel_across_a_polar_factor():
 
 
 # --- the exact rule -------------------------------------------------------------------------------
+
 
 def test_the_exact_rule_is_exact_for_any_widths_and_says_by_which_theorems():
     found = exact.properties()
@@ -244,6 +270,7 @@ def test_the_exact_rule_follows_orthogonal_and_scalar_bases_behind_a_bottleneck(
 
 
 # --- messages and tables --------------------------------------------------------------------------
+
 
 def test_a_matrix_without_meaning_is_named():
     with pytest.raises(ValueError, match="what H means is not known.*known are G, Lambda_tilde"):

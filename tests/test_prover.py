@@ -103,8 +103,9 @@ def test_identities_of_different_size_are_different() -> None:
         prove(["A R = 1", "C D = 1"], "A R = C D", **letters)
 
 
-@pytest.mark.parametrize("assumptions", [["A B = 1", "B A B = 0"], ["A B = 1", "A = 0"],
-                                         ["A B = 1", "C A = 0", "B C = 1"]])
+@pytest.mark.parametrize(
+    "assumptions", [["A B = 1", "B A B = 0"], ["A B = 1", "A = 0"], ["A B = 1", "C A = 0", "B C = 1"]]
+)
 def test_contradictory_assumptions_prove_nothing(assumptions: list[str]) -> None:
     with pytest.raises(VacuousHypotheses, match="contradict") as caught:
         prove(assumptions, "A = A B A", types={"A B C": ("n", "n")})
@@ -167,8 +168,18 @@ def test_polynomials_print_as_they_are_read() -> None:
 
 
 def test_certificate_does_not_depend_on_the_hash_seed() -> None:
-    program = ("from ngdsym import prove; from ngdsym.theorems.textbook import FACTS\n"
-               "for a, c, letters in FACTS.values(): print(prove(a, c, **letters).to_json())")
-    outputs = {subprocess.run([sys.executable, "-c", program], env=os.environ | {"PYTHONHASHSEED": seed},
-                              capture_output=True, text=True, check=True).stdout for seed in ("1", "2")}
+    program = (
+        "from ngdsym import prove; from ngdsym.theorems.textbook import FACTS\n"
+        "for a, c, letters in FACTS.values(): print(prove(a, c, **letters).to_json())"
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
     assert len(outputs) == 1 and outputs.pop().strip()

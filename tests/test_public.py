@@ -1,4 +1,5 @@
 """The names that users import: all of them exist, and the book and the README use no other."""
+
 from __future__ import annotations
 
 import json
@@ -37,8 +38,12 @@ def test_the_lazy_homes_are_the_public_names() -> None:
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
     program = "import ngdsym, sys; print([m for m in ('sympy', 'flint', 'numpy', 'rich') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True,
-                          cwd=ROOT).stdout.strip() == "[]"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
+        ).stdout.strip()
+        == "[]"
+    )
 
 
 def _code(page: Path) -> str:

@@ -77,8 +77,13 @@ def test_inputs_of_the_code_have_mean_eigenvalue_one():
 def test_readings_share_teacher_and_starting_weights():
     text, other = (reading.problem("A", 3) for reading in (READINGS["text"], READINGS["code"]))
     assert all(torch.equal(a.weight, b.weight) for a, b in zip(text.model, other.model))
-    assert torch.linalg.lstsq(text.train.x, text.train.y).solution.sub(
-        torch.linalg.lstsq(other.train.x, other.train.y).solution).abs().max() < 1e-2
+    assert (
+        torch.linalg.lstsq(text.train.x, text.train.y)
+        .solution.sub(torch.linalg.lstsq(other.train.x, other.train.y).solution)
+        .abs()
+        .max()
+        < 1e-2
+    )
 
 
 def test_batches_anew_have_no_passes():
@@ -104,7 +109,7 @@ def test_settings_are_part_of_the_command():
     assert result.curve("NGD.paper").settings["rho"] == "code" and result.complete
     with pytest.raises(ValueError, match="unknown settings 'mine'; choose from paper, authors"):
         run("fig1a", settings="mine")
-    assert result.curve("SGD").settings["lr"] in (0.001, 0.002, 0.003, 0.004)   # divided by 20 twice
+    assert result.curve("SGD").settings["lr"] in (0.001, 0.002, 0.003, 0.004)  # divided by 20 twice
     assert set(SETTINGS["authors"]) == set(SETTINGS["paper"])
 
 

@@ -68,8 +68,10 @@ def test_given_sizes_are_kept() -> None:
 def test_pseudo_inverse_is_exact() -> None:
     rng = Random(1)
     for rows, cols, rank in [(3, 2, 1), (2, 4, 2), (3, 3, 2), (2, 2, 0)]:
-        C, R = (DomainMatrix([[QQ(rng.randint(-3, 3)) for _ in range(width)] for _ in range(height)],
-                             (height, width), QQ) for height, width in ((rows, rank), (rank, cols)))
+        C, R = (
+            DomainMatrix([[QQ(rng.randint(-3, 3)) for _ in range(width)] for _ in range(height)], (height, width), QQ)
+            for height, width in ((rows, rank), (rank, cols))
+        )
         A = (C * R).to_dense()
         X = pinv(A)
         assert (A * X * A - A).is_zero_matrix and (X * A * X - X).is_zero_matrix

@@ -87,8 +87,8 @@ def test_length_of_the_step() -> None:
     before = weights(model)
     train(model, opt, range(3, 4))
     for k, layer in enumerate(opt.report().layers):
-        now = weights(model)[2 * k:2 * k + 2]
-        change = sum(float((a - b).square().sum()) for a, b in zip(now, before[2 * k:])) ** 0.5
+        now = weights(model)[2 * k : 2 * k + 2]
+        change = sum(float((a - b).square().sum()) for a, b in zip(now, before[2 * k :])) ** 0.5
         size = sum(float(a.square().sum()) for a in now) ** 0.5
         assert layer.step == pytest.approx(change / size, rel=1e-9)
 

@@ -16,11 +16,22 @@ from ngdnum.results import Curve, Result, environment, load, median, write_atomi
 
 @pytest.fixture
 def result() -> Result:
-    curves = [Curve("SGD", {"lr": 0.1, "batch_size": 20}, [0, 20, 40], [0.0, 0.5, 1.0], [2.0, 1.0, 0.5]),
-              Curve("NGD.paper", {"lr": 1.0}, [0, 1000], [0.0, 0.7], [2.0, 0.125])]
-    return Result("fig1a", "A figure", 3, "python -m ngdnum run fig1a --seed 3",
-                  {"samples": 40, "seconds": None},
-                  {"kind": "test"}, 0.1, curves, environment(), complete=True)
+    curves = [
+        Curve("SGD", {"lr": 0.1, "batch_size": 20}, [0, 20, 40], [0.0, 0.5, 1.0], [2.0, 1.0, 0.5]),
+        Curve("NGD.paper", {"lr": 1.0}, [0, 1000], [0.0, 0.7], [2.0, 0.125]),
+    ]
+    return Result(
+        "fig1a",
+        "A figure",
+        3,
+        "python -m ngdnum run fig1a --seed 3",
+        {"samples": 40, "seconds": None},
+        {"kind": "test"},
+        0.1,
+        curves,
+        environment(),
+        complete=True,
+    )
 
 
 def test_round_trip(tmp_path, result):
@@ -51,18 +62,23 @@ def test_other_files_are_refused(tmp_path, content):
 
 @pytest.mark.parametrize(
     ("place", "value", "message"),
-    [("curves.0.test_error.1", math.nan, "NaN is no number"), ("floor", math.inf, "Infinity is no number"),
-     ("curves.0.test_error.1", "1.0", r"curves\[0\].test_error\[1\] must be a number, not '1.0'"),
-     ("curves.1.seconds.0", None, r"curves\[1\].seconds\[0\] must be a number"),
-     ("curves.0.samples.2", 40.5, r"curves\[0\].samples\[2\] must be a whole number"),
-     ("curves.0.samples.2", -1, r"curves\[0\].samples\[2\] must be a whole number"),
-     ("curves.0.seconds", [0.0, 0.5], r"curves\[0\].seconds has 2 entries, samples 3"),
-     ("curves.0.test_error", [2.0], r"curves\[0\].test_error has 1 entries, samples 3"),
-     ("curves.1.diverged", 0, r"curves\[1\].diverged must be true or false, not 0"),
-     ("curves.0.settings.lr", True, r"curves\[0\].settings.lr must be a number"),
-     ("curves.0.extra", 1, r"curves\[0\] has an unknown entry 'extra'"),
-     ("curves", {}, "curves must be a list"), ("seed", "3", "seed must be a whole number"),
-     ("complete", None, "complete must be true or false"), ("budget.samples", "40", "budget.samples must be a number")],
+    [
+        ("curves.0.test_error.1", math.nan, "NaN is no number"),
+        ("floor", math.inf, "Infinity is no number"),
+        ("curves.0.test_error.1", "1.0", r"curves\[0\].test_error\[1\] must be a number, not '1.0'"),
+        ("curves.1.seconds.0", None, r"curves\[1\].seconds\[0\] must be a number"),
+        ("curves.0.samples.2", 40.5, r"curves\[0\].samples\[2\] must be a whole number"),
+        ("curves.0.samples.2", -1, r"curves\[0\].samples\[2\] must be a whole number"),
+        ("curves.0.seconds", [0.0, 0.5], r"curves\[0\].seconds has 2 entries, samples 3"),
+        ("curves.0.test_error", [2.0], r"curves\[0\].test_error has 1 entries, samples 3"),
+        ("curves.1.diverged", 0, r"curves\[1\].diverged must be true or false, not 0"),
+        ("curves.0.settings.lr", True, r"curves\[0\].settings.lr must be a number"),
+        ("curves.0.extra", 1, r"curves\[0\] has an unknown entry 'extra'"),
+        ("curves", {}, "curves must be a list"),
+        ("seed", "3", "seed must be a whole number"),
+        ("complete", None, "complete must be true or false"),
+        ("budget.samples", "40", "budget.samples must be a number"),
+    ],
 )
 def test_damaged_results_are_refused_with_file_and_place(tmp_path, result, place, value, message):
     content = json.loads(result.to_json())
@@ -159,7 +175,8 @@ def test_nothing_to_draw_is_an_error(result):
 
 def test_costs_show_every_seed_their_median_and_who_did_not_arrive():
     report = {
-        "targets": ["10", "8"], "seeds": [0, 1, 2],
+        "targets": ["10", "8"],
+        "seeds": [0, 1, 2],
         "methods": [
             {"name": "SGD", "seconds_to": {"10": [3.0, 1.0, 2.0], "8": [None, None, 9.0]}},
             {"name": "NGD.fast", "seconds_to": {"10": [0.5, 0.5, 0.5], "8": [1.0, None, 2.0]}},
@@ -178,15 +195,26 @@ def test_costs_show_every_seed_their_median_and_who_did_not_arrive():
 def test_names_cross_no_curve_and_no_other_name():
     """Curves that end together, one above the other, and that cross."""
     x = np.linspace(0, 1, 50)
-    crowded = [figures.Line(name, x, y) for name, y in (
-        ("constant", 1 + 0 * x), ("falling", 2 - x), ("rising", x), ("a long name", 1.02 + 0.02 * x),
-        ("steep", np.exp(-5 * x)))]
+    crowded = [
+        figures.Line(name, x, y)
+        for name, y in (
+            ("constant", 1 + 0 * x),
+            ("falling", 2 - x),
+            ("rising", x),
+            ("a long name", 1.02 + 0.02 * x),
+            ("steep", np.exp(-5 * x)),
+        )
+    ]
     (axes,) = (figure := figures.lines_figure(crowded)).axes
     figure.draw_without_rendering()
     names = {text.get_text(): text.get_window_extent() for text in axes.texts}
     assert list(names) == [line.name for line in crowded]
-    curves = {line.get_label(): line.get_transform().transform(np.column_stack([
-        np.linspace(0, 1, 5_000), np.interp(np.linspace(0, 1, 5_000), *line.get_data())])) for line in axes.get_lines()}
+    curves = {
+        line.get_label(): line.get_transform().transform(
+            np.column_stack([np.linspace(0, 1, 5_000), np.interp(np.linspace(0, 1, 5_000), *line.get_data())])
+        )
+        for line in axes.get_lines()
+    }
     for name, box in names.items():
         assert not any(box.overlaps(other) for key, other in names.items() if key != name)
         for points in curves.values():

@@ -87,9 +87,7 @@ def test_the_order_is_that_of_the_forward_pass() -> None:
 @pytest.mark.parametrize(("rule", "size"), [("kronecker", 1e-3), ("sgd", 1e-6)])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("sizes", [WIDE, NARROW], ids=str)
-def test_a_small_step_is_the_plain_one_to_first_order(
-    sizes: list[int], bias: bool, rule: str, size: float
-) -> None:
+def test_a_small_step_is_the_plain_one_to_first_order(sizes: list[int], bias: bool, rule: str, size: float) -> None:
     x, y, errors = batch(30, sizes[0]), batch(30, sizes[-1], seed=2), []
     for lr in (size, size / 10):
         changes = []

@@ -1,4 +1,5 @@
 """Emitted rules against float64 references: random, batched, ill-conditioned, single precision, refusals."""
+
 from __future__ import annotations
 
 import inspect
@@ -43,7 +44,7 @@ def error(found: Tensor, expected: Tensor) -> float:
 
 
 def call(function, quantities: dict, *first):
-    names = list(inspect.signature(function).parameters)[len(first):]
+    names = list(inspect.signature(function).parameters)[len(first) :]
     return function(*first, **{name: quantities[name] for name in names if name in quantities})
 
 
@@ -56,11 +57,19 @@ def update(name: str, quantities: dict, gradient: Tensor) -> Tensor:
 def given() -> dict:
     """Quantities of three layers at once, and the gradient of a rule by its parameter."""
     return {
-        "Lambda_tilde": covariance(N, 1), "Lambda": covariance(M, 2), "lam": DAMPING, "L": LAYERS,
-        "K_tilde": covariance(N, 5), "K": covariance(M, 6),
-        "A": gaussian(BATCH, 3, N, seed=7), "B": gaussian(BATCH, M, 4, seed=8), "Sigma": covariance(4, 9),
-        "G": gaussian(BATCH, N, M, seed=10), "D": gaussian(BATCH, 3, 4, seed=11),
-        "G_0": gaussian(BATCH, N, M, seed=12), "C": covariance(M, 13),
+        "Lambda_tilde": covariance(N, 1),
+        "Lambda": covariance(M, 2),
+        "lam": DAMPING,
+        "L": LAYERS,
+        "K_tilde": covariance(N, 5),
+        "K": covariance(M, 6),
+        "A": gaussian(BATCH, 3, N, seed=7),
+        "B": gaussian(BATCH, M, 4, seed=8),
+        "Sigma": covariance(4, 9),
+        "G": gaussian(BATCH, N, M, seed=10),
+        "D": gaussian(BATCH, 3, 4, seed=11),
+        "G_0": gaussian(BATCH, N, M, seed=12),
+        "C": covariance(M, 13),
     }
 
 
@@ -105,9 +114,7 @@ def textbook(q: dict) -> dict[str, Tensor]:
         "muon": polar(G),
         "fisher_muon": W @ polar(W @ G @ V) @ V,
         "fisher_muon_undamped": power(E, -0.5) @ polar(power(E, -0.5) @ G @ power(X, -0.5)) @ power(X, -0.5),
-        "fisher_shampoo": fisher_shampoo(
-            power(E + root / pi * eye(N), -0.5), power(X + root * pi * eye(M), -0.5)
-        ),
+        "fisher_shampoo": fisher_shampoo(power(E + root / pi * eye(N), -0.5), power(X + root * pi * eye(M), -0.5)),
         "fisher_shampoo_undamped": fisher_shampoo(power(E, -0.5), power(X, -0.5)),
         "running": q["K_tilde"] @ G @ q["K"] / LAYERS,
     }
@@ -160,6 +167,7 @@ WITHOUT_DAMPING = {"natural", "kronecker_undamped", "pi_damped_undamped"}
 
 # --- ill-conditioned ------------------------------------------------------------------------------
 
+
 def conditioned(size: int, condition: float, seed: int) -> Tensor:
     Q = torch.linalg.qr(gaussian(BATCH, size, size, seed=seed)).Q
     return (Q * torch.logspace(0, -torch.log10(torch.tensor(condition)), size, dtype=torch.float64)) @ Q.mT
@@ -199,13 +207,26 @@ def test_damped_solve_at_condition_1e8_agrees_with_extended_precision():
 
 @pytest.mark.parametrize("name", ["whitening", "fisher_muon"])
 def test_damped_roots_at_condition_1e8(name):
-    q = {"Lambda_tilde": conditioned(N, 1e8, 1), "Lambda": conditioned(M, 1e8, 2), "lam": DAMPING, "L": 1,
-         "G": gaussian(BATCH, N, M),
-         "K": eye(M), "K_tilde": eye(N), "G_0": gaussian(BATCH, N, M), "C": covariance(M, 5), "A": eye(N), "B": eye(M), "D": gaussian(N, M), "Sigma": eye(M)}
+    q = {
+        "Lambda_tilde": conditioned(N, 1e8, 1),
+        "Lambda": conditioned(M, 1e8, 2),
+        "lam": DAMPING,
+        "L": 1,
+        "G": gaussian(BATCH, N, M),
+        "K": eye(M),
+        "K_tilde": eye(N),
+        "G_0": gaussian(BATCH, N, M),
+        "C": covariance(M, 5),
+        "A": eye(N),
+        "B": eye(M),
+        "D": gaussian(N, M),
+        "Sigma": eye(M),
+    }
     assert error(update(name, q, q["G"]), expected(name, q)) < 1e-12
 
 
 # --- singular -------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_undamped_rule_ignores_null_directions(dtype):
@@ -253,6 +274,7 @@ def test_every_damped_rule_states_its_damping():
 
 # --- running inverses -----------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("rows", [1, 4])
 def test_woodbury_follows_the_forgetting_covariance(rows):
     """500 updates stay an inverse; one row is Sherman–Morrison's formula."""
@@ -272,6 +294,7 @@ def test_woodbury_follows_the_forgetting_covariance(rows):
 
 
 # --- control --------------------------------------------------------------------------------------
+
 
 def test_predicted_change_is_minimal_at_one():
     assert control.predicted_change(1.0, 4.0) == -2.0
@@ -302,7 +325,12 @@ def test_momentum_is_zero_along_the_direction_itself(multiple):
 # --- the exact rule -------------------------------------------------------------------------------
 
 SIZES = [
-    (4, 3, 2), (4, 2, 4), (2, 3, 2), (5, 3, 2, 3, 5), (2, 4, 2, 5, 3), (3, 5, 2, 4, 3, 6),
+    (4, 3, 2),
+    (4, 2, 4),
+    (2, 3, 2),
+    (5, 3, 2, 3, 5),
+    (2, 4, 2, 5, 3),
+    (3, 5, 2, 4, 3, 6),
     (8, 5, 4, 2, 3, 6, 7),
 ]
 BIASES = {"none": lambda i: 0, "all": lambda i: 1, "first": lambda i: int(i == 0)}
@@ -311,7 +339,7 @@ BIASES = {"none": lambda i: 0, "all": lambda i: 1, "first": lambda i: int(i == 0
 def change_of_outputs(sizes, bias, steps):
     """First-order change of all outputs under each update of `steps`, and under the dense F⁺ g."""
     layers = range(len(sizes) - 1)
-    weights = [gaussian(sizes[i + 1], sizes[i] + bias(i), seed=i) / sizes[i]**0.5 for i in layers]
+    weights = [gaussian(sizes[i + 1], sizes[i] + bias(i), seed=i) / sizes[i] ** 0.5 for i in layers]
     count = 4 * sizes[0] + 10
     x, y = gaussian(count, sizes[0], seed=20), gaussian(count, sizes[-1], seed=21)
     noise = covariance(sizes[-1], 22)[0]
@@ -326,10 +354,10 @@ def change_of_outputs(sizes, bias, steps):
 
     inputs: list[Tensor] = []
     residual = y - outputs(*weights)
-    inputs = inputs[:len(weights)]
+    inputs = inputs[: len(weights)]
     A = [eye(sizes[-1])]
     for i in reversed(layers[1:]):
-        A.insert(0, A[0] @ weights[i][:, :sizes[i]])
+        A.insert(0, A[0] @ weights[i][:, : sizes[i]])
     Lambda_tilde = [a.mT @ inv(noise) @ a for a in A]
     Lambda = [h.mT @ h / count for h in inputs]
     G = [a.mT @ inv(noise) @ residual.mT @ h / count for a, h in zip(A, inputs)]

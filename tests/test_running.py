@@ -113,7 +113,12 @@ def test_inverses_of_a_training_run() -> None:
     """Every other batch is measured; dense sums of the exact factors of the same batches."""
     model, factors = network([4, 5, 3]), []
     opt = NGD(
-        model, Gaussian(), lr=0.05, rule="running", damping=Fixed(0.01), samples=None,
+        model,
+        Gaussian(),
+        lr=0.05,
+        rule="running",
+        damping=Fixed(0.01),
+        samples=None,
         factors=Factors(every=2, decay=0.8),
     )
     for k in range(11):
@@ -123,8 +128,9 @@ def test_inverses_of_a_training_run() -> None:
     assert opt.state_dict()["ngd"]["measured"] == len(factors) == 7
     for position, quantity in enumerate(("K_tilde", "K")):
         for layer, name in enumerate(factors[0]):
-            roots = [torch.linalg.cholesky(f[name][position] + 1e-15 * torch.eye(len(f[name][position]))).mT
-                     for f in factors]
+            roots = [
+                torch.linalg.cholesky(f[name][position] + 1e-15 * torch.eye(len(f[name][position]))).mT for f in factors
+            ]
             expected = torch.linalg.inv(decayed(roots, 0.8, 0.1))
             torch.testing.assert_close(opt.state[opt.layers[layer].weight][quantity], expected, rtol=1e-6, atol=1e-9)
 

@@ -1,4 +1,5 @@
 """How a rule's inverses are applied, and the constants in its formula."""
+
 from __future__ import annotations
 
 import pytest
@@ -61,6 +62,7 @@ def test_a_solver_that_a_rule_is_not_written_for_is_refused() -> None:
 
 # --- constants ------------------------------------------------------------------------------------
 
+
 def step(rule: Rule) -> tuple[Tensor, Tensor]:
     """ΔW and the new memory C of a rule."""
     G = torch.randn(6, 4, generator=torch.Generator().manual_seed(3)).double()
@@ -89,12 +91,15 @@ def test_an_optimizer_takes_a_rule_with_other_constants() -> None:
     assert given.undamped.constants["epsilon"] == given.by("cholesky").constants["epsilon"] == 0.1
 
 
-@pytest.mark.parametrize("constants, message", [
-    ({"gamma": 0.5}, "has no constant 'gamma'; it has beta, epsilon"),
-    ({"epsilon": 1.5}, "epsilon of rule 'fisher_shampoo' must be a number between 0 and 1; got 1.5"),
-    ({"epsilon": True}, "got True"),
-    ({"beta": float("nan")}, "got nan"),
-])
+@pytest.mark.parametrize(
+    "constants, message",
+    [
+        ({"gamma": 0.5}, "has no constant 'gamma'; it has beta, epsilon"),
+        ({"epsilon": 1.5}, "epsilon of rule 'fisher_shampoo' must be a number between 0 and 1; got 1.5"),
+        ({"epsilon": True}, "got True"),
+        ({"beta": float("nan")}, "got nan"),
+    ],
+)
 def test_wrong_constants_are_refused(constants: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         RULES["fisher_shampoo"].given(**constants)

@@ -35,10 +35,11 @@ from ngdsym.theorems.theorem import eq
 n, k = symbols("n k", integer=True, positive=True)
 A, B, K = (MatrixSymbol(name, n, n) for name in "ABK")
 SQUARE = {"A B C": ("n", "n")}
-JACOBI = ("A (B C - C B) - (B C - C B) A + B (C A - A C) - (C A - A C) B + C (A B - B A) - (A B - B A) C = 0")
+JACOBI = "A (B C - C B) - (B C - C B) A + B (C A - A C) - (C A - A C) B + C (A B - B A) - (A B - B A) C = 0"
 
 
 # --- letters -----------------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("other", [MatrixSymbol("Lambda", m, m), PD("Lambda", m, m), PSD("Lambda", k, k)], ids=repr)
 def test_another_letter_of_the_same_name_is_refused(other: MatrixSymbol) -> None:
@@ -64,24 +65,28 @@ def test_a_name_is_one_word(name: str) -> None:
         prove([], eq(MatrixSymbol(name, n, n) * A, A))
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (dict(types={"A": ("n", "n"), "A B": ("n", "m")}), "two types"),
-    (dict(types=SQUARE, inverses={"A": "X", "B": "X"}), "inverse of two letters"),
-    (dict(types=SQUARE, inverses={"A": "X"}, pinvs={"A": "X"}), "in two ways"),
-    (dict(types={"A": ("n", "m"), "X": ("n", "m")}, pinvs={"A": "X"}), "an inverse of A is m×n"),
-    (dict(types={"A": ("n", "n + 1")}, inverses={"A": "X"}), "only a square"),
-    (dict(types={"A": ("n", "?")}), "is no size"),
-    (dict(types={"A": (0, 1)}), "is no size"),
-    (dict(types={"A": ("n(", "n")}), "is no size"),
-    (dict(types={"A": (2.5, "n")}), "is no size"),
-    (dict(types={"A": ("n", "m", "k")}), "is given 3 sizes"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (dict(types={"A": ("n", "n"), "A B": ("n", "m")}), "two types"),
+        (dict(types=SQUARE, inverses={"A": "X", "B": "X"}), "inverse of two letters"),
+        (dict(types=SQUARE, inverses={"A": "X"}, pinvs={"A": "X"}), "in two ways"),
+        (dict(types={"A": ("n", "m"), "X": ("n", "m")}, pinvs={"A": "X"}), "an inverse of A is m×n"),
+        (dict(types={"A": ("n", "n + 1")}, inverses={"A": "X"}), "only a square"),
+        (dict(types={"A": ("n", "?")}), "is no size"),
+        (dict(types={"A": (0, 1)}), "is no size"),
+        (dict(types={"A": ("n(", "n")}), "is no size"),
+        (dict(types={"A": (2.5, "n")}), "is no size"),
+        (dict(types={"A": ("n", "m", "k")}), "is given 3 sizes"),
+    ],
+)
 def test_conflicting_declarations_are_refused(arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         prove([], "A = A", **arguments)
 
 
 # --- sizes -------------------------------------------------------------------------------------------------------
+
 
 def test_equal_sizes_are_spelled_alike() -> None:
     types = {"A": ("n", "2n"), "B": ("n + n", "1+k"), "C": ("n", "k + 1")}
@@ -115,26 +120,39 @@ def test_instances_compute_their_sizes() -> None:
 
 # --- hypotheses --------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("hypothesis, claim", [
-    (Q.symmetric(A * B), eq(B.T * A.T, A * B)),
-    (Q.symmetric(A), eq(A.T, A)),
-    (Q.positive_definite(A), eq(A.T, A)),
-    (And(Q.invertible(A), eq(A * B, 0 * A)), eq(B, 0 * A)),
-    (And(Q.invertible(A * B), eq(A * B * K, 0 * K)), eq(K, 0 * K)),
-    (Q.orthogonal(A), eq(A * A.T * B, B)),
-    (Q.orthogonal(A * B), eq(B.T * A.T * A * B, Identity(n))),
-    (And(Q.symmetric(A), Q.orthogonal(A)), eq(A * A, Identity(n))),
-], ids=str)
+
+@pytest.mark.parametrize(
+    "hypothesis, claim",
+    [
+        (Q.symmetric(A * B), eq(B.T * A.T, A * B)),
+        (Q.symmetric(A), eq(A.T, A)),
+        (Q.positive_definite(A), eq(A.T, A)),
+        (And(Q.invertible(A), eq(A * B, 0 * A)), eq(B, 0 * A)),
+        (And(Q.invertible(A * B), eq(A * B * K, 0 * K)), eq(K, 0 * K)),
+        (Q.orthogonal(A), eq(A * A.T * B, B)),
+        (Q.orthogonal(A * B), eq(B.T * A.T * A * B, Identity(n))),
+        (And(Q.symmetric(A), Q.orthogonal(A)), eq(A * A, Identity(n))),
+    ],
+    ids=str,
+)
 def test_a_predicate_is_used(hypothesis: object, claim: Eq) -> None:
     assert prove([hypothesis], claim).check()
     with pytest.raises(CounterexampleNotFound):
         refute([hypothesis], claim, attempts=40)
 
 
-@pytest.mark.parametrize("hypothesis, claim", [
-    (Q.orthogonal(A), eq(A, A.T)), (Q.orthogonal(A), eq(A * A, Identity(n))), (Q.symmetric(A * B), eq(A * B, B * A)),
-    (Q.invertible(A), eq(A, A.T)), (Q.symmetric(A), eq(A * A, A)), (Q.positive_definite(A), eq(A * B, B * A)),
-], ids=str)
+@pytest.mark.parametrize(
+    "hypothesis, claim",
+    [
+        (Q.orthogonal(A), eq(A, A.T)),
+        (Q.orthogonal(A), eq(A * A, Identity(n))),
+        (Q.symmetric(A * B), eq(A * B, B * A)),
+        (Q.invertible(A), eq(A, A.T)),
+        (Q.symmetric(A), eq(A * A, A)),
+        (Q.positive_definite(A), eq(A * B, B * A)),
+    ],
+    ids=str,
+)
 def test_a_predicate_means_no_more_than_it_says(hypothesis: object, claim: Eq) -> None:
     assert refute([hypothesis], claim).check()
     with pytest.raises(ProofNotFound):
@@ -146,11 +164,20 @@ def test_positive_definite_binds_the_counterexample() -> None:
     assert found.positive == {"A": "pd"} and found.check()
 
 
-@pytest.mark.parametrize("hypothesis, instead", [
-    (Q.unitary(A), "orthogonal"), (Q.diagonal(A), "Eq"), (Q.fullrank(A), "one-sided inverse"),
-    (Q.positive_definite(A * B), r"PD\('P'"), (Q.lower_triangular(A), "as an equation|write anything else"),
-    (Not(Q.invertible(A)), "no equation"), (Ne(A, B), "refute"), (Q.singular(A), "what it kills"),
-], ids=str)
+@pytest.mark.parametrize(
+    "hypothesis, instead",
+    [
+        (Q.unitary(A), "orthogonal"),
+        (Q.diagonal(A), "Eq"),
+        (Q.fullrank(A), "one-sided inverse"),
+        (Q.positive_definite(A * B), r"PD\('P'"),
+        (Q.lower_triangular(A), "as an equation|write anything else"),
+        (Not(Q.invertible(A)), "no equation"),
+        (Ne(A, B), "refute"),
+        (Q.singular(A), "what it kills"),
+    ],
+    ids=str,
+)
 def test_what_is_not_understood_says_what_to_write(hypothesis: object, instead: str) -> None:
     for attempt in (prove, refute):
         with pytest.raises(TypeError, match=instead):
@@ -174,6 +201,7 @@ def test_a_letter_can_be_a_number(value: str) -> None:
 
 
 # --- certificates ------------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("claim", [JACOBI, "0 = 0 A", "A B - A B = 0", "A = A"])
 def test_a_tautology_is_proved_and_never_broken(claim: str) -> None:
@@ -200,35 +228,70 @@ def test_hypotheses_of_zero_matrices_alone_are_noted() -> None:
 
 # --- spelling ----------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("text", ["A.T B = A' B", "Aᵀ B = A' B", "A^T = A'", "A^2 = A A", "A**2 = A A", "A² = A A",
-                                  "A⁻¹ A = 1", "A A⁺ A = A", "A⁻ᵀ A' = 1", "0.5 A + .5 A = A",
-                                  "1.5/3 A = 1/2 A", "(A B)ᵀ = B' A'",
-                                  "(A + B)^2 == A A + A B + B A + B B"])
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A.T B = A' B",
+        "Aᵀ B = A' B",
+        "A^T = A'",
+        "A^2 = A A",
+        "A**2 = A A",
+        "A² = A A",
+        "A⁻¹ A = 1",
+        "A A⁺ A = A",
+        "A⁻ᵀ A' = 1",
+        "0.5 A + .5 A = A",
+        "1.5/3 A = 1/2 A",
+        "(A B)ᵀ = B' A'",
+        "(A + B)^2 == A A + A B + B A + B B",
+    ],
+)
 def test_spellings_that_are_understood(text: str) -> None:
     assert prove([], text, types=SQUARE).check()
 
 
-@pytest.mark.parametrize("text, spelling", [
-    ("A.H = A", "A'"), ("A^H = A", "A'"), ("A^-1 A = 1", "A⁻¹"), ("A^+ A = 1", "A⁺"), ("A^x = A", "A\\^2"),
-    ("(A)⁻¹ = A", "A⁻¹"),
-    ("A != B", "refute"), ("A ≠ B", "refute"), ("A^0 = 1", "A\\^2"), ("A ⊗ B = 0", "transpose"), ("A.foo = A", "A⁻¹"),
-])
+@pytest.mark.parametrize(
+    "text, spelling",
+    [
+        ("A.H = A", "A'"),
+        ("A^H = A", "A'"),
+        ("A^-1 A = 1", "A⁻¹"),
+        ("A^+ A = 1", "A⁺"),
+        ("A^x = A", "A\\^2"),
+        ("(A)⁻¹ = A", "A⁻¹"),
+        ("A != B", "refute"),
+        ("A ≠ B", "refute"),
+        ("A^0 = 1", "A\\^2"),
+        ("A ⊗ B = 0", "transpose"),
+        ("A.foo = A", "A⁻¹"),
+    ],
+)
 def test_other_spellings_say_which_is_right(text: str, spelling: str) -> None:
     with pytest.raises(ValueError, match=spelling):
         prove([], text, types=SQUARE)
 
 
-@pytest.mark.parametrize("claim, spelling", [
-    (Ne(A, B), "refute"), (eq(BlockMatrix([[A, B]]), BlockMatrix([[B, A]])), "one equation for each"),
-    (eq(Adjoint(A), B), r"A\.T"), (eq(Float("0.5") * A, B), r"Rational\('0.5'\)"), (Q.orthogonal(A), "as equations"),
-    (Eq(A, 1, evaluate=False), r"Identity\(n\)"), (Symbol("x"), "Eq"),
-], ids=str)
+@pytest.mark.parametrize(
+    "claim, spelling",
+    [
+        (Ne(A, B), "refute"),
+        (eq(BlockMatrix([[A, B]]), BlockMatrix([[B, A]])), "one equation for each"),
+        (eq(Adjoint(A), B), r"A\.T"),
+        (eq(Float("0.5") * A, B), r"Rational\('0.5'\)"),
+        (Q.orthogonal(A), "as equations"),
+        (Eq(A, 1, evaluate=False), r"Identity\(n\)"),
+        (Symbol("x"), "Eq"),
+    ],
+    ids=str,
+)
 def test_other_sympy_expressions_say_which_is_right(claim: object, spelling: str) -> None:
     with pytest.raises(TypeError, match=spelling):
         prove([], claim)
 
 
 # --- theorems ----------------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("claim", [eq(A * B, A * B), eq(A + B, B + A), eq((A * B).T, B.T * A.T), Eq(A, A)], ids=str)
 def test_a_claim_that_says_nothing_is_refused_at_registration(claim: object) -> None:

@@ -1,4 +1,5 @@
 """Every theorem passes all its checks, and each check refuses every wrong variant of its theorem."""
+
 from __future__ import annotations
 
 import copy
@@ -90,8 +91,17 @@ def test_the_counterexample_of_the_stopped_flow_is_what_the_text_says() -> None:
     assert 4 * w["w_t"] == w["w_1"] * w["w_2"] - 3 * w["w_1"] * w["w_2"] < 0 < w["ratio"]
 
 
-@pytest.mark.parametrize("sizes, wide", [((2, 1, 2), False), ((3, 2, 1), False), ((2, 2, 2), True),
-                                         ((1, 3, 2), True), ((3, 2, 2, 3), False), ((2, 3, 4, 2), True)])
+@pytest.mark.parametrize(
+    "sizes, wide",
+    [
+        ((2, 1, 2), False),
+        ((3, 2, 1), False),
+        ((2, 2, 2), True),
+        ((1, 3, 2), True),
+        ((3, 2, 2, 3), False),
+        ((2, 3, 4, 2), True),
+    ],
+)
 def test_trace_criterion_in_symbols(sizes: tuple[int, ...], wide: bool) -> None:
     point = RationalPoint(sizes)
     assert identities.trace_criterion(point) and identities.paper_inverse(point) == wide
@@ -132,8 +142,9 @@ def test_show_prints_statement_and_certificate(capsys: pytest.CaptureFixture) ->
     assert "Wstar" in shown and "Certificate" in shown and "S*B = I" in shown
 
 
-def test_the_command_line_exits_1_when_a_theorem_fails(monkeypatch: pytest.MonkeyPatch,
-                                                       capsys: pytest.CaptureFixture) -> None:
+def test_the_command_line_exits_1_when_a_theorem_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
     flow = ALL["layer-flow"]
     for claims, code in ((flow.wrong[:1], 1), (flow.claims, 0)):
         stated = {"layer-flow": replace(flow, claims=claims)}

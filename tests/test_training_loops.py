@@ -95,7 +95,12 @@ def accumulated(model: nn.Module, opt: NGD, x: Tensor, y: Tensor) -> None:
 
 
 LOOPS = [
-    saliency, gradients_in_the_weights, adversarial, zero_grad_of_the_model, graph_freed, in_one_backward_pass,
+    saliency,
+    gradients_in_the_weights,
+    adversarial,
+    zero_grad_of_the_model,
+    graph_freed,
+    in_one_backward_pass,
     accumulated,
 ]
 

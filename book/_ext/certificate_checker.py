@@ -2,6 +2,7 @@
 
 All committed certificates travel with the page as one script, so that it works from a folder, without a server.
 """
+
 from __future__ import annotations
 
 import json

@@ -3,6 +3,7 @@
 jupyter-cache recognises a notebook by its own code. Here the name of the cache folder carries a digest of
 ``ngdsym``, ``ngdnum`` and the stored results, and Sphinx reads every page anew when that name changes.
 """
+
 from __future__ import annotations
 
 import hashlib

@@ -3,6 +3,7 @@
 MathJax comes from the installed package ``django-static-mathjax``; none of it is kept in the repository.
 Thebe, which Jupyter Book adds to run cells on a remote server, is left out.
 """
+
 from __future__ import annotations
 
 import shutil

@@ -1,4 +1,4 @@
-"""Run pages with one thread each, unless the user has chosen: on matrices this small, threads cost more than they save."""
+"""Run pages with one thread each, unless the user has chosen: on small matrices, threads cost more than they save."""
 
 from __future__ import annotations
 

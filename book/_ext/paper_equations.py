@@ -3,6 +3,7 @@
 An equation labelled ``eq-22`` is shown as (22), whatever page it is on; ``eq-a1`` as (a1). Other labels
 are refused. Mentions are linked in prose and in docstrings alike, so the API pages point back to the book.
 """
+
 from __future__ import annotations
 
 import re
@@ -24,7 +25,9 @@ def number_by_label(app: Sphinx, doctree: nodes.document) -> None:
             continue
         found = re.fullmatch(r"eq-(a?\d+)", label)
         if not found:
-            logger.warning("equation label %r: use eq-N for Eq. N of the paper, eq-aN for our own", label, location=node)
+            logger.warning(
+                "equation label %r: use eq-N for Eq. N of the paper, eq-aN for our own", label, location=node
+            )
             continue
         node["number"] = found[1]
         equations[label] = (app.env.docname, found[1])
@@ -43,8 +46,10 @@ def link_mentions(app: Sphinx, doctree: nodes.document, docname: str) -> None:
             target = equations.get(f"eq-{found[1]}")
             if target is None:
                 continue
-            pieces.append(nodes.Text(text[end:found.start()]))
-            pieces.append(make_refnode(app.builder, docname, target[0], f"equation-eq-{found[1]}", nodes.Text(found[0])))
+            pieces.append(nodes.Text(text[end : found.start()]))
+            pieces.append(
+                make_refnode(app.builder, docname, target[0], f"equation-eq-{found[1]}", nodes.Text(found[0]))
+            )
             end = found.end()
         if pieces:
             text.parent.replace(text, [*pieces, nodes.Text(text[end:])])

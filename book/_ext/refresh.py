@@ -5,6 +5,7 @@
 Text is stored, and nbval compares it. Pictures, and the outputs of cells tagged ``nbval-ignore-output``
 (timings, versions), are not: running this again without a change of result leaves no difference.
 """
+
 from __future__ import annotations
 
 import sys
@@ -22,8 +23,13 @@ METADATA = {
 
 def refresh(path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=3600, kernel_name="python3", record_timing=False,
-                   resources={"metadata": {"path": str(path.parent)}}).execute()
+    NotebookClient(
+        notebook,
+        timeout=3600,
+        kernel_name="python3",
+        record_timing=False,
+        resources={"metadata": {"path": str(path.parent)}},
+    ).execute()
     notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:
         if cell.cell_type == "code":

@@ -1,7 +1,8 @@
 """Write the settings that the package keeps from the trials that the book keeps.
 
-    python book/_ext/winners.py
+python book/_ext/winners.py
 """
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -22,9 +22,9 @@ class DualConjugateGradient(Control):
 
     F is the exact Fisher of the batch, J the derivative of its outputs, g the negative gradient. From g on, all
     iterates belong to errors z `[M, n_L]` (and, where g was changed after `backward` or the loss has a term besides
-    the likelihood, to a multiple of what that adds to it), so neither gradients nor updates of the weights are formed until the
-    end. An iteration costs two passes through the network without gradients of the weights, about a third of
-    one of `ConjugateGradient`; undamped, both are the same. Damping by P⁻¹, the curvature that the rule has
+    the likelihood, to a multiple of what that adds to it), so neither gradients nor updates of the weights are
+    formed until the end. An iteration costs two passes through the network without gradients of the weights, about a
+    third of one of `ConjugateGradient`; undamped, both are the same. Damping by P⁻¹, the curvature that the rule has
     averaged, holds back steps that fit only this batch. The rule must be a product with G, as those of
     K-FAC's form are.
 

@@ -158,7 +158,9 @@ class Block:
 
     def pack(self) -> None:
         """Keep the means by their upper triangles, between steps in which they are seldom used."""
-        means: dict[str, list[Tensor | Upper]] = {name: [packed(A) for A in self.kept.factors[name]] for name in MEANS if name in self.kept.factors}
+        means: dict[str, list[Tensor | Upper]] = {
+            name: [packed(A) for A in self.kept.factors[name]] for name in MEANS if name in self.kept.factors
+        }
         self.kept = self.kept._replace(factors=self.kept.factors | means)
 
     def commit(self, factors: bool, seldom: bool, factorisation: bool) -> None:

@@ -33,7 +33,11 @@ class Blocks:
 
     @classmethod
     def of(
-        cls, used: list[int], layers: list[Layer], network: bool, last: Blocks,
+        cls,
+        used: list[int],
+        layers: list[Layer],
+        network: bool,
+        last: Blocks,
         state: MutableMapping[Tensor, dict[str, Any]],
     ) -> Blocks:
         """The blocks of the `used` ones of all `layers`; those that were in `last` are taken over."""

@@ -1,6 +1,6 @@
 """The paper's experiments and the benchmark: `python -m ngdnum run fig1a`, `python -m ngdnum bench fig1a`.
 
-A task (`task`, `tasks`) says what is to be learnt, a method (`method`, `rivals`) how to train. Its settings are searched
+A task (`task`, `tasks`) says what is to be learnt, a method (`method`, `rivals`) how to train. Its settings are sought
 on validation examples (`search`); then all train in turns (`training`, `race`), in an experiment with the settings
 just found (`experiment`), in the benchmark with settings tuned before (`tuning`, `tuned`) and from fresh seeds
 (`compare`); `step` times steps alone. What comes out goes to a file that is never lost (`output`).
@@ -64,12 +64,31 @@ def run(
         raise ValueError(f"unknown experiment {experiment!r}; choose from {', '.join(EXPERIMENTS)}")
     if settings not in SETTINGS:
         raise ValueError(f"unknown settings {settings!r}; choose from {', '.join(SETTINGS)}")
-    return run_experiment(SETTINGS[settings][experiment], seed=seed, data=data, budget=budget, samples=samples,
-                          progress=progress, output=output, resume=resume)
+    return run_experiment(
+        SETTINGS[settings][experiment],
+        seed=seed,
+        data=data,
+        budget=budget,
+        samples=samples,
+        progress=progress,
+        output=output,
+        resume=resume,
+    )
 
 
 __all__ = [
-    "EXPERIMENTS", "SETTINGS", "TASKS", "Benchmark", "Diverged", "Experiment", "Interrupted", "NotWritten", "compare",
+    "EXPERIMENTS",
+    "SETTINGS",
+    "TASKS",
+    "Benchmark",
+    "Diverged",
+    "Experiment",
+    "Interrupted",
+    "NotWritten",
+    "compare",
     "conditions",
-    "find_task", "run", "time_steps", "tune_task",
+    "find_task",
+    "run",
+    "time_steps",
+    "tune_task",
 ]

@@ -104,8 +104,11 @@ def code_ngd(model: nn.Module, settings: Settings, seed: int) -> NGD:
     """(20) with each choice of the settings: `rho` "code" or "text", `inverse` "span" or "whole"."""
     lam, depth = float(settings["damping"]), sum(isinstance(layer, nn.Linear) for layer in model.modules())
     options: dict[str, Any] = {"rule": IN_SPAN} if settings["inverse"] == "span" else {}
-    damping = (CodeDamping(lam, floor=LEAST, depth=depth) if settings["rho"] == "code"
-               else LevenbergMarquardt(lam, floor=LEAST))
+    damping = (
+        CodeDamping(lam, floor=LEAST, depth=depth)
+        if settings["rho"] == "code"
+        else LevenbergMarquardt(lam, floor=LEAST)
+    )
     optimizer = NGD.paper(model, Gaussian(), damping=damping, **options)
     optimizer.generator.manual_seed(seed)
     return optimizer
@@ -113,9 +116,21 @@ def code_ngd(model: nn.Module, settings: Settings, seed: int) -> NGD:
 
 def _methods(rates: tuple[float, ...], damping: float, share: float = 1.0) -> tuple[Method, ...]:
     effective = tuple(rate / SGD_BATCH for rate in rates)
-    return (method("SGD", sgd, effective, (SGD_BATCH,), batches=("anew",)),
-            method("NGD.paper", code_ngd, (1.0,), (1_000,), True, share, damping=(damping,), rho=("code",),
-                   inverse=("span",), batches=("anew",)))
+    return (
+        method("SGD", sgd, effective, (SGD_BATCH,), batches=("anew",)),
+        method(
+            "NGD.paper",
+            code_ngd,
+            (1.0,),
+            (1_000,),
+            True,
+            share,
+            damping=(damping,),
+            rho=("code",),
+            inverse=("span",),
+            batches=("anew",),
+        ),
+    )
 
 
 def _linear(figure: Experiment, sizes: tuple[int, ...]) -> Experiment:
@@ -124,9 +139,14 @@ def _linear(figure: Experiment, sizes: tuple[int, ...]) -> Experiment:
             raise ValueError(f"{figure.name} draws its own data; leave the data folder out")
         return linear_teacher(sizes, seed, train=LINEAR_TRAIN, deviations=normalised_deviations(sizes[0]), bias=True)
 
-    return Experiment(figure.name, f"{figure.title}, authors' settings", problem,
-                      _methods((0.02, 0.04, 0.06, 0.08), 1e-2), budget=Budget(samples=PASSES * LINEAR_TRAIN),
-                      settings="authors")
+    return Experiment(
+        figure.name,
+        f"{figure.title}, authors' settings",
+        problem,
+        _methods((0.02, 0.04, 0.06, 0.08), 1e-2),
+        budget=Budget(samples=PASSES * LINEAR_TRAIN),
+        settings="authors",
+    )
 
 
 def standardised_digits(seed: int, data: Path | None) -> Problem:
@@ -142,11 +162,19 @@ def standardised_digits(seed: int, data: Path | None) -> Problem:
     return Problem(sets[0], sets[1], sets[2], model, None, {**source, "pixels": "mean 0, variance 1 over all"})
 
 
-AUTHORS: dict[str, Experiment] = {e.name: e for e in (
-    _linear(FIG1A, (20,) * 17),
-    _linear(FIG1B, (*range(20, 100, 10), *range(100, 10, -10))),
-    _linear(FIG1C, (200, 80, 34, 20, 10, 5, 2, 5, 10, 20, 34, 80, 200)),
-    Experiment("fig1d", "Figure 1D: autoencoder of handwritten digits, authors' settings", standardised_digits,
-               _methods((0.04, 0.06, 0.08), 1.0, DIGITS_PASSES["NGD.paper"] / DIGITS_PASSES["SGD"]),
-               budget=Budget(samples=DIGITS_PASSES["SGD"] * DIGITS_TRAIN), settings="authors"),
-)}
+AUTHORS: dict[str, Experiment] = {
+    e.name: e
+    for e in (
+        _linear(FIG1A, (20,) * 17),
+        _linear(FIG1B, (*range(20, 100, 10), *range(100, 10, -10))),
+        _linear(FIG1C, (200, 80, 34, 20, 10, 5, 2, 5, 10, 20, 34, 80, 200)),
+        Experiment(
+            "fig1d",
+            "Figure 1D: autoencoder of handwritten digits, authors' settings",
+            standardised_digits,
+            _methods((0.04, 0.06, 0.08), 1.0, DIGITS_PASSES["NGD.paper"] / DIGITS_PASSES["SGD"]),
+            budget=Budget(samples=DIGITS_PASSES["SGD"] * DIGITS_TRAIN),
+            settings="authors",
+        ),
+    )
+}

@@ -20,9 +20,7 @@ from .training import Budget
 HIDDEN = (400, 200, 100, 50, 100, 200, 400)
 
 
-def autoencoder(
-    sizes: Sequence[int], generator: torch.Generator, scale: float = 1.0, **options: Any
-) -> nn.Sequential:
+def autoencoder(sizes: Sequence[int], generator: torch.Generator, scale: float = 1.0, **options: Any) -> nn.Sequential:
     """x_i = tanh(W_i x_{i-1} + b_i), the last layer linear; entries of W_i ~ N(0, `scale`²/n_{i-1}), b_i = 0.
 
     `options` are those of `nn.Linear`.
@@ -49,11 +47,22 @@ FIG1D = Experiment(
     "fig1d",
     "Figure 1D: autoencoder of handwritten digits",
     digits_problem,
-    (method("SGD", sgd, (0.003, 0.005, 0.0075, 0.01, 0.015, 0.02), (20,), schedule=SCHEDULES),
-     method("NGD.fast", natural(NGD.fast), (0.3, 0.5, 0.8, 1.2), (100, 200, 400),
-            preset=("fast",), schedule=("linear",)),
-     method("NGD.paper", natural(NGD.paper), (1.0,), (125, 250, 500, 1_000), True,
-            damping=(1e-3, 1e-2, 1e-1), K=(1,), rule=("kronecker",))),
+    (
+        method("SGD", sgd, (0.003, 0.005, 0.0075, 0.01, 0.015, 0.02), (20,), schedule=SCHEDULES),
+        method(
+            "NGD.fast", natural(NGD.fast), (0.3, 0.5, 0.8, 1.2), (100, 200, 400), preset=("fast",), schedule=("linear",)
+        ),
+        method(
+            "NGD.paper",
+            natural(NGD.paper),
+            (1.0,),
+            (125, 250, 500, 1_000),
+            True,
+            damping=(1e-3, 1e-2, 1e-1),
+            K=(1,),
+            rule=("kronecker",),
+        ),
+    ),
     budget=Budget(seconds=30.0),
     tuning_share=1 / 3,
 )

@@ -38,21 +38,26 @@ def _add_run(commands: Any) -> None:
     command = commands.add_parser(
         "run", help="run an experiment", description="Tune, train and compare the methods of an experiment."
     )
-    command.add_argument("experiment", metavar="EXPERIMENT",
-                         help="; ".join(f"{e.name}: {e.title}" for e in EXPERIMENTS.values())
-                         + "; readings: the paper's text against its code; flow: random starts that meet a singular map")
+    command.add_argument(
+        "experiment",
+        metavar="EXPERIMENT",
+        help="; ".join(f"{e.name}: {e.title}" for e in EXPERIMENTS.values())
+        + "; readings: the paper's text against its code; flow: random starts that meet a singular map",
+    )
     command.add_argument("--json", action="store_true", help="print the result as one JSON object")
-    command.add_argument("--seed", type=int, default=0, metavar="N",
-                         help="seed of data and weights (default 0)")
-    command.add_argument("--settings", choices=list(SETTINGS), default="paper",
-                         help="follow the paper's text (default) or the authors' public code, where they differ")
-    command.add_argument("--data", type=Path, metavar="DIR",
-                         help="folder of IDX files (MNIST, Fashion-MNIST)")
-    command.add_argument("--budget", type=float, metavar="SECONDS",
-                         help="training time of each method at most")
+    command.add_argument("--seed", type=int, default=0, metavar="N", help="seed of data and weights (default 0)")
+    command.add_argument(
+        "--settings",
+        choices=list(SETTINGS),
+        default="paper",
+        help="follow the paper's text (default) or the authors' public code, where they differ",
+    )
+    command.add_argument("--data", type=Path, metavar="DIR", help="folder of IDX files (MNIST, Fashion-MNIST)")
+    command.add_argument("--budget", type=float, metavar="SECONDS", help="training time of each method at most")
     command.add_argument("--samples", type=int, metavar="N", help="training examples of each method at most")
-    command.add_argument("--output", type=Path, metavar="FILE",
-                         help="file for the result (default results/EXPERIMENT-seedN.json)")
+    command.add_argument(
+        "--output", type=Path, metavar="FILE", help="file for the result (default results/EXPERIMENT-seedN.json)"
+    )
     command.add_argument("--resume", action="store_true", help=RESUME)
     command.set_defaults(job=_run)
 
@@ -60,26 +65,42 @@ def _add_run(commands: Any) -> None:
 def _add_bench(commands: Any) -> None:
     titles = "; ".join(f"{t.name}: {t.title}" for t in TASKS.values() if t.name != "fig1d-digits")
     command = commands.add_parser(
-        "bench", help="compare natural gradient descent with other optimizers",
+        "bench",
+        help="compare natural gradient descent with other optimizers",
         description="Train all methods of a task in turns, with settings tuned on validation data, from "
-                    "fresh seeds, and tell how many samples and seconds each needs to reach the targets on "
-                    "test data.",
+        "fresh seeds, and tell how many samples and seconds each needs to reach the targets on "
+        "test data.",
     )
     command.add_argument("task", metavar="TASK", help=f"{titles}; step: milliseconds of a training step")
-    command.add_argument("--tune", action="store_true",
-                         help="search the grids and keep all trials, instead of comparing")
+    command.add_argument(
+        "--tune", action="store_true", help="search the grids and keep all trials, instead of comparing"
+    )
     command.add_argument("--json", action="store_true", help="print the result as one JSON object")
     command.add_argument("--seeds", type=int, metavar="N", help=f"runs of each method (default {SEEDS})")
-    command.add_argument("--data", type=Path, metavar="DIR",
-                         help="folder of IDX files for fig1d (Fashion-MNIST); default: the bundled digits")
+    command.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="folder of IDX files for fig1d (Fashion-MNIST); default: the bundled digits",
+    )
     command.add_argument("--methods", nargs="+", metavar="NAME", help="only these methods")
-    command.add_argument("--budget", nargs="+", type=float, metavar="X",
-                         help="only these budgets, in samples (fig1a, fig1b, fig1c) or seconds (fig1d)")
-    command.add_argument("--settings", type=Path, metavar="FILE",
-                         help="file of the trials that --tune makes (default results/trials-TASK.json), or whose "
-                              "winners take the place of the package's settings")
-    command.add_argument("--output", type=Path, metavar="FILE",
-                         help="file for the result (default results/bench-TASK.json)")
+    command.add_argument(
+        "--budget",
+        nargs="+",
+        type=float,
+        metavar="X",
+        help="only these budgets, in samples (fig1a, fig1b, fig1c) or seconds (fig1d)",
+    )
+    command.add_argument(
+        "--settings",
+        type=Path,
+        metavar="FILE",
+        help="file of the trials that --tune makes (default results/trials-TASK.json), or whose "
+        "winners take the place of the package's settings",
+    )
+    command.add_argument(
+        "--output", type=Path, metavar="FILE", help="file for the result (default results/bench-TASK.json)"
+    )
     command.add_argument("--resume", action="store_true", help=RESUME)
     command.set_defaults(job=_bench)
 
@@ -89,8 +110,20 @@ def _run(args: argparse.Namespace) -> Job:
         return _measure(args)
     settings = "" if args.settings == "paper" else f"-{args.settings}"
     output = args.output or Path("results") / f"{args.experiment}{settings}-seed{args.seed}.json"
-    return Job(lambda: run(args.experiment, settings=args.settings, seed=args.seed, data=args.data, budget=args.budget, samples=args.samples,
-                           output=output, resume=args.resume), output, _summary)
+    return Job(
+        lambda: run(
+            args.experiment,
+            settings=args.settings,
+            seed=args.seed,
+            data=args.data,
+            budget=args.budget,
+            samples=args.samples,
+            output=output,
+            resume=args.resume,
+        ),
+        output,
+        _summary,
+    )
 
 
 def _measure(args: argparse.Namespace) -> Job:
@@ -128,8 +161,16 @@ def _tune(args: argparse.Namespace, task: Benchmark, trials: Path) -> Tuned:
 
 
 def _compare(args: argparse.Namespace, task: Benchmark, output: Path) -> Report:
-    return compare(task, winners(task, args.settings), seeds=SEEDS if args.seeds is None else args.seeds,
-                   data=args.data, budgets=args.budget, methods=args.methods, output=output, resume=args.resume)
+    return compare(
+        task,
+        winners(task, args.settings),
+        seeds=SEEDS if args.seeds is None else args.seeds,
+        data=args.data,
+        budgets=args.budget,
+        methods=args.methods,
+        output=output,
+        resume=args.resume,
+    )
 
 
 def _summary(result: Result) -> Table:
@@ -142,7 +183,11 @@ def _summary(result: Result) -> Table:
         last = ("–",) * 4
         if curve.test_error:
             error = curve.test_error[-1]
-            last = (f"{error:.4g}", f"{error / result.floor:.3g}" if result.floor else "–",
-                    f"{curve.samples[-1]:,}", f"{curve.seconds[-1]:.2f}")
+            last = (
+                f"{error:.4g}",
+                f"{error / result.floor:.3g}" if result.floor else "–",
+                f"{curve.samples[-1]:,}",
+                f"{curve.seconds[-1]:.2f}",
+            )
         table.add_row(curve.method, *last, settings_text(curve.settings))
     return table

@@ -53,23 +53,42 @@ def compare(
     """
     amounts = check_budgets(budgets or tuned.budgets, task)
     if untuned := [amount for amount in amounts if amount not in tuned.budgets]:
-        raise ValueError(f"there are no settings for a budget of {untuned[0]:g} {task.unit}, only for "
-                         f"{', '.join(f'{amount:g}' for amount in tuned.budgets)}: add --tune for others")
+        raise ValueError(
+            f"there are no settings for a budget of {untuned[0]:g} {task.unit}, only for "
+            f"{', '.join(f'{amount:g}' for amount in tuned.budgets)}: add --tune for others"
+        )
     if seeds < 1 or set(range(seeds)) & set(tuned.seeds):
-        raise ValueError(f"the number of seeds must be between 1 and {min(tuned.seeds)}, got {seeds}: seed "
-                         f"{min(tuned.seeds)} was used in tuning")
+        raise ValueError(
+            f"the number of seeds must be between 1 and {min(tuned.seeds)}, got {seeds}: seed "
+            f"{min(tuned.seeds)} was used in tuning"
+        )
     chosen = task.chosen(methods)
     check_current(tuned, chosen)
     labels = [task.label(amount) for amount in amounts]
-    outcomes = [Outcome(m.name, {b: tuned.methods[m.name].settings[b] for b in labels}, tuned.methods[m.name].trials,
-                        {b: [] for b in labels}) for m in chosen]
+    outcomes = [
+        Outcome(
+            m.name,
+            {b: tuned.methods[m.name].settings[b] for b in labels},
+            tuned.methods[m.name].trials,
+            {b: [] for b in labels},
+        )
+        for m in chosen
+    ]
     command = _command(task, seeds, data, budgets, methods)
     identity = {"command": command, "settings": str([outcome.settings for outcome in outcomes])}
-    with (
-        conditions(task.precision), progress_bars(progress) as bars, open_output(output, identity, bars.say) as place
-    ):
-        report = Report(task.name, task.title, command, task.measure, task.targets, labels, list(range(seeds)),
-                        tuned.source, environment(), outcomes)
+    with conditions(task.precision), progress_bars(progress) as bars, open_output(output, identity, bars.say) as place:
+        report = Report(
+            task.name,
+            task.title,
+            command,
+            task.measure,
+            task.targets,
+            labels,
+            list(range(seeds)),
+            tuned.source,
+            environment(),
+            outcomes,
+        )
         with place.receiving(report):
             state = place.state(resume)
             done: list[list[dict[str, Any]]] = state.get("seeds", [])
@@ -81,23 +100,24 @@ def compare(
                     continue
                 problem = task.problem(seed, data)
                 if problem.source != tuned.source:
-                    raise ValueError(f"the settings were tuned on other data ({tuned.source}) than these "
-                                     f"({problem.source}): add --tune, and --settings FILE to keep both")
+                    raise ValueError(
+                        f"the settings were tuned on other data ({tuned.source}) than these "
+                        f"({problem.source}): add --tune, and --settings FILE to keep both"
+                    )
                 race = Race(_entries(task, problem, seed, amounts, outcomes), task.shares())
                 if running:
                     race.load_state(running)
                     running = None
-                rows = {outcome.name: bars.add(f"seed {seed} {outcome.name}", total=len(amounts))
-                        for outcome in outcomes}
+                rows = {
+                    outcome.name: bars.add(f"seed {seed} {outcome.name}", total=len(amounts)) for outcome in outcomes
+                }
                 _proceed(race, rows, place, report, done)
                 done.append([asdict(entry.curve) for entry in race.entries])
                 place.keep(report, lambda: {"seeds": done, "race": None}, at_once=True)
     return report
 
 
-def _proceed(
-    race: Race, rows: dict[str, Bar], place: Output, report: Report, done: list[list[dict[str, Any]]]
-) -> None:
+def _proceed(race: Race, rows: dict[str, Bar], place: Output, report: Report, done: list[list[dict[str, Any]]]) -> None:
     """Let the race run to its end, with bars, and keep what there is."""
 
     def advanced(entry: Entry, share: float) -> None:

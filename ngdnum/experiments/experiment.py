@@ -44,11 +44,13 @@ def run_experiment(
     command += "" if data is None else " --data DIR"
     command += "" if budget is None else f" --budget {budget:g}"
     command += "" if samples is None else f" --samples {samples}"
-    result = Result(experiment.name, experiment.title, seed, command,
-                    {**asdict(limit), "tuning_share": experiment.tuning_share})
+    result = Result(
+        experiment.name, experiment.title, seed, command, {**asdict(limit), "tuning_share": experiment.tuning_share}
+    )
     identity = {"command": command, "settings": digest(m.grid for m in experiment.methods)}
     with (
-        conditions(experiment.precision), progress_bars(progress) as bars,
+        conditions(experiment.precision),
+        progress_bars(progress) as bars,
         open_output(output, identity, bars.say) as place,
     ):
         result.environment = environment()
@@ -71,17 +73,28 @@ def search(experiment: Experiment, problem: Problem, name: str, budget: Budget, 
     of those to its end.
     """
     method = next(method for method in experiment.methods if method.name == name)
-    rungs = [Rung(f"{end:g} of the tuning", budget, tuple(start + (end - start) * turn / TURNS
-                                                         for turn in range(1, TURNS + 1)))
-             for start, end in zip((0.0, *RUNGS), RUNGS)]
+    rungs = [
+        Rung(
+            f"{end:g} of the tuning",
+            budget,
+            tuple(start + (end - start) * turn / TURNS for turn in range(1, TURNS + 1)),
+        )
+        for start, end in zip((0.0, *RUNGS), RUNGS)
+    ]
     return Search(method, {seed: problem}, rungs, lambda problem: 1.0, _last_error, better_half)
 
 
 def stored_trials(trials: list[Trial], grid: tuple[Settings, ...]) -> list[dict[str, object]]:
     """For each setting its validation error (None: diverged) after the share of the budget it was trained for."""
     last = {str(trial.settings): trial for trial in trials}
-    return [{"settings": settings, "validation_error": finite(last[str(settings)].score),
-             "share": float(last[str(settings)].rung.partition(" ")[0])} for settings in grid]
+    return [
+        {
+            "settings": settings,
+            "validation_error": finite(last[str(settings)].score),
+            "share": float(last[str(settings)].rung.partition(" ")[0]),
+        }
+        for settings in grid
+    ]
 
 
 def _last_error(curve: Curve, rung: Rung) -> float:
@@ -130,13 +143,19 @@ class _Study:
 
     def _race(self) -> Race:
         pairs = zip(self.experiment.methods, self.result.curves)
-        entries = [Entry(Run(self.problem, method, curve.settings, self.seed), self.budget.part(method.share), 1.0,
-                         curve) for method, curve in pairs]
+        entries = [
+            Entry(Run(self.problem, method, curve.settings, self.seed), self.budget.part(method.share), 1.0, curve)
+            for method, curve in pairs
+        ]
         return Race(entries, self.experiment.shares())
 
     def state(self) -> dict[str, Any]:
-        return {"source": self.problem.source, "curves": [asdict(curve) for curve in self.result.curves],
-                "search": self.search and self.search.state(), "race": self.race and self.race.state()}
+        return {
+            "source": self.problem.source,
+            "curves": [asdict(curve) for curve in self.result.curves],
+            "search": self.search and self.search.state(),
+            "race": self.race and self.race.state(),
+        }
 
     def load_state(self, state: dict[str, Any]) -> None:
         if not state:

@@ -34,13 +34,19 @@ def blow_up_time(start: np.ndarray, target: np.ndarray) -> float:
 
 
 def follow_flows(
-    *, widths: tuple[int, ...] = WIDTHS, depths: tuple[int, ...] = DEPTHS, starts: int = STARTS, seeds: int = 3,
-    progress: bool = True, output: str | os.PathLike[str] | None = None,
+    *,
+    widths: tuple[int, ...] = WIDTHS,
+    depths: tuple[int, ...] = DEPTHS,
+    starts: int = STARTS,
+    seeds: int = 3,
+    progress: bool = True,
+    output: str | os.PathLike[str] | None = None,
 ) -> Measurements:
     """`share` of `starts` random starts that meet the blow-up, and the median `time` of those that do.
 
     W* and W(0) are products of `depth` matrices of independent normal numbers, `width` × `width`.
     """
+
     def measure(case: Row) -> Row:
         width, depth, seed = (int(str(case[name])) for name in ("width", "depth", "seed"))
         generator = np.random.default_rng([seed, width, depth])
@@ -48,10 +54,12 @@ def follow_flows(
         met = [time for time in times if time < np.inf]
         return {"share": len(met) / starts, "time": float(np.median(met)) if met else None}
 
-    cases: list[Row] = [{"width": width, "depth": depth, "seed": seed}
-                        for width in widths for depth in depths for seed in range(seeds)]
-    return measure_rows("flow", "Random starts that meet a singular matrix", cases, measure, progress=progress,
-                        output=output)
+    cases: list[Row] = [
+        {"width": width, "depth": depth, "seed": seed} for width in widths for depth in depths for seed in range(seeds)
+    ]
+    return measure_rows(
+        "flow", "Random starts that meet a singular matrix", cases, measure, progress=progress, output=output
+    )
 
 
 def _product(width: int, depth: int, generator: np.random.Generator) -> np.ndarray:

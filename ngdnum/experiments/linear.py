@@ -16,8 +16,7 @@ EXACT_RATE = 0.4  # the largest of 0.3, 0.35, 0.4, 0.45 at which the training lo
 DAMPINGS = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 
 PAPER = method("NGD.paper", natural(NGD.paper), (1.0,), (1_000,), True, damping=DAMPINGS, K=(1,), rule=("kronecker",))
-EXACT = method("NGD.exact", natural(NGD.paper), (EXACT_RATE,), (1_000,), True,
-               damping=(0.0,), K=(1,), rule=("exact",))
+EXACT = method("NGD.exact", natural(NGD.paper), (EXACT_RATE,), (1_000,), True, damping=(0.0,), K=(1,), rule=("exact",))
 MOMENTUM = method("SGD with momentum", sgd, MOMENTUM_RATES, (20,), momentum=(0.9,))
 
 
@@ -34,7 +33,12 @@ def linear_experiment(name: str, title: str, sizes: tuple[int, ...], more: tuple
 
 
 FIG1A = linear_experiment("fig1a", "Figure 1A: 16 linear layers of 20 units", (20,) * 17)
-FIG1B = linear_experiment("fig1b", "Figure 1B: 16 linear layers, 20 to 100 to 20 units",
-                          (*range(20, 100, 10), *range(100, 10, -10)))
-FIG1C = linear_experiment("fig1c", "Figure 1C: 12 linear layers with a bottleneck of 2 units",
-                          (200, 80, 34, 20, 10, 5, 2, 5, 10, 20, 34, 80, 200), (MOMENTUM, EXACT))
+FIG1B = linear_experiment(
+    "fig1b", "Figure 1B: 16 linear layers, 20 to 100 to 20 units", (*range(20, 100, 10), *range(100, 10, -10))
+)
+FIG1C = linear_experiment(
+    "fig1c",
+    "Figure 1C: 12 linear layers with a bottleneck of 2 units",
+    (200, 80, 34, 20, 10, 5, 2, 5, 10, 20, 34, 80, 200),
+    (MOMENTUM, EXACT),
+)

@@ -41,8 +41,11 @@ class Measurements(Stored):
         >>> Measurements("mine", "Mine", "", rows=rows).values("rho", L=2)
         [0.7]
         """
-        return [float(row[column]) for row in self.rows  # type: ignore[arg-type]
-                if row.get(column) is not None and all(row.get(name) == value for name, value in where.items())]
+        return [
+            float(str(row[column]))
+            for row in self.rows
+            if row.get(column) is not None and all(row.get(name) == value for name, value in where.items())
+        ]
 
     def spread(self, column: str, **where: object) -> str:
         """Median, least and greatest of `values`, as text."""
@@ -99,8 +102,14 @@ def load_measurements(path: str | Path) -> Measurements:
     """
     fields = read_json(path, "measurements of ngdnum").fields("experiment title command environment rows complete")
     experiment, title, command = (fields[name].text() for name in ("experiment", "title", "command"))
-    return Measurements(experiment, title, command, fields["environment"].mapping(),
-                        [row.mapping() for row in fields["rows"].elements()], fields["complete"].flag())
+    return Measurements(
+        experiment,
+        title,
+        command,
+        fields["environment"].mapping(),
+        [row.mapping() for row in fields["rows"].elements()],
+        fields["complete"].flag(),
+    )
 
 
 def _text(value: object) -> str:

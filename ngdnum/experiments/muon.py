@@ -110,8 +110,10 @@ class MuonWithAdamW:
 
     def __init__(self, parameters: Iterable[Tensor], lr: float, bias_lr: float) -> None:
         if not hasattr(torch.optim, "Muon"):
-            raise ValueError(f"torch {torch.__version__} has no Muon: install torch 2.9 or newer, or choose "
-                             "the other methods with --methods")
+            raise ValueError(
+                f"torch {torch.__version__} has no Muon: install torch 2.9 or newer, or choose "
+                "the other methods with --methods"
+            )
         parameters = list(parameters)
         matrices = [p for p in parameters if p.ndim == 2]
         others = [p for p in parameters if p.ndim != 2]

@@ -70,19 +70,23 @@ class Output:
                 self.say(f"note: nothing to resume, {file} does not exist; this run starts from the beginning")
             return {}
         if not resume:
-            self.say(f"note: an interrupted run has left {file}; this one starts anew and replaces it, "
-                     "--resume would go on")
+            self.say(
+                f"note: an interrupted run has left {file}; this one starts anew and replaces it, --resume would go on"
+            )
             return {}
         try:
             content = torch.load(file, weights_only=True)
             found, state = content["identity"], content["state"]
         except Exception as error:
-            raise ValueError(f"{str(file)!r} is damaged ({type(error).__name__}): leave out --resume to start "
-                             "anew") from None
+            raise ValueError(
+                f"{str(file)!r} is damaged ({type(error).__name__}): leave out --resume to start anew"
+            ) from None
         for name, own in self.identity.items():
             if found.get(name) != own:
-                raise ValueError(f"{str(file)!r} was left by a run with {name} {found.get(name)!r}, not {own!r}: "
-                                 "resume that one, or leave out --resume to start anew")
+                raise ValueError(
+                    f"{str(file)!r} was left by a run with {name} {found.get(name)!r}, not {own!r}: "
+                    "resume that one, or leave out --resume to start anew"
+                )
         self.kept = True
         return state
 
@@ -150,8 +154,10 @@ def open_output(
     if file.is_dir():
         raise ValueError(f"the output {str(file)!r} is a folder; give a file in it")
     if file.exists() and not file.is_file():
-        raise ValueError(f"the output {str(file)!r} is no ordinary file, and a result would replace it; give another "
-                         "file, or use --json for standard output")
+        raise ValueError(
+            f"the output {str(file)!r} is no ordinary file, and a result would replace it; give another "
+            "file, or use --json for standard output"
+        )
     if file.exists() and not os.access(file, os.W_OK):
         raise ValueError(f"the output {str(file)!r} may not be written; change its permissions or give another file")
     if file.is_symlink():

@@ -62,9 +62,16 @@ def progress_bars(shown: bool) -> Iterator[Bars]:
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
         from rich.table import Column
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(f"progress bars need rich: {INSTALL}, or leave them out with progress=False") from error
+        raise ModuleNotFoundError(
+            f"progress bars need rich: {INSTALL}, or leave them out with progress=False"
+        ) from error
     name = Column(min_width=27, no_wrap=True)  # of the longest name, which is not what may be cut
-    columns = (TextColumn("{task.description}", table_column=name), BarColumn(bar_width=20), TextColumn("{task.percentage:>3.0f} %"),
-               TimeElapsedColumn(), TextColumn("{task.fields[note]}"))
+    columns = (
+        TextColumn("{task.description}", table_column=name),
+        BarColumn(bar_width=20),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
     with Progress(*columns, console=Console(stderr=True)) as display:
         yield Bars(display)

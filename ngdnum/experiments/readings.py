@@ -52,7 +52,10 @@ READINGS: dict[str, Reading] = {
 
 
 def compare_readings(
-    *, figures: tuple[str, ...] = ("A", "C"), seeds: int = 3, progress: bool = True,
+    *,
+    figures: tuple[str, ...] = ("A", "C"),
+    seeds: int = 3,
+    progress: bool = True,
     output: str | os.PathLike[str] | None = None,
 ) -> Measurements:
     """Train by (20) under each of `READINGS`, from `seeds` seeds.
@@ -60,20 +63,35 @@ def compare_readings(
     A row holds `samples`, after which the test error is within 1.5 times the floor (None: never within 80,000), `end`,
     the last test error in multiples of the floor (None: diverged), and `lam`, the last λ.
     """
-    cases: list[Row] = [{"figure": figure, "reading": reading, "seed": seed}
-                        for figure in figures for reading in READINGS for seed in range(seeds)]
+    cases: list[Row] = [
+        {"figure": figure, "reading": reading, "seed": seed}
+        for figure in figures
+        for reading in READINGS
+        for seed in range(seeds)
+    ]
     return measure_rows("readings", "The paper's text and its code", cases, _measure, progress=progress, output=output)
 
 
 def _measure(case: Row) -> Row:
     reading, seed = READINGS[str(case["reading"])], int(str(case["seed"]))
     problem = reading.problem(str(case["figure"]), seed)
-    ngd = method("NGD", code_ngd, (1.0,), (1_000,), True, damping=(1e-2,), rho=(reading.rho,),
-                 inverse=(reading.inverse,), batches=(reading.batches,))
+    ngd = method(
+        "NGD",
+        code_ngd,
+        (1.0,),
+        (1_000,),
+        True,
+        damping=(1e-2,),
+        rho=(reading.rho,),
+        inverse=(reading.inverse,),
+        batches=(reading.batches,),
+    )
     entry = Entry(Run(problem, ngd, ngd.grid[0], seed), BUDGET, 1.0, Curve("NGD", ngd.grid[0]))
     for point in range(1, POINTS + 1):
         entry.advance(point / POINTS)
     assert problem.floor is not None
-    return {"samples": entry.curve.samples_to(NEAR * problem.floor),
-            "end": None if entry.run.diverged else entry.curve.test_error[-1] / problem.floor,
-            "lam": float(entry.run.optimizer.param_groups[0]["damping"])}
+    return {
+        "samples": entry.curve.samples_to(NEAR * problem.floor),
+        "end": None if entry.run.diverged else entry.curve.test_error[-1] / problem.floor,
+        "lam": float(entry.run.optimizer.param_groups[0]["damping"]),
+    }

@@ -33,8 +33,10 @@ class Outcome:
 
     def final(self) -> dict[str, list[float | None]]:
         """The error at the end of each budget, by seed; None where the method has diverged."""
-        return {budget: [None if c.diverged or not c.test_error else c.test_error[-1] for c in curves]
-                for budget, curves in self.curves.items()}
+        return {
+            budget: [None if c.diverged or not c.test_error else c.test_error[-1] for c in curves]
+            for budget, curves in self.curves.items()
+        }
 
     def diverged(self) -> dict[str, int]:
         """In how many runs of each budget it diverged."""
@@ -48,9 +50,13 @@ class Outcome:
 
     def resolution(self) -> dict[str, dict[str, float]]:
         """The largest distance between two recorded errors in each budget: how far a crossing may be off."""
-        return {budget: {axis: max((_largest_gap(getattr(c, axis)) for c in curves), default=0)
-                         for axis in ("samples", "seconds")}
-                for budget, curves in self.curves.items()}
+        return {
+            budget: {
+                axis: max((_largest_gap(getattr(c, axis)) for c in curves), default=0)
+                for axis in ("samples", "seconds")
+            }
+            for budget, curves in self.curves.items()
+        }
 
 
 @dataclass
@@ -72,16 +78,30 @@ class Report(Stored):
     def to_json(self) -> str:
         """One JSON object; the lists in it have one entry for each seed, null: not reached."""
         methods = [
-            {"name": o.name, "settings": o.settings, "trials": o.trials, "step_ms": o.step_ms(),
-             "samples_to": {name: o.first(target, "samples") for name, target in self.targets.items()},
-             "seconds_to": {name: o.first(target, "seconds") for name, target in self.targets.items()},
-             "error_at": o.final(), "diverged": o.diverged(), "resolution": o.resolution()}
+            {
+                "name": o.name,
+                "settings": o.settings,
+                "trials": o.trials,
+                "step_ms": o.step_ms(),
+                "samples_to": {name: o.first(target, "samples") for name, target in self.targets.items()},
+                "seconds_to": {name: o.first(target, "seconds") for name, target in self.targets.items()},
+                "error_at": o.final(),
+                "diverged": o.diverged(),
+                "resolution": o.resolution(),
+            }
             for o in self.outcomes
         ]
         content = {
-            "task": self.task, "targets": list(self.targets), "methods": methods,
-            "environment": self.environment, "title": self.title, "command": self.command,
-            "measure": self.measure, "budgets": self.budgets, "seeds": self.seeds, "source": self.source,
+            "task": self.task,
+            "targets": list(self.targets),
+            "methods": methods,
+            "environment": self.environment,
+            "title": self.title,
+            "command": self.command,
+            "measure": self.measure,
+            "budgets": self.budgets,
+            "seeds": self.seeds,
+            "source": self.source,
             "complete": self.complete,
         }
         return compact_json(content)
@@ -104,9 +124,12 @@ class Report(Stored):
         for heading in ("ms/step", "diverged"):
             table.add_column(heading, justify="right")
         for o in self.outcomes:
-            costs = [" / ".join(_text(o.first(target, axis), form)
-                                for axis, form in (("samples", ",.0f"), ("seconds", ".2f")))
-                     for target in self.targets.values()]
+            costs = [
+                " / ".join(
+                    _text(o.first(target, axis), form) for axis, form in (("samples", ",.0f"), ("seconds", ".2f"))
+                )
+                for target in self.targets.values()
+            ]
             errors = [_text(errors, ".4g") for errors in o.final().values()]
             diverged = str(sum(o.diverged().values()))
             table.add_row(o.name, *costs, *errors, _text([o.step_ms()], ".3g"), diverged)

@@ -14,15 +14,29 @@ LINEAR: tuple[Method, ...] = (
     method("SGD+momentum", nesterov, (0.001, 0.002, 0.004, 0.008, 0.016, 0.032), (20,), schedule=SCHEDULES),
     method("AdamW", adamw, (1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 4e-2), (20,), schedule=SCHEDULES),
     method("Muon", muon, (0.0025, 0.005, 0.01, 0.02, 0.04, 0.08), (20,), schedule=SCHEDULES),
-    method("NGD.paper", natural(NGD.paper), (1.0,), (200,), True,
-           damping=(1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2), schedule=SCHEDULES),
+    method(
+        "NGD.paper",
+        natural(NGD.paper),
+        (1.0,),
+        (200,),
+        True,
+        damping=(1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2),
+        schedule=SCHEDULES,
+    ),
     method("NGD.fast", natural(NGD.fast), (0.2, 0.5, 1.2), (50, 100), schedule=SCHEDULES),
     method("NGD.sample_efficient", natural(NGD.sample_efficient), (0.5, 1.0), (12, 25, 50), True, schedule=SCHEDULES),
 )
 
 BOTTLENECK: tuple[Method, ...] = (
     *LINEAR,
-    method("NGD.exact", natural(NGD.paper, rule="exact", damping=0.0), (0.2, 0.4, 0.8), (250, 500), True, schedule=SCHEDULES),
+    method(
+        "NGD.exact",
+        natural(NGD.paper, rule="exact", damping=0.0),
+        (0.2, 0.4, 0.8),
+        (250, 500),
+        True,
+        schedule=SCHEDULES,
+    ),
 )
 
 IMAGES: tuple[Method, ...] = (
@@ -30,8 +44,16 @@ IMAGES: tuple[Method, ...] = (
     method("SGD+momentum", nesterov, (0.0005, 0.001, 0.002, 0.004), (20, 50), schedule=SCHEDULES),
     method("AdamW", adamw, (2.5e-4, 5e-4, 1e-3, 2e-3), (50, 100), schedule=SCHEDULES),
     method("Muon", muon, (0.01, 0.02, 0.04, 0.08), (200, 400), schedule=SCHEDULES),
-    method("NGD.paper", natural(NGD.paper), (1.0,), (250, 500), True, damping=(1e-2, 1e-1, 1.0, 10.0), schedule=SCHEDULES),
+    method(
+        "NGD.paper", natural(NGD.paper), (1.0,), (250, 500), True, damping=(1e-2, 1e-1, 1.0, 10.0), schedule=SCHEDULES
+    ),
     method("NGD.fast", natural(NGD.fast), (0.6, 0.9), (100, 200, 400, 800), schedule=SCHEDULES),
-    method("NGD.sample_efficient", natural(NGD.sample_efficient, inverse=Inverse(every=2)), (0.7, 1.0),
-           (50, 100, 200, 400), True, schedule=SCHEDULES),
+    method(
+        "NGD.sample_efficient",
+        natural(NGD.sample_efficient, inverse=Inverse(every=2)),
+        (0.7, 1.0),
+        (50, 100, 200, 400),
+        True,
+        schedule=SCHEDULES,
+    ),
 )

@@ -140,8 +140,12 @@ class Search:
 
     def state(self) -> dict[str, Any]:
         """All that is needed to go on from the end of a turn, by `load_state`."""
-        return {"rung": self.rung, "alive": self.alive, "race": self.race.state(),
-                "trials": [vars(trial) for trial in self.trials]}
+        return {
+            "rung": self.rung,
+            "alive": self.alive,
+            "race": self.race.state(),
+            "trials": [vars(trial) for trial in self.trials],
+        }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on where a search of the same grid has stopped."""
@@ -158,13 +162,23 @@ class Search:
 
     def _race(self, before: dict[str, list[Entry]]) -> Race:
         rung = self.rungs[self.rung]
-        entries = [entry for settings in self.alive
-                   for entry in before.get(str(settings)) or self._fresh(settings, rung.budget)]
+        entries = [
+            entry
+            for settings in self.alive
+            for entry in before.get(str(settings)) or self._fresh(settings, rung.budget)
+        ]
         return Race(entries, rung.shares)
 
     def _fresh(self, settings: Settings, budget: Budget) -> list[Entry]:
-        return [Entry(Run(problem, self.method, settings, seed), budget, self.scale(problem),
-                      Curve(self.method.name, settings)) for seed, problem in self.problems.items()]
+        return [
+            Entry(
+                Run(problem, self.method, settings, seed),
+                budget,
+                self.scale(problem),
+                Curve(self.method.name, settings),
+            )
+            for seed, problem in self.problems.items()
+        ]
 
     def _rank(self) -> list[Settings]:
         """Note the trials of the rung, and return its settings, the best first."""
@@ -175,8 +189,10 @@ class Search:
             errors = [math.inf if curve.diverged else curve.test_error[-1] for curve in curves]
             self.trials.append(Trial(rung.name, settings, scores[-1], errors))
         if math.isinf(min(scores)):
-            raise Diverged(f"{self.method.name} diverged within {rung.name} with each of the {len(scores)} settings "
-                           "of its grid: check the data, or give the method a wider grid")
+            raise Diverged(
+                f"{self.method.name} diverged within {rung.name} with each of the {len(scores)} settings "
+                "of its grid: check the data, or give the method a wider grid"
+            )
         return [self.alive[i] for i in sorted(range(len(scores)), key=scores.__getitem__)]
 
 
@@ -186,5 +202,9 @@ def _one_of(advanced: Callable[[float], None], turns: int, entry: Entry, share: 
 
 def as_json(trial: Trial) -> dict[str, object]:
     """A trial as it is stored; null: diverged."""
-    return {"budget": trial.rung, "settings": trial.settings, "score": finite(trial.score),
-            "validation_error": [finite(error) for error in trial.errors]}
+    return {
+        "budget": trial.rung,
+        "settings": trial.settings,
+        "score": finite(trial.score),
+        "validation_error": [finite(error) for error in trial.errors],
+    }

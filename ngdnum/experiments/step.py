@@ -87,14 +87,29 @@ class StepTimes(Stored):
     def to_json(self) -> str:
         """One JSON object, of the same form as those of the other tasks."""
         methods = [
-            {"name": name, "case": case, "settings": self.settings[case, name], "trials": 0,
-             "float32_matmul_precision": self.precision[case],
-             "step_ms": self.step_ms(case, name), "ratio_to_sgd": self.ratio(case, name),
-             "samples_to": {}, "seconds_to": {}, "error_at": {}}
+            {
+                "name": name,
+                "case": case,
+                "settings": self.settings[case, name],
+                "trials": 0,
+                "float32_matmul_precision": self.precision[case],
+                "step_ms": self.step_ms(case, name),
+                "ratio_to_sgd": self.ratio(case, name),
+                "samples_to": {},
+                "seconds_to": {},
+                "error_at": {},
+            }
             for case, name in self.blocks
         ]
-        content = {"task": "step", "targets": [], "methods": methods, "environment": self.environment,
-                   "cases": self.cases, "command": "python -m ngdnum bench step", "complete": self.complete}
+        content = {
+            "task": "step",
+            "targets": [],
+            "methods": methods,
+            "environment": self.environment,
+            "cases": self.cases,
+            "command": "python -m ngdnum bench step",
+            "complete": self.complete,
+        }
         return compact_json(content)
 
     def table(self) -> Table:

@@ -17,14 +17,33 @@ SETTINGS: dict[str, dict[str, Experiment]] = {"paper": EXPERIMENTS, "authors": A
 
 def _linear(experiment: Experiment, methods: tuple[Method, ...], budgets: tuple[int, ...]) -> Benchmark:
     targets = {f"{multiple:g}×floor": multiple for multiple in (100.0, 10.0, 1.5)}
-    return Benchmark(experiment.name, experiment.title, experiment.problem, methods, budgets=budgets, unit="samples",
-                     targets=targets, measure="test error ÷ floor of the seed", goal=1.5, tuning_seeds=(1_000, 1_001))
+    return Benchmark(
+        experiment.name,
+        experiment.title,
+        experiment.problem,
+        methods,
+        budgets=budgets,
+        unit="samples",
+        targets=targets,
+        measure="test error ÷ floor of the seed",
+        goal=1.5,
+        tuning_seeds=(1_000, 1_001),
+    )
 
 
 def _images(name: str, title: str, budgets: tuple[float, ...], targets: tuple[float, ...]) -> Benchmark:
-    return Benchmark(name, title, digits_problem, IMAGES, budgets=budgets, unit="seconds",
-                     targets={f"{target:g}": target for target in targets},
-                     measure="test squared error, summed over outputs", points=40, precision="medium")
+    return Benchmark(
+        name,
+        title,
+        digits_problem,
+        IMAGES,
+        budgets=budgets,
+        unit="seconds",
+        targets={f"{target:g}": target for target in targets},
+        measure="test squared error, summed over outputs",
+        points=40,
+        precision="medium",
+    )
 
 
 TASKS: dict[str, Benchmark] = {
@@ -34,8 +53,7 @@ TASKS: dict[str, Benchmark] = {
         _linear(FIG1B, LINEAR, (2_500, 5_000, 40_000)),
         _linear(FIG1C, BOTTLENECK, (6_000, 12_000, 80_000)),
         _images("fig1d", "Figure 1D: autoencoder of Fashion-MNIST", (5.0, 10.0, 20.0, 40.0), (10.0, 8.5, 7.5)),
-        _images("fig1d-digits", "Figure 1D: autoencoder of the bundled digits", (2.0, 4.0, 8.0),
-                (15.0, 12.0, 10.0)),
+        _images("fig1d-digits", "Figure 1D: autoencoder of the bundled digits", (2.0, 4.0, 8.0), (15.0, 12.0, 10.0)),
     )
 }
 

@@ -132,8 +132,14 @@ class Run:
 
     def state(self) -> dict[str, Any]:
         """All that is needed to go on from here, by `load_state`."""
-        return {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "steps": self.steps,
-                "samples": self.samples, "seconds": self.seconds, "diverged": self.diverged}
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "steps": self.steps,
+            "samples": self.samples,
+            "seconds": self.seconds,
+            "diverged": self.diverged,
+        }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on where a run with the same method, settings and seed has stopped: the same steps follow.

@@ -81,12 +81,17 @@ class Tuned(Stored):
     def alike(self, other: Tuned | Winners) -> bool:
         """Whether both searched under the same conditions, so that their methods may be compared."""
         return (self.unit, self.budgets, self.seeds, self.source) == (
-            other.unit, other.budgets, other.seeds, other.source)
+            other.unit,
+            other.budgets,
+            other.seeds,
+            other.source,
+        )
 
     def winners(self) -> Winners:
         """What the package keeps of it."""
-        methods = {name: Winner(search.winners, len(search.trials), search.grid)
-                   for name, search in self.methods.items()}
+        methods = {
+            name: Winner(search.winners, len(search.trials), search.grid) for name, search in self.methods.items()
+        }
         return Winners(self.unit, self.budgets, self.seeds, self.source, methods)
 
 
@@ -105,12 +110,14 @@ def load_tuned(path: str | os.PathLike[str]) -> Tuned:
     try:
         root = read_json(path, TRIALS)
     except FileNotFoundError:
-        raise ValueError(f"there are no trials in {os.fspath(path)!r}: run the same command with --tune "
-                         "first") from None
+        raise ValueError(
+            f"there are no trials in {os.fspath(path)!r}: run the same command with --tune first"
+        ) from None
     fields = root.fields("task command unit budgets seeds source methods complete")
     methods = {name: _search(node) for name, node in fields["methods"].entries().items()}
-    return Tuned(fields["task"].text(), fields["command"].text(), *_conditions(fields), methods,
-                 fields["complete"].flag())
+    return Tuned(
+        fields["task"].text(), fields["command"].text(), *_conditions(fields), methods, fields["complete"].flag()
+    )
 
 
 def package_winners(path: Path = WINNERS) -> dict[str, Winners]:
@@ -160,12 +167,12 @@ def check_current(found: Winners, methods: tuple[Method, ...]) -> None:
     """
     missing = [m.name for m in methods if m.name not in found.methods]
     if missing:
-        raise ValueError(f"no tuned settings for {', '.join(missing)}: add --tune "
-                         f"--methods {' '.join(missing)}")
+        raise ValueError(f"no tuned settings for {', '.join(missing)}: add --tune --methods {' '.join(missing)}")
     changed = [m.name for m in methods if found.methods[m.name].grid != digest([m.grid])]
     if changed:
-        raise ValueError(f"the grid of {', '.join(changed)} has changed since it was tuned: add --tune "
-                         f"--methods {' '.join(changed)}")
+        raise ValueError(
+            f"the grid of {', '.join(changed)} has changed since it was tuned: add --tune --methods {' '.join(changed)}"
+        )
 
 
 def _search(node: Node) -> Search:
@@ -177,8 +184,12 @@ def _search(node: Node) -> Search:
         for number in (of["score"], *of["validation_error"].elements()):
             if number.value is not None:
                 number.number()
-    return Search(fields["grid"].text(), _by_budget(fields["winners"]),
-                  [trial.mapping() for trial in fields["trials"].elements()], fields["environment"].mapping())
+    return Search(
+        fields["grid"].text(),
+        _by_budget(fields["winners"]),
+        [trial.mapping() for trial in fields["trials"].elements()],
+        fields["environment"].mapping(),
+    )
 
 
 def _by_budget(node: Node) -> dict[str, Settings]:
@@ -186,8 +197,12 @@ def _by_budget(node: Node) -> dict[str, Settings]:
 
 
 def _conditions(fields: dict[str, Node]) -> tuple[str, list[float], list[int], dict[str, object]]:
-    return (fields["unit"].text(), [amount.number() for amount in fields["budgets"].elements()],
-            [seed.count() for seed in fields["seeds"].elements()], fields["source"].mapping())
+    return (
+        fields["unit"].text(),
+        [amount.number() for amount in fields["budgets"].elements()],
+        [seed.count() for seed in fields["seeds"].elements()],
+        fields["source"].mapping(),
+    )
 
 
 def _starred(winner: Settings, tried: list[Settings]) -> str:

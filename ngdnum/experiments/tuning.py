@@ -68,8 +68,14 @@ def task_search(
     amounts = {task.label(amount): amount for amount in budgets}
     shares = tuple(turn / TURNS for turn in range(TURNS + 1))
     rungs = [Rung(label, task.budget(amount), shares) for label, amount in amounts.items()]
-    return halving.Search(method, problems, rungs, scale, lambda curve, rung: score(curve, amounts[rung.name], task),
-                          better_half_of_schedules)
+    return halving.Search(
+        method,
+        problems,
+        rungs,
+        scale,
+        lambda curve, rung: score(curve, amounts[rung.name], task),
+        better_half_of_schedules,
+    )
 
 
 def tune_task(
@@ -95,11 +101,13 @@ def tune_task(
     """
     chosen, amounts = task.chosen(methods), check_budgets(budgets, task)
     command = f"python -m ngdnum bench {task.name} --tune" + ("" if data is None else " --data DIR")
-    identity = {"command": command, "budgets": str(amounts), "methods": " ".join(m.name for m in chosen),
-                "settings": digest(m.grid for m in chosen)}
-    with (
-        conditions(task.precision), progress_bars(progress) as bars, open_output(path, identity, bars.say) as place
-    ):
+    identity = {
+        "command": command,
+        "budgets": str(amounts),
+        "methods": " ".join(m.name for m in chosen),
+        "settings": digest(m.grid for m in chosen),
+    }
+    with conditions(task.precision), progress_bars(progress) as bars, open_output(path, identity, bars.say) as place:
         problems = {seed: task.problem(seed, data) for seed in task.tuning_seeds}
         source = next(iter(problems.values())).source
         tuned = Tuned(task.name, command, task.unit, amounts, list(task.tuning_seeds), source)
@@ -119,8 +127,9 @@ def tune_task(
                     running = None
 
                 _proceed(search, bar, place, tuned, done)
-                found = Search(digest([method.grid]), search.winners(), [as_json(t) for t in search.trials],
-                               environment())
+                found = Search(
+                    digest([method.grid]), search.winners(), [as_json(t) for t in search.trials], environment()
+                )
                 tuned.methods[method.name] = found
                 done[method.name] = asdict(found)
                 place.keep(tuned, lambda: {"source": source, "methods": done, "search": None}, at_once=True)
@@ -130,8 +139,10 @@ def tune_task(
 
 def _proceed(search: halving.Search, bar: Bar, place: Output, tuned: Tuned, done: dict[str, Any]) -> None:
     """Search to the end, and keep what there is."""
-    search.proceed(bar.advance, lambda: place.keep(
-        tuned, lambda: {"source": tuned.source, "methods": done, "search": search.state()}))
+    search.proceed(
+        bar.advance,
+        lambda: place.keep(tuned, lambda: {"source": tuned.source, "methods": done, "search": search.state()}),
+    )
 
 
 def check_budgets(budgets: Sequence[float] | None, task: Benchmark) -> list[float]:
@@ -160,6 +171,8 @@ def _kept(tuned: Tuned, place: Output, some: bool) -> dict[str, Search]:
     if before.alike(tuned):
         return before.methods
     if some:
-        raise ValueError(f"{str(place.path)!r} was tuned with other budgets, seeds or data: tune all methods anew, "
-                         "without --methods, or into another file, with --settings FILE")
+        raise ValueError(
+            f"{str(place.path)!r} was tuned with other budgets, seeds or data: tune all methods anew, "
+            "without --methods, or into another file, with --settings FILE"
+        )
     return {}

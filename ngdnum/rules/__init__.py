@@ -2,6 +2,7 @@
 
 `layer`, `control` and `registry` are written by `python -m ngdsym emit`; `linalg`, `network` and `definition` by hand.
 """
+
 from . import control, layer, linalg, network
 from .definition import RETIRED, Rule
 from .network import NETWORK_RULES

@@ -1,4 +1,5 @@
 """What a learning rule is to an optimizer: its functions, and what is known of them."""
+
 from __future__ import annotations
 
 import inspect
@@ -11,10 +12,12 @@ from torch import Tensor
 
 SOLVERS = "cholesky", "inverse", "low_rank"
 """How damped inverses are applied: by triangular solves, as explicit inverses, or by their leading eigenpairs."""
-RETIRED: Mapping[str, tuple[str, str]] = MappingProxyType({
-    "pi_damped_cached": ("pi_damped", "inverse"),
-    "pi_damped_leading": ("pi_damped", "low_rank"),
-})
+RETIRED: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "pi_damped_cached": ("pi_damped", "inverse"),
+        "pi_damped_leading": ("pi_damped", "low_rank"),
+    }
+)
 """Names of earlier versions: the rule and the solver that they stand for."""
 
 

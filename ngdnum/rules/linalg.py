@@ -2,6 +2,7 @@
 
 Matrices are `[..., rows, columns]`; leading axes are a batch; dtype and device follow the input.
 """
+
 from __future__ import annotations
 
 import math

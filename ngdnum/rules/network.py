@@ -1,4 +1,5 @@
 """Rules for all layers of a linear network at once, as loops over what was derived for one layer."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -73,10 +74,12 @@ def exact_factorise(
                 b = max(i, preceding + 1)
                 inverse = brought_inverse(input_inverses[b], input_map(weights, i, b).mT)
                 rights[beta], below = inverse - below, inverse
-        state.append(tuple(
-            (left, reduce(torch.add, [right / (beta - alpha + 1) for beta, right in rights.items()]))
-            for alpha, left in lefts.items()
-        ))
+        state.append(
+            tuple(
+                (left, reduce(torch.add, [right / (beta - alpha + 1) for beta, right in rights.items()]))
+                for alpha, left in lefts.items()
+            )
+        )
     return tuple(state)
 
 

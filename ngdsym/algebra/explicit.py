@@ -5,6 +5,7 @@ terms), of `Factored` (quotients for reading, never multiplied out) or of `flint
 `@`, `.T`, `np.kron` and `np.block` serve all. Two matrices of rational functions are equal iff the difference of
 the cross-multiplied numerators is the zero polynomial: every comparison is a proof.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
@@ -110,8 +111,12 @@ class Field:
         return Mul(content, *[self._expanded(f) ** k for f, k in powers])
 
     def _expanded(self, polynomial: flint.fmpq_mpoly) -> Expr:
-        return Add(*[Mul(Rational(int(c.p), int(c.q)), *[s ** k for s, k in zip(self.symbols, powers) if k])
-                     for powers, c in polynomial.to_dict().items()])
+        return Add(
+            *[
+                Mul(Rational(int(c.p), int(c.q)), *[s**k for s, k in zip(self.symbols, powers) if k])
+                for powers, c in polynomial.to_dict().items()
+            ]
+        )
 
     def derivative(self, polynomial: RationalFunction, symbol: Symbol) -> RationalFunction:
         """Derivative of a polynomial by one of its symbols."""
@@ -245,8 +250,10 @@ class _Minors:
         if not rest:
             return self._matrix[first, columns[0]]
         if (rows, columns) not in self._known:
-            terms = [(-1) ** k * self._matrix[first, j] * self(rest, columns[:k] + columns[k + 1:])
-                     for k, j in enumerate(columns)]
+            terms = [
+                (-1) ** k * self._matrix[first, j] * self(rest, columns[:k] + columns[k + 1 :])
+                for k, j in enumerate(columns)
+            ]
             self._known[rows, columns] = reduce(add, terms)
         return self._known[rows, columns]
 

@@ -1,4 +1,5 @@
 """Quotients of SymPy expressions that are multiplied out nowhere: numbers for results that a person reads."""
+
 from __future__ import annotations
 
 import flint
@@ -62,8 +63,8 @@ class Factored:
         if self.num == 0:
             raise ZeroDivisionError("division by the zero expression")
         upside_down = {f: int(k) for f, k in self.num.as_powers_dict().items() if not f.is_Rational}
-        number = Mul(*[f ** k for f, k in self.num.as_powers_dict().items() if f.is_Rational])
-        return left * _reduced(Mul(1 / number, *[f ** k for f, k in self.den.items()]), upside_down)
+        number = Mul(*[f**k for f, k in self.num.as_powers_dict().items() if f.is_Rational])
+        return left * _reduced(Mul(1 / number, *[f**k for f, k in self.den.items()]), upside_down)
 
     def __truediv__(self, other: object) -> Factored:
         right = self._lift(other)
@@ -83,7 +84,7 @@ class Factored:
 
     def expression(self) -> Expr:
         """The quotient as SymPy writes it."""
-        return _product(self.num, *[f ** -k for f, k in self.den.items()])
+        return _product(self.num, *[f**-k for f, k in self.den.items()])
 
 
 def _product(*factors: Expr) -> Expr:
@@ -103,6 +104,6 @@ def _reduced(num: Expr, den: dict[Expr, int]) -> Factored:
         powers = num.as_powers_dict()
         shared = {f: min(k, int(powers[f])) for f, k in den.items() if f in powers}
         if shared:
-            num = _product(num, *[f ** -k for f, k in shared.items()])
+            num = _product(num, *[f**-k for f, k in shared.items()])
             den = {f: k - shared.get(f, 0) for f, k in den.items()}
     return Factored(num, {f: k for f, k in den.items() if k})

@@ -2,6 +2,7 @@
 
 Matrices are numpy object arrays of these numbers, so one code evaluates statements exactly and in float64.
 """
+
 from __future__ import annotations
 
 import random

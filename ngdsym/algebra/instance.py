@@ -4,6 +4,7 @@ Letters are drawn when first needed: definite ones as definite matrices, others 
 expression in other letters, such as `Pinv(F)`) says how to make them. The same code runs on numpy arrays of
 float64 and on object arrays of the exact numbers of `ngdsym.algebra.fields`.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
@@ -82,9 +83,11 @@ class Instance:
                 self.sizes.update((d, n) for d, n in zip(letter.shape, value.shape) if d.is_Symbol)
         for letter, value in values.items():
             if isinstance(letter, MatrixSymbol) and any(
-                    self.size(d) != n for d, n in zip(letter.shape, value.shape) if not d.is_Symbol):
-                raise ValueError(f"{letter} is {letter.shape[0]}×{letter.shape[1]}, but its value has the shape "
-                                 f"{value.shape}")
+                self.size(d) != n for d, n in zip(letter.shape, value.shape) if not d.is_Symbol
+            ):
+                raise ValueError(
+                    f"{letter} is {letter.shape[0]}×{letter.shape[1]}, but its value has the shape {value.shape}"
+                )
 
     def __call__(self, expression: Expr) -> Any:
         """Value of a scalar or matrix expression."""
@@ -111,8 +114,7 @@ class Instance:
         if isinstance(expression, Trace):
             return np.trace(arguments[0])
         if isinstance(expression, Pinv):
-            return fields.pseudo_inverse(arguments[0]) if self.exact else np.linalg.pinv(arguments[0],
-                                                                                         rcond=1e-9)
+            return fields.pseudo_inverse(arguments[0]) if self.exact else np.linalg.pinv(arguments[0], rcond=1e-9)
         if isinstance(expression, KroneckerProduct):
             return reduce(np.kron, arguments)
         if isinstance(expression, (MatPow, Inverse, Pow)):
@@ -159,13 +161,13 @@ class Instance:
         if isinstance(letter, Symbol):
             return abs(self.draw()) if letter.is_positive and not self.exact else self.draw()
         rows, cols = map(self.size, letter.shape)
-        drawn = np.array([[self.draw() for _ in range(cols)] for _ in range(rows)],
-                         dtype=object if self.exact else float)
+        drawn = np.array(
+            [[self.draw() for _ in range(cols)] for _ in range(rows)], dtype=object if self.exact else float
+        )
         if not isinstance(letter, PSD):
             return drawn
         if self.exact:
-            return np.array([[drawn[min(i, j), max(i, j)] for j in range(cols)] for i in range(rows)],
-                            dtype=object)
+            return np.array([[drawn[min(i, j), max(i, j)] for j in range(cols)] for i in range(rows)], dtype=object)
         return drawn @ drawn.T / cols + (0.1 * np.eye(cols) if isinstance(letter, PD) else 0)
 
     def _power(self, base: Any, exponent: int = -1) -> Any:

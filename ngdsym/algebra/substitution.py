@@ -1,4 +1,5 @@
 """Matrices of large expressions whose parts are shared: substituted into fast, and only where they hold."""
+
 from __future__ import annotations
 
 import random
@@ -92,5 +93,5 @@ def _replaced(expression: Basic, done: dict[Basic, Basic]) -> Basic:
 def _vanishes(function: Expr) -> bool:
     """Whether a polynomial is zero, at a random point of integers up to 2⁶⁴ if it has symbols."""
     generator = random.Random(0)
-    point = {s: Integer(generator.randrange(1, 2 ** 64)) for s in sorted(function.free_symbols, key=str)}
+    point = {s: Integer(generator.randrange(1, 2**64)) for s in sorted(function.free_symbols, key=str)}
     return _replaced(function, dict(point)) == 0

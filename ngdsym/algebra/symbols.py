@@ -13,6 +13,7 @@ Examples
 >>> positive(Lambda), positive(Lambda + lam * Identity(m)), positive(G)
 ('psd', 'pd', None)
 """
+
 from __future__ import annotations
 
 from sympy import Basic, Expr, Identity, MatAdd, MatMul, MatPow, MatrixSymbol, Symbol, Trace, Transpose, latex, symbols

@@ -1,4 +1,5 @@
 """Changes of basis as types: a matrix M that becomes l M r has the type (l, r)."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass, replace

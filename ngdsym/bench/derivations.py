@@ -4,6 +4,7 @@ The plain code is what one writes by hand: products of matrices, `.inv()`, `.jac
 gets the same symbols and must give the same matrix: both are compared at a random point. Where there is no plain
 code that ends in a minute, only the time of `LinearNetwork` is given.
 """
+
 from __future__ import annotations
 
 import time
@@ -115,8 +116,13 @@ class Timing:
     def as_dict(self) -> dict[str, object]:
         """The timing as plain data."""
         ratio = None if self.plain is None else self.plain / self.ours
-        return {"derivation": self.name, "sizes": list(self.sizes), "seconds": self.ours, "plain_seconds": self.plain,
-                "ratio": ratio}
+        return {
+            "derivation": self.name,
+            "sizes": list(self.sizes),
+            "seconds": self.ours,
+            "plain_seconds": self.plain,
+            "ratio": ratio,
+        }
 
 
 class DifferentResult(AssertionError):

@@ -61,8 +61,18 @@ def identities(names: Iterable[str] | None = None, peers: bool = True) -> list[R
         proof, certificate = _timed(prove, identity.statement)
         broken, _ = _timed(refute, identity.false_twin)
         others = [_peer(peer.seconds, identity) if peers else "not run" for peer in (letterplace, saturation)]
-        rows.append(Row(name, identity.source, proof, certificate.cofactors, len(certificate.lemmas),
-                        _squares(certificate), broken, *others))
+        rows.append(
+            Row(
+                name,
+                identity.source,
+                proof,
+                certificate.cofactors,
+                len(certificate.lemmas),
+                _squares(certificate),
+                broken,
+                *others,
+            )
+        )
     return rows
 
 
@@ -90,11 +100,17 @@ def summary(rows: list[Row]) -> dict[str, float | int]:
     """How many identities each found, and medians over what both found."""
     both = [(row.proof, row.letterplace) for row in rows if isinstance(row.letterplace, float)]
     facts: dict[str, float | int] = {
-        "identities": len(rows), "slowest": max(row.proof for row in rows), "median": median(row.proof for row in rows),
-        "by vanishing squares": sum(row.squares for row in rows)}
+        "identities": len(rows),
+        "slowest": max(row.proof for row in rows),
+        "median": median(row.proof for row in rows),
+        "by vanishing squares": sum(row.squares for row in rows),
+    }
     if both:
-        facts |= {"found by Letterplace": len(both), "median where both found": median(proof for proof, _ in both),
-                  "median of Letterplace": median(peer for _, peer in both)}
+        facts |= {
+            "found by Letterplace": len(both),
+            "median where both found": median(proof for proof, _ in both),
+            "median of Letterplace": median(peer for _, peer in both),
+        }
     return facts
 
 
@@ -103,7 +119,8 @@ def table(rows: list[Row]) -> Table:
     shown = Table("identity", "proof, s", "terms", "lemmas", "squares", "twin broken, s", "Letterplace, s", "egglog, s")
     for row in rows:
         peers = [f"{peer:.2f}" if isinstance(peer, float) else peer for peer in (row.letterplace, row.egglog)]
-        shown.add_row(row.name, f"{row.proof:.3f}", str(row.terms), str(row.lemmas), "✓" * row.squares,
-                      f"{row.twin:.2f}", *peers)
+        shown.add_row(
+            row.name, f"{row.proof:.3f}", str(row.terms), str(row.lemmas), "✓" * row.squares, f"{row.twin:.2f}", *peers
+        )
     shown.caption = ", ".join(f"{key} {value:.3g}" for key, value in summary(rows).items())
     return shown

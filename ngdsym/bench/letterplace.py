@@ -36,8 +36,14 @@ def seconds(problem: Problem, timeout: float) -> float | None:
     for step in STEPS:
         started = time.perf_counter()
         try:
-            done = subprocess.run([PROGRAM, "-q", "--no-warn"], input=program(problem, longest + step), text=True,
-                                  check=False, capture_output=True, timeout=max(0.1, end - time.monotonic()))
+            done = subprocess.run(
+                [PROGRAM, "-q", "--no-warn"],
+                input=program(problem, longest + step),
+                text=True,
+                check=False,
+                capture_output=True,
+                timeout=max(0.1, end - time.monotonic()),
+            )
         except subprocess.TimeoutExpired:
             return None
         if done.stdout.split() == ["0"] * len(problem.claims):
@@ -51,8 +57,10 @@ def program(problem: Problem, bound: int) -> str:
     names = [f"x({k})" for k in range(1, len(letters.names) + 1)]
     ideal = ", ".join(_spell(p) for e in problem.assumptions for p in (e.difference, e.difference.T) if p.terms)
     claims = "\n".join(f"print(reduce({_spell(e.difference)}, J));" for e in problem.claims)
-    return (f'LIB "freegb.lib";\nring r = 0, ({", ".join(reversed(names))}), dp;\ndef R = freeAlgebra(r, {bound});\n'
-            f"setring R;\nideal I = {ideal or '0'};\nideal J = twostd(I);\n{claims}\n")
+    return (
+        f'LIB "freegb.lib";\nring r = 0, ({", ".join(reversed(names))}), dp;\ndef R = freeAlgebra(r, {bound});\n'
+        f"setring R;\nideal I = {ideal or '0'};\nideal J = twostd(I);\n{claims}\n"
+    )
 
 
 def _polynomials(problem: Problem) -> list[Polynomial]:
@@ -61,5 +69,7 @@ def _polynomials(problem: Problem) -> list[Polynomial]:
 
 def _spell(p: Polynomial) -> str:
     number = {name: k for k, name in enumerate(p.letters.names, 1)}
-    return " + ".join(f"({c})" + "".join(f"*x({number[x]})" for x in p.letters.spell(word))
-                      for word, c in p.terms.items()) or "0"
+    return (
+        " + ".join(f"({c})" + "".join(f"*x({number[x]})" for x in p.letters.spell(word)) for word, c in p.terms.items())
+        or "0"
+    )

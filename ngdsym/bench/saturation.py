@@ -30,11 +30,18 @@ def seconds(problem: Problem, timeout: float) -> float | None:
     from egglog.bindings import EggSmolError, EGraph
 
     graph = EGraph()
-    sides = [(_spell(a), _spell(b)) for e in equations for p, q in ((e.left, e.right), (e.left.T, e.right.T))
-             for a, b in ((p, q), (q, p))]
+    sides = [
+        (_spell(a), _spell(b))
+        for e in equations
+        for p, q in ((e.left, e.right), (e.left.T, e.right.T))
+        for a, b in ((p, q), (q, p))
+    ]
     rewrites = [f"(rewrite {a} {b})" for a, b in dict.fromkeys(sides) if a != b]
-    header = ["(datatype W (L i64) (M W W))", "(rewrite (M (M x y) z) (M x (M y z)))",
-              "(rewrite (M x (M y z)) (M (M x y) z))"]
+    header = [
+        "(datatype W (L i64) (M W W))",
+        "(rewrite (M (M x y) z) (M x (M y z)))",
+        "(rewrite (M x (M y z)) (M (M x y) z))",
+    ]
     goals = [(_spell(e.left), _spell(e.right)) for e in problem.claims]
     started = time.perf_counter()
     graph.run_program(*graph.parse_program("\n".join([*header, *rewrites, *(x for goal in goals for x in goal)])))

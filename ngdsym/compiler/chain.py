@@ -1,4 +1,5 @@
 """The cheapest association of a product of matrices, in two binding times."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -25,9 +26,7 @@ class Join(NamedTuple):
     flops: Expr
 
 
-def associate(
-    sizes: Sequence[Expr], fast: Sequence[bool], solvable: Sequence[bool], reuse: int
-) -> Join | int:
+def associate(sizes: Sequence[Expr], fast: Sequence[bool], solvable: Sequence[bool], reuse: int) -> Join | int:
     """Association with the fewest FLOPs, where a slow product counts 1/`reuse`.
 
     Parameters
@@ -51,6 +50,7 @@ def associate(
     >>> associate([n, n, n], [False, True], [True, False], reuse=9).how
     'multiply'
     """
+
     def weigh(flops: Expr, is_fast: bool) -> Expr:
         return nominal(flops) if is_fast else nominal(flops) / reuse
 
@@ -61,11 +61,11 @@ def associate(
     def best(i: int, j: int) -> tuple[Expr, int, str]:
         """Cost of factors i … j as a matrix, where to split them, and how to join the two parts."""
         if i == j:
-            inverse = SOLVE_WEIGHT * weigh(2 * sizes[i]**3 / 3, fast[i])
+            inverse = SOLVE_WEIGHT * weigh(2 * sizes[i] ** 3 / 3, fast[i])
             return inverse if solvable[i] else S.Zero, i, "matrix"
         options = []
         for split in range(i, j):
-            cost = weigh(product_flops(i, split, j), any(fast[i:j + 1]))
+            cost = weigh(product_flops(i, split, j), any(fast[i : j + 1]))
             left, right = best(i, split)[0], best(split + 1, j)[0]
             if i == split and solvable[i]:
                 options.append((SOLVE_WEIGHT * cost + right, 0, split, "solve left"))

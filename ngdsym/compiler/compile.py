@@ -1,4 +1,5 @@
 """From a rule, which is data, to its program in two binding times."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass

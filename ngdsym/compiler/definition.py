@@ -1,4 +1,5 @@
 """What a rule is: one matrix expression in its gradient and slower quantities, and what goes with it."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping

@@ -1,4 +1,5 @@
 """From compiled rules to torch source: a pair of typed functions whose docstring is the formula they compute."""
+
 from __future__ import annotations
 
 import ast

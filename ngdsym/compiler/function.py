@@ -1,4 +1,5 @@
 """A torch function under construction: names for nodes, and lines that compute them."""
+
 from __future__ import annotations
 
 import ast

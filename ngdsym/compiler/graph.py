@@ -1,4 +1,5 @@
 """The graph of a program: operations on operations, down to the inputs."""
+
 from __future__ import annotations
 
 from collections import Counter

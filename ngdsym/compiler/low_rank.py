@@ -1,4 +1,5 @@
 """Damped inverses by the leading eigenpairs of what is damped: I − Y Yᵀ up to scale, with Y of low rank."""
+
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -31,8 +32,9 @@ class LowRankNodes(Nodes):
             outer, inner = map(self.leading_inverse, factor.args[:2])
             name, rank = letter(factor.args[1].base), Symbol(f"{outer.rank}{str(inner.rank)[1:]}", positive=True)
             both = outer.rank + inner.rank
-            root = self.node("leading_congruence({0}, {1})", outer.root, inner.root, label=f"root_{name}",
-                             flops=8 * size * both**2)
+            root = self.node(
+                "leading_congruence({0}, {1})", outer.root, inner.root, label=f"root_{name}", flops=8 * size * both**2
+            )
             return LowRank(root, self.node("{0} ** 2 * {1}", outer.scale, inner.scale, label=f"scale_{name}"), rank)
         base, power = factor.base, factor.exp
         self.require_definite(base)
@@ -47,12 +49,23 @@ class LowRankNodes(Nodes):
         if args:
             args, text = [self.node(text, *args, scalars=scalars, label=f"damping_{name}")], "{0}"
         last = f"{{{len(args)}}}"
-        pairs = self.node(f"leading_pairs({last}, {text})", *args, self.lower(rest), scalars=scalars,
-                          flops=6 * size**2 * candidates + 10 * size * candidates**2, label=f"pairs_{name}")
+        pairs = self.node(
+            f"leading_pairs({last}, {text})",
+            *args,
+            self.lower(rest),
+            scalars=scalars,
+            flops=6 * size**2 * candidates + 10 * size * candidates**2,
+            label=f"pairs_{name}",
+        )
         exponent, prefix = ("", "") if power == -1 else (f", {float(-power)}", "half_")
         root, scale = (
-            self.node(f"leading_{part}({last}, {text}{exponent})", *args, pairs, scalars=scalars,
-                      label=f"{prefix}{part}_{name}")
+            self.node(
+                f"leading_{part}({last}, {text}{exponent})",
+                *args,
+                pairs,
+                scalars=scalars,
+                label=f"{prefix}{part}_{name}",
+            )
             for part in ("root", "scale")
         )
         return LowRank(root, scale, rank)
@@ -79,5 +92,5 @@ class LowRankNodes(Nodes):
         """`factors` of a product, with every P, Q, P among them that are roots (`is_root`) as one."""
         for i, (first, middle, last) in enumerate(zip(factors, factors[1:], factors[2:])):
             if first == last and self.is_root(first) and self.is_root(middle):
-                return [*factors[:i], MatMul(first, middle, last), *self.congruences(factors[i + 3:])]
+                return [*factors[:i], MatMul(first, middle, last), *self.congruences(factors[i + 3 :])]
         return factors

@@ -7,6 +7,7 @@ Cholesky factor and two triangular solves, or a cached inverse where that is che
 symmetric matrix is an eigendecomposition; an inverse of a matrix that may be singular is refused. Products
 are associated by cost.
 """
+
 from __future__ import annotations
 
 from sympy import Expr, Identity, MatAdd, MatMul, MatPow, MatrixSymbol, OneMatrix, S, Trace, Transpose
@@ -117,12 +118,16 @@ class Program(LowRankNodes):
     def inverse(self, matrix: MatPow) -> Node:
         """Explicit inverse of a positive definite matrix."""
         size = matrix.shape[0]
-        return self.node("torch.cholesky_inverse({0})", self.cholesky(matrix.base), flops=2 * size**3 / 3,
-                         label=f"inverse_{letter(matrix.base)}")
+        return self.node(
+            "torch.cholesky_inverse({0})",
+            self.cholesky(matrix.base),
+            flops=2 * size**3 / 3,
+            label=f"inverse_{letter(matrix.base)}",
+        )
 
     def cholesky(self, base: MatrixExpr) -> Node:
         self.require_definite(base)
-        flops = base.shape[0]**3 / 3
+        flops = base.shape[0] ** 3 / 3
         return self.node("cholesky({0})", self.lower(base), flops=flops, label=f"chol_{letter(base)}")
 
     def power(self, base: MatrixExpr, exponent: Expr) -> Node:
@@ -144,8 +149,14 @@ class Program(LowRankNodes):
     def spectral(self, function: str, base: MatrixExpr, exponent: Expr) -> Node:
         text, traces, scalars = self.scalar(exponent)
         kind = "pinv" if exponent == -1 else "root" if exponent.is_positive else "inverse_root"
-        return self.node(f"{function}({{{len(traces)}}}, {text})", *traces, self.lower(base), scalars=scalars,
-                         flops=EIGH * base.shape[0]**3, label=f"{kind}_{letter(base)}")
+        return self.node(
+            f"{function}({{{len(traces)}}}, {text})",
+            *traces,
+            self.lower(base),
+            scalars=scalars,
+            flops=EIGH * base.shape[0] ** 3,
+            label=f"{kind}_{letter(base)}",
+        )
 
     # --- products ---------------------------------------------------------------------------------
 

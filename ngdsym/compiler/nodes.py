@@ -1,4 +1,5 @@
 """Operations of a program, and scalars in them."""
+
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
@@ -49,9 +50,7 @@ class Nodes(ABC):
         """What is known of the sign of a matrix: see `positive`."""
         return positive(matrix.xreplace(self.defaults)) if self.defaults else positive(matrix)
 
-    def node(
-        self, template: str, *args: Node, label: str, flops: Expr = S.Zero, scalars: Iterable[str] = ()
-    ) -> Node:
+    def node(self, template: str, *args: Node, label: str, flops: Expr = S.Zero, scalars: Iterable[str] = ()) -> Node:
         key = (template, tuple(map(id, args)))
         if key not in self.nodes:
             fast = any(arg.fast for arg in args)
@@ -77,9 +76,7 @@ class Nodes(ABC):
                 f"({base} + lam*Identity({base.shape[0]})), or take the pseudo-inverse Pinv({base})"
             )
         if kind is None:
-            raise ValueError(
-                f"{base} is not known to be invertible: declare it with PD, or use Pinv({base})"
-            )
+            raise ValueError(f"{base} is not known to be invertible: declare it with PD, or use Pinv({base})")
 
     # --- scalars ----------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 Inverses and transposes move to the factors of a product, a Kronecker product applied to a stacked matrix
 becomes two products, and the inverse of a known inverse plus a term of low rank becomes a Woodbury update.
 """
+
 from __future__ import annotations
 
 from sympy import Identity, KroneckerProduct, MatAdd, MatMul, MatPow

@@ -1,4 +1,5 @@
 """Scalar formulas to plain Python functions."""
+
 from __future__ import annotations
 
 import ast

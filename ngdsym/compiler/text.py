@@ -1,4 +1,5 @@
 """Text of emitted modules: documented functions, the names that are taken, and the helpers that they call."""
+
 from __future__ import annotations
 
 import ast
@@ -30,13 +31,9 @@ class Argument:
     default: str = ""
 
 
-def function_source(
-    name: str, arguments: dict[str, Argument], returns: str, doc: list[str], lines: list[str]
-) -> str:
+def function_source(name: str, arguments: dict[str, Argument], returns: str, doc: list[str], lines: list[str]) -> str:
     """Function of these arguments, with `doc` and `lines` for its docstring and its body."""
-    inputs = ", ".join(
-        f"{name}: {a.kind}" + (f" = {a.default}" if a.default else "") for name, a in arguments.items()
-    )
+    inputs = ", ".join(f"{name}: {a.kind}" + (f" = {a.default}" if a.default else "") for name, a in arguments.items())
     head = f"def {name}({inputs}) -> {returns}:"
     if len(head) > WIDTH:
         head = f"def {name}(\n    {inputs}\n) -> {returns}:"
@@ -95,6 +92,7 @@ def called(text: str) -> set[str]:
 
 # --- names ----------------------------------------------------------------------------------------
 
+
 def check_names(expression: Basic) -> None:
     """Raise ValueError unless every symbol can be a parameter of an emitted function."""
     taken = {"state", "torch", "Tensor"} | helpers().keys()
@@ -115,6 +113,7 @@ def canonical(name: str) -> tuple[int, str]:
 
 
 # --- lines ----------------------------------------------------------------------------------------
+
 
 def pack(names: list[str]) -> str:
     """Tuple of names as written on either side of an assignment."""

@@ -5,6 +5,7 @@ For weights of rational numbers these are computed, so that every formula holds 
 symbols the weights are generic, `rank A_i = min(n_i … n_L)`, `rank B_i = min(n_0 … n_{i-1})`, and U, V are the
 products on both sides of the narrowest layer.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -151,9 +152,11 @@ class Formulas:
         """What vanishes iff an A_i or B_i is not of generic rank, by the rank in words; nothing at a point."""
         if self.at_point:
             return {}
-        return {f"rank {name}_{i} = {rank(i)}": _volume(split(i))
-                for name, split, rank in (("A", self.split_A, self.rank_A), ("B", self.split_B, self.rank_B))
-                for i in self.layers}
+        return {
+            f"rank {name}_{i} = {rank(i)}": _volume(split(i))
+            for name, split, rank in (("A", self.split_A, self.rank_A), ("B", self.split_B, self.rank_B))
+            for i in self.layers
+        }
 
     def flow_volumes(self, kind: str) -> dict[str, Number]:
         """What vanishes iff the generic `flow` does not hold, by the rank in words; nothing at a point.
@@ -225,6 +228,7 @@ class Formulas:
         A left direction first seen at layer α and a right direction last seen at layer β are moved in equal
         parts by the layers α … β. Only the layers where a rank jumps start or end a component.
         """
+
         def left(k: int) -> Exact:
             V = self.product(i, k)
             return V @ self.backward_pseudo_inverse(k, k) @ V.T
@@ -243,22 +247,24 @@ class Formulas:
 
     def exact_moves(self, i: int) -> list[Share]:
         """The exact update of layer i from the residual, `Σ 1/(β − α + 1) · E Z D`."""
-        return self._components(i, lambda k: self.product(i, k) @ self.left(k),
-                                lambda k: self.right(k) @ self.product(k - 1, i - 1))
+        return self._components(
+            i, lambda k: self.product(i, k) @ self.left(k), lambda k: self.right(k) @ self.product(k - 1, i - 1)
+        )
 
     def _components(self, i: int, left: Callable[[int], Exact], right: Callable[[int], Exact]) -> list[Share]:
         """Products of differences between what successive layers see: k is the layer nearest to i of a rank."""
         starts = [a for a in range(1, i + 1) if self.rank_A(a) > self.rank_A(a - 1)]
         ends = [b for b in range(self.L, i - 1, -1) if self.rank_B(b) > self.rank_B(b + 1)]
-        lefts = _differences([left(max(k for k in range(a, i + 1) if self.rank_A(k) == self.rank_A(a)))
-                              for a in starts])
-        rights = _differences([right(min(k for k in range(i, b + 1) if self.rank_B(k) == self.rank_B(b)))
-                               for b in ends])
-        return [Share(flint.fmpq(1, b - a + 1), E, D)
-                for a, E in zip(starts, lefts) for b, D in zip(ends, rights)]
+        lefts = _differences(
+            [left(max(k for k in range(a, i + 1) if self.rank_A(k) == self.rank_A(a))) for a in starts]
+        )
+        rights = _differences(
+            [right(min(k for k in range(i, b + 1) if self.rank_B(k) == self.rank_B(b))) for b in ends]
+        )
+        return [Share(flint.fmpq(1, b - a + 1), E, D) for a, E in zip(starts, lefts) for b, D in zip(ends, rights)]
 
     def update(self, kind: str, i: int) -> Exact:
-        """"paper": `(1/L) Λ̃_i⁺ G_i Λ_{i-1}⁺` (Eq. 10). "exact": the sum of `exact_moves(i)`."""
+        """ "paper": `(1/L) Λ̃_i⁺ G_i Λ_{i-1}⁺` (Eq. 10). "exact": the sum of `exact_moves(i)`."""
         Z = self.residual
         if kind == "paper":
             return self.left(i) @ Z @ self.right(i) / self.L
@@ -266,7 +272,7 @@ class Formulas:
         return reduce(np.add, terms, np.full(self.weights[i - 1].shape, flint.fmpq(0), dtype=object))
 
     def flow(self, kind: str) -> Exact:
-        """"paper": `−W + (1/L) Σ_i P_i^a W* P_i^b` (Eq. 19), W* − W if wide. "exact": −J F⁺ ∇, as a map."""
+        """ "paper": `−W + (1/L) Σ_i P_i^a W* P_i^b` (Eq. 19), W* − W if wide. "exact": −J F⁺ ∇, as a map."""
         Z = self.residual
         if kind == "paper":
             if self.is_wide:
@@ -300,8 +306,9 @@ def _weighted_inverse(U: Exact, metric: Exact) -> Exact:
     return inverse(pulled @ U) @ pulled
 
 
-def _sandwich_inverse(left: Exact, U: Exact, metric: Exact, inverse_metric: Exact | None, U_j: Exact,
-                      right: Exact) -> Exact:
+def _sandwich_inverse(
+    left: Exact, U: Exact, metric: Exact, inverse_metric: Exact | None, U_j: Exact, right: Exact
+) -> Exact:
     """`(left Uᵀ M U_j right)⁺`: left, U, U_j of full column rank, right of full row rank, U's ranges nested."""
     r, r_j = U.shape[1], U_j.shape[1]
     if not r or not r_j:

@@ -1,4 +1,5 @@
 """A deep linear network with Gaussian outputs, derived from its log-density in explicit symbols."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -117,8 +118,13 @@ class LinearNetwork:
     def formulas(self) -> Formulas:
         """The exact quantities of the network, for proofs."""
         exact = self.field.exact
-        return Formulas(self.sizes, tuple(map(exact, self.weights)), exact(self.input_covariance),
-                        exact(self.output_covariance), exact(self.cross_covariance))
+        return Formulas(
+            self.sizes,
+            tuple(map(exact, self.weights)),
+            exact(self.input_covariance),
+            exact(self.output_covariance),
+            exact(self.cross_covariance),
+        )
 
     # From the log-density
 
@@ -152,8 +158,9 @@ class LinearNetwork:
     def loss_gradient(self, i: int) -> Matrix:
         """`∂L/∂W_i = −⟨∂ log q/∂W_i⟩`, `n_i × n_{i-1}`, averaged with ⟨y xᵀ⟩ and Σ of the data."""
         self._check_layer(i)
-        return to_Matrix(self.derivatives.loss_gradient(i, self._readable(None),
-                                                         lambda exact: factored(self.field.to_Matrix(exact))))
+        return to_Matrix(
+            self.derivatives.loss_gradient(i, self._readable(None), lambda exact: factored(self.field.to_Matrix(exact)))
+        )
 
     # Quantities
 
@@ -198,8 +205,9 @@ class LinearNetwork:
         self._check_layer(i)
         self._check_layer(j)
         to_Matrix = self.field.to_Matrix
-        return SharedMatrix(kron(to_Matrix(self.formulas.forward_covariance(i, j)),
-                                      to_Matrix(self.formulas.backward_covariance(i, j))))
+        return SharedMatrix(
+            kron(to_Matrix(self.formulas.forward_covariance(i, j)), to_Matrix(self.formulas.backward_covariance(i, j)))
+        )
 
     # Natural gradient
 
@@ -227,7 +235,7 @@ class LinearNetwork:
         f, layers = self._readable(at), range(1, self.L + 1)
         if kind == "paper":
             rows = [np.hstack([np.kron(*f.paper_block(i, j)) for j in layers]) for i in layers]
-            blocks = np.vstack(rows) / self.L ** 2
+            blocks = np.vstack(rows) / self.L**2
         else:
             blocks = block_diag(*[f.exact_block(i) for i in layers])
         return to_Matrix(blocks).where(_conditions(f.volumes()))
@@ -332,15 +340,19 @@ class LinearNetwork:
 
     def _readable(self, at: Point | None) -> Formulas:
         """The quantities of the network as factored expressions, the weights generic or rational numbers."""
-        return Formulas(self.sizes, tuple(map(factored, self.weights)) if at is None else self._point(at),
-                        *map(factored, (self.input_covariance, self.output_covariance, self.cross_covariance)))
+        return Formulas(
+            self.sizes,
+            tuple(map(factored, self.weights)) if at is None else self._point(at),
+            *map(factored, (self.input_covariance, self.output_covariance, self.cross_covariance)),
+        )
 
     def _point(self, at: Point) -> tuple[Exact, ...]:
         missing = [str(w) for w in self.parameters if w not in at]
         if missing:
             raise ValueError(f"`at` must give all weights a value; without: {', '.join(missing)}")
-        return tuple(np.array([[rational(at[w]) for w in row] for row in W.tolist()], dtype=object)
-                     for W in self.weights)
+        return tuple(
+            np.array([[rational(at[w]) for w in row] for row in W.tolist()], dtype=object) for W in self.weights
+        )
 
 
 def _conditions(volumes: Mapping[str, Number]) -> dict[Expr, str]:

@@ -1,5 +1,6 @@
 """Random values of a network's symbols: an identity of polynomials of degree d that fails to hold vanishes at
 a point drawn uniformly from `S^n` with probability at most `d / |S|` (Schwartz and Zippel)."""
+
 from __future__ import annotations
 
 import random
@@ -9,7 +10,7 @@ from sympy import Symbol
 
 from ngdsym.algebra.explicit import Field
 
-SAMPLES = 2 ** 64
+SAMPLES = 2**64
 
 
 def random_values(field: Field, seed: int) -> dict[Symbol, flint.fmpq]:

@@ -4,6 +4,7 @@ With f = W x, `∂ log q/∂θ = gᵀ ∂f/∂θ`, where `g = ∂ log q/∂f` is
 column of polynomials linear in x; its greatest common divisor carries the x, so `∂f/∂θ = a · (v x)`. Nothing is
 assumed about a and v: that they are columns of A_i and rows of B_i is a theorem.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -73,8 +74,9 @@ class Score:
     def sensitivities(self) -> list[Sensitivity]:
         """`∂f/∂θ` of every parameter, by differentiation of `f = W x`."""
         f = self.net.formulas.W @ self.net.field.exact(self.net.x)
-        return [self._split([self.net.field.derivative(entry, theta) for entry in f.flat])
-                for theta in self.net.parameters]
+        return [
+            self._split([self.net.field.derivative(entry, theta) for entry in f.flat]) for theta in self.net.parameters
+        ]
 
     def _split(self, column: list[RationalFunction]) -> Sensitivity:
         common = reduce(lambda p, q: p.gcd(q), [entry.num for entry in column])
@@ -99,8 +101,11 @@ class Score:
         """
         a, a_places = _distinct([s.outputs.T for s in self.sensitivities])
         v, v_places = _distinct([s.inputs for s in self.sensitivities])
-        return (a @ self.output_covariance @ a.T, v @ self.net.formulas.input_covariance @ v.T,
-                list(zip(a_places, v_places)))
+        return (
+            a @ self.output_covariance @ a.T,
+            v @ self.net.formulas.input_covariance @ v.T,
+            list(zip(a_places, v_places)),
+        )
 
     @property
     def covariance(self) -> Exact:
@@ -108,8 +113,9 @@ class Score:
         outputs, inputs, places = self.covariance_factors
         return np.array([[outputs[a, b] * inputs[v, w] for b, w in places] for a, v in places], dtype=object)
 
-    def loss_gradient(self, i: int, formulas: Formulas,
-                      number: Callable[[Exact], Exact] = lambda exact: exact) -> Exact:
+    def loss_gradient(
+        self, i: int, formulas: Formulas, number: Callable[[Exact], Exact] = lambda exact: exact
+    ) -> Exact:
         """`∂L/∂W_i = −⟨∂ log q/∂W_i⟩ = −aᵀ K (⟨y xᵀ⟩ − W Σ) vᵀ`, `n_i × n_{i-1}`, averaged over the data.
 
         Parameters
@@ -119,8 +125,8 @@ class Score:
         number
             From exact functions to that kind of numbers.
         """
-        start, shape = sum(len(W) for W in self.net.weights[:i - 1]), self.net.weights[i - 1].shape
-        layer = self.sensitivities[start:start + shape[0] * shape[1]]
+        start, shape = sum(len(W) for W in self.net.weights[: i - 1]), self.net.weights[i - 1].shape
+        layer = self.sensitivities[start : start + shape[0] * shape[1]]
         a, a_places = _distinct([s.outputs.T for s in layer])
         v, v_places = _distinct([s.inputs for s in layer])
         missing = formulas.cross_covariance - formulas.W @ formulas.input_covariance

@@ -83,8 +83,10 @@ def examine(data: Mapping) -> None:
             need(type(k) is int and 0 <= k < len(facts), f"there is no assumption {k}")
             (r, s), generator = transpose(facts[k]) if transposed else facts[k]
             (rows, x), (y, cols) = kind(left, (r, r)), kind(right, (s, s))
-            need((x, y) == (r, s) and (rows == cols if trace else (rows, cols) == at),
-                 f"ill-typed cofactor: {left} · assumption {k} · {right}")
+            need(
+                (x, y) == (r, s) and (rows == cols if trace else (rows, cols) == at),
+                f"ill-typed cofactor: {left} · assumption {k} · {right}",
+            )
             terms += [(-Fraction(c) * a, (*left, *w, *right), rows) for a, w in generator]
         rest: dict[tuple, Fraction] = {}
         for c, word, size in terms:
@@ -126,7 +128,12 @@ def exemplify(data: Mapping) -> None:
 
 
 _OPERATIONS: Mapping[type, Callable[..., Fraction]] = {
-    ast.Add: add, ast.Sub: sub, ast.Mult: mul, ast.Div: truediv, ast.Pow: pow}
+    ast.Add: add,
+    ast.Sub: sub,
+    ast.Mult: mul,
+    ast.Div: truediv,
+    ast.Pow: pow,
+}
 
 
 def _number(node: ast.AST, sizes: Mapping[str, int]) -> Fraction:
@@ -168,8 +175,7 @@ class Certificate:
                 exemplify(self.data)
         except Refused as reason:
             return str(reason)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError,
-                SyntaxError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError, SyntaxError) as error:
             return f"malformed certificate: {error!r}"
         return None
 
@@ -230,17 +236,23 @@ class Certificate:
         same = [f"{x} = {x}'" for x, (_, _, t) in self.data["letters"].items() if x == t and x in self._shown()]
         lines = [f"with {', '.join(same)}"] if same else []
         lines += [f"({k}) {_sum(p)} = 0" for k, p in enumerate(self.data["assumptions"]) if k in self.used]
-        lines += [f"{x} is positive {'definite' if kind == 'pd' else 'semidefinite'}"
-                  for x, kind in self.data.get("positive", {}).items()]
+        lines += [
+            f"{x} is positive {'definite' if kind == 'pd' else 'semidefinite'}"
+            for x, kind in self.data.get("positive", {}).items()
+        ]
         number = len(self.data["assumptions"])
         for lemma in self.lemmas:
             if "equation" in lemma:
                 lines += [f"{_sum(lemma['equation'])} =", *_terms(lemma["cofactors"]), "    = 0, so"]
             else:
-                squares = " ".join(_sign(c) + " ".join([f"({_sum(X)})'", *M, f"({_sum(X)})"])
-                                   for c, X, M in lemma["squares"]).removeprefix("+ ")
-                lines += [f"tr[{squares}] = tr of" if lemma["trace"] else f"{squares} =", *_terms(lemma["cofactors"]),
-                          "    = 0, and a sum of squares vanishes only if each of them does:"]
+                squares = " ".join(
+                    _sign(c) + " ".join([f"({_sum(X)})'", *M, f"({_sum(X)})"]) for c, X, M in lemma["squares"]
+                ).removeprefix("+ ")
+                lines += [
+                    f"tr[{squares}] = tr of" if lemma["trace"] else f"{squares} =",
+                    *_terms(lemma["cofactors"]),
+                    "    = 0, and a sum of squares vanishes only if each of them does:",
+                ]
             for conclusion in self._conclusions(lemma):
                 lines.append(f"({number}) {_sum(conclusion)} = 0")
                 number += 1
@@ -255,20 +267,29 @@ class Certificate:
 
     def _repr_latex_(self) -> str:
         spell = Typesetter(self.data.get("latex", {}))
-        rows = [rf"({k})\quad & {spell.sum(p)} = 0"
-                for k, p in enumerate(self.data["assumptions"]) if k in self.used]
-        rows += [rf"& {spell.letter(x)} {'>' if kind == 'pd' else '≥'} 0"
-                 for x, kind in self.data.get("positive", {}).items()]
+        rows = [rf"({k})\quad & {spell.sum(p)} = 0" for k, p in enumerate(self.data["assumptions"]) if k in self.used]
+        rows += [
+            rf"& {spell.letter(x)} {'>' if kind == 'pd' else '≥'} 0"
+            for x, kind in self.data.get("positive", {}).items()
+        ]
         number = len(self.data["assumptions"])
         for lemma in self.lemmas:
             if "equation" in lemma:
-                rows += [f"& {spell.sum(lemma['equation'])} =", *spell.terms(lemma["cofactors"]),
-                         r"& \quad = 0, \text{ so}"]
+                rows += [
+                    f"& {spell.sum(lemma['equation'])} =",
+                    *spell.terms(lemma["cofactors"]),
+                    r"& \quad = 0, \text{ so}",
+                ]
             else:
-                squares = " ".join(rf"{_latex_sign(c)} ({spell.sum(X)}){_TOP}{spell.word(M)}({spell.sum(X)})"
-                                   for c, X, M in lemma["squares"]).removeprefix("+")
-                rows.append(rf"& \operatorname{{tr}}\bigl[{squares}\bigr] = \operatorname{{tr}}" if lemma["trace"]
-                            else f"& {squares} =")
+                squares = " ".join(
+                    rf"{_latex_sign(c)} ({spell.sum(X)}){_TOP}{spell.word(M)}({spell.sum(X)})"
+                    for c, X, M in lemma["squares"]
+                ).removeprefix("+")
+                rows.append(
+                    rf"& \operatorname{{tr}}\bigl[{squares}\bigr] = \operatorname{{tr}}"
+                    if lemma["trace"]
+                    else f"& {squares} ="
+                )
                 rows += spell.terms(lemma["cofactors"])
                 rows.append(r"& \quad = 0, \text{ and a sum of squares vanishes only if each of them does:}")
             for conclusion in self._conclusions(lemma):
@@ -310,7 +331,7 @@ class Typesetter:
     def letter(self, name: str) -> str:
         prime = "'" * name.endswith("'")
         base = name.removesuffix("'")
-        index = base[len(base.rstrip("0123456789")):]
+        index = base[len(base.rstrip("0123456789")) :]
         base = base.removesuffix(index).removesuffix("_")
         base = base if len(base) == 1 else rf"\mathrm{{{base}}}"
         return self.special.get(name) or base + (f"_{{{index}}}" if index else "") + (_TOP if prime else "")
@@ -322,5 +343,7 @@ class Typesetter:
         return " ".join(_latex_sign(c) + (self.word(word) or "I") for c, word in polynomial).removeprefix("+")
 
     def terms(self, proof: list) -> list[str]:
-        return [rf"& \quad {_latex_sign(c)} {self.word(left)}\,({k}){_TOP * bool(t)}\,{self.word(right)}"
-                for c, left, k, t, right in proof]
+        return [
+            rf"& \quad {_latex_sign(c)} {self.word(left)}\,({k}){_TOP * bool(t)}\,{self.word(right)}"
+            for c, left, k, t, right in proof
+        ]

@@ -38,10 +38,13 @@ class Counterexample:
         sizes = [size(vertex) for vertex in self.sizes if not vertex.isidentifier()]
         symbols = {symbol: self.sizes.get(str(symbol), 0) for vertex in sizes for symbol in vertex.free_symbols}
         agreed = numbers(sizes, symbols)
-        return (agreed is not None and agreed.items() <= self.sizes.items()
-                and all(self._well_shaped(x) for x in self.statement["letters"])
-                and all(_positive(self.matrices[x], kind == "pd") for x, kind in self.positive.items())
-                and all(_vanishes(self.value(p)) for p in self.statement["assumptions"]))
+        return (
+            agreed is not None
+            and agreed.items() <= self.sizes.items()
+            and all(self._well_shaped(x) for x in self.statement["letters"])
+            and all(_positive(self.matrices[x], kind == "pd") for x, kind in self.positive.items())
+            and all(_vanishes(self.value(p)) for p in self.statement["assumptions"])
+        )
 
     def keeps_claims(self) -> bool:
         """Whether all claims hold."""
@@ -68,8 +71,11 @@ class Counterexample:
     def _well_shaped(self, name: str) -> bool:
         rows, cols, transpose = self.statement["letters"][name]
         A = self._matrix(name)
-        return (len(A) == self.sizes[rows] and all(len(row) == self.sizes[cols] for row in A)
-                and (name != transpose or A == [list(column) for column in zip(*A)]))
+        return (
+            len(A) == self.sizes[rows]
+            and all(len(row) == self.sizes[cols] for row in A)
+            and (name != transpose or A == [list(column) for column in zip(*A)])
+        )
 
     def __str__(self) -> str:
         lines = []
@@ -84,8 +90,11 @@ class Counterexample:
 
     def _repr_latex_(self) -> str:
         rows = [rf"\mathtt{{{name}}} &= {_latex(value)}" for name, value in self.matrices.items()]
-        rows += [rf"\mathtt{{{_text(claim)}}} &= {_latex(self.value(claim))} \neq 0"
-                 for claim in self.statement["claims"] if not _vanishes(self.value(claim))]
+        rows += [
+            rf"\mathtt{{{_text(claim)}}} &= {_latex(self.value(claim))} \neq 0"
+            for claim in self.statement["claims"]
+            if not _vanishes(self.value(claim))
+        ]
         return "$$\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}$$"
 
 

@@ -8,9 +8,13 @@ from ngdsym.proof.sizes import size
 from ngdsym.proof.words import Equation, Letters, Polynomial, UndeclaredLetter, shape
 
 
-def declare(types: Mapping[str, Iterable[object]], symmetric: Iterable[str] = (),
-            inverses: Mapping[str, str] | None = None, pinvs: Mapping[str, str] | None = None,
-            positive: Mapping[str, str] | None = None) -> Letters:
+def declare(
+    types: Mapping[str, Iterable[object]],
+    symmetric: Iterable[str] = (),
+    inverses: Mapping[str, str] | None = None,
+    pinvs: Mapping[str, str] | None = None,
+    positive: Mapping[str, str] | None = None,
+) -> Letters:
     """Letters from a table `{"A B": ("rows", "cols"), …}`; letters of inverses declare themselves."""
     letters = Letters()
     symmetric = set(symmetric.split() if isinstance(symmetric, str) else symmetric)
@@ -28,8 +32,10 @@ def declare(types: Mapping[str, Iterable[object]], symmetric: Iterable[str] = ()
     for unknown in sorted((symmetric | set(inverses) | set(pinvs) | set(positive)) - known):
         raise UndeclaredLetter(f"{unknown} is given a property but no type; add it to types")
     for name in sorted(x for x in known if derived.count(x) > 1):
-        raise ValueError(f"{name} is declared as the inverse of two letters, or in two ways: give each inverse its own "
-                         "name and equate them in an assumption")
+        raise ValueError(
+            f"{name} is declared as the inverse of two letters, or in two ways: give each inverse its own "
+            "name and equate them in an assumption"
+        )
     for name in positive:
         if name in derived:
             raise ValueError(f"{name} is an inverse: declare as positive the letter that it inverts")
@@ -42,13 +48,17 @@ def declare(types: Mapping[str, Iterable[object]], symmetric: Iterable[str] = ()
     while pending:
         ready = [entry for entry in pending if entry[0] in letters]
         if not ready:
-            raise ValueError(f"{', '.join(base for base, _, _ in pending)} are inverses of each other: give one of "
-                             "them a type and declare the other as its inverse")
+            raise ValueError(
+                f"{', '.join(base for base, _, _ in pending)} are inverses of each other: give one of "
+                "them a type and declare the other as its inverse"
+            )
         for base, name, declared in ready:
             other = declared(base, name)
             if kinds.get(name, letters.types[name]) != letters.types[name]:
-                raise ValueError(f"{name} is {'×'.join(kinds[name])} in types, but an inverse of {base} is "
-                                 f"{shape(letters.types[name])}")
+                raise ValueError(
+                    f"{name} is {'×'.join(kinds[name])} in types, but an inverse of {base} is "
+                    f"{shape(letters.types[name])}"
+                )
             if name in symmetric and other != other.T:
                 letters.relations.append(Equation(other, other.T))
         pending = [entry for entry in pending if entry not in ready]

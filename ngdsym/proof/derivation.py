@@ -68,8 +68,7 @@ class Derivation:
     [1]
     """
 
-    def __init__(self, start: Expression, given: Statement | Sequence[Statement] = (),
-                 **letters: Any) -> None:
+    def __init__(self, start: Expression, given: Statement | Sequence[Statement] = (), **letters: Any) -> None:
         self.start = start
         self.given = _tuple(given)
         self.letters = letters
@@ -80,8 +79,7 @@ class Derivation:
         """The last expression of the chain."""
         return self.steps[-1].expression if self.steps else self.start
 
-    def to(self, expression: Expression, why: str = "",
-           by: Statement | Sequence[Statement] = ()) -> Derivation:
+    def to(self, expression: Expression, why: str = "", by: Statement | Sequence[Statement] = ()) -> Derivation:
         """The derivation with one step more.
 
         Parameters
@@ -141,9 +139,17 @@ class Derivation:
                 facts += len(fresh)
             proof += _renumbered(data["cofactors"][0], numbers)
         claim = self.steps[0].equation.left.listing() + (-self.steps[-1].equation.right).listing()
-        return Certificate({"letters": letters, "assumptions": assumptions, "claims": [claim],
-                            **({"positive": positive} if positive else {}), **({"lemmas": lemmas} if lemmas else {}),
-                            "cofactors": [proof], "latex": special})
+        return Certificate(
+            {
+                "letters": letters,
+                "assumptions": assumptions,
+                "claims": [claim],
+                **({"positive": positive} if positive else {}),
+                **({"lemmas": lemmas} if lemmas else {}),
+                "cofactors": [proof],
+                "latex": special,
+            }
+        )
 
     def _refusal(self, assumptions: list[Statement], claim: Statement, error: ProofNotFound) -> StepRefused:
         number = len(self.steps) + 1

@@ -30,10 +30,18 @@ class Existence:
         return f"{found}, because\n{self.certificate}"
 
 
-def exists(unknowns: Mapping[str, Sequence[object]], assumptions: str | Sequence[str], equation: str, *,
-           types: Mapping[str, Iterable[object]], symmetric: Iterable[str] = (),
-           inverses: Mapping[str, str] | None = None, pinvs: Mapping[str, str] | None = None,
-           positive: Mapping[str, str] | None = None, timeout: float | None = None) -> Existence:
+def exists(
+    unknowns: Mapping[str, Sequence[object]],
+    assumptions: str | Sequence[str],
+    equation: str,
+    *,
+    types: Mapping[str, Iterable[object]],
+    symmetric: Iterable[str] = (),
+    inverses: Mapping[str, str] | None = None,
+    pinvs: Mapping[str, str] | None = None,
+    positive: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+) -> Existence:
     """Prove that for all matrices with `assumptions` there are matrices `unknowns` with `equation`.
 
     Parameters
@@ -80,9 +88,9 @@ def _term(polynomial: Polynomial, name: str) -> tuple[Number, Polynomial, str, P
     found = [(c, word) for c, word in words if name in word or name + "'" in word]
     if len(found) != 1 or (found[0][1].count(name), found[0][1].count(name + "'")) != (1, 0):
         raise ValueError(f"the unknown {name} has to occur in one term of the equation, once and untransposed")
-    (c, word), = found
+    ((c, word),) = found
     at = word.index(name)
-    return c, _product(letters, word[:at]), name, _product(letters, word[at + 1:])
+    return c, _product(letters, word[:at]), name, _product(letters, word[at + 1 :])
 
 
 def _product(letters: Letters, names: Sequence[str]) -> Polynomial:

@@ -29,8 +29,10 @@ def refuse_impossible(letters: Letters, assumptions: Iterable[Equation]) -> None
                 rank += _narrowest(letters, letters.spell(word))
         needed = letters.sizes[kind[0]]
         if (needed - rank).is_positive:
-            raise ImpossibleSizes(f"{equation} holds for no matrices: an identity of size {needed} has rank {needed}, "
-                                  f"the rest at most {rank}. Correct the sizes")
+            raise ImpossibleSizes(
+                f"{equation} holds for no matrices: an identity of size {needed} has rank {needed}, "
+                f"the rest at most {rank}. Correct the sizes"
+            )
 
 
 def _narrowest(letters: Letters, word: tuple[str, ...]) -> Expr:

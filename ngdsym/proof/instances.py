@@ -40,9 +40,11 @@ def instances(problem: Problem, seed: int, attempts: int, deadline: float = inf)
         attempted = _Attempt(problem, sizes, rng)
         if attempted.met:
             values = attempted.values
-            matrices = {name: [[Fraction(int(x.numerator), int(x.denominator)) for x in row]
-                               for row in _rows(values[name])]
-                        for name in problem.letters.names if name in values}
+            matrices = {
+                name: [[Fraction(int(x.numerator), int(x.denominator)) for x in row] for row in _rows(values[name])]
+                for name in problem.letters.names
+                if name in values
+            }
             found = Counterexample(problem.data(), sizes, matrices, problem.letters.positive)
             if found.keeps_assumptions():
                 yield found
@@ -63,15 +65,21 @@ def witness(problem: Problem, attempts: int = 12) -> dict:
         if len(here) == len(example.matrices):
             break
     if found is None:
-        return {"note": "no matrices up to 3×3 were found that keep the assumptions; if there are none, this proves "
-                        "nothing"}
-    record = {"sizes": found.sizes, "matrices": {name: [[str(c) for c in row] for row in rows]
-                                                 for name, rows in found.matrices.items()}}
+        return {
+            "note": "no matrices up to 3×3 were found that keep the assumptions; if there are none, this proves nothing"
+        }
+    record = {
+        "sizes": found.sizes,
+        "matrices": {name: [[str(c) for c in row] for row in rows] for name, rows in found.matrices.items()},
+    }
     zero = [name for name in found.matrices if name not in nonzero]
     if not zero:
         return record
-    return {**record, "note": f"{', '.join(zero)} {'is' if len(zero) == 1 else 'are'} zero in all matrices found "
-                              "that keep the assumptions"}
+    return {
+        **record,
+        "note": f"{', '.join(zero)} {'is' if len(zero) == 1 else 'are'} zero in all matrices found "
+        "that keep the assumptions",
+    }
 
 
 class _Attempt:
@@ -88,7 +96,8 @@ class _Attempt:
         rng.shuffle(free)
         while free:
             name = next((x for x in free if self._computable(x)), None) or next(
-                (x for x in free if x not in self.formulas), free[0])
+                (x for x in free if x not in self.formulas), free[0]
+            )
             free.remove(name)
             value = next(self._candidates(name), None)
             if value is None:
@@ -116,8 +125,9 @@ class _Attempt:
                 if value is not None:
                     yield value
                 return
-        linear = [p for p in bound if all(sum(x in (name, name + "'") for x in self.letters.spell(w)) < 2
-                                          for w in p.terms)]
+        linear = [
+            p for p in bound if all(sum(x in (name, name + "'") for x in self.letters.spell(w)) < 2 for w in p.terms)
+        ]
         if linear:
             yield from self._solutions(name, linear)
         else:
@@ -156,8 +166,9 @@ class _Attempt:
         zero = DomainMatrix.zeros(self._shape(name), QQ)
         constant = residual(zero)
         columns = [[a - b for a, b in zip(residual(E), constant)] for E in basis]
-        system = DomainMatrix([list(row) for row in zip(*columns, [-x for x in constant])],
-                              (len(constant), len(basis) + 1), QQ)
+        system = DomainMatrix(
+            [list(row) for row in zip(*columns, [-x for x in constant])], (len(constant), len(basis) + 1), QQ
+        )
         reduced, pivots = system.to_field().rref()
         if len(basis) in pivots:
             return
@@ -181,8 +192,9 @@ class _Attempt:
                     total = total + E * (c * w)
             return total
 
-        order = [self._least_norm(point, directions)] + [[QQ(self.rng.randint(-1, 1)) for _ in directions]
-                                                         for _ in range(3 if directions else 0)]
+        order = [self._least_norm(point, directions)] + [
+            [QQ(self.rng.randint(-1, 1)) for _ in directions] for _ in range(3 if directions else 0)
+        ]
         self.rng.shuffle(order)
         yield from map(combine, order)
 
@@ -198,9 +210,19 @@ class _Attempt:
         """Basis of the matrices `name` can be: all, or the symmetric ones."""
         rows, cols = self._shape(name)
         symmetric = name + "'" not in self.letters
-        return [DomainMatrix([[QQ(int((r, c) == (i, j) or symmetric and (c, r) == (i, j)))
-                               for c in range(cols)] for r in range(rows)], (rows, cols), QQ)
-                for i in range(rows) for j in range(cols) if not symmetric or i <= j]
+        return [
+            DomainMatrix(
+                [
+                    [QQ(int((r, c) == (i, j) or symmetric and (c, r) == (i, j))) for c in range(cols)]
+                    for r in range(rows)
+                ],
+                (rows, cols),
+                QQ,
+            )
+            for i in range(rows)
+            for j in range(cols)
+            if not symmetric or i <= j
+        ]
 
     def _draw(self, name: str) -> DomainMatrix:
         """A matrix of a random family: integers, low rank, identity, nilpotent, projector or zero."""
@@ -217,8 +239,9 @@ class _Attempt:
         elif family == "identity":
             A = _eye(rows, cols)
         elif family == "nilpotent":
-            A = DomainMatrix([[x if j > i else QQ(0) for j, x in enumerate(row)]
-                              for i, row in enumerate(_rows(A))], (rows, cols), QQ)
+            A = DomainMatrix(
+                [[x if j > i else QQ(0) for j, x in enumerate(row)] for i, row in enumerate(_rows(A))], (rows, cols), QQ
+            )
         elif family == "projector" and rows == cols:
             u = self._integers(rows, 1)
             A = u * pinv(u)
@@ -229,8 +252,7 @@ class _Attempt:
         return A
 
     def _integers(self, rows: int, cols: int) -> DomainMatrix:
-        return DomainMatrix([[QQ(self.rng.randint(-1, 1)) for _ in range(cols)] for _ in range(rows)],
-                            (rows, cols), QQ)
+        return DomainMatrix([[QQ(self.rng.randint(-1, 1)) for _ in range(cols)] for _ in range(rows)], (rows, cols), QQ)
 
     def evaluate(self, p: Polynomial) -> DomainMatrix:
         """The polynomial at the chosen matrices."""

@@ -52,11 +52,13 @@ class Lemma:
     steps: list[Step]
 
 
-def find_lemmas(search: Search, letters: Letters, assumptions: Iterable[Equation], rest: Polynomial,
-                thorough: bool) -> list[Lemma]:
+def find_lemmas(
+    search: Search, letters: Letters, assumptions: Iterable[Equation], rest: Polynomial, thorough: bool
+) -> list[Lemma]:
     """Sums of squares that the rules of `search` reduce to zero, of matrices that do not vanish already."""
     symmetric = [e.left for e in assumptions if e.left == e.right.T] + [
-        letters[x] for x in letters.names if letters[x] == letters[x].T]
+        letters[x] for x in letters.names if letters[x] == letters[x].T
+    ]
     defects = [Y - letters.one for Y in symmetric if not search.reduce((Y * Y - Y).terms)[0]]
     factors = [letters[x] for x in letters.names]
     near = [rest, *defects]
@@ -66,8 +68,12 @@ def find_lemmas(search: Search, letters: Letters, assumptions: Iterable[Equation
 
 
 def _vanishing(search: Search, letters: Letters, matrices: list[Polynomial]) -> list[Lemma]:
-    squares = [Square(1, X, M) for X in _normal(search, matrices)
-               for M in (None, *letters.positive) if M is None or letters.types[M][0] == X.known_type[0]]
+    squares = [
+        Square(1, X, M)
+        for X in _normal(search, matrices)
+        for M in (None, *letters.positive)
+        if M is None or letters.types[M][0] == X.known_type[0]
+    ]
     for trace in (False, True):
         reduced = [_traced(search, square) if trace else search.reduce(square.value.terms) for square in squares]
         zero = [Lemma([square], trace, steps) for square, (rest, steps) in zip(squares, reduced) if not rest]
@@ -78,14 +84,24 @@ def _vanishing(search: Search, letters: Letters, matrices: list[Polynomial]) -> 
             weights = _weights([reduced[k][0] for k in group])
             if weights:
                 chosen = [(c, k) for c, k in zip(weights, group) if c]
-                return [Lemma([Square(c, squares[k].X, squares[k].M) for c, k in chosen], trace,
-                              [(c * a, left, rule, right) for c, k in chosen
-                               for a, left, rule, right in reduced[k][1]])]
+                return [
+                    Lemma(
+                        [Square(c, squares[k].X, squares[k].M) for c, k in chosen],
+                        trace,
+                        [(c * a, left, rule, right) for c, k in chosen for a, left, rule, right in reduced[k][1]],
+                    )
+                ]
     return []
 
 
 def _products(factors: list[Polynomial], matrices: list[Polynomial]) -> list[Polynomial]:
-    return [a * b for X in matrices for u in factors for a, b in ((u, X), (X, u), (u, X.T)) if a.known_type[1] == b.known_type[0]]
+    return [
+        a * b
+        for X in matrices
+        for u in factors
+        for a, b in ((u, X), (X, u), (u, X.T))
+        if a.known_type[1] == b.known_type[0]
+    ]
 
 
 def _normal(search: Search, matrices: list[Polynomial]) -> list[Polynomial]:

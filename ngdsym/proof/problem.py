@@ -29,29 +29,37 @@ class Problem:
     def data(self) -> dict:
         """The statement as a certificate records it."""
         letters = self.letters
-        table = {name: [*letters.types[name], *letters.spell(*letters[name].T.terms)]
-                 for name in letters.names}
-        return {"letters": table, "assumptions": [e.listing() for e in self.assumptions],
-                "claims": [e.listing() for e in self.claims]}
+        table = {name: [*letters.types[name], *letters.spell(*letters[name].T.terms)] for name in letters.names}
+        return {
+            "letters": table,
+            "assumptions": [e.listing() for e in self.assumptions],
+            "claims": [e.listing() for e in self.claims],
+        }
 
 
 def _scalar_relations(letters: Letters) -> list[Equation]:
     """1 × 1 letters equal their transposes and commute."""
     scalars = [letters[x] for x in letters.names if letters.types[x] == ("1", "1") and not x.endswith("'")]
-    return ([Equation(x.T, x) for x in scalars if x != x.T]
-            + [Equation(x * y, y * x) for x, y in combinations(scalars, 2)])
+    return [Equation(x.T, x) for x in scalars if x != x.T] + [
+        Equation(x * y, y * x) for x, y in combinations(scalars, 2)
+    ]
 
 
-def read(assumptions: Statement | Sequence[Statement], claim: Statement | Sequence[Statement], *,
-         types: Mapping[str, Iterable[object]] | None = None, symmetric: Iterable[str] = (),
-         inverses: Mapping[str, str] | None = None, pinvs: Mapping[str, str] | None = None,
-         positive: Mapping[str, str] | None = None) -> Problem:
+def read(
+    assumptions: Statement | Sequence[Statement],
+    claim: Statement | Sequence[Statement],
+    *,
+    types: Mapping[str, Iterable[object]] | None = None,
+    symmetric: Iterable[str] = (),
+    inverses: Mapping[str, str] | None = None,
+    pinvs: Mapping[str, str] | None = None,
+    positive: Mapping[str, str] | None = None,
+) -> Problem:
     """The arguments of `prove` and `refute` as a typed `Problem`."""
     given = _listed(assumptions), _listed(claim)
     if not given[1]:
         raise ValueError("there is no claim")
-    kinds = {str if isinstance(s, str) else Basic if isinstance(s, Basic) else Polynomial
-             for s in sum(given, [])}
+    kinds = {str if isinstance(s, str) else Basic if isinstance(s, Basic) else Polynomial for s in sum(given, [])}
     if len(kinds) > 1:
         raise TypeError("state everything as text, or all as SymPy expressions, or all over one Letters")
     if kinds == {str}:

@@ -46,11 +46,18 @@ class VacuousHypotheses(ValueError):
         self.certificate = certificate
 
 
-def prove(assumptions: Statement | Sequence[Statement], claim: Statement | Sequence[Statement], *,
-          types: Mapping[str, Iterable[object]] | None = None, symmetric: Iterable[str] = (),
-          inverses: Mapping[str, str] | None = None, pinvs: Mapping[str, str] | None = None,
-          positive: Mapping[str, str] | None = None, timeout: float | None = None,
-          positivity: bool = True) -> Certificate:
+def prove(
+    assumptions: Statement | Sequence[Statement],
+    claim: Statement | Sequence[Statement],
+    *,
+    types: Mapping[str, Iterable[object]] | None = None,
+    symmetric: Iterable[str] = (),
+    inverses: Mapping[str, str] | None = None,
+    pinvs: Mapping[str, str] | None = None,
+    positive: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+    positivity: bool = True,
+) -> Certificate:
     """Prove that `claim` follows from `assumptions` for real matrices of every size.
 
     The certificate writes claim = Σ c · left · assumption · right, with every product well typed. Assumptions
@@ -102,8 +109,9 @@ def prove(assumptions: Statement | Sequence[Statement], claim: Statement | Seque
     A B =
         + (1)
     """
-    statement = read(assumptions, claim, types=types, symmetric=symmetric, inverses=inverses, pinvs=pinvs,
-                     positive=positive)
+    statement = read(
+        assumptions, claim, types=types, symmetric=symmetric, inverses=inverses, pinvs=pinvs, positive=positive
+    )
     certificate = certify(statement, timeout, positivity)
     return Certificate({**certificate.data, "witness": witness(statement)})
 
@@ -210,19 +218,27 @@ class _Proof:
     def _add_lemma(self, record: dict, total: Terms | None, facts: list[Polynomial], cofactors: Cofactors) -> None:
         start = len(self.facts)
         self.facts += facts
-        self.lemmas.append(_Lemma(record, total, range(start, len(self.facts)), cofactors,
-                                  len(self.search.assumptions)))
+        self.lemmas.append(
+            _Lemma(record, total, range(start, len(self.facts)), cofactors, len(self.search.assumptions))
+        )
 
     def _add_squares(self, kind: Type | None, rest: Terms, thorough: bool) -> bool:
         """Take up what vanishing sums of squares imply; whether there was any."""
-        found = find_lemmas(self.search, self.letters, self.problem.assumptions,
-                            Polynomial(self.letters, kind, rest), thorough)
+        found = find_lemmas(
+            self.search, self.letters, self.problem.assumptions, Polynomial(self.letters, kind, rest), thorough
+        )
         for lemma in found:
-            record = {"squares": [[str(s.c), s.X.listing(), [s.M] if s.M else []] for s in lemma.squares],
-                      "trace": lemma.trace}
+            record = {
+                "squares": [[str(s.c), s.X.listing(), [s.M] if s.M else []] for s in lemma.squares],
+                "trace": lemma.trace,
+            }
             total = sum((square.value for square in lemma.squares[1:]), lemma.squares[0].value)
-            self._add_lemma(record, None if lemma.trace else total.terms, [square.root for square in lemma.squares],
-                            self._expand(lemma.steps))
+            self._add_lemma(
+                record,
+                None if lemma.trace else total.terms,
+                [square.root for square in lemma.squares],
+                self._expand(lemma.steps),
+            )
             self._assume(self.lemmas[-1].facts)
         return bool(found)
 
@@ -238,8 +254,9 @@ class _Proof:
         for lemma in reversed(self.lemmas):
             if not needed.isdisjoint(lemma.facts):
                 if lemma.total is not None:
-                    lemma.cofactors = shorten(lemma.total, self.search.assumptions[:lemma.known], lemma.cofactors,
-                                              self.deadline)
+                    lemma.cofactors = shorten(
+                        lemma.total, self.search.assumptions[: lemma.known], lemma.cofactors, self.deadline
+                    )
                 needed |= {self.origin[k][0] for _, k, _ in lemma.cofactors}
                 used.insert(0, lemma)
         facts = [*range(len(self.problem.assumptions)), *(k for lemma in used for k in lemma.facts)]
@@ -253,23 +270,42 @@ class _Proof:
     def _listing(self, cofactors: Cofactors, numbers: Mapping[int, int]) -> list[list]:
         spell = self.letters.spell
         ordered = sorted(cofactors, key=lambda term: (term[1], order(term[0]), order(term[2])))
-        return [[str(cofactors[left, k, right]), list(spell(left)), numbers[self.origin[k][0]], self.origin[k][1],
-                 list(spell(right))] for left, k, right in ordered]
+        return [
+            [
+                str(cofactors[left, k, right]),
+                list(spell(left)),
+                numbers[self.origin[k][0]],
+                self.origin[k][1],
+                list(spell(right)),
+            ]
+            for left, k, right in ordered
+        ]
 
     def _not_found(self, claim: Equation, rest: Terms, exhausted: bool) -> ProofNotFound:
         remainder = Polynomial(self.letters, claim.type, rest)
         if exhausted:
-            reason = ("the assumptions are exhausted: the claim is no algebraic consequence of them and their "
-                      "transposes" + (", and no vanishing sum of squares that was tried helps" if self.positivity else
-                                      "; vanishing sums of squares were not used") +
-                      ". For matrices it may still be true")
+            reason = (
+                "the assumptions are exhausted: the claim is no algebraic consequence of them and their "
+                "transposes"
+                + (
+                    ", and no vanishing sum of squares that was tried helps"
+                    if self.positivity
+                    else "; vanishing sums of squares were not used"
+                )
+                + ". For matrices it may still be true"
+            )
         else:
             squares = "with" if self.positivity else "without"
-            reason = (f"the search was given up after {len(self.search.rules)} rules ({squares} sums of squares): "
-                      "a longer timeout may find a proof")
-        return ProofNotFound(f"no proof of {claim} was found. With the assumptions it becomes {remainder} = 0, and "
-                             f"{reason}. Try refute on the same arguments to see matrices that break it, or add "
-                             "the missing hypothesis.", remainder)
+            reason = (
+                f"the search was given up after {len(self.search.rules)} rules ({squares} sums of squares): "
+                "a longer timeout may find a proof"
+            )
+        return ProofNotFound(
+            f"no proof of {claim} was found. With the assumptions it becomes {remainder} = 0, and "
+            f"{reason}. Try refute on the same arguments to see matrices that break it, or add "
+            "the missing hypothesis.",
+            remainder,
+        )
 
     def _vacuous(self, cofactors: Cofactors) -> VacuousHypotheses:
         facts = self.problem.assumptions
@@ -282,5 +318,8 @@ class _Proof:
         proof = {(left, k, right + code): c for (left, k, right), c in cofactors.items()}
         certificate = Certificate({**self.problem.data(), **self._proofs([proof]), "claims": [[["1", [name]]]]})
         equations = "; ".join(str(facts[k]) for k in sorted(certificate.used))
-        return VacuousHypotheses(f"the assumptions contradict each other: {equations} together imply 1 = 0, "
-                                 "so they hold for no matrices and would prove anything", certificate)
+        return VacuousHypotheses(
+            f"the assumptions contradict each other: {equations} together imply 1 = 0, "
+            "so they hold for no matrices and would prove anything",
+            certificate,
+        )

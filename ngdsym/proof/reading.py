@@ -51,8 +51,10 @@ class Reader:
         while at < len(text):
             match = _TOKEN.match(text, at)
             if not match:
-                raise ValueError(f"cannot read {text!r} from {text[at:]!r}: write sums and products of letters and "
-                                 "numbers, A' for the transpose")
+                raise ValueError(
+                    f"cannot read {text!r} from {text[at:]!r}: write sums and products of letters and "
+                    "numbers, A' for the transpose"
+                )
             self.tokens.append(match[0].strip())
             at = match.end()
 
@@ -89,8 +91,7 @@ class Reader:
         elif re.fullmatch(NAME, token):
             result = self.letter(token)
         else:
-            raise ValueError(f"expected a letter, a number or ( in {self.text!r}, "
-                             f"found {token or 'the end'!r}")
+            raise ValueError(f"expected a letter, a number or ( in {self.text!r}, found {token or 'the end'!r}")
         while self.peek() and (self.peek() in ("'", "^", "**") or self.peek()[0] in ".⁺⁻ᵀ¹²³⁴⁵⁶⁷⁸⁹"):
             result = self.suffix(result, self.tokens.pop(0))
         return result
@@ -132,8 +133,10 @@ class Reader:
         return self.tokens[0] if self.tokens else ""
 
 
-_INVERSE = ("write A^2 for a power, A⁻¹ and A⁺ for the inverse and pseudo-inverse of a letter, or name an inverse with "
-            "inverses={'A': 'X'} or pinvs={'A': 'X'}")
+_INVERSE = (
+    "write A^2 for a power, A⁻¹ and A⁺ for the inverse and pseudo-inverse of a letter, or name an inverse with "
+    "inverses={'A': 'X'} or pinvs={'A': 'X'}"
+)
 
 
 def _power(base: Polynomial, exponent: int) -> Polynomial:

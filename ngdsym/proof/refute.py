@@ -15,11 +15,19 @@ class CounterexampleNotFound(Exception):
     """No matrices that keep the assumptions and break the claim turned up. This is no proof of the claim."""
 
 
-def refute(assumptions: Statement | Sequence[Statement], claim: Statement | Sequence[Statement], *,
-           types: Mapping[str, Iterable[object]] | None = None, symmetric: Iterable[str] = (),
-           inverses: Mapping[str, str] | None = None, pinvs: Mapping[str, str] | None = None,
-           positive: Mapping[str, str] | None = None,
-           seed: int = 0, attempts: int = 300, timeout: float | None = None) -> Counterexample:
+def refute(
+    assumptions: Statement | Sequence[Statement],
+    claim: Statement | Sequence[Statement],
+    *,
+    types: Mapping[str, Iterable[object]] | None = None,
+    symmetric: Iterable[str] = (),
+    inverses: Mapping[str, str] | None = None,
+    pinvs: Mapping[str, str] | None = None,
+    positive: Mapping[str, str] | None = None,
+    seed: int = 0,
+    attempts: int = 300,
+    timeout: float | None = None,
+) -> Counterexample:
     """Find exact matrices that satisfy `assumptions` and violate `claim`; arguments as for `prove`.
 
     A list of claims is broken when one of them is. Sizes grow from 1 to 3; dimensions that are numbers stay.
@@ -43,12 +51,15 @@ def refute(assumptions: Statement | Sequence[Statement], claim: Statement | Sequ
     [ 0,  0]
     [ 0, -1]
     """
-    problem = read(assumptions, claim, types=types, symmetric=symmetric, inverses=inverses, pinvs=pinvs,
-                   positive=positive)
+    problem = read(
+        assumptions, claim, types=types, symmetric=symmetric, inverses=inverses, pinvs=pinvs, positive=positive
+    )
     deadline = monotonic() + (inf if timeout is None else timeout)
     for found in instances(problem, seed, attempts, deadline):
         if not found.keeps_claims():
             return found
     tried = f"{attempts} attempts" + ("" if timeout is None else f" or {timeout:g} s")
-    raise CounterexampleNotFound(f"no counterexample in {tried} with matrices up to 3×3; this "
-                                 "proves nothing: try prove, another seed or more attempts")
+    raise CounterexampleNotFound(
+        f"no counterexample in {tried} with matrices up to 3×3; this "
+        "proves nothing: try prove, another seed or more attempts"
+    )

@@ -122,14 +122,14 @@ class Search:
                     break
                 if (k := leads.get(word[at:end], best)) < best:
                     best, found = k, (at, end)
-        return (word[:found[0]], best, word[found[1]:]) if found[1] else None
+        return (word[: found[0]], best, word[found[1] :]) if found[1] else None
 
     def step(self) -> bool:
         """Resolve obstructions until one gives a new rule; False when none is left."""
         while self._obstructions:
             _, i, j, overlap = heapq.heappop(self._obstructions)
             a, b = self.rules[i], self.rules[j]
-            right, left = b.lead[overlap:], a.lead[:len(a.lead) - overlap]
+            right, left = b.lead[overlap:], a.lead[: len(a.lead) - overlap]
             if not (a.alive and b.alive) or self._chained(a.lead + right, i, j):
                 continue
             difference: Terms = {}
@@ -219,7 +219,7 @@ class Search:
             for length in self._lengths:
                 if at + length >= len(word):
                     break
-                if self._leads.get(word[at:at + length], i) not in (i, j):
+                if self._leads.get(word[at : at + length], i) not in (i, j):
                     return True
         return False
 

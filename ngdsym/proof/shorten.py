@@ -43,18 +43,22 @@ def _optimum(claim: Terms, generators: Sequence[Terms], proof: Cofactors, second
 
     candidates = _balanced(_candidates(claim, generators, proof), generators, claim)
     words: dict[str, int] = {word: i for i, word in enumerate(claim)}
-    entries = [(words.setdefault(left + word + right, len(words)), j, float(c))
-               for j, (left, k, right) in enumerate(candidates) for word, c in generators[k].items()]
+    entries = [
+        (words.setdefault(left + word + right, len(words)), j, float(c))
+        for j, (left, k, right) in enumerate(candidates)
+        for word, c in generators[k].items()
+    ]
     rows, cols, values = zip(*entries)
     matrix = coo_array((values, (rows, cols)), shape=(len(words), len(candidates)))
     target = np.zeros(len(words))
-    target[:len(claim)] = [float(c) for c in claim.values()]
+    target[: len(claim)] = [float(c) for c in claim.values()]
     cost = [1 + LENGTH_COST * len(left + right) for left, _, right in candidates]
-    optimum = linprog(cost + cost, A_eq=hstack([matrix, -matrix]), b_eq=target, method="highs-ds",
-                      options={"time_limit": seconds})
+    optimum = linprog(
+        cost + cost, A_eq=hstack([matrix, -matrix]), b_eq=target, method="highs-ds", options={"time_limit": seconds}
+    )
     if optimum.x is None:
         return proof
-    signed = optimum.x[:len(candidates)] - optimum.x[len(candidates):]
+    signed = optimum.x[: len(candidates)] - optimum.x[len(candidates) :]
     support = [candidates[j] for j in np.flatnonzero(abs(signed) > 1e-9)]
     exact = solve([{left + w + right: c for w, c in generators[k].items()} for left, k, right in support], claim)
     return proof if exact is None else {key: c for key, c in zip(support, exact) if c}
@@ -70,10 +74,14 @@ def _candidates(claim: Terms, generators: Sequence[Terms], proof: Cofactors) -> 
     longest = max(map(len, reached))
     fresh = list(reached)
     while fresh and len(found) < most:
-        new = dict.fromkeys(product for word in fresh for product in _products(word, generators)
-                            if product not in found and _length(product, generators) <= longest)
+        new = dict.fromkeys(
+            product
+            for word in fresh
+            for product in _products(word, generators)
+            if product not in found and _length(product, generators) <= longest
+        )
         more = sorted(new, key=lambda product: len(product[0]) + len(product[2]))
-        more = more[:most - len(found)]
+        more = more[: most - len(found)]
         found |= dict.fromkeys(more)
         words = dict.fromkeys(left + word + right for left, k, right in more for word in generators[k])
         fresh = [word for word in words if word not in reached]
@@ -81,8 +89,9 @@ def _candidates(claim: Terms, generators: Sequence[Terms], proof: Cofactors) -> 
     return list(found)
 
 
-def _balanced(candidates: list[tuple[str, int, str]], generators: Sequence[Terms],
-              claim: Terms) -> list[tuple[str, int, str]]:
+def _balanced(
+    candidates: list[tuple[str, int, str]], generators: Sequence[Terms], claim: Terms
+) -> list[tuple[str, int, str]]:
     """Without the products, again and again, one of whose words nothing else could cancel."""
     expanded = {key: [key[0] + word + key[2] for word in generators[key[1]]] for key in candidates}
     while True:
@@ -99,7 +108,7 @@ def _products(word: str, generators: Sequence[Terms]) -> Iterator[tuple[str, int
         for inner in filter(None, generator):
             at = word.find(inner)
             while at >= 0:
-                yield word[:at], k, word[at + len(inner):]
+                yield word[:at], k, word[at + len(inner) :]
                 at = word.find(inner, at + 1)
 
 

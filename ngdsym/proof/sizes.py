@@ -45,8 +45,9 @@ def _read(text: str) -> Expr:
             raise SyntaxError
         return parse_expr(explicit, local_dict=names)
     except (SyntaxError, TokenError, TypeError, AttributeError):
-        raise ValueError(f"{text!r} is no size: write a number, a name, or a sum or product of such, "
-                         "like '2*n'") from None
+        raise ValueError(
+            f"{text!r} is no size: write a number, a name, or a sum or product of such, like '2*n'"
+        ) from None
 
 
 def numbers(sizes: Iterable[Expr], chosen: Mapping[Expr, int]) -> dict[str, int] | None:

@@ -41,14 +41,14 @@ from ngdsym.proof.words import Equation, Letters, Polynomial, penrose
 
 INSTEAD = {
     Q.positive_definite: "only letters can be positive definite: add a letter P = PD('P', n, n) and the equation "
-                         "Eq(P, …)",
+    "Eq(P, …)",
     Q.unitary: "letters are real matrices: write Q.orthogonal(X)",
     Q.fullrank: "write the one-sided inverse as an equation: Eq(L*X, Identity(n)) for full column rank, "
-                "Eq(X*R, Identity(m)) for full row rank",
+    "Eq(X*R, Identity(m)) for full row rank",
     Q.singular: "write what it kills: Eq(X*u, ZeroMatrix(n, 1)) with Eq(u.T*u, Identity(1))",
     Q.normal: "write Eq(X*X.T, X.T*X)",
     Q.diagonal: "it is no equation between matrices of every size: write what you use of it, such as Eq(D*X, X*D) and "
-                "Q.symmetric(D)",
+    "Q.symmetric(D)",
 }
 """What to write in place of a predicate that is not understood."""
 
@@ -74,16 +74,21 @@ class Translator:
     def equation(self, statement: Basic) -> Equation:
         """`Eq(left, right)`, or an expression that is meant to vanish."""
         if statement in (true, false):
-            raise ValueError(f"SymPy evaluated a statement to {statement} on construction, nothing is left "
-                             "to read; write Eq(left, right, evaluate=False)")
+            raise ValueError(
+                f"SymPy evaluated a statement to {statement} on construction, nothing is left "
+                "to read; write Eq(left, right, evaluate=False)"
+            )
         if isinstance(statement, Relational) and not isinstance(statement, Eq) or isinstance(statement, Not):
-            raise TypeError(f"{statement} is no equation: only equations are assumed and proved; matrices with A ≠ B "
-                            "are found by refute(assumptions, Eq(A, B, evaluate=False))")
+            raise TypeError(
+                f"{statement} is no equation: only equations are assumed and proved; matrices with A ≠ B "
+                "are found by refute(assumptions, Eq(A, B, evaluate=False))"
+            )
         if not isinstance(statement, (Eq, MatrixExpr)):
-            raise TypeError(f"{statement} ({type(statement).__name__}) is no equation between matrices: write Eq(left, "
-                            "right, evaluate=False)")
-        left, right = (statement.args if isinstance(statement, Eq)
-                       else (statement, ZeroMatrix(*statement.shape)))
+            raise TypeError(
+                f"{statement} ({type(statement).__name__}) is no equation between matrices: write Eq(left, "
+                "right, evaluate=False)"
+            )
+        left, right = statement.args if isinstance(statement, Eq) else (statement, ZeroMatrix(*statement.shape))
         for side in (left, right):
             if not isinstance(side, MatrixExpr):
                 raise TypeError(f"{side} is no matrix expression: write Identity(n) for 1, ZeroMatrix(n, m) for 0")
@@ -122,8 +127,9 @@ class Translator:
             case MatMul():
                 c, factors = expr.as_coeff_matrices()
                 if isinstance(c, Float):
-                    raise TypeError(f"the coefficient {c} of {expr} is rounded: write it exactly, "
-                                    f"Rational('{float(c):.12g}')")
+                    raise TypeError(
+                        f"the coefficient {c} of {expr} is rounded: write it exactly, Rational('{float(c):.12g}')"
+                    )
                 if not isinstance(c, Rational):
                     raise TypeError(f"the coefficient {c} of {expr} is not rational: make it a matrix")
                 result = Fraction(int(c.p), int(c.q)) * self.letters.one
@@ -131,19 +137,24 @@ class Translator:
                     result = result * self.polynomial(factor)
                 return result
             case BlockMatrix():
-                raise TypeError(f"{expr} is a matrix of blocks: name its blocks and state one equation for each, as "
-                                "for [A B] X = 1 with X of blocks X_1 and X_2: Eq(A*X_1 + B*X_2, Identity(n))")
+                raise TypeError(
+                    f"{expr} is a matrix of blocks: name its blocks and state one equation for each, as "
+                    "for [A B] X = 1 with X of blocks X_1 and X_2: Eq(A*X_1 + B*X_2, Identity(n))"
+                )
             case Adjoint():
                 raise TypeError(f"{expr} is an adjoint, but letters are real matrices: write {expr.arg}.T")
         raise TypeError(f"{expr} ({type(expr).__name__}) is not built from matrices, transposes and inverses")
 
     def _letter(self, name: str, expr: MatrixExpr, symmetric: bool) -> Polynomial:
         if self._owner.setdefault(name, expr) != expr:
-            raise ValueError(f"{name} names two different letters, {_described(self._owner[name])} and "
-                             f"{_described(expr)}: rename one")
+            raise ValueError(
+                f"{name} names two different letters, {_described(self._owner[name])} and "
+                f"{_described(expr)}: rename one"
+            )
         if name not in self.letters:
-            positive = "pd" if isinstance(expr, PD) or expr in self._positive else (
-                "psd" if isinstance(expr, PSD) else None)
+            positive = (
+                "pd" if isinstance(expr, PD) or expr in self._positive else ("psd" if isinstance(expr, PSD) else None)
+            )
             self._kind(expr)
             return self.letters(name, *expr.shape, symmetric=symmetric, positive=positive, latex=_latex(expr))
         return self.letters[name]
@@ -156,22 +167,26 @@ class Translator:
         letter = self._letter(name, expr, base.shape[0] == base.shape[1] and inner == inner.T)
         if not known:
             one = self.letters.one
-            self.letters.relations += (penrose(inner, letter) if mark == "⁺" else
-                                       [Equation(inner * letter, one), Equation(letter * inner, one)])
+            self.letters.relations += (
+                penrose(inner, letter)
+                if mark == "⁺"
+                else [Equation(inner * letter, one), Equation(letter * inner, one)]
+            )
         return letter
 
     def _kind(self, expr: MatrixExpr) -> tuple[str, str]:
         """Rows and columns; two dimensions of one name have to be the same."""
         for symbol in set().union(*(size.free_symbols for size in expr.shape)):
             if self._owner.setdefault(f"size {symbol}", symbol) != symbol:
-                raise ValueError(f"two different sizes are called {symbol}, with assumptions {symbol.assumptions0} and "
-                                 f"{self._owner[f'size {symbol}'].assumptions0}: use one symbol for both")
+                raise ValueError(
+                    f"two different sizes are called {symbol}, with assumptions {symbol.assumptions0} and "
+                    f"{self._owner[f'size {symbol}'].assumptions0}: use one symbol for both"
+                )
         rows, cols = expr.shape
         return self.letters.dimension(rows), self.letters.dimension(cols)
 
 
-def translate(assumptions: list[Basic],
-              claims: list[Basic]) -> tuple[Letters, list[Equation], list[Equation]]:
+def translate(assumptions: list[Basic], claims: list[Basic]) -> tuple[Letters, list[Equation], list[Equation]]:
     """Letters, assumptions and claims of a statement.
 
     Of predicates, `Q.symmetric(X)` of a letter types it, of an expression it is the equation X = Xᵀ;
@@ -185,8 +200,10 @@ def translate(assumptions: list[Basic],
     """
     assumptions = [part for a in assumptions for part in (a.args if isinstance(a, And) else [a])]
     facts = [a for a in assumptions if isinstance(a, AppliedPredicate)]
-    letters = {kind: {f.arg for f in facts if f.function == kind and isinstance(f.arg, MatrixSymbol)}
-               for kind in (Q.symmetric, Q.positive_definite)}
+    letters = {
+        kind: {f.arg for f in facts if f.function == kind and isinstance(f.arg, MatrixSymbol)}
+        for kind in (Q.symmetric, Q.positive_definite)
+    }
     translator = Translator(letters[Q.symmetric] | letters[Q.positive_definite], letters[Q.positive_definite])
     stated = [equation for a in assumptions for equation in _assumed(translator, a)]
     return translator.letters, stated, [translator.equation(_claimed(claim)) for claim in claims]
@@ -213,9 +230,14 @@ def _assumed(translator: Translator, assumption: Basic) -> list[Equation]:
         check_shapes(X)
         matrix = translator.polynomial(X)
         return [Equation(product, 1 + 0 * product) for product in (matrix.T * matrix, matrix * matrix.T)]
-    raise TypeError(f"{assumption} is not understood here: " + INSTEAD.get(
-        kind, "understood are Q.symmetric, Q.positive_definite, Q.invertible and Q.orthogonal; write anything else as "
-              "an equation"))
+    raise TypeError(
+        f"{assumption} is not understood here: "
+        + INSTEAD.get(
+            kind,
+            "understood are Q.symmetric, Q.positive_definite, Q.invertible and Q.orthogonal; write anything else as "
+            "an equation",
+        )
+    )
 
 
 def _claimed(claim: Basic) -> Basic:

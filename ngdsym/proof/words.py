@@ -63,9 +63,18 @@ class Letters:
         self._codes: dict[str, str] = {}
         self._transpose: dict[int, str] = {}
 
-    def __call__(self, name: str, rows: object, cols: object = None, *, symmetric: bool = False,
-                 positive: str | None = None, inverse: str | None = None, pinv: str | None = None,
-                 latex: str | None = None) -> Polynomial:
+    def __call__(
+        self,
+        name: str,
+        rows: object,
+        cols: object = None,
+        *,
+        symmetric: bool = False,
+        positive: str | None = None,
+        inverse: str | None = None,
+        pinv: str | None = None,
+        latex: str | None = None,
+    ) -> Polynomial:
         """Declare `name` as a `rows × cols` matrix (square when `cols` is missing).
 
         Parameters
@@ -89,8 +98,10 @@ class Letters:
         if symmetric and row != col:
             raise TypeMismatch(f"{name} is {row}×{col}: only a square letter can be symmetric")
         if not re.fullmatch(NAME, name) or name.endswith("'"):
-            raise ValueError(f"{name!r} cannot name a letter: a name is one word that starts with a letter, without "
-                             "spaces or signs; a prime marks the transpose")
+            raise ValueError(
+                f"{name!r} cannot name a letter: a name is one word that starts with a letter, without "
+                "spaces or signs; a prime marks the transpose"
+            )
         self._add(name, (row, col))
         if symmetric:
             self._transpose[ord(self._codes[name])] = self._codes[name]
@@ -123,11 +134,17 @@ class Letters:
     def _partner(self, name: str, partner: str, mark: str) -> Polynomial:
         row, col = self.types[name]
         if mark == "-1" and (self.sizes[row] - self.sizes[col]).is_zero is False:
-            raise TypeMismatch(f"{name} is {row}×{col}: only a square letter has an inverse; declare a "
-                               "pseudo-inverse instead")
+            raise TypeMismatch(
+                f"{name} is {row}×{col}: only a square letter has an inverse; declare a pseudo-inverse instead"
+            )
         typeset = Typesetter(self.latex).letter(name)
-        return self(partner, self.sizes[col], self.sizes[row], symmetric=name + "'" not in self,
-                    latex=rf"{{{typeset}}}^{{{mark}}}")
+        return self(
+            partner,
+            self.sizes[col],
+            self.sizes[row],
+            symmetric=name + "'" not in self,
+            latex=rf"{{{typeset}}}^{{{mark}}}",
+        )
 
     def dimension(self, given: object) -> str:
         """The size as types spell it: equal sizes are spelled alike."""
@@ -171,8 +188,9 @@ class Polynomial:
     of an identity whose size is not known yet. `words` are those it was made from, cancelled ones included.
     """
 
-    def __init__(self, letters: Letters, kind: Type | None, terms: Mapping[str, Number],
-                 words: Iterable[str] = ()) -> None:
+    def __init__(
+        self, letters: Letters, kind: Type | None, terms: Mapping[str, Number], words: Iterable[str] = ()
+    ) -> None:
         self.letters = letters
         self.terms: dict[str, Number] = {word: c for word, c in terms.items() if c}
         self.type = kind
@@ -203,8 +221,7 @@ class Polynomial:
     def __mul__(self, other: object) -> Polynomial:
         other = self._coerce(other)
         if self.type and other.type and self.type[1] != other.type[0]:
-            raise TypeMismatch(f"cannot multiply {self} ({shape(self.type)}) by {other} "
-                               f"({shape(other.type)})")
+            raise TypeMismatch(f"cannot multiply {self} ({shape(self.type)}) by {other} ({shape(other.type)})")
         terms: dict[str, Number] = {}
         for left, a in self.terms.items():
             for right, b in other.terms.items():
@@ -245,8 +262,10 @@ class Polynomial:
     __hash__ = None  # type: ignore[assignment]
 
     def __str__(self) -> str:
-        text = " ".join(f"{'-' if c < 0 else '+'} {_monomial(max(c, -c), self.letters.spell(word))}"
-                        for word, c in self.terms.items())
+        text = " ".join(
+            f"{'-' if c < 0 else '+'} {_monomial(max(c, -c), self.letters.spell(word))}"
+            for word, c in self.terms.items()
+        )
         return text.removeprefix("+ ").replace("- ", "-", 1) if text.startswith("-") else text[2:] or "0"
 
     __repr__ = __str__
@@ -281,7 +300,8 @@ class Equation:
         """
         spell = self.left.letters.spell
         return self.left.listing() + (-self.right).listing() or [
-            [c, list(spell(word))] for word in (self.left - self.right).words if word for c in ("1", "-1")]
+            [c, list(spell(word))] for word in (self.left - self.right).words if word for c in ("1", "-1")
+        ]
 
     def __str__(self) -> str:
         return f"{self.left} = {self.right}"
@@ -292,8 +312,7 @@ def penrose(A: Polynomial, X: Polynomial) -> list[Equation]:
 
     A X A = A, X A X = X, (A X)ᵀ = A X, (X A)ᵀ = X A (Penrose 1955).
     """
-    return [Equation(A * X * A, A), Equation(X * A * X, X),
-            Equation((A * X).T, A * X), Equation((X * A).T, X * A)]
+    return [Equation(A * X * A, A), Equation(X * A * X, X), Equation((A * X).T, A * X), Equation((X * A).T, X * A)]
 
 
 def _common_type(a: Polynomial, b: Polynomial) -> Type | None:
@@ -301,8 +320,7 @@ def _common_type(a: Polynomial, b: Polynomial) -> Type | None:
         raise TypeMismatch(f"cannot add or equate {a} ({shape(a.type)}) and {b} ({shape(b.type)})")
     kind = a.type or b.type
     if kind and kind[0] != kind[1] and ("" in a.terms or "" in b.terms):
-        raise TypeMismatch(f"an identity cannot be added to or equated with a {shape(kind)} matrix: "
-                           f"{a}, {b}")
+        raise TypeMismatch(f"an identity cannot be added to or equated with a {shape(kind)} matrix: {a}, {b}")
     return kind
 
 

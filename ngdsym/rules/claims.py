@@ -1,4 +1,5 @@
 """What may be claimed of a rule, as two matrices that agree on every linear network if the claim holds."""
+
 from __future__ import annotations
 
 import inspect
@@ -109,7 +110,7 @@ def emitted_step(rule: Definition) -> Step:
         quantities = matrices | {"lam": DAMPING, "L": len(network.weights)}
 
         def call(function: Callable, *first: object) -> Any:
-            names = list(inspect.signature(function).parameters)[len(first):]
+            names = list(inspect.signature(function).parameters)[len(first) :]
             return function(*first, **{name: quantities[name] for name in names if name in quantities})
 
         return call(module["apply"], matrices[rule.gradient.name], call(module["factorise"])).numpy()
@@ -118,6 +119,7 @@ def emitted_step(rule: Definition) -> Step:
 
 
 # --- claims ---------------------------------------------------------------------------------------
+
 
 def natural(step: Step, network: LinearInstance) -> tuple[np.ndarray, np.ndarray]:
     """Change of the end-to-end map, and the nearest multiple of its natural change."""
@@ -128,6 +130,7 @@ def natural(step: Step, network: LinearInstance) -> tuple[np.ndarray, np.ndarray
 
 def following(bases: list[np.ndarray]) -> Sides:
     """Update of layer 2 after a change of basis, and the changed update."""
+
     def sides(step: Step, network: LinearInstance) -> tuple[np.ndarray, np.ndarray]:
         expected = bases[2] @ step(network, 2) @ np.linalg.inv(bases[1])
         return step(network.transformed(bases), 2), expected

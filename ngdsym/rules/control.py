@@ -3,6 +3,7 @@
 Along an update the loss is modelled by its slope and by the Fisher matrix F in place of the Hessian. The
 slope is that of the *negative* gradient g, so that gᵀd > 0 for a direction d of descent.
 """
+
 from __future__ import annotations
 
 from sympy import Expr, Float, Matrix, Piecewise, Rational, Tuple, collect, diff, expand, solve, symbols
@@ -24,7 +25,7 @@ def newton_change() -> Expr:
     >>> newton_change()
     trace*(alpha**2/2 - alpha)
     """
-    newton, = solve(diff(QUADRATIC, alpha).subs(alpha, 1), curvature)
+    (newton,) = solve(diff(QUADRATIC, alpha).subs(alpha, 1), curvature)
     return collect(expand(QUADRATIC.subs(curvature, newton)), trace)
 
 
@@ -43,7 +44,8 @@ def minimiser() -> Tuple:
 
 
 predicted_change = Formula(
-    "predicted_change", newton_change(),
+    "predicted_change",
+    newton_change(),
     {alpha: "Learning rate α.", trace: "Σ_i tr ΔW_iᵀ G_i, with ΔW_i the update for α = 1."},
     "Change of the loss that the quadratic model predicts for a step (footnote 1); negative for descent",
     "The predicted change.",
@@ -51,9 +53,11 @@ predicted_change = Formula(
 )
 
 quadratic_change = Formula(
-    "quadratic_change", QUADRATIC,
+    "quadratic_change",
+    QUADRATIC,
     {
-        alpha: "Learning rate α.", trace: "Σ_i tr u_iᵀ G_i, with u_i the update for α = 1.",
+        alpha: "Learning rate α.",
+        trace: "Σ_i tr u_iᵀ G_i, with u_i the update for α = 1.",
         curvature: "uᵀFu of all updates together.",
     },
     "Change of the loss that the quadratic model predicts for a step whose curvature is known",

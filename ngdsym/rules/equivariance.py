@@ -5,6 +5,7 @@ meet in the middle, an inverse swaps and inverts, a pseudo-inverse and a polar f
 only, functions pass similarities. A square root of M' = C M Cᵀ is C M^½ Q with an orthogonal Q: it has two
 types, and the Q of one root may cancel against that of its neighbour across a polar factor.
 """
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -159,9 +160,20 @@ def check_invariant(scale: Expr, known: dict[str, Pair]) -> None:
 
 t, r, c = symbols("t r c")
 DEGREES = {
-    "G": r - t + c, "Lambda_tilde": c - 2 * t, "Lambda": 2 * r, "K_tilde": 2 * t - c, "K": -2 * r,
-    "U": 2 * (r - t + c), "U_F": 2 * (r - t + c), "U_S": 2 * (r - t + c),
-    "S_tilde": 2 * (r - t + c), "S": 2 * (r - t + c), "A": -t, "B": r, "D": S.Zero, "Sigma": S.Zero,
+    "G": r - t + c,
+    "Lambda_tilde": c - 2 * t,
+    "Lambda": 2 * r,
+    "K_tilde": 2 * t - c,
+    "K": -2 * r,
+    "U": 2 * (r - t + c),
+    "U_F": 2 * (r - t + c),
+    "U_S": 2 * (r - t + c),
+    "S_tilde": 2 * (r - t + c),
+    "S": 2 * (r - t + c),
+    "A": -t,
+    "B": r,
+    "D": S.Zero,
+    "Sigma": S.Zero,
 }
 """Under W → τ W ρ⁻¹ and loss → γ·loss each matrix is multiplied by τ^t ρ^r γ^c; here are the exponents."""
 

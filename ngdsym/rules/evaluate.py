@@ -2,6 +2,7 @@
 
 This evaluation by NumPy shares nothing with the lowering to torch; it serves to find counterexamples.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ def evaluate(matrix: MatrixExpr, values: dict[str, np.ndarray], scalars: dict[Ex
     array([[0.5, 0. ],
            [0. , 0. ]])
     """
+
     def value(part: MatrixExpr) -> np.ndarray:
         if isinstance(part, MatrixSymbol):
             return values[part.name]
@@ -90,7 +92,7 @@ class LinearInstance:
     def map(self, first: int, last: int) -> np.ndarray:
         """W_last ⋯ W_first, layers counted from 1; the identity if there is none."""
         product = np.eye(self.sizes[first - 1])
-        for W in self.weights[first - 1:last]:
+        for W in self.weights[first - 1 : last]:
             product = W @ product
         return product
 
@@ -99,16 +101,27 @@ class LinearInstance:
         A, B = self.map(i + 1, len(self.weights)), self.map(1, i - 1)
         D, Lambda_tilde, Lambda = self.Z @ self.Sigma, A.T @ self.P @ A, B @ self.Sigma @ B.T
         G = A.T @ self.P @ D @ B.T
+
         def squares(left: np.ndarray, right: np.ndarray) -> np.ndarray:
             return (np.linalg.eigh(left)[1].T @ G @ np.linalg.eigh(right)[1]) ** 2
 
         return {
-            "G": G, "Lambda_tilde": Lambda_tilde, "Lambda": Lambda, "A": A, "B": B, "D": D,
-            "Sigma": self.Sigma, "S_tilde": G @ G.T, "S": G.T @ G, "G_0": G,
+            "G": G,
+            "Lambda_tilde": Lambda_tilde,
+            "Lambda": Lambda,
+            "A": A,
+            "B": B,
+            "D": D,
+            "Sigma": self.Sigma,
+            "S_tilde": G @ G.T,
+            "S": G.T @ G,
+            "G_0": G,
             "C": np.eye(len(B)) + len(B) * (G.T @ G) / np.vdot(G, G),
             "K_tilde": np.linalg.pinv(Lambda_tilde, rcond=RANK_TOLERANCE),
             "K": np.linalg.pinv(Lambda, rcond=RANK_TOLERANCE),
-            "U": G**2, "U_F": squares(Lambda_tilde, Lambda), "U_S": squares(G @ G.T, G.T @ G),
+            "U": G**2,
+            "U_F": squares(Lambda_tilde, Lambda),
+            "U_S": squares(G @ G.T, G.T @ G),
         }
 
     def update(self, expression: MatrixExpr, i: int, damping: float) -> np.ndarray:
@@ -126,10 +139,9 @@ class LinearInstance:
         """Change under the true natural gradient: Z projected, Fisher-orthogonally, on what weights can."""
         count = len(self.weights)
         P_root, S_root = np.linalg.cholesky(self.P).T, np.linalg.cholesky(self.Sigma)
-        J = np.hstack([
-            np.kron((self.map(1, i - 1) @ S_root).T, P_root @ self.map(i + 1, count))
-            for i in range(1, count + 1)
-        ])
+        J = np.hstack(
+            [np.kron((self.map(1, i - 1) @ S_root).T, P_root @ self.map(i + 1, count)) for i in range(1, count + 1)]
+        )
         whitened = P_root @ self.Z @ S_root
         projected = J @ np.linalg.lstsq(J, whitened.flatten("F"), rcond=RANK_TOLERANCE)[0]
         return np.linalg.solve(P_root, projected.reshape(whitened.shape, order="F")) @ np.linalg.inv(S_root)

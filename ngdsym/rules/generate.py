@@ -1,4 +1,5 @@
 """Writing `layer`, `control` and `registry` of `ngdnum.rules`: all rules of the zoo, the control of steps, a table."""
+
 from __future__ import annotations
 
 import ast

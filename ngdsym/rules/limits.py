@@ -1,4 +1,5 @@
 """The two limits of a damped rule, by machine: λ → 0 and λ → ∞."""
+
 from __future__ import annotations
 
 from itertools import pairwise
@@ -31,7 +32,7 @@ def undamp(matrix: MatrixExpr) -> MatrixExpr:
     """
     if isinstance(matrix, MatPow) and matrix.exp.is_negative:
         base = undamp(matrix.base)
-        return Pinv(base) ** -matrix.exp if positive(base) == "psd" else base ** matrix.exp
+        return Pinv(base) ** -matrix.exp if positive(base) == "psd" else base**matrix.exp
     if isinstance(matrix, MatrixExpr):
         return matrix.func(*map(undamp, matrix.args)).doit() if matrix.has(lam) else matrix
     traces = {t: Trace(undamp(t.arg)) for t in matrix.atoms(Trace) if t.has(lam)}
@@ -51,16 +52,14 @@ def undamped(rule: Definition) -> Definition | None:
     whole = limit.xreplace(dict([memory])) if memory else limit
     constants = tuple((symbol, value) for symbol, value in rule.constants if whole.has(symbol))
     title = f"limit λ → 0 of {rule.title or rule.name}"
-    return Definition(
-        f"{rule.name}_undamped", limit, title, gradient=rule.gradient, memory=memory, constants=constants
-    )
+    return Definition(f"{rule.name}_undamped", limit, title, gradient=rule.gradient, memory=memory, constants=constants)
 
 
 def without_bases(factors: list[MatrixExpr]) -> list[MatrixExpr]:
     """Factors of a product without those pairs that are an eigenbasis and its transpose."""
     for i, (one, other) in enumerate(pairwise(factors)):
         if one == other.T and (isinstance(one, Eigenbasis) or isinstance(other, Eigenbasis)):
-            return without_bases([*factors[:i], *factors[i + 2:]])
+            return without_bases([*factors[:i], *factors[i + 2 :]])
     return factors
 
 

@@ -5,6 +5,7 @@ minima of the widths have values. A left direction first seen at layer α and a 
 layer β are shared by the β − α + 1 layers between, and each of these makes an equal part of the change.
 `layer_update` is the formula; `ngdnum/rules/network.py` computes it, and visits each level once.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -63,9 +64,12 @@ def layer_update(i: int, L: int) -> MatrixExpr:
 
     terms = [
         sign * P * G * Q / Integer(beta - alpha + 1)
-        for alpha in range(1, i + 1) for beta in range(i, L + 1)
-        for level, opposite in ((alpha, 1), (alpha - 1, -1)) for P in left(level)
-        for other, sign in ((beta, opposite), (beta + 1, -opposite)) for Q in right(other)
+        for alpha in range(1, i + 1)
+        for beta in range(i, L + 1)
+        for level, opposite in ((alpha, 1), (alpha - 1, -1))
+        for P in left(level)
+        for other, sign in ((beta, opposite), (beta + 1, -opposite))
+        for Q in right(other)
     ]
     return MatAdd(*terms).doit()
 
@@ -85,7 +89,10 @@ class ExactRule:
             self.name,
             Finding("natural gradient of wide linear nets (λ → 0)", *grounds),
             Finding("natural gradient of any linear net (λ → 0)", *grounds),
-            general_linear, orthogonal, scalar, loss_degree(),
+            general_linear,
+            orthogonal,
+            scalar,
+            loss_degree(),
             Finding("λ → ∞", "not damped", "λ does not occur"),
             Finding("FLOPs of factorise", "by depth", "the number of levels enters"),
             Finding("FLOPs of apply", "by depth", "the number of levels enters"),
@@ -149,14 +156,14 @@ def check_scalars(i: int, L: int, _: bool) -> None:
 def loss_degree() -> Finding:
     """Power of γ in every ΔW_i when the loss is multiplied by γ."""
     degrees = {
-        degree(layer_update(i, L), c, known=exponents(i, L)[1]).coeff(c)
-        for L in DEPTHS for i in range(1, L + 1)
+        degree(layer_update(i, L), c, known=exponents(i, L)[1]).coeff(c) for L in DEPTHS for i in range(1, L + 1)
     }
     answer = degrees.pop() if len(degrees) == 1 else None
     return Finding("degree in the scale of the loss", answer, "degrees of the factors")
 
 
 # --- numbers --------------------------------------------------------------------------------------
+
 
 def step(network: LinearInstance, i: int) -> np.ndarray:
     """ΔW_i of the formula, by NumPy."""

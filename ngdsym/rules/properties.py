@@ -2,6 +2,7 @@
 
 A positive answer is derived; a negative one has a counterexample, checked by the emitted code too.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -112,8 +113,14 @@ def properties(rule: Definition) -> Properties:
     check_known(rule.whole)
     general_linear, orthogonal, scalar = (covariant(rule, group) for group in GROUPS)
     return Properties(
-        rule.name, exact_wide(rule), exact_any(rule), general_linear, orthogonal, scalar,
-        loss_degree(rule), overdamped(rule),
+        rule.name,
+        exact_wide(rule),
+        exact_any(rule),
+        general_linear,
+        orthogonal,
+        scalar,
+        loss_degree(rule),
+        overdamped(rule),
         Finding("FLOPs of factorise", factorise, "count of operations"),
         Finding("FLOPs of apply", apply, "count of operations"),
     )
@@ -129,6 +136,7 @@ def compare(rules: Iterable[HasProperties]) -> Table:
 
 
 # --- exactness ------------------------------------------------------------------------------------
+
 
 def exact_wide(rule: Definition) -> Finding:
     """Natural gradient of wide networks, by Λ̃ = AᵀPA, Λ = BΣBᵀ and G = AᵀPZΣBᵀ (Eqs. 13–15)."""
@@ -178,14 +186,21 @@ def end_to_end(expression: MatrixExpr) -> tuple[Expr, MatrixExpr]:
     D = MatrixSymbol("Z", outputs, inputs) * Sigma
     gradient, Lambda_tilde, Lambda = A.T * P * D * B.T, A.T * P * A, B * Sigma * B.T
     meaning = {
-        "G": gradient, "Lambda_tilde": Lambda_tilde, "Lambda": Lambda, "D": D,
-        "K_tilde": Lambda_tilde.I, "K": Lambda.I,
-        "S_tilde": gradient * gradient.T, "S": gradient.T * gradient,
+        "G": gradient,
+        "Lambda_tilde": Lambda_tilde,
+        "Lambda": Lambda,
+        "D": D,
+        "K_tilde": Lambda_tilde.I,
+        "K": Lambda.I,
+        "S_tilde": gradient * gradient.T,
+        "S": gradient.T * gradient,
     }
     letters = {s: meaning[s.name] for s in expression.atoms(MatrixSymbol) if s.name in meaning}
     words = {
-        (A, Pinv(Lambda_tilde), A.T): P.I, (B.T, Pinv(Lambda), B): Sigma.I,
-        (A, Pinv(A)): Identity(outputs), (Pinv(B), B): Identity(inputs),
+        (A, Pinv(Lambda_tilde), A.T): P.I,
+        (B.T, Pinv(Lambda), B): Sigma.I,
+        (A, Pinv(A)): Identity(outputs),
+        (Pinv(B), B): Identity(inputs),
     }
     scale, product = split_scale((A * expression.xreplace(letters) * B).doit())
     factors = product.args if isinstance(product, MatMul) else [product]
@@ -196,12 +211,13 @@ def replace_words(factors: list[MatrixExpr], words: dict[tuple, MatrixExpr]) -> 
     """Factors of a product with each of `words` replaced: the identities of full-rank A and B."""
     for start in range(len(factors)):
         for word, value in words.items():
-            if tuple(factors[start:start + len(word)]) == word:
-                return replace_words([*factors[:start], value, *factors[start + len(word):]], words)
+            if tuple(factors[start : start + len(word)]) == word:
+                return replace_words([*factors[:start], value, *factors[start + len(word) :]], words)
     return factors
 
 
 # --- covariance and scale -------------------------------------------------------------------------
+
 
 def covariant(rule: Definition, group: str) -> Finding:
     """Does W → T W R⁻¹ carry ΔW along, for T and R in `group`?"""
@@ -222,9 +238,7 @@ def not_covariant(rule: Definition, group: str, seed: int) -> Counterexample:
     """Update of a middle layer after a change of basis against the changed update."""
     sizes = WIDE if rule.expression.has(Pinv) else SQUARE
     sides = following(random_bases(sizes, group, seed))
-    return Counterexample.to(
-        f"ΔW follows {group} changes of basis", rule, LinearInstance.random(sizes, seed), sides
-    )
+    return Counterexample.to(f"ΔW follows {group} changes of basis", rule, LinearInstance.random(sizes, seed), sides)
 
 
 def random_bases(sizes: tuple[int, ...], group: str, seed: int) -> list[np.ndarray]:
@@ -266,6 +280,7 @@ def overdamped(rule: Definition) -> Finding:
 
 # --- shared ---------------------------------------------------------------------------------------
 
+
 def refuted(question: str, why: str, tried: Iterable[Counterexample]) -> Finding:
     """Negative finding with the clearest counterexample; undecided if there is none."""
     best = max(tried, key=lambda example: example.distance)
@@ -280,11 +295,8 @@ def check_known(expression: MatrixExpr) -> None:
     unknown = sorted(s.name for s in expression.atoms(MatrixSymbol) if s.name not in known)
     if unknown:
         raise ValueError(
-            f"what {', '.join(unknown)} means is not known, so the rule cannot be judged; "
-            f"known are {', '.join(known)}"
+            f"what {', '.join(unknown)} means is not known, so the rule cannot be judged; known are {', '.join(known)}"
         )
     free = sorted(s.name for s in expression.free_symbols - expression.atoms(MatrixSymbol) - SCALARS)
     if free:
-        raise ValueError(
-            f"the rule depends on {', '.join(free)}: give numbers, as in expression.subs({free[0]}, 1)"
-        )
+        raise ValueError(f"the rule depends on {', '.join(free)}: give numbers, as in expression.subs({free[0]}, 1)")

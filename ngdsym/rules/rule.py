@@ -1,4 +1,5 @@
 """A rule with all that is computed from its formula: code, cost, limits, properties."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
@@ -52,7 +53,7 @@ class Rule(Definition):
         return compile(self, solver).flops
 
     def halves(self) -> dict[str, MatrixExpr]:
-        """"left" and "right": what a rule A G B makes of G on either side, A G and G B.
+        """ "left" and "right": what a rule A G B makes of G on either side, A G and G B.
 
         A scalar belongs to the left. Rows of errors and inputs are then preconditioned without their product G.
         Empty for a rule of another form.

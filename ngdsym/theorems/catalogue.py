@@ -52,7 +52,8 @@ class Catalogue:
         lines = [f'<a id="{theorem.name}"></a>**{plain(theorem.title)}** (`{theorem.name}`{source})',
                  f"$$\n{theorem.latex()}\n$$"]
         lines += [plain(theorem.given)] if theorem.given else []
-        return "\n\n".join([*lines, f"*Checks:* {', '.join(passed)}. {'. '.join(missing)}{'.' * bool(missing)}".rstrip()])
+        reasons = f"{'. '.join(missing)}{'.' * bool(missing)}"
+        return "\n\n".join([*lines, f"*Checks:* {', '.join(passed)}. {reasons}".rstrip()])
 
 
 def catalogue(sections: Iterable[str] = SECTIONS) -> Catalogue:

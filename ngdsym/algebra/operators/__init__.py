@@ -1,4 +1,5 @@
 """Operators on matrices, a file for each, with all that is to be known of it."""
+
 from ngdsym.algebra.operators.eigen import Eigenbasis, Eigenvalues
 from ngdsym.algebra.operators.entrywise_power import EntrywisePower
 from ngdsym.algebra.operators.hadamard import Hadamard
@@ -8,5 +9,13 @@ from ngdsym.algebra.operators.polar import Polar
 from ngdsym.algebra.operators.sign import Sign
 
 __all__ = [
-    "Eigenbasis", "Eigenvalues", "EntrywisePower", "Hadamard", "Lowering", "Operator", "Pinv", "Polar", "Sign",
+    "Eigenbasis",
+    "Eigenvalues",
+    "EntrywisePower",
+    "Hadamard",
+    "Lowering",
+    "Operator",
+    "Pinv",
+    "Polar",
+    "Sign",
 ]

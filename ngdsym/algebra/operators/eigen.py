@@ -1,4 +1,5 @@
 """Eigenvectors and eigenvalues of a symmetric matrix."""
+
 from __future__ import annotations
 
 from typing import Any

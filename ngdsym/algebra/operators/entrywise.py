@@ -1,4 +1,5 @@
 """What operators that act on entries have in common."""
+
 from __future__ import annotations
 
 from sympy import Expr

@@ -1,4 +1,5 @@
 """The product entry by entry."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,4 +1,5 @@
 """What an operator on matrices must say of itself before it may stand in a rule."""
+
 from __future__ import annotations
 
 from typing import Any, ClassVar, NamedTuple
@@ -50,15 +51,27 @@ class Operator(MatrixExpr):
     """
 
     READINGS: ClassVar[tuple[str, ...]] = (
-        "shape", "sign", "value", "law", "degree", "overdamped", "lowering", "_latex"
+        "shape",
+        "sign",
+        "value",
+        "law",
+        "degree",
+        "overdamped",
+        "lowering",
+        "_latex",
     )
 
     def __init_subclass__(cls, partial: bool = False) -> None:
         super().__init_subclass__()
         if partial:
             return
-        own = {name for parent in cls.__mro__ if parent is not Operator for name in vars(parent)
-               if issubclass(parent, Operator)}
+        own = {
+            name
+            for parent in cls.__mro__
+            if parent is not Operator
+            for name in vars(parent)
+            if issubclass(parent, Operator)
+        }
         missing = [name for name in Operator.READINGS if name not in own]
         if missing:
             raise TypeError(f"the operator {cls.__name__} does not say its {', '.join(missing)}: see Operator")
@@ -92,6 +105,7 @@ class Operator(MatrixExpr):
 
 def smaller(rows: Expr, columns: Expr) -> Expr:
     """The size that is taken to be the smaller one: k counts examples, of which there are few."""
+
     def typical(size: Expr) -> Expr:
         return size.xreplace({symbol: 16 if symbol.name == "k" else 512 for symbol in size.free_symbols})
 

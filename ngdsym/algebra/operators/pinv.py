@@ -1,4 +1,5 @@
 """The Moore–Penrose inverse."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,4 +1,5 @@
 """The polar factor."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,4 +1,5 @@
 """Signs of entries."""
+
 from __future__ import annotations
 
 from typing import Any
