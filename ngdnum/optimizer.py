@@ -239,7 +239,8 @@ class NGD(Presets, torch.optim.Optimizer):
         step = self.control.move(stacks, along, blocks.velocity, context)
         scale = lr * step.scale
         lengths = step.lengths or [stack.norms(u) for stack, u in zip(stacks, step.updates)]
-        if not math.isfinite(scale * float(torch.cat(lengths).sum() if len(lengths) > 1 else lengths[0].sum())):
+        largest = min(torch.finfo(length.dtype).max for length in lengths)
+        if not abs(scale) * float(torch.cat(lengths).sum() if len(lengths) > 1 else lengths[0].sum()) < largest:
             updates = [scale * u for u in step.updates]
             check_finite(stacks, updates, "the new weight", "lower lr or raise the damping")
 

@@ -14,6 +14,7 @@ from ngdnum import (
     Categorical,
     Decay,
     Factors,
+    Fixed,
     Gaussian,
     Inverse,
     LevenbergMarquardt,
@@ -343,3 +344,16 @@ def test_the_exact_rule_refuses_what_is_no_linear_chain(model: nn.Module) -> Non
 def test_parts_are_refused_with_the_reason(build: object, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         build()
+
+
+@pytest.mark.parametrize("dtype, lr", [(torch.float32, 1e38), (torch.float64, 1e308)])
+def test_a_step_that_overflows_the_weights_is_refused(dtype: torch.dtype, lr: float) -> None:
+    """Also where lr times the update is still finite in the float64 of Python."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2)).to(dtype)
+    before = [p.detach().clone() for p in model.parameters()]
+    opt = NGD(model, Gaussian(), rule="sgd", lr=lr, damping=Fixed(0.01))
+    Gaussian()(model(100 * torch.randn(9, 4, dtype=dtype)), torch.randn(9, 2, dtype=dtype)).backward()
+    with pytest.raises(ValueError, match="the new weight of layer"):
+        opt.step()
+    assert all(p.equal(old) for p, old in zip(model.parameters(), before))

@@ -135,7 +135,7 @@ def test_what_does_not_fit_is_refused_and_nothing_is_changed(change: Callable, m
 
 def test_the_state_of_another_preset_or_width_is_refused() -> None:
     saved = NGD.fast(normed(), Gaussian(), fallback=ADAM).state_dict()
-    with pytest.raises(ValueError, match="rule fisher_shampoo, not pi_damped_cached"):
+    with pytest.raises(ValueError, match="rule fisher_shampoo, not pi_damped"):
         NGD.sample_efficient(normed(), Gaussian(), fallback=ADAM).load_state_dict(saved)
     opt, wide = (NGD.fast(normed(width=width), Gaussian(), fallback=ADAM) for width in (5, 6))
     train(opt, range(2))

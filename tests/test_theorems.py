@@ -62,11 +62,11 @@ def test_every_missing_check_has_a_reason() -> None:
 
 
 def test_certificates_are_cheap_to_check() -> None:
-    """A second or so."""
+    """A hundredth of a second each."""
     for theorem in ALL.values():
         vars(theorem).pop("certificates", None)
     found = []
-    assert function_calls(lambda: found.append(verify(checks=["certificate"]))) < 4_000_000
+    assert function_calls(lambda: found.append(verify(checks=["certificate"]))) < 36_000 * len(ALL)
     assert found[0].passed
 
 

@@ -5,8 +5,6 @@ Matrices are `[..., rows, columns]`; leading axes are a batch; dtype and device 
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -34,7 +32,7 @@ def cholesky(A: Tensor) -> Tensor:
 def eigh(A: Tensor) -> tuple[Tensor, Tensor]:
     """`torch.linalg.eigh`, in float64 where the driver of float32 makes NaN of finite numbers, as it may."""
     values, vectors = torch.linalg.eigh(A)
-    if A.dtype == torch.float32 and not math.isfinite(values.sum()) and A.isfinite().all():
+    if A.dtype == torch.float32 and not values.sum().isfinite() and A.isfinite().all():
         values, vectors = (part.to(A.dtype) for part in torch.linalg.eigh(A.double()))
     return values, vectors
 

@@ -62,8 +62,8 @@ def examine(data: Mapping) -> None:
         need(re.fullmatch(NAME, x), f"{x!r} cannot name a letter")
         need(x == t + "'" if x.endswith("'") else t in (x, x + "'"), f"{t} cannot be the transpose of {x}")
         need(t in letters and letters[t] == [cols, rows, x], f"{x} and its transpose {t} disagree")
-    facts = [read(p) for p in data["assumptions"]]
     need(len(data["claims"]) == len(data["cofactors"]) > 0, "not one list of cofactors for each claim")
+    facts = [read(p) for p in data["assumptions"]]
     claims = [{"equation": p, "cofactors": proof} for p, proof in zip(data["claims"], data["cofactors"])]
     for step in [*data.get("lemmas", ()), *claims]:
         if "equation" in step:
@@ -72,21 +72,19 @@ def examine(data: Mapping) -> None:
         else:
             trace, roots, terms, at = step["trace"], [], [], None
             for c, X, M in step["squares"]:
-                (r, s), root = read(X)
-                need(Fraction(c) > 0 and len(M) < 2 and (trace or at in (None, (s, s))), f"no sum of squares: {c}, {M}")
+                ((r, s), root), c = read(X), Fraction(c)
+                need(c > 0 and len(M) < 2 and (trace or at in (None, (s, s))), f"no sum of squares: {c}, {M}")
                 need(all(letters[x] == [r, r, x] and positive[x] in ("pd", "psd") for x in M), f"no weight: {M}")
                 mirrored = transpose(((r, s), root))[1]
-                terms += [(Fraction(c) * a * b, (*v, *M, *w), s) for a, v in mirrored for b, w in root]
+                terms += [(c * a * b, (*v, *M, *w), s) for a, v in mirrored for b, w in root]
                 fact = [(a, (*(x for x in M if positive[x] == "psd"), *w)) for a, w in root]
                 at, roots = (s, s), [*roots, ((r, s), fact)]
         for c, left, k, transposed, right in step["cofactors"]:
             need(type(k) is int and 0 <= k < len(facts), f"there is no assumption {k}")
             (r, s), generator = transpose(facts[k]) if transposed else facts[k]
             (rows, x), (y, cols) = kind(left, (r, r)), kind(right, (s, s))
-            need(
-                (x, y) == (r, s) and (rows == cols if trace else (rows, cols) == at),
-                f"ill-typed cofactor: {left} · assumption {k} · {right}",
-            )
+            fits = (x, y) == (r, s) and (rows == cols if trace else (rows, cols) == at)
+            need(fits, f"ill-typed cofactor: {left} · assumption {k} · {right}")
             terms += [(-Fraction(c) * a, (*left, *w, *right), rows) for a, w in generator]
         rest: dict[tuple, Fraction] = {}
         for c, word, size in terms:

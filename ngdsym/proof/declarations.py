@@ -39,20 +39,15 @@ def declare(
     for name in positive:
         if name in derived:
             raise ValueError(f"{name} is an inverse: declare as positive the letter that it inverts")
-    for name, kind in kinds.items():
-        if name not in derived:
-            letters(name, *kind, symmetric=name in symmetric, positive=positive.get(name))
     pending: list[tuple[str, str, Callable[[str, str], Polynomial]]] = []
     pending += [(base, name, letters.inverse) for base, name in inverses.items()]
     pending += [(base, name, letters.pinv) for base, name in pinvs.items()]
-    while pending:
-        ready = [entry for entry in pending if entry[0] in letters]
-        if not ready:
-            raise ValueError(
-                f"{', '.join(base for base, _, _ in pending)} are inverses of each other: give one of "
-                "them a type and declare the other as its inverse"
-            )
-        for base, name, declared in ready:
+
+    def settle() -> None:
+        """Declare the inverses of letters that are declared, next to them."""
+        while ready := next((entry for entry in pending if entry[0] in letters), None):
+            pending.remove(ready)
+            base, name, declared = ready
             other = declared(base, name)
             if kinds.get(name, letters.types[name]) != letters.types[name]:
                 raise ValueError(
@@ -61,5 +56,14 @@ def declare(
                 )
             if name in symmetric and other != other.T:
                 letters.relations.append(Equation(other, other.T))
-        pending = [entry for entry in pending if entry not in ready]
+
+    for name, kind in kinds.items():
+        if name not in derived:
+            letters(name, *kind, symmetric=name in symmetric, positive=positive.get(name))
+            settle()
+    if pending:
+        raise ValueError(
+            f"{', '.join(base for base, _, _ in pending)} are inverses of each other: give one of "
+            "them a type and declare the other as its inverse"
+        )
     return letters
