@@ -75,10 +75,9 @@ def examine(data: Mapping) -> None:
                 ((r, s), root), c = read(X), Fraction(c)
                 need(c > 0 and len(M) < 2 and (trace or at in (None, (s, s))), f"no sum of squares: {c}, {M}")
                 need(all(letters[x] == [r, r, x] and positive[x] in ("pd", "psd") for x in M), f"no weight: {M}")
-                mirrored = transpose(((r, s), root))[1]
-                terms += [(c * a * b, (*v, *M, *w), s) for a, v in mirrored for b, w in root]
-                fact = [(a, (*(x for x in M if positive[x] == "psd"), *w)) for a, w in root]
-                at, roots = (s, s), [*roots, ((r, s), fact)]
+                terms += [(c * a * b, (*v, *M, *w), s) for a, v in transpose(((r, s), root))[1] for b, w in root]
+                at = (s, s)
+                roots += [((r, s), [(a, (*(x for x in M if positive[x] == "psd"), *w)) for a, w in root])]
         for c, left, k, transposed, right in step["cofactors"]:
             need(type(k) is int and 0 <= k < len(facts), f"there is no assumption {k}")
             (r, s), generator = transpose(facts[k]) if transposed else facts[k]
