@@ -25,9 +25,14 @@ from ngdsym.proof.sizes import numbers
 from ngdsym.proof.words import Equation, Polynomial, penrose
 
 
+Formulas = dict[str, list[tuple[set[str], str, Polynomial]]]
+"""For each letter the assumptions determine: (letters needed, "value", "inverse" or "pinv", of what)."""
+
+
 def instances(problem: Problem, seed: int, attempts: int, deadline: float = inf) -> Iterator[Counterexample]:
     """Exact matrices that satisfy the assumptions, smallest sizes first, until `time.monotonic()` is `deadline`."""
     sizes_of = problem.letters.sizes.values()
+    formulas = _formulas(problem)
     symbols = sorted({symbol for expression in sizes_of for symbol in expression.free_symbols}, key=str)
     for attempt in range(attempts):
         if monotonic() > deadline:
@@ -37,7 +42,7 @@ def instances(problem: Problem, seed: int, attempts: int, deadline: float = inf)
         sizes = numbers(sizes_of, {symbol: rng.randint(1, largest) for symbol in symbols})
         if sizes is None:
             continue
-        attempted = _Attempt(problem, sizes, rng)
+        attempted = _Attempt(problem, formulas, sizes, rng)
         if attempted.met:
             values = attempted.values
             matrices = {
@@ -85,10 +90,10 @@ def witness(problem: Problem, attempts: int = 12) -> dict:
 class _Attempt:
     """One choice of matrices, `values[name]`; `met` is False when some assumption could not be met."""
 
-    def __init__(self, problem: Problem, sizes: dict[str, int], rng: Random) -> None:
+    def __init__(self, problem: Problem, formulas: Formulas, sizes: dict[str, int], rng: Random) -> None:
         self.letters, self.sizes, self.rng = problem.letters, sizes, rng
         self.constraints = [(p, _names(p)) for p in (e.difference for e in problem.assumptions)]
-        self.formulas = _formulas(problem)
+        self.formulas = formulas
         self.values: dict[str, DomainMatrix] = {}
         self.met = True
         self._cache: dict[str, DomainMatrix] = {}
@@ -280,10 +285,9 @@ class _Attempt:
         del self.values[name]
 
 
-def _formulas(problem: Problem) -> dict[str, list[tuple[set[str], str, Polynomial]]]:
-    """For each letter the assumptions determine: (letters needed, "value", "inverse" or "pinv", of what)."""
+def _formulas(problem: Problem) -> Formulas:
     letters = problem.letters
-    formulas: dict[str, list[tuple[set[str], str, Polynomial]]] = {}
+    formulas: Formulas = {}
     stated = [p for e in problem.assumptions for p in (e.difference, e.difference.T)]
     facts = [p.terms for p in stated] + [(-p).terms for p in stated]
 

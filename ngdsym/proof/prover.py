@@ -20,8 +20,8 @@ PATIENCE, LENGTH = 400, 16
 """An untimed search ends after so many rules without progress, or when all overlaps left have more letters."""
 LEMMA = 100
 """What is proved on the way with more terms is shortened, and becomes a lemma if it keeps more than half."""
-FIRST_LOOK = 50
-"""Rules before the first look for vanishing squares."""
+FIRST_LOOK, RULES_PER_ASSUMPTION = 50, 2
+"""Rules before the first look for vanishing squares: as many, and so many times the assumptions."""
 
 VACUITY_STEPS = 50
 """Rules sought beyond a proof, in case the assumptions that gave it contradict each other."""
@@ -172,7 +172,8 @@ class _Proof:
         self.search.assume(fresh)
 
     def _cofactors(self, claim: Equation) -> Cofactors:
-        search, limit, look = self.search, PATIENCE, FIRST_LOOK
+        search, limit = self.search, PATIENCE
+        look = max(FIRST_LOOK, RULES_PER_ASSUMPTION * len(search.assumptions))
         longest = max(LENGTH, 2 * max((len(word) for terms in search.assumptions for word in terms), default=0))
         rest, steps = claim.difference.terms, []
         try:

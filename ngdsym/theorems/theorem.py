@@ -27,7 +27,7 @@ from ngdsym.algebra.instance import Draw, Instance, floats
 from ngdsym.proof.certificate import Certificate
 from ngdsym.proof.counterexample import Counterexample
 from ngdsym.proof.problem import Problem
-from ngdsym.proof.prover import prove
+from ngdsym.proof.prover import certify
 from ngdsym.proof.refute import refute
 from ngdsym.proof.translate import translate
 
@@ -181,11 +181,14 @@ class Theorem:
                 data in json.loads(path.read_text(encoding="utf-8")).items()}
 
     def search(self) -> dict[str, Certificate]:
-        """Find the proofs anew."""
-        found = {"": prove(list(self.assumes), list(self.claims))}
+        """Find the proofs anew; that the hypotheses can hold is shown by `instance`."""
+        statements = {"": (self.assumes, self.claims)}
         if self.instances is not None:
-            found |= {str(depth): prove(*map(list, self.instances(depth))) for depth in DEPTHS}
-        return found
+            statements |= {str(depth): self.instances(depth) for depth in DEPTHS}
+        return {
+            depth: certify(Problem(*translate(list(assumes), list(claims))))
+            for depth, (assumes, claims) in statements.items()
+        }
 
     @cached_property
     def _exact(self) -> Instance:
@@ -223,15 +226,17 @@ def _expands(certificate: Certificate, assumes: tuple[Basic, ...], proved: tuple
     others = tuple(claim for claim in claims if claim not in proved)
     stated = Problem(*translate(list(assumes), [*proved, *others]))
     problem = stated.data() | {"positive": stated.letters.positive, "lemmas": certificate.lemmas}
-    listing = dict(zip((*proved, *others), problem["claims"]))
-
-    def proves(claim: Relational, cofactors: list) -> bool:
-        return Certificate({**problem, "claims": [listing[claim]], "cofactors": [cofactors]}).check()
-
     proofs = certificate.data["cofactors"]
     if claims == proved:
-        return len(proofs) == len(proved) and all(map(proves, proved, proofs))
-    return all(any(proves(claim, cofactors) for cofactors in proofs) for claim in claims)
+        return Certificate({**problem, "cofactors": proofs}).check()
+    listing = dict(zip((*proved, *others), problem["claims"]))
+    return all(
+        any(
+            Certificate({**problem, "claims": [listing[claim]], "cofactors": [cofactors]}).check()
+            for cofactors in proofs
+        )
+        for claim in claims
+    )
 
 
 def _equation(assumption: Basic) -> Eq:
