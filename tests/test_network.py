@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from time import process_time
 
 import identities
 import numpy as np
@@ -261,6 +262,17 @@ def test_is_generalized_inverse_decides():
     assert not narrow.is_generalized_inverse(narrow.generalized_inverse("paper"))
     with pytest.raises(ValueError, match="8 × 8"):
         wide.is_generalized_inverse(zeros(3))
+
+
+def test_the_proof_of_a_generalized_inverse_ends_in_time() -> None:
+    net = LinearNetwork((3, 2, 3))
+    X = net.generalized_inverse("exact")
+    started = process_time()
+    with pytest.raises(TimeoutError, match=r"no proof was found in 0\.2 s, though the identity holds at random points"):
+        net.is_generalized_inverse(X, proof=True, timeout=0.2)
+    assert process_time() - started < 30
+    small = LinearNetwork((2, 1, 2))
+    assert small.is_generalized_inverse(small.generalized_inverse("exact"), proof=True, timeout=60)
 
 
 def test_random_values_cover_every_symbol_and_follow_the_seed():

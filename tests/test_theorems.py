@@ -15,6 +15,9 @@ from test_prover import function_calls
 
 from ngdsym.__main__ import main
 from ngdsym.proof.certificate import Certificate
+from ngdsym.proof.problem import Problem
+from ngdsym.proof.prover import certify
+from ngdsym.proof.translate import translate
 from ngdsym.theorems import UnknownTheorem, theorems
 from ngdsym.theorems.theorem import Theorem
 from ngdsym.theorems.verify import verify
@@ -68,6 +71,13 @@ def test_certificates_are_cheap_to_check() -> None:
     found = []
     assert function_calls(lambda: found.append(verify(checks=["certificate"]))) < 36_000 * len(ALL)
     assert found[0].passed
+
+
+def test_a_proof_for_many_layers_is_found_without_detours() -> None:
+    """2 L − 1 terms and no lemma, though there are more rules than a short statement ever has."""
+    assumes, claims = ALL["product-rule"].instances(16)
+    found = certify(Problem(*translate(list(assumes), list(claims))))
+    assert found.cofactors == 31 and not found.lemmas
 
 
 @pytest.mark.parametrize("name", DENIED)

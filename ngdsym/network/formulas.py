@@ -8,7 +8,7 @@ products on both sides of the narrowest layer.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from operator import add, matmul
@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import flint
 import numpy as np
+from sympy import Expr, Integer
 
 from ngdsym.algebra.explicit import (
     Exact,
@@ -24,6 +25,7 @@ from ngdsym.algebra.explicit import (
     pseudo_inverse,
     rank_factorisation,
 )
+from ngdsym.algebra.factored import Factored
 from ngdsym.algebra.fields import Number, identity
 
 
@@ -321,3 +323,9 @@ def _sandwich_inverse(
     if r < r_j:
         return pseudo_inverse(left, U.T @ metric @ U_j @ right)
     return pseudo_inverse(left @ (U.T @ metric @ U_j), right)
+
+
+def generic_conditions(volumes: Mapping[str, Number]) -> dict[Expr, str]:
+    """What must not vanish where a formula for generic weights holds."""
+    advice = "the formula is that of generic weights: {}; at=… gives what holds for the weights given"
+    return {(Factored(Integer(1)) * volume).expression(): advice.format(rank) for rank, volume in volumes.items()}

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 from scipy.linalg import block_diag
-from sympy import Expr, Integer, Matrix, MatrixBase, Symbol, log, pi
+from sympy import Expr, Matrix, MatrixBase, Symbol, log, pi
 from sympy import kronecker_product as kron
 
 from ngdsym.algebra.explicit import (
-    Exact,
     Field,
     determinant,
     factored,
-    identical,
     inverse,
-    rational,
     to_Matrix,
 )
-from ngdsym.algebra.factored import Factored
-from ngdsym.algebra.fields import Number
 from ngdsym.algebra.substitution import SharedMatrix
-from ngdsym.network.formulas import Formulas
-from ngdsym.network.points import random_values
+from ngdsym.network.formulas import Formulas, generic_conditions
+from ngdsym.network.identity import passes, prove
+from ngdsym.network.points import Point, weights_at
 from ngdsym.network.score import Score
 
 KINDS = ("paper", "exact")
-Point = Mapping[Symbol, object]
 
 
 class LinearNetwork:
@@ -238,9 +233,9 @@ class LinearNetwork:
             blocks = np.vstack(rows) / self.L**2
         else:
             blocks = block_diag(*[f.exact_block(i) for i in layers])
-        return to_Matrix(blocks).where(_conditions(f.volumes()))
+        return to_Matrix(blocks).where(generic_conditions(f.volumes()))
 
-    def is_generalized_inverse(self, X: MatrixBase, proof: bool = False) -> bool:
+    def is_generalized_inverse(self, X: MatrixBase, proof: bool = False, timeout: float | None = None) -> bool:
         """Decide `F X F = F` in exact arithmetic.
 
         As `F = Jᵀ H J` with H definite, `F X F = F` iff `J X Jᵀ H J = J`. This is evaluated at two random
@@ -255,9 +250,13 @@ class LinearNetwork:
         proof
             Whether to prove what passed as an identity of rational functions: fast up to about (3, 3, 3),
             out of reach for large X.
+        timeout
+            Seconds after which the proof is given up, at the next entry of a product; none by default.
 
         Raises
         ------
+        TimeoutError
+            If X passed at the two points, and the proof was given up.
         ValueError
             If X is not `P × P`.
         TypeError
@@ -274,12 +273,9 @@ class LinearNetwork:
         P = len(self.parameters)
         if X.shape != (P, P):
             raise ValueError(f"a generalized inverse of F is {P} × {P}, got {X.shape[0]} × {X.shape[1]}")
-        points: list[dict] = [random_values(self.field, seed) for seed in range(2)]
-        for values in [*points, {}] if proof else points:
-            J, H, Y = (self.field.exact(M, values) for M in (self.jacobian(), self.metric(), X))
-            if not identical(J @ Y @ J.T @ H @ J, J):
-                return False
-        return True
+        J, H = self.jacobian(), self.metric()
+        holds = passes(self.field, (J, X, J.T, H, J), J)
+        return holds and (not proof or prove(self.field, (J, X, J.T, H, J), J, timeout))
 
     def natural_gradient(self, kind: str, at: Point | None = None) -> list[Matrix]:
         """`[dW_1/dt, …, dW_L/dt]`, minus a generalized inverse times the gradient of the loss.
@@ -300,7 +296,7 @@ class LinearNetwork:
         """
         _check_kind(kind)
         f = self._readable(at)
-        conditions = _conditions(f.volumes())
+        conditions = generic_conditions(f.volumes())
         return [to_Matrix(f.update(kind, i)).where(conditions) for i in f.layers]
 
     def flow(self, kind: str, at: Point | None = None) -> Matrix:
@@ -336,29 +332,15 @@ class LinearNetwork:
         """
         _check_kind(kind)
         f = self._readable(at)
-        return to_Matrix(f.flow(kind)).where(_conditions(f.flow_volumes(kind)))
+        return to_Matrix(f.flow(kind)).where(generic_conditions(f.flow_volumes(kind)))
 
     def _readable(self, at: Point | None) -> Formulas:
         """The quantities of the network as factored expressions, the weights generic or rational numbers."""
         return Formulas(
             self.sizes,
-            tuple(map(factored, self.weights)) if at is None else self._point(at),
+            tuple(map(factored, self.weights)) if at is None else weights_at(self.weights, at),
             *map(factored, (self.input_covariance, self.output_covariance, self.cross_covariance)),
         )
-
-    def _point(self, at: Point) -> tuple[Exact, ...]:
-        missing = [str(w) for w in self.parameters if w not in at]
-        if missing:
-            raise ValueError(f"`at` must give all weights a value; without: {', '.join(missing)}")
-        return tuple(
-            np.array([[rational(at[w]) for w in row] for row in W.tolist()], dtype=object) for W in self.weights
-        )
-
-
-def _conditions(volumes: Mapping[str, Number]) -> dict[Expr, str]:
-    """What must not vanish where a formula for generic weights holds."""
-    advice = "the formula is that of generic weights: {}; at=… gives what holds for the weights given"
-    return {(Factored(Integer(1)) * volume).expression(): advice.format(rank) for rank, volume in volumes.items()}
 
 
 def _check_kind(kind: str) -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from sympy import Basic, Eq, latex
 
-from ngdsym.proof.certificate import Certificate, Typesetter
+from ngdsym.proof.certificate import Certificate
 from ngdsym.proof.counterexample import Counterexample
 from ngdsym.proof.problem import Statement, read
 from ngdsym.proof.prover import ProofNotFound, certify
 from ngdsym.proof.refute import CounterexampleNotFound, refute
+from ngdsym.proof.typeset import Typesetter
 from ngdsym.proof.words import Equation
 
 Expression: TypeAlias = str | Basic
@@ -116,7 +116,6 @@ class Derivation:
         if not self.steps:
             raise ValueError("a derivation without steps proves nothing")
         letters: dict[str, list] = {}
-        special: dict[str, str] = {}
         assumptions: list[list] = []
         lemmas: list[dict] = []
         proof: list[list] = []
@@ -129,7 +128,6 @@ class Derivation:
             for name, kind in data["letters"].items():
                 if letters.setdefault(name, kind) != kind:
                     raise ValueError(f"the steps disagree about {name}: {letters[name]} and {kind}")
-            special |= data["latex"]
             positive |= data.get("positive", {})
             numbers = [assumptions.index(a) for a in data["assumptions"]]
             for lemma in step.certificate.lemmas:
@@ -147,7 +145,6 @@ class Derivation:
                 **({"positive": positive} if positive else {}),
                 **({"lemmas": lemmas} if lemmas else {}),
                 "cofactors": [proof],
-                "latex": special,
             }
         )
 
@@ -180,9 +177,13 @@ class Derivation:
     def _latex(self, expression: Expression) -> str:
         if isinstance(expression, Basic):
             return latex(expression)
-        typeset = Typesetter(self.steps[-1].certificate.data["latex"] if self.steps else {})
-        letters = re.sub(r"[^\W\d][\w\u0300-\u036f⁺⁻]*'?", lambda name: typeset.letter(name[0]), expression)
-        return letters.replace("'", r"^{\top}")
+        marks = {
+            partner: base + mark
+            for kind, mark in (("inverses", "⁻¹"), ("pinvs", "⁺"))
+            for base, partner in (self.letters.get(kind) or {}).items()
+        }
+        names = self.steps[-1].certificate.data["letters"] if self.steps else marks
+        return Typesetter(names, marks).text(expression)
 
 
 def _renumbered(proof: list[list], numbers: Sequence[int]) -> list[list]:

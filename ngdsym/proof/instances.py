@@ -24,7 +24,6 @@ from ngdsym.proof.problem import Problem
 from ngdsym.proof.sizes import numbers
 from ngdsym.proof.words import Equation, Polynomial, penrose
 
-
 Formulas = dict[str, list[tuple[set[str], str, Polynomial]]]
 """For each letter the assumptions determine: (letters needed, "value", "inverse" or "pinv", of what)."""
 

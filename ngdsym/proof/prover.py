@@ -7,7 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 
-from ngdsym.proof.certificate import Certificate, examine
+from ngdsym.proof.certificate import Certificate
+from ngdsym.proof.checker import examine
 from ngdsym.proof.instances import witness
 from ngdsym.proof.positivity import find_lemmas
 from ngdsym.proof.problem import Problem, Statement, read
@@ -157,7 +158,7 @@ class _Proof:
             self._look_for_contradiction()
         except Contradiction as contradiction:
             raise self._vacuous(contradiction.cofactors) from None
-        data = {**self.problem.data(), **self._proofs(proofs), "latex": self.letters.latex}
+        data = {**self.problem.data(), **self._proofs(proofs)}
         examine(data)
         return Certificate(data)
 

@@ -37,6 +37,12 @@ def size(given: object) -> Expr:
     return expression
 
 
+@cache
+def spelled(given: object) -> str:
+    """The size as text."""
+    return str(size(given))
+
+
 def _read(text: str) -> Expr:
     explicit = re.sub(r"(?<![\w.])(\d+)\s*(?=[^\W\d])", r"\1*", text.strip())
     names = {name: Symbol(name) for name in _NAME.findall(explicit)}

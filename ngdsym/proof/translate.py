@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Set
 from fractions import Fraction
-from functools import cache
 
 from sympy import (
     Adjoint,
@@ -26,10 +25,10 @@ from sympy import (
     MatrixSymbol,
     Not,
     Rational,
+    Symbol,
     Transpose,
     ZeroMatrix,
     false,
-    latex,
     true,
 )
 from sympy.assumptions import AppliedPredicate, Q
@@ -69,7 +68,8 @@ class Translator:
         self.letters = Letters()
         self._symmetric = symmetric
         self._positive = positive
-        self._owner: dict[str, Basic] = {}
+        self._owner: dict[str, MatrixExpr] = {}
+        self._sizes: dict[str, Symbol] = {}
 
     def equation(self, statement: Basic) -> Equation:
         """`Eq(left, right)`, or an expression that is meant to vanish."""
@@ -102,7 +102,9 @@ class Translator:
         """The expression as a polynomial; declares the letters it meets."""
         match expr:
             case MatrixSymbol():
-                return self._letter(expr.name, expr, expr == expr.T or expr in self._symmetric)
+                return self._known(expr.name, expr) or self._declare(
+                    expr.name, expr, expr == expr.T or expr in self._symmetric
+                )
             case Identity():
                 return Polynomial(self.letters, self._kind(expr), {"": Fraction(1)})
             case ZeroMatrix():
@@ -145,27 +147,28 @@ class Translator:
                 raise TypeError(f"{expr} is an adjoint, but letters are real matrices: write {expr.arg}.T")
         raise TypeError(f"{expr} ({type(expr).__name__}) is not built from matrices, transposes and inverses")
 
-    def _letter(self, name: str, expr: MatrixExpr, symmetric: bool) -> Polynomial:
+    def _known(self, name: str, expr: MatrixExpr) -> Polynomial | None:
+        """The letter of that name, if it is declared; it must stand for the same matrix."""
         if self._owner.setdefault(name, expr) != expr:
             raise ValueError(
                 f"{name} names two different letters, {_described(self._owner[name])} and "
                 f"{_described(expr)}: rename one"
             )
-        if name not in self.letters:
-            positive = (
-                "pd" if isinstance(expr, PD) or expr in self._positive else ("psd" if isinstance(expr, PSD) else None)
-            )
-            self._kind(expr)
-            return self.letters(name, *expr.shape, symmetric=symmetric, positive=positive, latex=_latex(expr))
-        return self.letters[name]
+        return self.letters[name] if name in self.letters else None
+
+    def _declare(self, name: str, expr: MatrixExpr, symmetric: bool) -> Polynomial:
+        definite = isinstance(expr, PD) or expr in self._positive
+        positive = "pd" if definite else "psd" if isinstance(expr, PSD) else None
+        self._kind(expr)
+        return self.letters(name, *expr.shape, symmetric=symmetric, positive=positive)
 
     def _derived(self, expr: MatrixExpr, base: MatrixExpr, mark: str) -> Polynomial:
         """The letter of an inverse or pseudo-inverse of any expression, with its defining relations."""
         inner = self.polynomial(base)
         name = (str(base) if isinstance(base, MatrixSymbol) else f"({base})".replace(" ", "")) + mark
-        known = name in self.letters
-        letter = self._letter(name, expr, base.shape[0] == base.shape[1] and inner == inner.T)
-        if not known:
+        letter = self._known(name, expr)
+        if letter is None:
+            letter = self._declare(name, expr, base.shape[0] == base.shape[1] and inner == inner.T)
             one = self.letters.one
             self.letters.relations += (
                 penrose(inner, letter)
@@ -177,10 +180,10 @@ class Translator:
     def _kind(self, expr: MatrixExpr) -> tuple[str, str]:
         """Rows and columns; two dimensions of one name have to be the same."""
         for symbol in set().union(*(size.free_symbols for size in expr.shape)):
-            if self._owner.setdefault(f"size {symbol}", symbol) != symbol:
+            if self._sizes.setdefault(symbol.name, symbol) != symbol:
                 raise ValueError(
                     f"two different sizes are called {symbol}, with assumptions {symbol.assumptions0} and "
-                    f"{self._owner[f'size {symbol}'].assumptions0}: use one symbol for both"
+                    f"{self._sizes[symbol.name].assumptions0}: use one symbol for both"
                 )
         rows, cols = expr.shape
         return self.letters.dimension(rows), self.letters.dimension(cols)
@@ -254,6 +257,3 @@ def _described(expr: Basic) -> str:
     kind = {PD: "positive definite ", PSD: "positive semidefinite "}.get(type(expr), "")
     inside = "" if isinstance(expr, MatrixSymbol) else f", {type(expr).__name__} of {expr.args[0]}"
     return f"a {kind}{expr.shape[0]}×{expr.shape[1]} {type(expr).__name__ if not inside else 'matrix'}{inside}"
-
-
-_latex = cache(latex)

@@ -19,8 +19,8 @@ from typing import TypeAlias
 
 from sympy import Expr
 
-from ngdsym.proof.certificate import NAME, Typesetter
-from ngdsym.proof.sizes import size
+from ngdsym.proof.checker import NAME
+from ngdsym.proof.sizes import size, spelled
 
 Type = tuple[str, str]
 
@@ -58,7 +58,6 @@ class Letters:
         self.types: dict[str, Type] = {}
         self.sizes: dict[str, Expr] = {}
         self.relations: list[Equation] = []
-        self.latex: dict[str, str] = {}
         self.positive: dict[str, str] = {}
         self._codes: dict[str, str] = {}
         self._transpose: dict[int, str] = {}
@@ -73,7 +72,6 @@ class Letters:
         positive: str | None = None,
         inverse: str | None = None,
         pinv: str | None = None,
-        latex: str | None = None,
     ) -> Polynomial:
         """Declare `name` as a `rows × cols` matrix (square when `cols` is missing).
 
@@ -84,7 +82,6 @@ class Letters:
         inverse : name of a further letter X with A X = 1 and X A = 1.
         pinv : name of a further letter X with the four Penrose equations A X A = A, X A X = X, (A X)ᵀ = A X,
             (X A)ᵀ = X A.
-        latex : how the letter is typeset; by default its name, with digits at the end as an index.
 
         Raises
         ------
@@ -109,8 +106,6 @@ class Letters:
             self._add(name + "'", (col, row))
             here, there = self._codes[name], self._codes[name + "'"]
             self._transpose |= {ord(here): there, ord(there): here}
-        if latex is not None:
-            self.latex |= {name: latex} if symmetric else {name: latex, name + "'": rf"{{{latex}}}^{{\top}}"}
         if positive is not None:
             self.positive[name] = positive
         if inverse is not None:
@@ -121,36 +116,29 @@ class Letters:
 
     def inverse(self, name: str, inverse: str) -> Polynomial:
         """Declare the letter `inverse` as X with A X = 1 and X A = 1, A the letter `name`."""
-        letter, other = self[name], self._partner(name, inverse, "-1")
+        letter, other = self[name], self._partner(name, inverse, square=True)
         self.relations += [Equation(letter * other, self.one), Equation(other * letter, self.one)]
         return other
 
     def pinv(self, name: str, pinv: str) -> Polynomial:
         """Declare the letter `pinv` as the Moore–Penrose inverse of the letter `name`."""
-        other = self._partner(name, pinv, "+")
+        other = self._partner(name, pinv, square=False)
         self.relations += penrose(self[name], other)
         return other
 
-    def _partner(self, name: str, partner: str, mark: str) -> Polynomial:
+    def _partner(self, name: str, partner: str, square: bool) -> Polynomial:
         row, col = self.types[name]
-        if mark == "-1" and (self.sizes[row] - self.sizes[col]).is_zero is False:
+        if square and (self.sizes[row] - self.sizes[col]).is_zero is False:
             raise TypeMismatch(
                 f"{name} is {row}×{col}: only a square letter has an inverse; declare a pseudo-inverse instead"
             )
-        typeset = Typesetter(self.latex).letter(name)
-        return self(
-            partner,
-            self.sizes[col],
-            self.sizes[row],
-            symmetric=name + "'" not in self,
-            latex=rf"{{{typeset}}}^{{{mark}}}",
-        )
+        return self(partner, self.sizes[col], self.sizes[row], symmetric=name + "'" not in self)
 
     def dimension(self, given: object) -> str:
         """The size as types spell it: equal sizes are spelled alike."""
-        expression = size(given)
-        self.sizes[str(expression)] = expression
-        return str(expression)
+        name = spelled(given)
+        self.sizes[name] = size(given)
+        return name
 
     def _add(self, name: str, kind: Type) -> None:
         if name in self.types:
