@@ -1,7 +1,7 @@
 """Operator identities from papers and textbooks, each with its source and a false twin: the prover's public test set.
 
 A twin differs from its identity in one place, the claim or the list of hypotheses, and `refute` finds matrices
-that break it. `python -m ngdsym bench` times both."""
+that break it. `python -m ngdsym bench identities` times both."""
 
 from __future__ import annotations
 
