@@ -42,12 +42,14 @@ class Batch:
     ----------
     count : int
         M, the number of examples; positions of the output count as examples.
+    share : float
+        Sum of the passes' shares in the loss.
     layers : dict of int
         The layers that took part, in the order of the (last) forward pass.
     chained : bool
         Whether the layers form a chain, see `Record`.
     factors : Matrices
-        Mean of the factors, weighted by the number of examples.
+        Mean of the factors, weighted by the shares of the passes.
     roots : Matrices
         X with XᵀX that mean, for running inverses.
     measured : set of int
@@ -61,7 +63,7 @@ class Batch:
     """
 
     def __init__(self, cuts: Cuts) -> None:
-        self.count = 0
+        self.count, self.share = 0, 0.0
         self.layers: dict[int, None] = {}
         self.chained = True
         self.factors: Matrices = {}
@@ -89,28 +91,36 @@ class Batch:
         """Include one pass of `count` examples."""
         self._backward = torch._C._current_graph_task_id()
         self.count += count
+        self.share += record.share
         self.layers |= dict.fromkeys(record.edges)
         self.chained &= record.chained
 
-    def add_factors(self, count: int, factors: Matrices, roots: Matrices) -> None:
-        """Include the factors and roots of the last pass, of `count` examples."""
+    def add_factors(self, record: Record, factors: Matrices, roots: Matrices) -> None:
+        """Include the factors and roots of the last pass."""
+        share = record.share / self.share
         self.measured.update(*factors.values(), *roots.values())
         for quantity, matrices in factors.items():
             mean = self.factors.setdefault(quantity, {})
             for k, matrix in matrices.items():
-                mean[k] = mean[k].lerp_(matrix, count / self.count) if k in mean else matrix
-        share = count / self.count
+                mean[k] = mean[k].lerp_(matrix, share) if k in mean else matrix
         for quantity, matrices in roots.items():
             root = self.roots.setdefault(quantity, {})
             for k, X in matrices.items():
                 both = [(1 - share) ** 0.5 * root[k], share**0.5 * X] if k in root else [X]
                 root[k] = compress_rows(torch.cat(both, -2))
 
-    def add_residual(self, likelihood: Likelihood, output: Tensor, gradient: Tensor) -> None:
+    def add_residual(self, likelihood: Likelihood, record: Record, output: Tensor, gradient: Tensor) -> None:
         """Include `gradient` `[M, n_L]` of the loss in `output` in the residual."""
-        self._square += float(gradient.square().sum())
-        product = fisher_product(likelihood, output, gradient)
-        self._length += float((gradient * product).sum())
+        if not gradient.dtype.itemsize > 2:
+            output, gradient = output.float(), gradient.float()
+        score = gradient
+        if record.weights is not None:
+            w = record.weights.to(gradient).view(-1, 1)
+            score = torch.where(w > 0, gradient / w, 0)
+        sums = (gradient * score).sum(), (gradient * fisher_product(likelihood, output, score)).sum()
+        square, length = torch.stack(sums).tolist()
+        self._square += square * len(output) / record.share
+        self._length += length * len(output) / record.share
 
     def keep(self, model: nn.Module, record: Record, output: Tensor, rows: int | None) -> None:
         """Keep the call of a pass of `model` that had this `output`: of all passes the first `rows` examples, or all.
@@ -121,6 +131,8 @@ class Batch:
             return
         count = len(output)
         wanted = count if rows is None else min(count, rows - self._kept)
+        if not record.counts(wanted):
+            wanted = count
         whole = Call(record.arguments, record.keywords, random=record.random)
         call = _first(whole, count, wanted) if wanted < count else whole
         chain: dict[int, Link] = {}
@@ -129,8 +141,14 @@ class Batch:
                 slope = record.slope(k)
                 chain[k] = Link(x[:wanted].clone(), None if slope is None else slope[:wanted].clone())
         elif wanted < count and not self._cuts.agree(model, whole, call):
-            call = whole
-        self.calls.append(call._replace(chain=chain, output=output[:wanted].clone() if chain else None))
+            call, wanted = whole, count
+        share, weights = record.share * wanted / count, record.weights
+        if weights is not None:
+            weights = weights[:wanted].flatten()
+            mean = float(weights.mean())
+            share, weights = share * mean, weights / mean
+        call = call._replace(chain=chain, output=output[:wanted].clone() if chain else None)
+        self.calls.append(call._replace(weights=weights, share=share))
         self._kept += count
 
     def used(self, layers: list[Layer], known: Collection[int]) -> list[int]:
@@ -165,12 +183,12 @@ class Batch:
         return used
 
     def residual(self) -> float:
-        r"""ℓ = (1/M) (Σ ‖e‖²)² / Σ eᵀF e, with e = ∂ log q/∂f of the training targets and F the Fisher of f.
+        r"""ℓ = (1/Σ w) (Σ w ‖e‖²)² / Σ w eᵀF e, with e = ∂ log q/∂f of the training targets, F the Fisher of f.
 
         Length, in the metric of F, of the step along e that is best for the quadratic model. For a Gaussian
         with Σ̃ = σ²I it is ⟨‖y − f‖²⟩/σ².
         """
-        return self.count * (self._square / self.known_scale()) ** 2 / self._length if self._length else 0.0
+        return self.share * (self._square / self.known_scale()) ** 2 / self._length if self._length else 0.0
 
     def known_scale(self) -> float:
         """What the loss was multiplied by; a RuntimeError if that is unknown."""

@@ -52,7 +52,7 @@ class _Probing:
         self.depth -= 1
 
 
-_PROBING = _Probing()
+PROBING = _Probing()
 
 
 class Record:
@@ -60,7 +60,9 @@ class Record:
 
     `arguments` and `keywords` are those the model was called with, `random` the state of torch's generators. `links`
     tell what is between each layer and the one before: nothing (None), or the place in the graph of an elementwise
-    function. They are None if there is anything else, or if the last layer's output is not the model's.
+    function. They are None if there is anything else, or if the last layer's output is not the model's. `weights`
+    `[M, …]`, with mean 1, tell how much each row of the output counts in the loss, None if all count alike; `share` is
+    the sum of what they count, by which passes of one step are weighed.
     """
 
     def __init__(self) -> None:
@@ -73,6 +75,9 @@ class Record:
         self.random: RandomState | None = None
         self.end: tuple[weakref.ref, int] | None = None
         self.used = False
+        self.weights: Tensor | None = None
+        self.share = 1.0
+        self._told: tuple[int, Tensor] | None = None
         self._first: tuple[int, int] | None = None
 
     def first(self, rows: int, count: int) -> Record:
@@ -80,12 +85,30 @@ class Record:
 
         Inputs in which the examples are not along the first axis are kept whole.
         """
-        if rows >= count:
-            return self
         part = copy.copy(self)
+        if self.weights is not None:
+            part.weights = self.weights[:rows] / self.weights[:rows].mean()
         part.inputs = {k: [x[:rows] if has_rows(x, count) else x for x in xs] for k, xs in self.inputs.items()}
         part._first = rows, count
         return part
+
+    def counts(self, rows: int) -> bool:
+        """Whether any of the first `rows` examples counts in the loss."""
+        return self.weights is None or bool(self.weights[:rows].any())
+
+    def tell(self, weights: Tensor) -> None:
+        """Note, in the backward pass under way, by how much (more) the rows of the output count in its loss."""
+        task = torch._C._current_graph_task_id()
+        if self._told is not None and self._told[0] == task:
+            weights = weights + self._told[1]
+        self._told = task, weights
+
+    @property
+    def told(self) -> Tensor | None:
+        """What the loss of the backward pass under way has told."""
+        if self._told is None or self._told[0] != torch._C._current_graph_task_id():
+            return None
+        return self._told[1]
 
     @property
     def chained(self) -> bool:
@@ -132,7 +155,7 @@ class Record:
             directions = torch.cat([directions, others], 1)
         assert self.output is not None
         uses = [(k, edge) for k, edges in self.edges.items() for edge in edges]
-        with _PROBING:
+        with PROBING:
             errors = torch.autograd.grad(
                 (self.output,),
                 [edge for _, edge in uses],
@@ -237,13 +260,14 @@ class _Tap(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, output: Tensor, capture: weakref.ref, record: Record) -> Tensor:
         ctx.capture, ctx.record, ctx.values = capture, record, output.detach()
+        PASSES.add(ctx)
         return output.view_as(output)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         capture, record = ctx.capture(), ctx.record
         on_backward = capture and capture._on_backward()
-        if on_backward and not record.used and not _PROBING.depth and _accumulates(capture.layers, record):
+        if on_backward and not record.used and not PROBING.depth and _accumulates(capture.layers, record):
             record.used = True
             record.output = GradientEdge(*ctx.next_functions[0])
             on_backward(record, ctx.values, gradient)
@@ -260,6 +284,10 @@ def _accumulates(layers: list[Layer], record: Record) -> bool:
             except RuntimeError:  # what it raises within autograd.grad(loss, weights)
                 return False
     return False
+
+
+PASSES: weakref.WeakSet[Any] = weakref.WeakSet()
+"""The nodes in front of the outputs of all recorded passes whose graphs are there."""
 
 
 class _Hook:

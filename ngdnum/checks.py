@@ -9,10 +9,9 @@ import torch.distributed
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
-from .control import Control, NeedsDual, NeedsFisher
+from .control import Control, NeedsDual
 from .factors import Factors
 from .inverse import Inverse
-from .likelihood import Likelihood
 from .rule import Preconditioner
 
 
@@ -40,9 +39,7 @@ def check_model(model: object, lr: object) -> None:
         raise ValueError(f"lr must be a finite number > 0; got {lr!r}")
 
 
-def check_parts(
-    rule: Preconditioner, factors: object, inverse: object, control: object, likelihood: Likelihood
-) -> None:
+def check_parts(rule: Preconditioner, factors: object, inverse: object, control: object) -> None:
     """Refuse parts of the wrong kind, and those that lack what another one needs; `rule` is the one at λ."""
     if not isinstance(factors, Factors):
         raise TypeError(f"factors must be a Factors(every, decay), not {factors!r}")
@@ -50,14 +47,8 @@ def check_parts(
         raise TypeError(f"inverse must be an Inverse(every), not {inverse!r}")
     if not isinstance(control, Control):
         raise TypeError(f"control must be FixedStep() or another Control; not {control!r}")
-    name = type(control).__name__
-    measures = any(hasattr(likelihood, part) for part in ("fisher_product", "fisher_root"))
-    if isinstance(control.needs, NeedsFisher) and not measures:
-        raise ValueError(
-            f"{name} measures changes of the output in the metric of its Fisher, for which "
-            f"{type(likelihood).__name__} must implement fisher_root or fisher_product; or use control=FixedStep()"
-        )
     if isinstance(control.needs, NeedsDual) and not rule.product:
         raise ValueError(
-            f'{name} needs a damped rule that is a product with G, such as "pi_damped"; rule {rule.name!r} is not'
+            f'{type(control).__name__} needs a damped rule that is a product with G, such as "pi_damped"; '
+            f"rule {rule.name!r} is not"
         )

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from .capture import Capture, Record
 from .fisher import Call, Vector, run
-from .likelihood import Likelihood, fisher_product
+from .likelihood import Likelihood
 from .stack import Stack
 
 Half = Callable[[Tensor], Tensor]
@@ -76,7 +76,8 @@ class Dual:
         self.errors = torch.cat(gradients).mul_(-self.count)
         self._records, outputs = zip(*map(self._forward, calls))
         self._shapes = [output.shape for output in outputs]
-        self._output = torch.cat([output.flatten(0, -2) for output in outputs])
+        self._outputs = [output.flatten(0, -2) for output in outputs]
+        self._calls, self._share = calls, sum(call.share for call in calls)
         self._transposed = list(map(_linear_map, self._records, outputs))
         self._left: list[Callable[[Tensor], Tensor]] = []
         self._right: list[Tensor] = []
@@ -91,9 +92,15 @@ class Dual:
         self._add_outside(G, inputs, [right for _, right in halves])
 
     def weigh(self, change: Tensor) -> Tensor:
-        """The Fisher of the outputs times a change of them `[M, n_L]`; nothing for what is not of the outputs."""
-        weighed = fisher_product(self._likelihood, self._output, change[: self.count])
-        return weighed if self._outside is None else torch.cat([weighed, torch.zeros_like(change[self.count :])])
+        """w/⟨w⟩ times the Fisher of the outputs times a change of them `[M, n_L]`; 0 for what is not of the outputs."""
+        weighed, done = [], 0
+        for call, output in zip(self._calls, self._outputs):
+            own = change[done : done + len(output)]
+            weighed.append(call.fisher_product(self._likelihood, output, own).mul_(self.count / self._share))
+            done += len(output)
+        if self._outside is not None:
+            weighed.append(torch.zeros_like(change[self.count :]))
+        return torch.cat(weighed)
 
     def start(self) -> Tensor:
         """`change(errors)`, for which most is known already."""

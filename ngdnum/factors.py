@@ -17,7 +17,8 @@ T errors e_mt. Its factors are those of one input and one error per example afte
     "expand"   Λ̃ = (1/M) Σ_m Σ_t e_mt e_mtᵀ,             Λ = (1/MT) Σ_m Σ_t x_mt x_mtᵀ
     "reduce"   Λ̃ = (1/M) Σ_m (Σ_t e_mt)(Σ_t e_mt)ᵀ,      Λ = (1/M) Σ_m (⟨x_mt⟩_t)(⟨x_mt⟩_t)ᵀ
 
-Where the output has positions itself, `[M, …, n_L]`, each of them counts as an example.
+Where the output has positions itself, `[M, …, n_L]`, each of them counts as an example. Where the loss is a weighted
+mean over examples, so are the factors: e_m e_mᵀ and x_mt x_mtᵀ enter with w_m/⟨w⟩.
 """
 
 from __future__ import annotations
@@ -145,18 +146,26 @@ class Factors:
 
 def input_factors(record: Record, output: Tensor, layers: list[Layer], kfac_approx: str) -> dict[int, Tensor]:
     """Λ of each recorded layer, `[m, m]`."""
-    rows = input_rows(record, output, layers, kfac_approx)
-    return {k: second_moment(x, bias=layers[k].bias is not None) for k, x in rows.items()}
+    found = {}
+    for k, (x, weights) in input_rows(record, output, layers, kfac_approx).items():
+        found[k] = second_moment(x, layers[k].bias is not None, weights)
+    return found
 
 
-def input_rows(record: Record, output: Tensor, layers: list[Layer], kfac_approx: str) -> dict[int, Tensor]:
-    """The x of each recorded layer, one in a row, without the 1 of the bias."""
+def input_rows(
+    record: Record, output: Tensor, layers: list[Layer], kfac_approx: str
+) -> dict[int, tuple[Tensor, Tensor | None]]:
+    """The x of each recorded layer, one in a row, without the 1 of the bias, and how much each row counts."""
     found = {}
     for k, inputs in record.inputs.items():
-        rows = [layers[k].input_rows(x) for x in inputs]
+        layer, weights = layers[k], record.weights
+        rows = [layer.input_rows(x) for x in inputs]
         if kfac_approx == "reduce":
-            rows = [torch.cat([_by_example(layers[k], x, output) for x in rows], -2).mean(-2)]
-        found[k] = rows[0] if len(rows) == 1 else torch.cat(rows, -2)
+            rows = [torch.cat([_by_example(layer, x, output) for x in rows], -2).mean(-2)]
+            weights = None if weights is None else weights.flatten().to(rows[0])
+        elif weights is not None:
+            weights = torch.cat([_by_row(weights, layer, x, r) for x, r in zip(inputs, rows)])
+        found[k] = (rows[0] if len(rows) == 1 else torch.cat(rows, -2)), weights
     return found
 
 
@@ -226,6 +235,24 @@ def _by_example(layer: Layer, rows: Tensor, output: Tensor, repeats: int = 1) ->
     return rows.unflatten(-2, (repeats * examples, -1))
 
 
+def _by_row(weights: Tensor, layer: Layer, x: Tensor, rows: Tensor) -> Tensor:
+    """How much each of the `rows` `[…, R, m]` of a layer's input `x` counts, `[R]`, from the `weights` `[M, …]`.
+
+    Positions of the layer that are those of the output have their weights; if there are others, the weights of an
+    example are those of all its positions.
+    """
+    count = rows.shape[-2]
+    if len(x) % len(weights):
+        raise ValueError(
+            f"layer {layer.name!r} got an input of shape {tuple(x.shape)}, in which the {len(weights)} examples are "
+            "not along the first axis, so that those that do not count cannot be told from the others: put them "
+            "there, or leave them out of the batch"
+        )
+    if count % weights.numel():
+        weights = weights.flatten(1).mean(1)
+    return weights.flatten().to(rows).repeat_interleave(count // weights.numel())
+
+
 def _directions(
     likelihood: Likelihood,
     output: Tensor,
@@ -241,10 +268,12 @@ def _directions(
     rows = output.flatten(0, -2)
     if not output.dtype.itemsize > 2:
         rows = rows.float()
+    weight = None if record.weights is None else record.weights.flatten().to(rows).sqrt().unsqueeze(-1)
     chunk = max(1, _CHUNK // max(x.numel() for inputs in record.inputs.values() for x in inputs))
     if samples is None:
         positions = output[0, ..., 0].numel()
-        for root in likelihood.fisher_root(rows).split(chunk):
+        whole = likelihood.fisher_root(rows)
+        for root in (whole if weight is None else whole * weight).split(chunk):
             for t in range(positions):
                 directions = root
                 if positions > 1:
@@ -254,4 +283,4 @@ def _directions(
         return
     for done in range(0, samples, chunk):
         scores = sampled_score(likelihood, rows, min(chunk, samples - done), generator)
-        yield scores.unflatten(1, output.shape[:-1])
+        yield (scores if weight is None else scores * weight).unflatten(1, output.shape[:-1])

@@ -33,6 +33,7 @@ class Call(NamedTuple):
 
     `chain` are the layers, by index and in order, if nothing but elementwise functions is between them and the
     last one's `output` `[M, n_L]` is the model's. `random` is the state of torch's generators before the call.
+    `share` tells how much the call counts among others, `weights` `[M]`, with mean 1, how much its examples do.
     """
 
     arguments: tuple
@@ -40,10 +41,17 @@ class Call(NamedTuple):
     chain: dict[int, Link] = {}
     output: Tensor | None = None
     random: RandomState | None = None
+    weights: Tensor | None = None
+    share: float = 1.0
+
+    def fisher_product(self, likelihood: Likelihood, output: Tensor, change: Tensor) -> Tensor:
+        """What F_m makes of each row of `change` `[M, n_L]`, times the weight of the row in the sum over all calls."""
+        product = fisher_product(likelihood, output, change) * (self.share / len(output))
+        return product if self.weights is None else product * self.weights.to(product).unsqueeze(-1)
 
 
 class Fisher:
-    r"""F = (1/M) Σ_m J_mᵀ F_m J_m, with J_m = ∂f_m/∂θ and F_m the Fisher of the outputs f_m of example m.
+    r"""F = Σ_m w_m J_mᵀ F_m J_m / Σ_m w_m, with J_m = ∂f_m/∂θ and F_m the Fisher of the outputs f_m of example m.
 
     It is the Gauss–Newton matrix of the loss too. No matrix is formed: `inner` costs one forward-mode
     derivative per vector, `times` one in forward and one in reverse mode; the first `times` runs the model
@@ -66,25 +74,22 @@ class Fisher:
 
     def inner(self, vectors: list[Vector]) -> Tensor:
         """(u_iᵀ F u_j) of k vectors, `[k, k]` in float64."""
-        gram, count = torch.zeros(len(vectors), len(vectors), dtype=torch.float64), 0
+        gram = torch.zeros(len(vectors), len(vectors), dtype=torch.float64)
         for call in self._calls:
             output, changes = self._changes(call, vectors)
-            weighted = torch.stack([fisher_product(self._likelihood, output, c).flatten() for c in changes])
+            weighted = torch.stack([call.fisher_product(self._likelihood, output, c).flatten() for c in changes])
             gram += (torch.stack(changes).flatten(1) @ weighted.mT).cpu()
-            count += len(output)
-        return gram.add(gram.mT).div_(2 * count)
+        return gram.add(gram.mT).div_(2 * sum(call.share for call in self._calls))
 
     def times(self, vector: Vector) -> Vector:
         """F u."""
         total: Vector = []
-        count = 0
         for call, (output, backward) in zip(self._calls, self._backwards()):
             _, (change,) = self._changes(call, [vector])
-            (named,) = backward(fisher_product(self._likelihood, output, change))
+            (named,) = backward(call.fisher_product(self._likelihood, output, change))
             product = [stack.from_named(named) for stack in self._stacks]
             total = product if not total else [t.add_(p) for t, p in zip(total, product)]
-            count += len(output)
-        return [t.div_(count) for t in total]
+        return [t.div_(sum(call.share for call in self._calls)) for t in total]
 
     def _changes(self, call: Call, vectors: list[Vector]) -> tuple[Tensor, list[Tensor]]:
         """f and J u for each vector u."""

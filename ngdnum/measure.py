@@ -24,8 +24,10 @@ def measure(
     generator: torch.Generator,
 ) -> tuple[Matrices, Matrices]:
     """The factors and the roots among `needs`, at the examples of `record` that the `plan` says."""
-    if plan.rows is not None and (plan.kfac_approx == "expand" or _by_example(record, len(output))):
-        record, output = record.first(plan.rows, len(output)), output[: plan.rows]
+    rows = plan.rows
+    if rows is not None and rows < len(output) and record.counts(rows):
+        if plan.kfac_approx == "expand" or _by_example(record, len(output)):
+            record, output = record.first(rows, len(output)), output[:rows]
     inputs = record, output, layers, plan.kfac_approx
     errors = record, likelihood, output, samples, generator, layers, plan.kfac_approx
     factors: Matrices = {}

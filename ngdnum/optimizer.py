@@ -28,6 +28,7 @@ from .likelihood import Likelihood, check_likelihood
 from .measure import measure
 from .presets import Presets
 from .report import Report, StepRecord, report
+from .row_weights import weigh
 from .rule import Preconditioner, resolve
 from .rules import Rule
 from .stack import check_finite
@@ -142,7 +143,7 @@ class NGD(Presets, torch.optim.Optimizer):
         self.rule = resolve(rule, inverse.solver if isinstance(inverse, Inverse) else None)
         self._rule = rule
         self.damping = damping if isinstance(damping, Damping) else LevenbergMarquardt(damping)
-        check_parts(self.rule.at(self.damping.lam), factors, inverse, control, likelihood)
+        check_parts(self.rule.at(self.damping.lam), factors, inverse, control)
         self.layers, self._rest = trainable_layers(model)
         self.fallback = optimizer_of(self._rest, fallback)
         self.steps = 0
@@ -327,7 +328,8 @@ class NGD(Presets, torch.optim.Optimizer):
             self._batch = Batch(self._cuts)
         batch, needs = self._batch, self._needs
         with torch.no_grad(), torch.autocast(output.device.type, enabled=False):
-            rows = output.flatten(0, -2)
+            rows, slopes = output.flatten(0, -2), gradient.flatten(0, -2)
+            weigh(record, gradient)
             batch.add(record, len(rows))
             if self._curvature.due(self.steps, record):
                 fresh = measure(
@@ -340,12 +342,12 @@ class NGD(Presets, torch.optim.Optimizer):
                     self.samples,
                     self.generator,
                 )
-                batch.add_factors(len(rows), *fresh)
+                batch.add_factors(record, *fresh)
             if isinstance(needs, NeedsFisher):
-                batch.add_residual(self.likelihood, rows, gradient.flatten(0, -2))
+                batch.add_residual(self.likelihood, record, rows, slopes)
                 batch.keep(self.model, record, output, needs.rows)
             if isinstance(needs, NeedsDual):
-                batch.gradients.append(gradient.flatten(0, -2))
+                batch.gradients.append(slopes)
 
     def _context(self, blocks: Blocks, gradients: Vector, lr: float, lam: float) -> StepContext:
         """What the control may ask about this step."""

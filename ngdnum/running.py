@@ -29,8 +29,9 @@ from .rules.linalg import identity_like
 def input_roots(record: Record, output: Tensor, layers: list[Layer], kfac_approx: str) -> dict[int, Tensor]:
     """X of each recorded layer with XᵀX = Λ, in homogeneous coordinates if it has a bias."""
     roots = {}
-    for k, x in input_rows(record, output, layers, kfac_approx).items():
-        roots[k] = compress_rows(layers[k].homogeneous(x) / x.shape[-2] ** 0.5)
+    for k, (x, weights) in input_rows(record, output, layers, kfac_approx).items():
+        X = layers[k].homogeneous(x) / x.shape[-2] ** 0.5
+        roots[k] = compress_rows(X if weights is None else X * weights.sqrt().unsqueeze(-1))
     return roots
 
 

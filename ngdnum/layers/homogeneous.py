@@ -17,8 +17,10 @@ def homogeneous(rows: Tensor) -> Tensor:
     return torch.cat([rows, torch.ones_like(rows[..., :1])], -1)
 
 
-def second_moment(rows: Tensor, bias: bool) -> Tensor:
+def second_moment(rows: Tensor, bias: bool, weights: Tensor | None = None) -> Tensor:
     """(1/R) Σ x xᵀ of the R rows x of `rows` `[…, R, m]`, or with a `bias` (1/R) Σ [x; 1][x; 1]ᵀ.
+
+    `weights` `[R]`, with mean 1, make it a weighted mean.
 
     Returns
     -------
@@ -33,10 +35,11 @@ def second_moment(rows: Tensor, bias: bool) -> Tensor:
             [2., 1.]])
     """
     count, m = rows.shape[-2:]
+    weighted = rows if weights is None else rows * weights.unsqueeze(-1)
     if not bias:
-        return (rows.mT @ rows).div_(count)
+        return (rows.mT @ weighted).div_(count)
     moment = rows.new_empty(*rows.shape[:-2], m + 1, m + 1)
-    moment[..., :m, :m] = rows.mT @ rows
-    moment[..., m, :m] = moment[..., :m, m] = rows.sum(-2)
+    moment[..., :m, :m] = rows.mT @ weighted
+    moment[..., m, :m] = moment[..., :m, m] = weighted.sum(-2)
     moment[..., m, m] = count
     return moment.div_(count)
