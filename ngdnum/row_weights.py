@@ -30,10 +30,10 @@ def _tell(edge: GradientEdge, weights: Tensor, shape: Size, gradient: Tensor) ->
         return
     weights = gradient.detach() * weights
     passes: list[Any] = list(PASSES)
-    for node in passes:
-        if node is edge.node:
-            node.record.tell(weights)
-            return
+    own: list[Any] = [node for node in passes if node is edge.node]
+    if own:
+        own[0].record.tell(weights)
+        return
     with PROBING:
         found = torch.autograd.grad(
             [edge],

@@ -337,7 +337,6 @@ def test_the_exact_rule_refuses_what_is_no_linear_chain(model: nn.Module) -> Non
         (lambda: NGD(network([4, 3]), Gaussian(), factors=8), TypeError, "factors must be a Factors"),
         (lambda: NGD(network([4, 3]), Gaussian(), inverse=8), TypeError, "inverse must be an Inverse"),
         (lambda: NGD(network([4, 3]), Gaussian(), control="plain"), TypeError, "control must be FixedStep"),
-        (lambda: NGD.fast(network([4, 3]), TwoMethods()), ValueError, "TwoMethods must implement fisher_root"),
         (lambda: NGD.fast(network([4, 3]), Gaussian(), speed=2), TypeError, "speed"),
     ],
 )

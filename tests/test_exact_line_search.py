@@ -74,7 +74,7 @@ def test_products_with_the_exact_fisher(likelihood: Likelihood, bias: bool) -> N
     stacked = stacks(dict(enumerate(NGD(model, Gaussian()).layers)))
     torch.manual_seed(1)
     vectors = [[torch.randn_like(stack.weight()) for stack in stacked] for _ in range(3)]
-    fisher = Fisher(model, likelihood, stacked, [Call((x[:7],), {}), Call((), {"input": x[7:]})])
+    fisher = Fisher(model, likelihood, stacked, [Call((x[:7],), {}, share=7), Call((), {"input": x[7:]}, share=2)])
     F, V = dense_fisher(model, likelihood, x), torch.stack([flat(stacked, v, model) for v in vectors])
     torch.testing.assert_close(fisher.inner(vectors), V @ F @ V.T)
     for v, row in zip(vectors, V):
@@ -269,15 +269,6 @@ def test_a_refused_step_leaves_weights_and_past_alone(control: object) -> None:
         opt.step()
     assert same(before, weights(model))
     torch.testing.assert_close(opt.state_dict()["state"], past, rtol=0, atol=0)
-
-
-@pytest.mark.parametrize("control", CONTROLS, ids=repr)
-def test_a_likelihood_without_a_fisher_of_outputs_is_refused(control: object) -> None:
-    class TwoMethods:
-        log_density, sample = Gaussian().log_density, Gaussian().sample
-
-    with pytest.raises(ValueError, match="fisher_root or fisher_product"):
-        NGD(network([4, 3]), TwoMethods(), control=control)
 
 
 @pytest.mark.parametrize(

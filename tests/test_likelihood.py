@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ngdnum import Bernoulli, Categorical, Gaussian, Likelihood
+from ngdnum import NGD, Bernoulli, Categorical, Gaussian, Likelihood
 from ngdnum.likelihood import fisher_product, sampled_score, score
 
 torch.set_num_threads(1)
@@ -124,6 +126,126 @@ def test_wrong_shapes_are_refused_instead_of_broadcast() -> None:
         Categorical()(f, torch.tensor([0, 1, 2, 3, 0]))
 
 
+@pytest.mark.parametrize("weight", [None, torch.tensor([0.5, 0.0, 2.0])])
+def test_classes_are_weighted_and_ignored_as_by_torch(weight: Tensor | None) -> None:
+    options = {"weight": weight if weight is None else weight.double(), "ignore_index": 1}
+    for shape in ((5,), (4, 5)):
+        f = torch.randn(*shape, N, dtype=torch.float64, requires_grad=True)
+        y = torch.arange(f[..., 0].numel()).remainder(N).view(shape)
+        losses = Categorical(**options)(f, y), F.cross_entropy(f.flatten(0, -2), y.flatten(), **options)
+        torch.testing.assert_close(*losses)
+        torch.testing.assert_close(*[torch.autograd.grad(loss, f)[0] for loss in losses])
+    assert not Categorical(**options).score(f.detach(), y)[y == 1].any()
+    assert Categorical()(f, y.masked_fill(y == 1, -100)) == Categorical(ignore_index=1)(f, y)
+
+
+def test_scores_of_sampled_classes_are_whole_where_the_class_is_ignored() -> None:
+    f, generators = outputs(50), [torch.Generator().manual_seed(0) for _ in range(2)]
+    drawn = [
+        sampled_score(likelihood, f, 2, g) for likelihood, g in zip([Categorical(), Categorical(None, 1)], generators)
+    ]
+    torch.testing.assert_close(*drawn)
+
+
+def test_a_weighted_loss_is_the_weighted_mean(likelihood: Likelihood) -> None:
+    f, w = outputs(), torch.tensor([0.0, 1.0, 2.0, 0.5, 1.0])
+    y = likelihood.sample(f, torch.Generator().manual_seed(2))
+    expected = -(w * likelihood.log_density(f, y)).sum() / w.sum()
+    torch.testing.assert_close(likelihood(f, y, weight=w), expected)
+    torch.testing.assert_close(likelihood(f, y, weight=w > 0), likelihood(f[1:], y[1:]))
+    assert likelihood(torch.cat([f[:1] * torch.nan, f[1:]]), y, weight=w) == likelihood(f, y, weight=w)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda f: Bernoulli()(f, 255 * f.sigmoid()), r"in \[0, 1\]; got .*divide pixels by 255"),
+        (lambda f: Bernoulli()(f, -f.sigmoid()), r"in \[0, 1\]"),
+        (lambda f: Bernoulli()(f, f * torch.nan), r"in \[0, 1\]; got nan"),
+        (lambda f: Bernoulli().score(f, 1 + f.sigmoid()), r"in \[0, 1\]"),
+        (lambda f: Gaussian()(f, f.to(torch.complex128)), "real"),
+        (lambda f: Gaussian()(f.to(torch.complex128), f), "outputs must be real floating-point numbers"),
+        (lambda f: Categorical()(f, torch.tensor([0, -1, 1, 1, 1])), "0 … 2; got -1 … 1"),
+        (lambda f: Categorical()(f, torch.zeros(4, dtype=torch.int64)), "class numbers"),
+        (lambda f: Categorical()(f, torch.full((5,), -100)), "one of them positive"),
+        (lambda f: Categorical(weight=torch.ones(2))(f, torch.ones(5).long()), "2 class weights.* 3 outputs"),
+        (lambda f: Categorical(weight=-torch.ones(3)), "≥ 0"),
+        (lambda f: Categorical(weight=torch.zeros(3)), "not all 0"),
+        (lambda f: Categorical(ignore_index=1.0), "integer"),
+        (lambda f: Gaussian()(f, f, weight=torch.ones(5, 3)), r"one real number for each row, shape \(5,\)"),
+        (lambda f: Gaussian()(f, f, weight=-torch.ones(5)), "≥ 0 and finite"),
+        (lambda f: Gaussian()(f, f, weight=torch.full((5,), torch.nan)), "≥ 0 and finite"),
+        (lambda f: Gaussian()(f, f, weight=torch.full((5,), torch.inf)), "≥ 0 and finite"),
+        (lambda f: Gaussian()(f, f, weight=torch.zeros(5)), "one of them positive"),
+        (lambda f: Gaussian()(f, f[:4], weight=torch.ones(5)), r"one row for each"),
+        (lambda f: Categorical().sample(f * torch.nan), "output is not finite"),
+        (lambda f: Bernoulli().sample(f * torch.inf), "output is not finite"),
+    ],
+)
+def test_what_cannot_be_is_refused(build: Callable[[Tensor], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build(outputs())
+
+
+class TwoMethods:
+    """What a likelihood must have, and no more."""
+
+    def __init__(self, likelihood: Likelihood) -> None:
+        self.log_density, self.sample = likelihood.log_density, likelihood.sample
+
+
+class Laplace:
+    """Of which the second derivative is 0, and the Fisher 1."""
+
+    def log_density(self, output: Tensor, target: Tensor) -> Tensor:
+        return -(output - target).abs().sum(-1)
+
+    def sample(self, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        u = torch.rand(output.shape, generator=generator, dtype=output.dtype) - 0.5
+        return output - u.sign() * (1 - 2 * u.abs()).log()
+
+
+def test_estimated_fisher_of_two_methods(likelihood: Likelihood) -> None:
+    """In mean over estimates, within five standard errors of the closed form, entry by entry."""
+    f, eye = outputs(2), torch.eye(N, dtype=torch.float64)
+
+    def fisher(likelihood: object, shift: float) -> Tensor:
+        same = f + shift  # other random numbers, the same Fisher but for this rounding
+        return torch.stack([fisher_product(likelihood, same, e.expand(2, N)) for e in eye])
+
+    found = torch.stack([fisher(TwoMethods(likelihood), 1e-12 * k) for k in range(200)])
+    error = (found.mean(0) - fisher(likelihood, 0.0)).abs()
+    assert (error <= 5 * found.std(0) / 200**0.5 + 1e-9).all()
+    assert found[0].equal(fisher(TwoMethods(likelihood), 0.0))
+    torch.testing.assert_close(found, found.transpose(1, 3))
+
+
+def test_estimated_fisher_where_the_hessian_is_not_the_fisher() -> None:
+    f = outputs(1000)
+    torch.testing.assert_close(
+        fisher_product(Laplace(), f, torch.ones_like(f)).mean(), torch.ones(()).double(), rtol=0.1, atol=0
+    )
+
+
+@pytest.mark.parametrize("preset", [NGD.fast, NGD.sample_efficient], ids=["fast", "sample_efficient"])
+@pytest.mark.parametrize("base", [Gaussian(0.3), Categorical(), Bernoulli()], ids=repr)
+def test_two_methods_train_as_well_as_the_closed_form(base: Likelihood, preset: Callable[..., NGD]) -> None:
+    losses = []
+    for likelihood in (base, TwoMethods(base)):
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, N)).double()
+        x = torch.randn(100, 4).double()
+        y = base.sample(3 * x[:, :N].sin(), torch.Generator().manual_seed(0))
+        opt = preset(model, likelihood)
+        for _ in range(30):
+            opt.zero_grad()
+            (-base.log_density(model(x), y).mean()).backward()
+            opt.step()
+        start, end = (float(base(f, y)) for f in (torch.zeros_like(model(x)), model(x)))
+        losses.append((start - end) / start)
+    assert losses[1] > 0.9 * losses[0] > 0.2
+
+
 def test_log_density_that_sums_over_examples_is_refused() -> None:
     class Summed(Likelihood):
         def log_density(self, output: Tensor, target: Tensor) -> Tensor:
@@ -132,8 +254,9 @@ def test_log_density_that_sums_over_examples_is_refused() -> None:
         def sample(self, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
             return output
 
-    with pytest.raises(ValueError, match="one value per example"):
-        Summed().score(outputs(), outputs())
+    for use in (Summed().score, Summed()):
+        with pytest.raises(ValueError, match="one value per example"):
+            use(outputs(), outputs())
 
 
 def test_product_with_the_fisher_of_the_output(likelihood: Likelihood) -> None:

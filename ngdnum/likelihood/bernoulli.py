@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from .likelihood import Likelihood, check_shapes
+from .likelihood import Likelihood, check_finite, check_shapes
 
 
 class Bernoulli(Likelihood):
@@ -36,6 +36,7 @@ class Bernoulli(Likelihood):
 
     def sample(self, output: Tensor, generator: Generator | None = None) -> Tensor:
         """0 or 1 for each output, `[M, n]`."""
+        check_finite(output)
         return torch.bernoulli(output.sigmoid(), generator=generator)
 
     def score(self, output: Tensor, target: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from .likelihood import Likelihood
+from .likelihood import Likelihood, check_finite
 
 
 class Categorical(Likelihood):
@@ -71,6 +71,7 @@ class Categorical(Likelihood):
 
     def sample(self, output: Tensor, generator: Generator | None = None) -> Tensor:
         """A class number for each example, `[M]` (int64)."""
+        check_finite(output)
         p = output.flatten(0, -2).softmax(-1)
         return torch.multinomial(p, 1, generator=generator).view(output.shape[:-1])
 

@@ -101,6 +101,12 @@ class Likelihood(ABC):
         return score(self, output, target)
 
 
+def check_finite(output: Tensor) -> None:
+    """Refuse outputs from which no target can be drawn."""
+    if not output.isfinite().all():
+        raise ValueError("the model's output is not finite: look for NaN or infinity in the batch and in the weights")
+
+
 def check_shapes(output: Tensor, target: Tensor) -> None:
     """Refuse targets that are not of the shape of the outputs, or not real."""
     if output.shape != target.shape:
