@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ngdnum import NGD, Bernoulli, Categorical, Gaussian, Likelihood
@@ -230,10 +230,11 @@ def test_estimated_fisher_where_the_hessian_is_not_the_fisher() -> None:
 @pytest.mark.parametrize("preset", [NGD.fast, NGD.sample_efficient], ids=["fast", "sample_efficient"])
 @pytest.mark.parametrize("base", [Gaussian(0.3), Categorical(), Bernoulli()], ids=repr)
 def test_two_methods_train_as_well_as_the_closed_form(base: Likelihood, preset: Callable[..., NGD]) -> None:
-    losses = []
-    for likelihood in (base, TwoMethods(base)):
-        torch.manual_seed(0)
-        model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, N)).double()
+    """In the mean over six starts, among which the losses differ by more than a tenth."""
+
+    def loss(likelihood: object, seed: int) -> float:
+        torch.manual_seed(seed)
+        model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, N)).double()
         x = torch.randn(100, 4).double()
         y = base.sample(3 * x[:, :N].sin(), torch.Generator().manual_seed(0))
         opt = preset(model, likelihood)
@@ -241,9 +242,10 @@ def test_two_methods_train_as_well_as_the_closed_form(base: Likelihood, preset: 
             opt.zero_grad()
             (-base.log_density(model(x), y).mean()).backward()
             opt.step()
-        start, end = (float(base(f, y)) for f in (torch.zeros_like(model(x)), model(x)))
-        losses.append((start - end) / start)
-    assert losses[1] > 0.9 * losses[0] > 0.2
+        return base(model(x), y).item()
+
+    closed, estimated = (sum(loss(likelihood, k) for k in range(6)) for likelihood in (base, TwoMethods(base)))
+    assert estimated < 1.1 * closed
 
 
 def test_log_density_that_sums_over_examples_is_refused() -> None:
