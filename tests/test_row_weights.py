@@ -26,6 +26,7 @@ from ngdnum import (
     kronecker_factors,
 )
 from ngdnum.capture import PASSES
+from ngdnum.symmetric import full
 
 torch.set_num_threads(1)
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -187,7 +188,7 @@ def test_two_losses_of_one_output_are_one(preset: Callable[..., NGD]) -> None:
     plain = trained(preset, Gaussian(), x, [lambda f, k: Gaussian()(f, y)])
 
     def halves(f: Tensor, k: int) -> Tensor:
-        torch.autograd.grad(Gaussian()(f, y), f, retain_graph=True)  # nothing of this is to be kept
+        torch.autograd.grad(Gaussian()(f[:9], y[:9]), f, retain_graph=True)  # nothing of this is to be kept
         return 0.5 * Gaussian()(f[:15], y[:15]) + 0.5 * Gaussian()(f[15:], y[15:])
 
     same(trained(preset, Gaussian(), x, [halves]), plain)
@@ -228,6 +229,56 @@ def test_factors_of_a_weighted_loss() -> None:
     W = torch.cat([model[0].weight, model[0].bias.unsqueeze(1)], 1).detach()
     change = W - torch.cat([before[: 4 * N].view(N, 4), before[4 * N :].unsqueeze(1)], 1)
     torch.testing.assert_close(change @ (X.mT * w @ X / w.sum()) / 0.3, -G)
+
+
+def test_parts_of_a_batch_keep_their_weights() -> None:
+    """Factors of the first 8 examples of two passes, and a probe of the first 16 of both: like copies."""
+    x, y, copies = batch(M, 4), targets(Gaussian(), M), torch.arange(M) % 4 + 1
+    found = []
+    for repeats in (torch.ones(M, dtype=torch.int64), copies):
+        model, total = network([4, 6, N]), copies.sum()
+        control = OutputNormalised(rows=int(repeats[:16].sum()))
+        opt = NGD(model, Gaussian(), samples=None, factors=Factors(rows=int(repeats[:8].sum())), control=control)
+        for rows in (slice(10), slice(10, None)):
+            inputs, outputs = (a[rows].repeat_interleave(repeats[rows], 0) for a in (x, y))
+            w = (copies // repeats)[rows].repeat_interleave(repeats[rows], 0)
+            (copies[rows].sum() / total * Gaussian()(model(inputs), outputs, weight=w)).backward()
+        opt.step()
+        found.append(parameters(model))
+    same(*found)
+
+
+class Shortening(nn.Module):
+    """`[M, 6, 4]` to `[M, 4, N]`: 6 positions for the first layer, 4 for the last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 5), nn.Linear(5, N)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.first(x).tanh().unfold(1, 3, 1).mean(-1))
+
+
+def test_positions_that_are_not_those_of_the_output_share_the_weight_of_the_example() -> None:
+    model, x, w = Shortening().double(), batch(M * 6, 4).view(M, 6, 4), batch(M, 4).square()
+    opt = NGD(model, Gaussian(), factors=Factors(decay=0.5))
+    Gaussian()(model(x), targets(Gaussian(), M, 4), weight=w).backward()
+    opt.step()
+    X = torch.cat([x, torch.ones(M, 6, 1).double()], -1)
+    expected = torch.einsum("m,mti,mtj->ij", w.sum(1), X, X) / (6 * w.sum())
+    torch.testing.assert_close(full(opt.state[model.first.weight]["Lambda"]), expected)
+
+
+def test_sampled_errors_are_weighted_as_exact_ones() -> None:
+    """Λ̃ of 4000 targets per example, within 5 % of the exact one."""
+    found = []
+    for samples in (None, 4000):
+        model = network([4, 6, N])
+        opt = NGD(model, Gaussian(), samples=samples, factors=Factors(decay=0.5))
+        Gaussian()(model(batch(M, 4)), targets(Gaussian(), M), weight=batch(M, 1)[:, 0].square()).backward()
+        opt.step()
+        found.append(full(opt.state[model[0].weight]["Lambda_tilde"]))
+    torch.testing.assert_close(*found, rtol=0, atol=0.05 * float(found[0].abs().max()))
 
 
 def test_certain_rows_count_where_the_likelihood_computes_the_loss() -> None:
@@ -283,7 +334,7 @@ def test_inputs_whose_rows_are_not_those_of_the_examples_are_refused() -> None:
 
 def test_a_likelihood_behind_something_else_counts_all_rows(preset: Callable[..., NGD]) -> None:
     """What autograd sends back through a decoder is no weight of rows."""
-    x, y, decoder = batch(M, 4), targets(Gaussian(), M), network([N, N], seed=3)
+    x, y, decoder = batch(M, 4), targets(Gaussian(), M), network([N, 5, N], seed=3)
     plain = trained(preset, Gaussian(), x, [lambda f, k: 0.5 * (decoder(f) - y).square().sum(-1).mean()])
     same(trained(preset, Gaussian(), x, [lambda f, k: Gaussian()(decoder(f), y)]), plain)
 
