@@ -18,7 +18,7 @@ from .capture import PASSES, PROBING, Record
 
 
 def telling(loss: Tensor, output: Tensor, weights: Tensor) -> Tensor:
-    """The `loss` of a likelihood; its backward pass tells the passes behind `output` the `weights` `[M, …]`."""
+    """The `loss` of a likelihood; its backward pass tells the passes behind `output` the `weights` `[M, …]` or `[]`."""
     hidden = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
     if PASSES and loss.requires_grad and output.grad_fn is not None and not hidden:
         loss.register_hook(partial(_tell, get_gradient_edge(output), weights.detach(), output.shape))
@@ -28,7 +28,7 @@ def telling(loss: Tensor, output: Tensor, weights: Tensor) -> Tensor:
 def _tell(edge: GradientEdge, weights: Tensor, shape: Size, gradient: Tensor) -> None:
     if PROBING.depth:
         return
-    weights = gradient.detach() * weights
+    weights = (gradient.detach() * weights).expand(shape[:-1])
     passes: list[Any] = list(PASSES)
     own: list[Any] = [node for node in passes if node is edge.node]
     if own:
@@ -55,7 +55,11 @@ def weigh(record: Record, gradient: Tensor) -> None:
     """
     told = record.told
     if told is not None:
-        low, high, total = torch.stack([told.min(), told.max(), told.sum()]).tolist()
+        if any(told.stride()):
+            low, high, total = torch.stack([told.min(), told.max(), told.sum()]).tolist()
+        else:  # one number
+            low = high = told[(0,) * told.ndim].item()
+            total = low * told.numel()
         if low >= 0 and total > 0:
             record.share, record.weights = total, None if low == high else told * (told.numel() / total)
             return

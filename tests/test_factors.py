@@ -124,11 +124,12 @@ def test_fisher_of_a_linear_network_is_the_product_of_its_factors() -> None:
     torch.testing.assert_close(torch.kron(lambda_, lambda_tilde), fisher)
 
 
-def test_passes_between_two_steps_are_averaged_by_their_size() -> None:
+def test_passes_between_two_steps_are_averaged_by_their_shares_in_the_loss() -> None:
+    """Here, by their sizes: the sum is the mean over all examples."""
     model, x, y = network([4, 5, 3]), batch(9, 4), batch(9, 3, seed=2)
     opt = NGD(model, Gaussian(), samples=None)
     for part in (slice(0, 2), slice(2, 9)):
-        Gaussian()(model(x[part]), y[part]).backward()
+        (len(x[part]) / len(x) * Gaussian()(model(x[part]), y[part])).backward()
     for k, (lambda_tilde, lambda_) in enumerate(kronecker_factors(model, Gaussian(), x).values()):
         torch.testing.assert_close(opt._batch.factors["Lambda_tilde"][k], lambda_tilde)
         torch.testing.assert_close(opt._batch.factors["Lambda"][k], lambda_)
