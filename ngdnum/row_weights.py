@@ -29,10 +29,12 @@ def _tell(edge: GradientEdge, weights: Tensor, shape: Size, gradient: Tensor) ->
     if PROBING.depth:
         return
     weights = (gradient.detach() * weights).expand(shape[:-1])
+    node: Any = edge.node
+    if node in PASSES:
+        node.record.tell(weights)
+        return
     passes: list[Any] = list(PASSES)
-    own: list[Any] = [node for node in passes if node is edge.node]
-    if own:
-        own[0].record.tell(weights)
+    if not passes:
         return
     with PROBING:
         found = torch.autograd.grad(

@@ -313,6 +313,20 @@ def test_nothing_is_kept_of_a_pass_whose_output_is_gone() -> None:
     assert len(PASSES) == before
 
 
+def test_the_likelihood_of_a_model_with_another_optimizer_looks_for_no_passes() -> None:
+    """Neither while one of NGD's is there, nor when it is gone before the backward pass."""
+    model, other, x, y = network([4, 6, N]), network([4, N]), batch(M, 4), targets(Gaussian(), M)
+    _ = NGD.fast(model, Gaussian())
+    expected = torch.autograd.grad(0.5 * (other(x) - y).square().sum(-1).mean(), list(other.parameters()))
+    for keep in (True, False):
+        output = model(x)
+        loss = Gaussian()(other(x)[:, :], y)
+        if not keep:
+            del output
+            gc.collect()
+        torch.testing.assert_close(torch.autograd.grad(loss, list(other.parameters())), expected)
+
+
 class TimeFirst(nn.Module):
     """`[M, T, 4]` to `[M, N]` by way of `[T, M, 5]`."""
 
