@@ -51,3 +51,9 @@ def dense_fisher(model: nn.Module, likelihood: Likelihood, x: Tensor) -> Tensor:
     J = torch.cat([jacobians[name].flatten(2) for name, _ in model.named_parameters()], 2)
     root = likelihood.fisher_root(model(x).detach())
     return torch.einsum("mip,rmi,rmj,mjq->pq", J, root, root, J) / len(x)
+
+
+def close(first: dict[str, tuple[Tensor, Tensor]], second: dict[str, tuple[Tensor, Tensor]]) -> None:
+    assert first.keys() == second.keys()
+    for name, pair in first.items():
+        torch.testing.assert_close(pair, second[name])

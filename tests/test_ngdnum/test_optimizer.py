@@ -3,46 +3,22 @@
 from __future__ import annotations
 
 import copy
-import gc
 import io
-import pickle
 import subprocess
 import sys
 import types
-import weakref
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from ngdnum import NGD, Fixed, Gaussian, LevenbergMarquardt, kronecker_factors
-from ngdnum.capture import Record
 from ngdnum.rules import RULES
 from support.networks import batch, network
+from support.problem import SIZES, problem, train
+from support.training import same, weights
 
 torch.set_num_threads(1)
-SIZES = [4, 5, 5, 5, 3]
-
-
-def problem(**options: object) -> tuple[nn.Module, NGD, Tensor, Tensor]:
-    model = network(SIZES)
-    return model, NGD(model, Gaussian(), **options), batch(30, 4), batch(30, 3, seed=2)
-
-
-def train(model: nn.Module, opt: NGD, steps: int, closure: bool = True, first: int = 0) -> None:
-    for k in range(first, first + steps):
-        x, y = batch(30, 4, seed=k), batch(30, 3, seed=1000 + k)
-        opt.zero_grad()
-        Gaussian()(model(x), y).backward()
-        opt.step((lambda: Gaussian()(model(x), y)) if closure else None)
-
-
-def weights(model: nn.Module) -> list[Tensor]:
-    return [p.detach().clone() for p in model.parameters()]
-
-
-def same(first: list[Tensor], second: list[Tensor]) -> bool:
-    return all(a.equal(b) for a, b in zip(first, second, strict=True))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -135,7 +111,7 @@ def test_damping_reacts_to_the_ratio_of_actual_to_predicted_change(rho: float, f
     def closure() -> float:
         loss = next(losses)
         if loss is None:
-            trace = sum(((b - p) * g).sum() for b, p, g in zip(before, model.parameters(), gradient)) / 0.5
+            trace = sum(((b - p) * g).sum() for b, p, g in zip(before.values(), model.parameters(), gradient)) / 0.5
             loss = 7.0 + rho * float(trace) * (-0.5 + 0.125)
         return loss
 
@@ -150,7 +126,7 @@ def test_step_without_closure_keeps_the_damping_and_a_scheduler_may_change_it() 
     opt.param_groups[0]["damping"] = 1e6
     start = weights(model)
     train(model, opt, 1, closure=False)
-    assert max(float((a - b).abs().max()) for a, b in zip(start, weights(model))) < 1e-2
+    assert max(float((a - b).abs().max()) for a, b in zip(start.values(), weights(model).values())) < 1e-2
     model, opt, _, _ = problem(damping=Fixed(0.3))
     train(model, opt, 3)
     assert opt.param_groups[0]["damping"] == 0.3
@@ -231,58 +207,6 @@ def test_saved_state_continues_to_the_bit() -> None:
     assert resumed.param_groups[0]["lr"] == 0.5
 
 
-def test_hooks_vanish_with_the_optimizer_and_nothing_else_was_written() -> None:
-    model = network(SIZES)
-    attributes = {name: sorted(vars(module)) for name, module in model.named_modules()}
-    opt = NGD(model, Gaussian())
-    train(model, opt, 2)
-    assert attributes == {name: sorted(vars(module)) for name, module in model.named_modules()}
-    assert any(module._forward_hooks for module in model.modules())
-    gone = weakref.ref(opt)
-    del opt
-    gc.collect()
-    assert gone() is None
-    for module in model.modules():
-        assert not module._forward_hooks and not module._forward_pre_hooks
-
-
-def test_backward_after_the_optimizer_is_gone_works() -> None:
-    model, opt, x, y = problem()
-    loss = Gaussian()(model(x), y)
-    del opt
-    gc.collect()
-    loss.backward()
-    assert all(p.grad.isfinite().all() for p in model.parameters())
-
-
-def test_copies_and_pickles_of_the_model_are_free_of_the_optimizer() -> None:
-    model, opt, x, y = problem()
-    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
-        Gaussian()(twin(x), y).backward()
-        assert not opt._batch.count
-        torch.testing.assert_close(twin(x), model(x))
-
-
-def test_gradients_are_those_of_the_plain_model() -> None:
-    model, opt, x, y = problem(samples=3)
-    twin = network(SIZES)
-    for m in (model, twin):
-        Gaussian()(m(x), y).backward()
-    assert same([p.grad for p in model.parameters()], [p.grad for p in twin.parameters()])
-    assert opt._batch.count == len(x)
-
-
-def test_two_optimizers_on_one_model_do_not_disturb_each_other() -> None:
-    model, opt, x, y = problem()
-    Gaussian()(model(x), y).backward()
-    alone = [m.clone() for m in opt._batch.factors["Lambda_tilde"].values()]
-    del opt
-    opts = [NGD(model, Gaussian(), samples=k) for k in (1, 4)]
-    Gaussian()(model(x), y).backward()
-    assert same(alone, list(opts[0]._batch.factors["Lambda_tilde"].values()))
-    assert [opt._batch.count for opt in opts] == [len(x)] * 2
-
-
 def test_gradient_accumulation_is_one_large_batch() -> None:
     results = []
     for parts in (1, 3):
@@ -294,26 +218,6 @@ def test_gradient_accumulation_is_one_large_batch() -> None:
     torch.testing.assert_close(*results, rtol=1e-9, atol=1e-12)
 
 
-def test_evaluation_leaves_no_trace() -> None:
-    model, opt, x, _ = problem()
-    with torch.no_grad():
-        model(x)
-    assert opt._capture.record is None and not opt._batch.count
-
-
-@pytest.mark.parametrize("backward", [True, False])
-def test_what_a_forward_pass_recorded_dies_with_its_output(backward: bool) -> None:
-    model, opt, x, y = problem()
-    for _ in range(3):
-        output = model(x)
-        if backward:
-            Gaussian()(output, y).backward()
-            opt.step()
-    assert [type(o) for o in gc.get_objects() if isinstance(o, Record)] == [Record]
-    del output
-    assert not [o for o in gc.get_objects() if isinstance(o, Record)]
-
-
 def test_frozen_layers_stay_and_count_not_as_depth() -> None:
     model, x, y = network([4, 5, 3]), batch(30, 4), batch(30, 3, seed=2)
     model[0].requires_grad_(False)
@@ -321,7 +225,7 @@ def test_frozen_layers_stay_and_count_not_as_depth() -> None:
     opt = NGD(model, Gaussian(), damping=0.0, samples=None)
     Gaussian()(model(x), y).backward()
     opt.step()
-    assert same(frozen, [p.detach() for p in model[0].parameters()])
+    assert all(map(torch.equal, frozen, [p.detach() for p in model[0].parameters()]))
     hidden = torch.cat([model[:2](x), torch.ones(30, 1, dtype=x.dtype)], 1).detach()
     solution = torch.linalg.lstsq(hidden, y).solution
     torch.testing.assert_close(model[2].weight.detach(), solution[:-1].mT)
@@ -341,20 +245,9 @@ def test_layers_that_take_no_part_are_left_alone() -> None:
     opt = NGD(model, Gaussian(), damping=0.0, samples=None)
     Gaussian()(model(x), y).backward()
     opt.step()
-    assert same(idle, [p.detach() for p in model.idle.parameters()])
+    assert all(map(torch.equal, idle, [p.detach() for p in model.idle.parameters()]))
     solution = torch.linalg.lstsq(torch.cat([x, torch.ones(30, 1, dtype=x.dtype)], 1), y).solution
     torch.testing.assert_close(model.used.weight.detach(), solution[:-1].mT)
-
-
-def test_functional_transforms_of_the_model_go_unnoticed() -> None:
-    model, opt, x, _ = problem()
-    parameters = {name: p.detach() for name, p in model.named_parameters()}
-    torch.func.jacrev(lambda p: torch.func.functional_call(model, p, (x,)))(parameters)
-    torch.func.jvp(lambda p: torch.func.functional_call(model, p, (x,)), (parameters,), (parameters,))
-    jacobians = torch.func.vmap(torch.func.jacrev(lambda v: model(v[None])[0]))(x)
-    assert jacobians.shape == (30, 3, 4)
-    torch.func.functional_call(model, parameters, (x.clone().requires_grad_(),)).sum().backward()
-    assert not opt._batch.count
 
 
 def test_two_layer_network_learns() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 from functools import partial
 
@@ -24,7 +23,6 @@ from ngdnum import (
     OutputNormalised,
     kronecker_factors,
 )
-from ngdnum.capture import PASSES
 from ngdnum.symmetric import full
 from support.networks import batch, network
 from support.training import parameters
@@ -300,31 +298,6 @@ def test_certain_rows_count_where_the_likelihood_computes_the_loss() -> None:
     torch.testing.assert_close(all_rows, (((1 - p) * x).mean() / ((p * (1 - p)).mean() * x.square().mean())).view(1))
     alone = step(lambda f, y: F.binary_cross_entropy_with_logits(f, y))
     assert alone > 100 * all_rows
-
-
-def test_nothing_is_kept_of_a_pass_whose_output_is_gone() -> None:
-    model, x, y = network([4, 6, N]), batch(M, 4), targets(Gaussian(), M)
-    gc.collect()
-    opt, before = NGD.fast(model, Gaussian()), len(PASSES)
-    for _ in range(3):
-        opt.zero_grad()
-        Gaussian()(model(x), y, weight=torch.arange(M) < 9).backward()
-        opt.step()
-    assert len(PASSES) == before
-
-
-def test_the_likelihood_of_a_model_with_another_optimizer_looks_for_no_passes() -> None:
-    """Neither while one of NGD's is there, nor when it is gone before the backward pass."""
-    model, other, x, y = network([4, 6, N]), network([4, N]), batch(M, 4), targets(Gaussian(), M)
-    _ = NGD.fast(model, Gaussian())
-    expected = torch.autograd.grad(0.5 * (other(x) - y).square().sum(-1).mean(), list(other.parameters()))
-    for keep in (True, False):
-        output = model(x)
-        loss = Gaussian()(other(x)[:, :], y)
-        if not keep:
-            del output
-            gc.collect()
-        torch.testing.assert_close(torch.autograd.grad(loss, list(other.parameters())), expected)
 
 
 class TimeFirst(nn.Module):

@@ -9,12 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
-from ngdnum import NGD, Gaussian
+from ngdnum import NGD
 from ngdnum.__main__ import main
 from ngdnum.data import Examples, linear_teacher
-from ngdnum.experiments import Diverged, Interrupted, step, tuned, tuning
+from ngdnum.experiments import Diverged, Interrupted, tuned, tuning
 from ngdnum.experiments.compare import compare
 from ngdnum.experiments.method import method, natural, sgd
 from ngdnum.experiments.report import Outcome
@@ -26,11 +25,7 @@ from ngdnum.experiments.tuned import load_tuned, package_winners, winners
 from ngdnum.experiments.tuning import score, task_search, tune_task
 from ngdnum.results import Curve
 from support.paths import BOOK
-
-METHODS = (
-    method("SGD", sgd, (0.02, 0.1), (20,), schedule=SCHEDULES),
-    method("NGD.paper", natural(NGD.paper), (1.0,), (100,), True, damping=(1e-2, 1e-1), schedule=SCHEDULES),
-)
+from support.runs import METHODS
 
 
 def tiny(**changes) -> Benchmark:
@@ -319,39 +314,6 @@ def test_tuning_that_ends_early_says_so(registered, monkeypatch, capfd, ending, 
     assert message in captured.err and "Traceback" not in captured.err
     printed = json.loads(captured.out)["methods"] if captured.out else {}
     assert list(printed) == (["SGD", "NGD.paper"] if status == 130 else [])
-
-
-def test_steps_are_timed_in_turns_and_compared_with_sgd(tmp_path, monkeypatch, capfd):
-    case = step.Case("tiny", lambda: linear_teacher((4, 6, 3), train=500), 100, METHODS, "high")
-    monkeypatch.setattr(step, "CASES", (case,))
-    trained, conditions, one = [], set(), Run.step
-
-    def observed(run):
-        trained.append(run.method.name)
-        conditions.add((torch.get_float32_matmul_precision(), torch.get_num_threads()))
-        one(run)
-        run.seconds = run.steps * (0.25 if run.method.name == "SGD" else 0.5)
-
-    monkeypatch.setattr(Run, "step", observed)
-    output = tmp_path / "step.json"
-    assert main(["bench", "step", "--json", "--output", str(output)]) == 0
-    printed = json.loads(capfd.readouterr().out)
-    assert printed == json.loads(output.read_text()) and printed["task"] == "step" and printed["complete"]
-    turn = ["SGD"] * step.TURN + ["NGD.paper"] * step.TURN
-    assert trained == turn * ((step.WARM_UP + step.BLOCKS * step.STEPS) // step.TURN)
-    by_sgd, by_ngd = printed["methods"]
-    assert by_sgd["ratio_to_sgd"] == 1.0 and by_ngd["ratio_to_sgd"] == 2.0
-    assert (by_ngd["step_ms"], by_sgd["step_ms"]) == (500, 250) and by_ngd["settings"]["batch_size"] == 100
-    assert conditions == {("high", 1)} and by_ngd["float32_matmul_precision"] == "high"
-    assert printed["environment"]["threads"] == 1 and "float32_matmul_precision" not in printed["environment"]
-    assert main(["bench", "step", "--methods", "NGD.paper", "--output", str(output)]) == 0
-    assert "× SGD" in capfd.readouterr().out
-
-
-def test_blocks_of_timed_steps_hold_whole_intervals_of_the_fast_preset():
-    preset = NGD.fast(torch.nn.Linear(1, 1), Gaussian())
-    for every in (preset.factors.every, preset.inverse.every):
-        assert step.STEPS % every == 0 and step.WARM_UP >= every
 
 
 TRIALS = BOOK / "results" / "trials"
