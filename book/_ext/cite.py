@@ -18,8 +18,9 @@ def add_line(app: Sphinx, page: str, template: str, context: dict, doctree: obje
     work = yaml.safe_load(CITATION.read_text(encoding="utf-8"))
     authors = " and ".join(author["name"] for author in work["authors"])
     title = re.sub(r"^[\d.]+\s*", "", re.sub(r"<[^>]*>", "", context["title"]))
+    book = html.escape(app.config.html_title)
     context["theme_extra_footer"] = (
-        f'<p class="cite">Cite this page: {html.escape(authors)}, “{title}”, in <em>{html.escape(app.config.html_title)}</em>, '
+        f'<p class="cite">Cite this page: {html.escape(authors)}, “{title}”, in <em>{book}</em>, '
         f"version {work['version']}, {work['date-released']}.</p>"
     )
 
