@@ -2,10 +2,11 @@
 
     python .ci/check_pages.py _build/html [--shots FOLDER]
 
-A page fails on a request that leaves it, a formula MathJax refuses or leaves untypeset, a script error, a
-local link or picture that leads nowhere, a certificate judged wrongly, a body wider than a phone, or, if it is of the
-book itself, anything that axe-core finds against WCAG 2 AA, light or dark: contrast, names of links and pictures, what the
-keyboard reaches. Chromium is driven through its debugging pipe (file descriptors 3 and 4, messages ended by a zero byte).
+A page fails on a request that leaves it, a formula MathJax refuses or leaves untypeset, a script error, a local link or
+picture that leads nowhere, a certificate judged wrongly, or a body wider than a phone. A page of the book itself fails
+also on anything that axe-core finds against WCAG 2 AA, light or dark: contrast, names of links and pictures, what the
+keyboard reaches. Chromium is driven through its debugging pipe (file descriptors 3 and 4, messages ended by a zero
+byte).
 """
 
 from __future__ import annotations
