@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..results import Result, settings_text
 from . import EXPERIMENTS, SETTINGS, TASKS, run
 from .blocks import compare_blocks
+from .blow_up import count_blow_ups
 from .command import Job
 from .compare import SEEDS, compare
 from .flow import follow_flows
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 MEASURED: dict[str, tuple[str, Callable[..., Measurements]]] = {
     "readings": ("the paper's text against its code", compare_readings),
     "blocks": ("the full Fisher matrix and its blocks", compare_blocks),
-    "flow": ("random starts that meet a singular map", follow_flows),
+    "flow": ("continuous time against closed forms", follow_flows),
+    "blow-up": ("random starts whose flow meets a singular map", count_blow_ups),
 }
 RESUME = "go on where the interrupted command with these arguments has stopped"
 
