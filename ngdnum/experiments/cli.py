@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..results import Result, settings_text
 from . import EXPERIMENTS, SETTINGS, TASKS, run
+from .ablation import ablate
 from .blocks import compare_blocks
 from .blow_up import count_blow_ups
 from .command import Job
@@ -30,6 +31,7 @@ MEASURED: dict[str, tuple[str, Callable[..., Measurements]]] = {
     "readings": ("the paper's text against its code", compare_readings),
     "blocks": ("the full Fisher matrix and its blocks", compare_blocks),
     "flow": ("continuous time against closed forms", follow_flows),
+    "ablation": ("the paper's algorithm with one part changed at a time", ablate),
     "blow-up": ("random starts whose flow meets a singular map", count_blow_ups),
 }
 RESUME = "go on where the interrupted command with these arguments has stopped"

@@ -33,7 +33,7 @@ from .measurements import Measurements, Row, measure_rows
 WIDE, NARROWING, BOTTLENECK, SQUARE = (3, 4, 5, 2), (4, 3, 2), (4, 3, 2, 3, 4), (2, 2, 2)
 RULES: dict[str, Rule] = {"Eq. 10": paper_rule, "exact rule": exact_rule, "F⁺": smallest_speed}
 TIMES = np.linspace(0, 4, 41)
-LATE = np.linspace(0, 20, 41)
+LATE = np.linspace(0, 30, 61)
 SINGULAR = 1e-5  # least over greatest singular value of W at which a flow counts as having met a singular map
 SMALL = 1e-3  # singular values of W at the start, for the plateaus
 MODES = (4.0, 2.0, 1.0)  # of W*, for the plateaus
