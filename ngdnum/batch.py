@@ -137,8 +137,9 @@ class Batch:
         call = _first(whole, count, wanted) if wanted < count else whole
         chain: dict[int, Link] = {}
         if record.links is not None:
+            slopes = record.slopes()
             for k, (x,) in record.inputs.items():
-                slope = record.slope(k)
+                slope = slopes[k]
                 chain[k] = Link(x[:wanted].clone(), None if slope is None else slope[:wanted].clone())
         elif wanted < count and not self._cuts.agree(model, whole, call):
             call, wanted = whole, count

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
+from .graph import PROBING, Paths, aside
 from .layers import Layer
 from .replay import RandomState, random_state
 
@@ -38,21 +39,6 @@ ELEMENTWISE = {
     )
 }
 """Names in autograd's graph of functions that act on every number by itself."""
-
-
-class _Probing:
-    """Whether a backward pass of our own is under way, which no capture must take for one of the loss."""
-
-    depth = 0
-
-    def __enter__(self) -> None:
-        self.depth += 1
-
-    def __exit__(self, *_: object) -> None:
-        self.depth -= 1
-
-
-PROBING = _Probing()
 
 
 class Record:
@@ -79,6 +65,7 @@ class Record:
         self.share = 1.0
         self._told: tuple[int, Tensor] | None = None
         self._first: tuple[int, int] | None = None
+        self._paths: Paths | None = None
 
     def first(self, rows: int, count: int) -> Record:
         """The record of the first `rows` of all `count` examples: fewer inputs, and errors for fewer directions.
@@ -115,11 +102,20 @@ class Record:
         """Whether each layer was fed with the output of the one before and the last one's output is the model's."""
         return self.links is not None and not any(self.links.values())
 
-    def slope(self, k: int) -> Tensor | None:
-        """∂x/∂z `[M, m]` for the input x of layer `k` and the output z of the one before; None where they are one."""
+    def slopes(self) -> dict[int, Tensor | None]:
+        """∂x/∂z `[M, m]` for the input x of each layer and the output z of the one before; None where they are one."""
         assert self.links is not None
-        link: Any = self.links[k]
-        return None if link is None else link(torch.ones_like(self.inputs[k][0]))
+        links: dict[int, Any] = self.links
+        found: dict[int, Tensor | None] = dict.fromkeys(links)
+
+        def differentiate() -> None:
+            for k, link in links.items():
+                if link is not None:
+                    found[k] = link(torch.ones_like(self.inputs[k][0]))
+
+        if not self.chained:
+            aside(differentiate)
+        return found
 
     def link(self, k: int, x: Tensor) -> None:
         """Note what is between the last layer so far and the input `x` of layer `k`."""
@@ -155,16 +151,9 @@ class Record:
             directions = torch.cat([directions, others], 1)
         assert self.output is not None
         uses = [(k, edge) for k, edges in self.edges.items() for edge in edges]
-        with PROBING:
-            errors = torch.autograd.grad(
-                (self.output,),
-                [edge for _, edge in uses],
-                (directions if batched else directions[0],),
-                retain_graph=True,
-                allow_unused=True,
-                is_grads_batched=batched,
-                create_graph=directions.requires_grad,
-            )
+        if self._paths is None:
+            self._paths = Paths(self.output, [edge for _, edge in uses])
+        errors = self._paths(directions if batched else directions[0], batched)
         found: dict[int, list[Tensor]] = {}
         for (k, _), e in zip(uses, errors):
             if e is None:
