@@ -172,14 +172,16 @@ class Batch:
         if not used:
             raise RuntimeError(
                 "nothing to step from: call backward() on a loss of the model's output first; if a "
-                "compiled model, or another of its kind, ran before NGD was built, call torch.compiler.reset()"
+                "compiled model, or another of its kind, ran before NGD was built, call torch.compiler.reset(); "
+                "torch.utils.checkpoint needs use_reentrant=False"
             )
         for k, layer in enumerate(layers) if len(self.layers) < len(layers) else ():
             gradients = [p.grad for p in layer.parameters if p.grad is not None]
             if k not in self.layers and any(g.any() for g in gradients):
                 raise RuntimeError(
                     f"layer {layer.name!r} has a gradient, but was not called since the last zero_grad(), so "
-                    "no weight was changed: call the module itself, not its weight"
+                    "no weight was changed: call the module itself, not its weight, and not within "
+                    "checkpoint(…, use_reentrant=True)"
                 )
         return used
 

@@ -35,7 +35,13 @@ PROBING = _Probing()
 
 
 def reachable(root: Node, ends: Container[Node] = ()) -> list[Node]:
-    """The nodes from `root` on, each after all that lead to it, and no further than to the `ends`."""
+    """The nodes from `root` on, each after all that lead to it, and no further than to the `ends`.
+
+    Raises
+    ------
+    ValueError
+        If there is a part that torch computes again by a backward pass of its own.
+    """
     found: dict[Node, None] = {}
     stack = [(root, False)]
     while stack:
@@ -43,6 +49,11 @@ def reachable(root: Node, ends: Container[Node] = ()) -> list[Node]:
         if done:
             found.setdefault(node)
         elif node not in found:
+            if node.name() == "CheckpointFunctionBackward":
+                raise ValueError(
+                    "checkpointing with use_reentrant=True hides layers from NGD, so no weight was changed: call "
+                    "torch.utils.checkpoint.checkpoint(…, use_reentrant=False)"
+                )
             stack.append((node, True))
             if node not in ends:
                 stack += [(following, False) for following, _ in node.next_functions if following is not None]
@@ -183,10 +194,11 @@ INPUT_ALONE: dict[str, tuple[int, Callable[[Any, Tensor], Tensor]]] = {
 def aside(action: Callable[[], None]) -> None:
     """Do `action` in a backward pass of its own, also within another one.
 
-    What checkpointing keeps for a backward pass, it gives away once in each.
+    What checkpointing keeps for a backward pass, it gives away once in each. Compiled code frees what it has saved, unless
+    the graph is retained.
     """
     with torch.enable_grad():
-        _Aside.apply(_START, action).backward()
+        _Aside.apply(_START, action).backward(retain_graph=True)
 
 
 class _Aside(torch.autograd.Function):

@@ -45,10 +45,10 @@ def check_uses(record: Record, layers: list[Layer]) -> None:
     names = dict.fromkeys(layers[k].name for (_, k), count in zip(parameters, uses) if count > called[k])
     if names:
         raise ValueError(
-            f"weights of layers used by function too, not by calls of these modules alone: {', '.join(names)}; their "
-            "Fisher is not that of the calls, so no weight was changed: leave them to the fallback optimizer, by a class "
-            "with a forward of its own: class Tied(nn.Linear): def forward(self, x): return F.linear(x, self.weight, "
-            "self.bias)"
+            f"weights of layers used by function, not by calls of these modules alone: {', '.join(names)}; the Fisher of "
+            "the calls is not theirs, so no weight was changed: call the module itself wherever its weight is used, or "
+            "leave it to the fallback optimizer, by a class with a forward of its own: class Tied(nn.Linear): "
+            "def forward(self, x): return F.linear(x, self.weight, self.bias)"
         )
 
 
