@@ -160,13 +160,20 @@ class Batch:
         Raises
         ------
         RuntimeError
-            If there are none, or if a layer has a gradient without having taken part.
+            If there are none, if a layer has a gradient without having taken part, or one for its weight alone.
         """
         fresh, used = [*self.factors.values(), *self.roots.values()], []
         for k in self.layers:
             layer = layers[k]
-            if layer.weight.grad is None or layer.bias is not None and layer.bias.grad is None:
+            missing = [name for name, p in zip(layer.names, layer.parameters) if p.grad is None]
+            if len(missing) == len(layer.parameters):
                 continue
+            if missing:
+                raise RuntimeError(
+                    f"{missing[0]!r} has no gradient, but the rest of its layer has one, so no weight was changed: what "
+                    "is frozen, or does not act on the output, must be frozen with requires_grad_(False) before NGD is "
+                    "built"
+                )
             if k in known or all(k in matrices for matrices in fresh):
                 used.append(k)
         if not used:

@@ -44,6 +44,8 @@ ELEMENTWISE = {
 class Record:
     """One forward pass: inputs and places in the graph of the outputs of each layer (by index), one per use.
 
+    Uses on no rows, such as those of an expert without examples, are `empty`.
+
     `arguments` and `keywords` are those the model was called with, `random` the state of torch's generators. `links`
     tell what is between each layer and the one before: nothing (None), or the place in the graph of an elementwise
     function. They are None if there is anything else, or if the last layer's output is not the model's. `weights`
@@ -54,6 +56,7 @@ class Record:
     def __init__(self) -> None:
         self.inputs: dict[int, list[Tensor]] = {}
         self.edges: dict[int, list[GradientEdge]] = {}
+        self.empty: list[tuple[int, GradientEdge]] = []
         self.output: GradientEdge | None = None
         self.links: dict[int, Node | None] | None = {}
         self.arguments: tuple = ()
@@ -210,10 +213,13 @@ class Capture:
             return
         (x,) = inputs or keywords.values()
         simple = type(module).forward is nn.Linear.forward and x.ndim == 2
-        if not (simple and len(x)):
+        if not simple:
             layer.check_input(x)
-        if not simple or k in record.edges:
+        if not simple or k in record.edges or not len(x):
             record.links = None
+        if not x.numel():
+            record.empty.append((k, get_gradient_edge(output)))
+            return
         if record.links is not None:
             record.link(k, x)
         record.end = weakref.ref(output), output._version
@@ -222,6 +228,8 @@ class Capture:
 
     def _end(self, module: nn.Module, inputs: tuple, output: Tensor) -> Tensor | None:
         record = self.record
+        if record is not None and isinstance(output, Tensor) and output.ndim and not len(output):
+            raise ValueError(f"empty batch: the model's output has shape {tuple(output.shape)}")
         if record is None or not record.edges:
             return None
         if not isinstance(output, Tensor) or output.ndim < 2:

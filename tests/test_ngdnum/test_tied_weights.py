@@ -59,10 +59,10 @@ def test_a_weight_used_by_function_too_is_refused_by_name(kind: type, name: str,
     model = kind().double()
     opt = preset(model, Gaussian())
     x, before = torch.randn(9, 4).double(), [p.clone() for p in model.parameters()]
-    with pytest.raises(ValueError, match=rf"used by function, .*alone: {name}; .*forward of its own"):
+    with pytest.raises(ValueError, match=rf"used by function, .* alone: {name}; .*forward of its own"):
         Gaussian()(model(x), x).backward()
     assert all(map(torch.equal, before, model.parameters())) and opt.steps == 0
-    with pytest.raises(ValueError, match=rf"used by function, .*alone: {name};"):
+    with pytest.raises(ValueError, match=rf"used by function, .* alone: {name};"):
         kronecker_factors(model, Gaussian(), x)
 
 
@@ -74,6 +74,31 @@ def test_under_autocast_where_the_uses_share_one_copy_of_the_weight() -> None:
         output = model(x)
     with pytest.raises(ValueError, match="alone: encoder;"):
         Gaussian()(output.float(), x).backward()
+    assert opt.steps == 0
+
+
+class Curvature(nn.Module):
+    """∂²u/∂x² of a network u: the residual of a physics-informed network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.u = nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.detach().requires_grad_()
+        derivative = self.u(x)
+        for _ in range(2):
+            (derivative,) = torch.autograd.grad(derivative.sum(), x, create_graph=True)
+        return derivative
+
+
+@pytest.mark.parametrize("preset", [NGD.paper, NGD.fast, NGD.sample_efficient])
+def test_outputs_made_of_derivatives_are_refused(preset: Callable[..., NGD]) -> None:
+    x = torch.linspace(-1, 1, 40).double().unsqueeze(1)
+    model = Curvature().double()
+    opt = preset(model, Gaussian())
+    with pytest.raises(ValueError, match="in derivatives of the network.* alone: u.0, u.2;"):
+        Gaussian()(model(x), -x.sin()).backward()
     assert opt.steps == 0
 
 
@@ -105,7 +130,9 @@ def test_calls_of_the_modules_alone_are_let_through(preset: Callable[..., NGD], 
     Categorical()(output.float(), torch.randint(0, 3, (9,))).backward()
     opt.step()
     free = set(model.free.parameters())
-    assert [not torch.equal(w, p) for w, p in zip(before, model.parameters())] == [p not in free for p in model.parameters()]
+    assert [not torch.equal(w, p) for w, p in zip(before, model.parameters())] == [
+        p not in free for p in model.parameters()
+    ]
 
 
 def test_a_class_with_a_forward_of_its_own_leaves_the_weight_to_the_fallback() -> None:
