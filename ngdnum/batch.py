@@ -170,9 +170,8 @@ class Batch:
                 continue
             if missing:
                 raise RuntimeError(
-                    f"{missing[0]!r} has no gradient, but the rest of its layer has one, so no weight was changed: what "
-                    "is frozen, or does not act on the output, must be frozen with requires_grad_(False) before NGD is "
-                    "built"
+                    f"{missing[0]!r} has no gradient, but the rest of its layer has one, so no weight was changed: "
+                    "what is frozen must be so, by requires_grad_(False), before NGD is built"
                 )
             if k in known or all(k in matrices for matrices in fresh):
                 used.append(k)

@@ -1,7 +1,7 @@
 """Autograd's graph, walked by hand: errors go back through it past all hooks.
 
-What the user has put there, `register_hook`, `retain_grad` and backward hooks of modules, is for the backward pass of the
-loss. Autograd has no way to leave hooks out, but a node by itself knows none of them.
+What the user has put there, `register_hook`, `retain_grad` and backward hooks of modules, is for the backward pass of
+the loss. Autograd has no way to leave hooks out, but a node by itself knows none of them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge, Node
-
 
 Back = Callable[[list[Any], list[Any]], Sequence[Any]]
 
@@ -80,7 +79,8 @@ class Paths:
 
     Called with a gradient `g` at the output, it returns those at the inputs, as `torch.autograd.grad` does with
     `retain_graph` and `allow_unused`; they are differentiable functions of `g` if that requires gradients. With
-    `batched`, `g` has one more axis in front, and so have they. None of the `inputs` is behind another if they are `last`.
+    `batched`, `g` has one more axis in front, and so have they. If they are `last`, none of the `inputs` is behind
+    another.
     """
 
     def __init__(self, output: GradientEdge, inputs: Sequence[GradientEdge], last: bool = False) -> None:
@@ -194,8 +194,8 @@ INPUT_ALONE: dict[str, tuple[int, Callable[[Any, Tensor], Tensor]]] = {
 def aside(action: Callable[[], None]) -> None:
     """Do `action` in a backward pass of its own, also within another one.
 
-    What checkpointing keeps for a backward pass, it gives away once in each. Compiled code frees what it has saved, unless
-    the graph is retained.
+    What checkpointing keeps for a backward pass, it gives away once in each. Compiled code frees what it has saved,
+    unless the graph is retained.
     """
     with torch.enable_grad():
         _Aside.apply(_START, action).backward(retain_graph=True)

@@ -1,8 +1,8 @@
 """Weights that reach the output of a model by another way than through the call of their layer.
 
 The factors of a layer know its calls only. A layer whose weight is used by function as well, as in an autoencoder with
-tied weights, or in derivatives of the network that are its output, has another Fisher, with terms between the uses, which
-no Kronecker product of these factors comes near.
+tied weights, or in derivatives of the network that are its output, has another Fisher, with terms between the uses,
+which no Kronecker product of these factors comes near.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def check_uses(record: Record, layers: list[Layer]) -> None:
     """
     assert record.output is not None
     parameters = [(p, k) for k, layer in enumerate(layers) for p in layer.parameters]
-    number = {p: i for i, (p, _) in enumerate(parameters)}
+    number: dict[Tensor, int] = {p: i for i, (p, _) in enumerate(parameters)}
     calls = {edge.node: k for k, edges in record.edges.items() for edge in edges}
     calls |= {edge.node: k for k, edge in record.empty}
     alone: dict[Node, int | None] = {}
@@ -47,10 +47,10 @@ def check_uses(record: Record, layers: list[Layer]) -> None:
     names = dict.fromkeys(layers[k].name for (_, k), count in zip(parameters, uses) if count > called[k])
     if names:
         raise ValueError(
-            "weights of layers used by function, or in derivatives of the network, not by calls of these modules alone: "
-            f"{', '.join(names)}; the Fisher of the calls is not theirs, so no weight was changed: call the module itself "
-            "wherever its weight is used, or leave the weight to the fallback optimizer, by a class with a forward of its "
-            "own: class Tied(nn.Linear): def forward(self, x): return F.linear(x, self.weight, self.bias)"
+            "weights of layers used by function, or in derivatives of the network, not by calls of these modules "
+            f"alone: {', '.join(names)}; the Fisher of the calls is not theirs, so no weight was changed: call the "
+            "module itself wherever its weight is used, or leave the weight to the fallback optimizer, by a class with a "
+            "forward of its own: class Tied(nn.Linear): def forward(self, x): return F.linear(x, self.weight, self.bias)"
         )
 
 
