@@ -30,24 +30,25 @@ def check_gradients(stacks: list[Stack], gradients: list[Tensor], others: dict[s
                 raise _too_large(repr(name), exact)
 
 
-def check_step(stacks: list[Stack], updates: list[Tensor], lengths: list[Tensor], scale: float) -> None:
-    """Raise NotFinite, naming the layer, if scale · u is not finite, or leaves no digit of a layer's weights.
+def check_step(stacks: list[Stack], updates: list[Tensor], lengths: list[Tensor], lr: float, scale: float) -> None:
+    """Raise NotFinite, naming the layer, if lr · scale · u is not finite, or leaves no digit of a layer's weights.
 
-    That is if it is more than 1/ε times as long as they are, or, for small weights, as 1. `lengths` are the norms `[B]`
-    of the `updates` of each stack.
+    That is if it is more than 1/ε times as long as they are, or as 1 where they are smaller, though lr does not ask for
+    it: as lr where that is more than 1. `lengths` are the norms `[B]` of the `updates` u of each stack.
     """
-    total = float(torch.cat(lengths).sum() if len(lengths) > 1 else lengths[0].sum())
-    if abs(scale) * total * max(torch.finfo(length.dtype).eps for length in lengths) < 1:
+    total = abs(lr * scale) * float(torch.cat(lengths).sum() if len(lengths) > 1 else lengths[0].sum())
+    if total * max(torch.finfo(length.dtype).eps for length in lengths) < 1:
         return
     for stack, u in zip(stacks, updates):
-        stack.check_finite("the new weight", scale * u, "lower lr or raise the damping")
+        stack.check_finite("the new weight", lr * scale * u, "lower lr or raise the damping")
     for stack, u in zip(stacks, updates):
-        longest = stack.norms(stack.weight().double()).clamp(min=1) / torch.finfo(u.dtype).eps
-        for layer, size, most in zip(stack.layers, (abs(scale) * stack.norms(u.double())).tolist(), longest.tolist()):
+        longest = stack.norms(stack.weight().double()).clamp(min=1) * (max(lr, 1.0) / torch.finfo(u.dtype).eps)
+        sizes = abs(lr * scale) * stack.norms(u.double())
+        for layer, size, most in zip(stack.layers, sizes.tolist(), longest.tolist()):
             if not size < most:
                 raise NotFinite(
                     f"the step of layer {layer.name!r} has length {size:.2g}, which leaves no digit of its weights, so "
-                    "no weight was changed: lower lr, raise the damping, or give the data in other units"
+                    "no weight was changed: raise the damping, lower lr, or give the data in other units"
                 )
 
 

@@ -59,7 +59,7 @@ class Proposer:
         along = [] if isinstance(self.control.needs, NeedsDual) else context.precondition(gradients)
         step = self.control.move(stacks, along, rates.velocity(blocks.velocity), context)
         lengths = step.lengths or [stack.norms(u) for stack, u in zip(stacks, step.updates)]
-        check_step(stacks, step.updates, lengths, rates.lr * step.scale)
+        check_step(stacks, step.updates, lengths, rates.lr, step.scale)
         return Proposal(gradients, step, lengths)
 
     def _context(self, batch: Batch, blocks: Blocks, gradients: Vector, rates: Rates, lam: float) -> StepContext:

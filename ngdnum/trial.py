@@ -92,7 +92,7 @@ class Move:
     ) -> tuple[float, bool]:
         """By how much the step of the layers changes the `loss` from `before`, and whether it is undone.
 
-        The decay is not part of it. What undoes it is a loss that is not finite, or has risen if `damping` rejects that.
+        The decay is not part of it. A loss that is not finite undoes it, or one that rises if `damping` rejects that.
         """
         self._add()
         self._added = True
