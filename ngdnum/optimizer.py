@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
 from types import ModuleType
@@ -15,12 +16,13 @@ from .amp import loss_scale
 from .batch import Batch, Cuts
 from .capture import Capture, Record
 from .checkpoint import Saved, rebuilt
+from .checkpoint_checks import reading
 from .checks import check_model, check_parts
 from .control import Control, FixedStep, dot, predicted, ratio
 from .curvature.curvature import Curvature
 from .damping import Damping, LevenbergMarquardt
 from .factors import Factors, check_samples
-from .fallback import Fallback, optimizer_of
+from .fallback import Fallback, Snapshot, optimizer_of
 from .groups import Groups, check_groups, check_rate
 from .inverse import Inverse
 from .layers import trainable_layers, uncompiled
@@ -282,39 +284,55 @@ class NGD(Presets, torch.optim.Optimizer):
 
         That is lr, damping, random state, number of steps, running factors, inverses and momentum.
         """
-        own = self._saved().entry(self._curvature, self.steps, self.generator)
+        own = self._saved().entry(self._curvature, self.state, self.steps, self.generator.get_state())
         return {**super().state_dict(), "ngd": own}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what `state_dict` returned, by the names of the parameters; the argument is not changed.
 
-        What was saved is cast to dtype and device of the weights.
+        What was saved is cast to dtype and device of the weights. States of the version before are read, too.
 
         Raises
         ------
         ValueError
-            If it is of another model or another kind of optimizer, or not complete. Nothing is changed then.
+            If it is of another model or another kind of optimizer, damaged or not complete, with what differs.
+
+        Whatever is raised, nothing is changed.
         """
-        saved, own = self._saved(), state_dict.get("ngd", {})
-        entries, groups = saved.checked(state_dict, self.param_groups)
-        saved.load_fallback(own["fallback"])
-        super().load_state_dict({"state": {}, "param_groups": groups})
-        if self.fallback:
-            self.param_groups[1:] = self.fallback.param_groups
-        self.state.update({layer.weight: entries[layer.name] for layer in self.layers if entries[layer.name]})
-        self._curvature.restore(self.state, own["active"], saved.groups(own["blocks"]), own["measured"])
-        self.steps = own["steps"]
-        self.generator.set_state(own["generator"].cpu())
-        self._batch, self._last = Batch(self._cuts), None
+        saved, count = self._saved(), len(self._groups.start)
+        run = saved.read(state_dict, self.param_groups[:count], self.generator.device)
+        curvature = Curvature(
+            self.layers, self._groups.of, self.rule, self.factors, self.inverse, defaultdict(dict, run.entries)
+        )
+        with reading():
+            curvature.restore(run.active, run.blocks, run.measured)
+        before, others = dict(vars(self)), Snapshot(self.fallback) if self.fallback else None
+        random = self.generator.get_state()
+        try:
+            saved.load_fallback(run.fallback)
+            super().load_state_dict({"state": {}, "param_groups": run.groups})
+            if self.fallback:
+                self.param_groups[count:] = self.fallback.param_groups
+            self.state, self._curvature, self.steps = curvature.state, curvature, run.steps
+            self.generator.set_state(run.generator)
+            self._batch, self._last = Batch(self._cuts), None
+        except BaseException:
+            vars(self).update(before)
+            self.generator.set_state(random)
+            if others:
+                others.put_back()
+            raise
 
     def __reduce__(self) -> tuple:
         """Copies and pickles come with their model: they are built anew around it and load the state."""
         parts = ("likelihood", "damping", "samples", "factors", "inverse", "control")
-        options = {name: getattr(self, name) for name in parts} | {"rule": self._rule}
+        own = self.param_groups[: len(self._groups.start)]
+        groups = [{name: group[name] for name in ("params", "lr", "weight_decay")} for group in own]
+        options = {name: getattr(self, name) for name in parts} | {"rule": self._rule, "groups": groups}
         return rebuilt, (type(self), self.model, options, self.fallback, self.state_dict())
 
     def _saved(self) -> Saved:
-        return Saved(self.layers, self.rule, self.control, self.fallback, self.state)
+        return Saved(self.layers, self._rest, self.rule, self.control, self.fallback)
 
     def _observe(self, record: Record, output: Tensor, gradient: Tensor) -> None:
         """Collect what one forward pass tells, in its backward pass."""

@@ -54,6 +54,8 @@ class Curvature:
         Those of the last step.
     measured : int
         How many steps have measured factors.
+    state : dict
+        What is kept of each layer, under its weight.
     """
 
     def __init__(
@@ -66,7 +68,7 @@ class Curvature:
         state: State,
     ) -> None:
         self._groups = groups
-        self._layers, self._rule, self._factors, self._inverse, self._state = layers, rule, factors, inverse, state
+        self._layers, self._rule, self._factors, self._inverse, self.state = layers, rule, factors, inverse, state
         self._known: set[int] = set()
         self.blocks, self.measured = Blocks([], []), 0
 
@@ -82,7 +84,7 @@ class Curvature:
                 f"rule {self._rule.name!r} needs a chain of nn.Linear layers, each fed with the output of the "
                 "one before, the last one's output being the model's"
             )
-        blocks = Blocks.of(used, self._layers, self._groups, self._rule.network, self.blocks, self._state)
+        blocks = Blocks.of(used, self._layers, self._groups, self._rule.network, self.blocks, self.state)
         changed = list(blocks.blocks)
         if batch.measured:
             changed += self._idle(batch, used)
@@ -96,7 +98,7 @@ class Curvature:
         self.measured += draft.measured
         if blocks is not self.blocks:
             for block in self.blocks.blocks:
-                self._state.get(block.layers[0].weight, {}).pop("factorisation", None)
+                self.state.get(block.layers[0].weight, {}).pop("factorisation", None)
         for block in draft.changed:
             block.commit(factors, seldom, seldom or draft.remembers)
         if factors:
@@ -105,7 +107,7 @@ class Curvature:
 
     def snapshot(self) -> Snapshot:
         """All that a step may change, by reference: what is kept is replaced, never changed in place."""
-        state = {weight: dict(entry) for weight, entry in self._state.items()}
+        state = {weight: dict(entry) for weight, entry in self.state.items()}
         return Snapshot(self.blocks, self.blocks.kept(), self.measured, self._known, state)
 
     def put_back(self, before: Snapshot) -> None:
@@ -113,27 +115,33 @@ class Curvature:
         self.blocks, kept, self.measured, self._known, state = before
         for block, old in zip(self.blocks.blocks, kept):
             block.kept = old
-        self._state.clear()
-        self._state.update(state)
+        self.state.clear()
+        self.state.update(state)
 
     def forget_velocities(self) -> None:
         """Forget the velocities of all layers, also those that took no part in the last step."""
-        for entry in self._state.values():
+        for entry in self.state.values():
             entry.pop("velocity", None)
 
-    def restore(self, state: State, active: list[int], groups: list[list[list[int]]], measured: int) -> None:
-        """Take over what is in `state`: the layers of each stack of each block, and which of them were active."""
-        self._state, self.measured = state, measured
-        blocks = [Block([Stack({k: self._layers[k] for k in stack}) for stack in group], state) for group in groups]
+    def restore(self, active: list[int], groups: list[list[list[int]]], measured: int) -> None:
+        """Take over what is in `opt.state`: the layers of each stack of each block, and which of them were active.
+
+        Raises
+        ------
+        ValueError
+            If what a rule factorised does not serve its layers.
+        """
+        layers = self._layers
+        blocks = [Block([Stack({k: layers[k] for k in stack}) for stack in group], self.state) for group in groups]
         for block in blocks:
-            block.restore(self._rule)
-        self.blocks, self._known = Blocks(active, blocks), self._with_factors()
+            block.restore(self._rule, len(layers))
+        self.blocks, self.measured, self._known = Blocks(active, blocks), measured, self._with_factors()
 
     def _idle(self, batch: Batch, used: list[int]) -> list[Block]:
         """Layers whose factors were measured though they make no step."""
         idle = batch.measured.difference(used) if self._factors.kept else set()
-        return [Block([Stack({k: self._layers[k]})], self._state) for k in sorted(idle)]
+        return [Block([Stack({k: self._layers[k]})], self.state) for k in sorted(idle)]
 
     def _with_factors(self) -> set[int]:
         """The layers of which there are factors from earlier steps."""
-        return {k for k, layer in enumerate(self._layers) if known(self._rule, self._state.get(layer.weight, {}))}
+        return {k for k, layer in enumerate(self._layers) if known(self._rule, self.state.get(layer.weight, {}))}
