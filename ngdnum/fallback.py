@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -62,6 +63,7 @@ class Snapshot:
         self._groups = optimizer.param_groups
         self._options = [_copied({k: v for k, v in group.items() if k != "params"}) for group in self._groups]
 
+    @torch.no_grad()
     def put_back(self) -> None:
         """Make everything what it was."""
         for p, value in self._values:

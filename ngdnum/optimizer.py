@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
 from types import ModuleType
@@ -15,14 +14,13 @@ from torch import Tensor, nn
 from .amp import loss_scale
 from .batch import Batch, Cuts
 from .capture import Capture, Record
-from .checkpoint import Saved, rebuilt
-from .checkpoint_checks import reading
+from .checkpoint import Saving
 from .checks import check_model, check_parts
 from .control import Control, FixedStep, dot, predicted, ratio
 from .curvature.curvature import Curvature
 from .damping import Damping, LevenbergMarquardt
 from .factors import Factors, check_samples
-from .fallback import Fallback, Snapshot, optimizer_of
+from .fallback import Fallback, optimizer_of
 from .groups import Groups, check_groups, check_rate
 from .inverse import Inverse
 from .layers import trainable_layers, uncompiled
@@ -36,7 +34,7 @@ from .rules import Rule
 from .trial import Closure, Evaluation, Move
 
 
-class NGD(Presets, torch.optim.Optimizer):
+class NGD(Presets, Saving, torch.optim.Optimizer):
     r"""Natural gradient descent: W_i ← W_i + α ΔW_i with ΔW_i = rule(G_i, Λ̃_i, Λ_{i-1}).
 
     G_i = ⟨e_i x_{i-1}ᵀ⟩ is the negative gradient of the loss, Λ̃_i = ⟨e_i e_iᵀ⟩ and Λ_{i-1} =
@@ -145,7 +143,7 @@ class NGD(Presets, torch.optim.Optimizer):
         self.model, self.likelihood, self.samples = model, likelihood, samples
         self.factors, self.inverse, self.control = factors, inverse, control
         self.rule = resolve(rule, inverse.solver if isinstance(inverse, Inverse) else None)
-        self._rule = rule
+        self._given_rule = rule
         self.damping = damping if isinstance(damping, Damping) else LevenbergMarquardt(damping)
         check_parts(self.rule.at(self.damping.lam), factors, inverse, control)
         self.layers, self._rest = trainable_layers(model)
@@ -278,61 +276,6 @@ class NGD(Presets, torch.optim.Optimizer):
         if self._ready:
             raise ValueError("NGD takes its parameters from the model: build a new NGD for a changed model")
         super().add_param_group(param_group)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything needed to go on to the bit as if never interrupted.
-
-        That is lr, damping, random state, number of steps, running factors, inverses and momentum.
-        """
-        own = self._saved().entry(self._curvature, self.state, self.steps, self.generator.get_state())
-        return {**super().state_dict(), "ngd": own}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned, by the names of the parameters; the argument is not changed.
-
-        What was saved is cast to dtype and device of the weights. States of the version before are read, too.
-
-        Raises
-        ------
-        ValueError
-            If it is of another model or another kind of optimizer, damaged or not complete, with what differs.
-
-        Whatever is raised, nothing is changed.
-        """
-        saved, count = self._saved(), len(self._groups.start)
-        run = saved.read(state_dict, self.param_groups[:count], self.generator.device)
-        curvature = Curvature(
-            self.layers, self._groups.of, self.rule, self.factors, self.inverse, defaultdict(dict, run.entries)
-        )
-        with reading():
-            curvature.restore(run.active, run.blocks, run.measured)
-        before, others = dict(vars(self)), Snapshot(self.fallback) if self.fallback else None
-        random = self.generator.get_state()
-        try:
-            saved.load_fallback(run.fallback)
-            super().load_state_dict({"state": {}, "param_groups": run.groups})
-            if self.fallback:
-                self.param_groups[count:] = self.fallback.param_groups
-            self.state, self._curvature, self.steps = curvature.state, curvature, run.steps
-            self.generator.set_state(run.generator)
-            self._batch, self._last = Batch(self._cuts), None
-        except BaseException:
-            vars(self).update(before)
-            self.generator.set_state(random)
-            if others:
-                others.put_back()
-            raise
-
-    def __reduce__(self) -> tuple:
-        """Copies and pickles come with their model: they are built anew around it and load the state."""
-        parts = ("likelihood", "damping", "samples", "factors", "inverse", "control")
-        own = self.param_groups[: len(self._groups.start)]
-        groups = [{name: group[name] for name in ("params", "lr", "weight_decay")} for group in own]
-        options = {name: getattr(self, name) for name in parts} | {"rule": self._rule, "groups": groups}
-        return rebuilt, (type(self), self.model, options, self.fallback, self.state_dict())
-
-    def _saved(self) -> Saved:
-        return Saved(self.layers, self._rest, self.rule, self.control, self.fallback)
 
     def _observe(self, record: Record, output: Tensor, gradient: Tensor) -> None:
         """Collect what one forward pass tells, in its backward pass."""

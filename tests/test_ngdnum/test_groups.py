@@ -308,7 +308,7 @@ def test_a_state_with_other_groups_is_refused() -> None:
         opt.load_state_dict(saved)
     model = network()
     other = NGD(model, Gaussian(), groups=[{"params": model[0].parameters()}])
-    with pytest.raises(ValueError, match=r"param_groups\[0\].*lacks 4.weight, 4.bias; the model lacks 0.weight"):
+    with pytest.raises(ValueError, match=r"param_groups\[0\].*lacks 4.bias, 4.weight; the model lacks 0.bias"):
         other.load_state_dict(saved)
 
 

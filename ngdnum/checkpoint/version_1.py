@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .inverse import RAISE
-from .layers import Layer
+from ..inverse import RAISE
+from ..layers import Layer
 
 
 def is_version_1(state_dict: Mapping[str, Any]) -> bool:
@@ -20,9 +20,10 @@ def upgraded(
     layers: list[Layer],
     network: bool,
     parts: Mapping[str, str],
+    shapes: Mapping[str, list[int]],
     others: Mapping[str, list[int]],
 ) -> dict[str, Any]:
-    """The same run in version 2, for an optimizer of these `parts`, which version 1 did not name.
+    """The same run in version 2, for an optimizer of these `parts` and `shapes`, which version 1 did not tell.
 
     Version 1 had one group of layers, in the order of the model.
     """
@@ -56,6 +57,7 @@ def upgraded(
         "ngd": {
             "version": 2,
             "parts": parts,
+            "shapes": shapes,
             "others": others,
             "steps": ngd["steps"],
             "measured": past["measured"],

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from .curvature.block import INVERSES, MEANS, each
-from .groups import Group, check_groups
-from .layers import Layer
+from ..curvature.block import INVERSES, MEANS, each
+from ..groups import Group, check_groups
+from ..layers import Layer
 
 VERSION = 2
 """Of the entry "ngd"; raised when its meaning changes."""
-KEYS = ("parts", "others", "steps", "measured", "kept", "active", "blocks", "generator", "fallback")
+KEYS = ("parts", "shapes", "others", "steps", "measured", "kept", "active", "blocks", "generator", "fallback")
 FACTORISATION = {"parts", "lam", "step", "origin", "memory"}
 
 
@@ -61,16 +61,22 @@ def check_parts_of(saved: Mapping[str, str], own: Mapping[str, str]) -> None:
             raise Damaged(f"it is of an NGD with {part} {saved.get(part)}, not {name}")
 
 
-def check_fallback(state: Mapping[str, Any] | None, saved: Mapping[str, Any], own: Mapping[str, Any]) -> None:
-    """Refuse other parameters of the fallback optimizer, and numbers that are not finite in its state."""
-    _same_names(own, saved, "the parameters of the fallback optimizer are others")
-    if list(saved) != list(own):
-        raise Damaged("the parameters of the fallback optimizer are in another order")
+def check_shapes(own: Mapping[str, list[int]], saved: Mapping[str, list[int]], what: str) -> None:
+    """Refuse other parameters, or parameters of other shapes."""
+    _same_names(own, saved, what)
     for name, shape in own.items():
         if list(saved[name]) != shape:
             raise Damaged(f"{name!r} has shape {tuple(saved[name])}, not {tuple(shape)}")
-    for k, entry in (state or {}).get("state", {}).items():
-        _check_finite(f"of parameter {list(own)[k]!r}", entry)
+
+
+def check_fallback(state: Mapping[str, Any] | None, saved: list[str], own: list[str]) -> None:
+    """Refuse a state of the fallback optimizer in another order, or with numbers that are not finite."""
+    if own and state is None:
+        raise Damaged("the state of the fallback optimizer is missing")
+    if saved != own:
+        raise Damaged("the parameters of the fallback optimizer are in another order")
+    for k, entry in state["state"].items() if state else ():
+        _check_finite(f"of parameter {own[k]!r}", entry)
 
 
 def check_groups_of(saved: list[Group], own: list[Group], fallback: Optimizer | None) -> None:
@@ -79,8 +85,6 @@ def check_groups_of(saved: list[Group], own: list[Group], fallback: Optimizer | 
     count = len(saved) - len(others)
     if count != len(own):
         raise Damaged(f"it has {count} groups of layers, not {len(own)}")
-    every = [sorted(name for group in groups for name in group["param_names"]) for groups in (own, saved[:count])]
-    _same_names(*every, "it is of another model")
     for k, (mine, theirs) in enumerate(zip(own, saved)):
         _same_names(mine["param_names"], theirs["param_names"], f"param_groups[{k}] has other parameters")
         if len(theirs["params"]) != len(mine["params"]):

@@ -10,9 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from .checkpoint_checks import (
+from ..control import Control
+from ..curvature.block import each
+from ..curvature.curvature import Curvature
+from ..groups import Group
+from ..layers import Layer
+from ..rule import Preconditioner
+from .checks import (
     VERSION,
-    Damaged,
     check_count,
     check_entry,
     check_fallback,
@@ -20,15 +25,10 @@ from .checkpoint_checks import (
     check_groups_of,
     check_keys,
     check_parts_of,
+    check_shapes,
     reading,
 )
-from .checkpoint_v1 import is_version_1, upgraded
-from .control import Control
-from .curvature.block import each
-from .curvature.curvature import Curvature
-from .groups import Group
-from .layers import Layer
-from .rule import Preconditioner
+from .version_1 import is_version_1, upgraded
 
 
 class Run(NamedTuple):
@@ -59,6 +59,7 @@ class Saved:
         self._parts = {"rule": rule.name, "control": type(control).__name__, "fallback": type(fallback).__name__}
         names = {parameter: name for name, parameter in others.items()}
         steered = [p for group in fallback.param_groups for p in group["params"]] if fallback else []
+        self._shapes = {name: list(p.shape) for layer in layers for name, p in zip(layer.names, layer.parameters)}
         self._others = {names[p]: list(p.shape) for p in steered}
 
     def entry(self, curvature: Curvature, state: Mapping[Any, dict[str, Any]], steps: int, generator: Tensor) -> Group:
@@ -68,6 +69,7 @@ class Saved:
         return {
             "version": VERSION,
             "parts": self._parts,
+            "shapes": self._shapes,
             "others": self._others,
             "steps": steps,
             "measured": curvature.measured,
@@ -88,17 +90,19 @@ class Saved:
         """
         with reading():
             if is_version_1(state_dict):
-                state_dict = upgraded(state_dict, self._layers, self._network, self._parts, self._others)
+                state_dict = upgraded(state_dict, self._layers, self._network, self._parts, self._shapes, self._others)
             ngd = check_keys(state_dict)
             check_parts_of(ngd["parts"], self._parts)
-            check_fallback(ngd["fallback"], ngd["others"], self._others)
+            check_shapes(self._shapes, ngd["shapes"], "it is of another model")
+            check_shapes(self._others, ngd["others"], "the parameters of the fallback optimizer are others")
+            check_fallback(ngd["fallback"], list(ngd["others"]), list(self._others))
             check_groups_of(state_dict["param_groups"], own, self._fallback)
             for count in ("steps", "measured"):
                 check_count(count, ngd[count])
             check_generator(ngd["generator"], device)
             groups = [{**group} for group in state_dict["param_groups"]]
             number = {n: k for group in groups[: len(own)] for n, k in zip(group["param_names"], group["params"])}
-            entries = {}
+            entries: dict[Tensor, dict[str, Any]] = {}
             for layer in self._layers:
                 entry = state_dict["state"].get(number[layer.names[0]], {})
                 check_entry(layer, entry, ngd["kept"].get(layer.name, []))
@@ -116,25 +120,9 @@ class Saved:
         """Load the state of the fallback optimizer."""
         if self._fallback is not None:
             with reading():
-                if state is None:
-                    raise Damaged("the state of the fallback optimizer is missing")
-                self._fallback.load_state_dict(copy.deepcopy(state))
+                self._fallback.load_state_dict(copy.deepcopy(state or {}))
 
 
 def _like(weight: Tensor) -> Callable[[Tensor], Tensor]:
     """To the device of `weight`, and to its dtype where that makes sense."""
     return lambda t: t.to(weight.device, weight.dtype if t.is_floating_point() else t.dtype)
-
-
-def rebuilt(
-    kind: type[Optimizer],
-    model: nn.Module,
-    options: dict[str, Any],
-    fallback: Optimizer | None,
-    state: dict[str, Any],
-) -> Optimizer:
-    """An optimizer of this `kind` with these options and this state: the inverse of `NGD.__reduce__`."""
-    made: dict[str, Any] = {} if fallback is None else {"fallback": lambda _: fallback}
-    optimizer = kind(model, **options, **made)  # type: ignore[arg-type]
-    optimizer.load_state_dict(state)
-    return optimizer
