@@ -7,9 +7,10 @@ Passes under `torch.no_grad` are not recorded.
 from __future__ import annotations
 
 import copy
+import threading
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -40,19 +41,25 @@ ELEMENTWISE = {
 """Names in autograd's graph of functions that act on every number by itself."""
 
 
-class _Probing:
-    """Whether a backward pass of our own is under way, which no capture must take for one of the loss."""
+class Probing:
+    """A backward pass of our own, which no capture of this thread must take for one of the loss.
 
-    depth = 0
+    An interrupt may come between the first line of `with Probing()` and the last, but not make it outlive its frame.
+    """
+
+    _under_way: ClassVar[weakref.WeakSet[Probing]] = weakref.WeakSet()
 
     def __enter__(self) -> None:
-        self.depth += 1
+        self._thread = threading.get_ident()
+        self._under_way.add(self)
 
     def __exit__(self, *_: object) -> None:
-        self.depth -= 1
+        self._under_way.discard(self)
 
-
-PROBING = _Probing()
+    @classmethod
+    def under_way(cls) -> bool:
+        """Whether there is one."""
+        return bool(cls._under_way) and any(probing._thread == threading.get_ident() for probing in cls._under_way)
 
 
 class Record:
@@ -155,7 +162,7 @@ class Record:
             directions = torch.cat([directions, others], 1)
         assert self.output is not None
         uses = [(k, edge) for k, edges in self.edges.items() for edge in edges]
-        with PROBING:
+        with Probing():
             errors = torch.autograd.grad(
                 (self.output,),
                 [edge for _, edge in uses],
@@ -267,7 +274,7 @@ class _Tap(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         capture, record = ctx.capture(), ctx.record
         on_backward = capture and capture._on_backward()
-        if on_backward and not record.used and not PROBING.depth and _accumulates(capture.layers, record):
+        if on_backward and not record.used and not Probing.under_way() and _accumulates(capture.layers, record):
             record.used = True
             record.output = GradientEdge(*ctx.next_functions[0])
             on_backward(record, ctx.values, gradient)

@@ -14,7 +14,7 @@ import torch
 from torch import Size, Tensor
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from .capture import PASSES, PROBING, Record
+from .capture import PASSES, Probing, Record
 
 
 def telling(loss: Tensor, output: Tensor, weights: Tensor) -> Tensor:
@@ -26,7 +26,7 @@ def telling(loss: Tensor, output: Tensor, weights: Tensor) -> Tensor:
 
 
 def _tell(edge: GradientEdge, weights: Tensor, shape: Size, gradient: Tensor) -> None:
-    if PROBING.depth:
+    if Probing.under_way():
         return
     weights = (gradient.detach() * weights).expand(shape[:-1])
     node: Any = edge.node
@@ -36,7 +36,7 @@ def _tell(edge: GradientEdge, weights: Tensor, shape: Size, gradient: Tensor) ->
     passes: list[Any] = list(PASSES)
     if not passes:
         return
-    with PROBING:
+    with Probing():
         found = torch.autograd.grad(
             [edge],
             [GradientEdge(node, 0) for node in passes],
