@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
-from .graph import PROBING, Paths, aside
+from .graph import Paths, Probing, aside
 from .layers import Layer
 from .replay import RandomState, random_state
 
@@ -264,7 +264,7 @@ class _Tap(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         capture, record = ctx.capture(), ctx.record
         on_backward = capture and capture._on_backward()
-        if on_backward and not record.used and not PROBING.depth and _accumulates(capture.layers, record):
+        if on_backward and not record.used and not Probing.under_way() and _accumulates(capture.layers, record):
             record.used = True
             record.output = GradientEdge(*ctx.next_functions[0])
             on_backward(record, ctx.values, gradient)
