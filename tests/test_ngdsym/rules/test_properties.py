@@ -253,6 +253,17 @@ def test_without_its_certificates_nothing_is_claimed(monkeypatch):
     assert exact.properties().exact_any.shown == "undecided"
 
 
+@pytest.mark.parametrize("sizes", [BOTTLENECK, WIDE, SQUARE, (3, 2, 1, 2, 2), (5, 3, 2, 3, 5), (4, 2)])
+def test_every_layer_of_the_exact_rule_moves_the_map_alike_in_formula_and_code(sizes):
+    network, code = LinearInstance.random(sizes, 3), network_rule.emitted_step()
+    layers = range(1, len(sizes))
+    for i in layers:
+        found, expected = (
+            network.change([step(network, j) * (j == i) for j in layers]) for step in (code, network_rule.step)
+        )
+        assert relative(found, expected) < 1e-9
+
+
 @pytest.mark.parametrize("step", [network_rule.step, network_rule.emitted_step()], ids=["formula", "code"])
 @pytest.mark.parametrize("sizes", [BOTTLENECK, WIDE, SQUARE, (3, 2, 1, 2, 2), (5, 3, 2, 3, 5), (4, 2)])
 def test_formula_and_code_of_the_exact_rule_make_the_natural_change(step, sizes):
