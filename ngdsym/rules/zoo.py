@@ -97,7 +97,7 @@ amsgrad = Rule(
     "AMSGrad, with running means for G and U", "Reddi, Kale & Kumar 2018",
 )
 adadelta = Rule(
-    "adadelta", divided(Hadamard(G, EntrywisePower(U_W + lam * ones, half)), EntrywisePower(U + lam * ones, half)),
+    "adadelta", Hadamard(G, Hadamard(EntrywisePower(U_W + lam * ones, half), EntrywisePower(U + lam * ones, -half))),
     "AdaDelta, with a running mean for U: steps have the units of weights", "Zeiler 2012",
 )
 left_basis, right_basis = Eigenbasis(Lambda_tilde), Eigenbasis(Lambda)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sympy import Expr, OneMatrix, sympify
+from sympy import Expr, MatrixSymbol, OneMatrix, sympify
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
 from ngdsym.algebra.operators.entrywise import Entrywise
@@ -46,4 +46,6 @@ class EntrywisePower(Entrywise):
         return Lowering("entrywise_power({0}, {scalar})", flops, "power_of_entries", scalar=self.exponent)
 
     def _latex(self, printer: Any) -> str:
-        return rf"{printer.parenthesize(self.arg, 200)}^{{\circ {printer._print(self.exponent)}}}"
+        inner = printer._print(self.arg)
+        base = inner if isinstance(self.arg, MatrixSymbol) else rf"\left({inner}\right)"
+        return rf"{base}^{{\circ {printer._print(self.exponent)}}}"

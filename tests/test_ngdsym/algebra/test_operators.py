@@ -7,7 +7,7 @@ import inspect
 import numpy as np
 import pytest
 import torch
-from sympy import HadamardProduct, MatrixSymbol, Max, OneMatrix, Rational, Symbol, Trace, exp, log, sqrt
+from sympy import HadamardProduct, MatrixSymbol, Max, OneMatrix, Rational, Symbol, Trace, exp, latex, log, sqrt
 from torch import Tensor
 
 from ngdsym import Rule
@@ -262,6 +262,14 @@ def test_zero_to_a_negative_power_is_zero_as_in_a_pseudo_inverse() -> None:
     q = quantities() | {"Lambda_tilde": X @ X.mT}
     found = run(Rule("mine", Q * Hadamard(Q.T * G * R, quotient) * R.T), q)
     torch.testing.assert_close(found, torch.linalg.pinv(X @ X.mT) @ q["G"] @ torch.linalg.inv(q["Lambda"]))
+
+
+def test_a_power_of_what_is_no_letter_is_in_brackets() -> None:
+    """Two superscripts in a row are an error of LaTeX, and A ∘ B² is not (A ∘ B)²."""
+    root = EntrywisePower(V, Rational(1, 2))
+    assert latex(EntrywisePower(root, -1)) == rf"\left({latex(root)}\right)^{{\circ -1}}"
+    for inner in (Hadamard(G, V), Pinv(G).T, V + G):
+        assert latex(EntrywisePower(inner, 2)).startswith(r"\left(") and latex(root).startswith("U")
 
 
 # --- scalars and exponents ------------------------------------------------------------------------

@@ -78,7 +78,7 @@ THEORY = {
     "pmuon": (False, RIGID, False, Polar(G), (roots[0], 2 * m**2 * n + 24 * m * n**2)),
     "splus": (False, RIGID, 0, "not damped", (9 * m**3 + 9 * n**3, 4 * m**2 * n + 4 * m * n**2)),
     "amsgrad": (False, set(), False, G / lam, (4 * m * n, m * n)),
-    "adadelta": (False, set(), False, G, (5 * m * n, 2 * m * n)),
+    "adadelta": (False, set(), False, G, (5 * m * n, m * n)),
     "sign_descent": (False, set(), 0, "not damped", (0, 0)),
     "adagrad": (False, set(), False, G / lam, (3 * m * n, m * n)),
     "ekfac": (False, RIGID, False, G / lam, rotations),
