@@ -13,7 +13,7 @@ from .amp import loss_scale
 from .batch import Batch, Cuts
 from .capture import Capture, Record
 from .checkpoint import Saved, rebuilt
-from .checks import check_model, check_parts
+from .checks import check_known, check_model, check_parts
 from .control import Control, FixedStep, NeedsDual, NeedsFisher, StepContext, dot, predicted, ratio
 from .curvature.blocks import Blocks
 from .curvature.curvature import Curvature
@@ -145,6 +145,7 @@ class NGD(Presets, torch.optim.Optimizer):
         self.damping = damping if isinstance(damping, Damping) else LevenbergMarquardt(damping)
         check_parts(self.rule.at(self.damping.lam), factors, inverse, control)
         self.layers, self._rest = trainable_layers(model)
+        self._frozen = [p for p in model.parameters() if not p.requires_grad]
         self.fallback = optimizer_of(self._rest, fallback)
         self.steps = 0
         self._ready = False
@@ -213,6 +214,8 @@ class NGD(Presets, torch.optim.Optimizer):
         if before is not None and not math.isfinite(before):
             raise ValueError(f"the loss before the step is {float(before)}: check the batch and the weights")
 
+        if self._batch.measured or any(p.grad is not None for p in self._frozen):
+            check_known(self.model, {p for group in self.param_groups for p in group["params"]})
         self._last = None
         lam = self.param_groups[0]["damping"]
         rule = self.rule.at(lam)
