@@ -264,12 +264,13 @@ def test_zero_to_a_negative_power_is_zero_as_in_a_pseudo_inverse() -> None:
     torch.testing.assert_close(found, torch.linalg.pinv(X @ X.mT) @ q["G"] @ torch.linalg.inv(q["Lambda"]))
 
 
-def test_a_power_of_what_is_no_letter_is_in_brackets() -> None:
+def test_powers_and_products_of_entries_print_in_brackets() -> None:
     """Two superscripts in a row are an error of LaTeX, and A ∘ B² is not (A ∘ B)²."""
     root = EntrywisePower(V, Rational(1, 2))
     assert latex(EntrywisePower(root, -1)) == rf"\left({latex(root)}\right)^{{\circ -1}}"
     for inner in (Hadamard(G, V), Pinv(G).T, V + G):
         assert latex(EntrywisePower(inner, 2)).startswith(r"\left(") and latex(root).startswith("U")
+    assert latex(Lambda_tilde * Hadamard(G, V)) == rf"{latex(Lambda_tilde)} \left({latex(Hadamard(G, V))}\right)"
 
 
 # --- scalars and exponents ------------------------------------------------------------------------
