@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection
 from functools import partial
 
@@ -197,7 +198,15 @@ class Batch:
         Length, in the metric of F, of the step along e that is best for the quadratic model. For a Gaussian
         with Σ̃ = σ²I it is ⟨‖y − f‖²⟩/σ².
         """
-        return self.share * (self._square / self.known_scale()) ** 2 / self._length if self._length else 0.0
+        if not self._length:
+            if self._square:
+                warnings.warn(
+                    "the outputs are so certain, and wrong, that their Fisher is 0 in this precision, so there is "
+                    "no step: start from smaller weights, or train in float64",
+                    stacklevel=2,
+                )
+            return 0.0
+        return self.share * (self._square / self.known_scale()) ** 2 / self._length
 
     def known_scale(self) -> float:
         """What the loss was multiplied by; a RuntimeError if that is unknown."""

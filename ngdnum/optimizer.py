@@ -26,6 +26,7 @@ from .inverse import Inverse
 from .layers import trainable_layers, uncompiled
 from .likelihood import Likelihood, check_likelihood
 from .measure import measure
+from .misfit import FirstLook
 from .presets import Presets
 from .report import Report, StepRecord, report
 from .row_weights import weigh
@@ -162,6 +163,7 @@ class NGD(Presets, torch.optim.Optimizer):
         self._curvature = Curvature(self.layers, self.rule, factors, inverse, self.state)
         self._needs = control.needs
         self._last: StepRecord | None = None
+        self._look = FirstLook(likelihood)
         self._capture = Capture(model, self.layers, self._observe)
 
     @torch.no_grad()
@@ -214,6 +216,7 @@ class NGD(Presets, torch.optim.Optimizer):
         if before is not None and not math.isfinite(before):
             raise ValueError(f"the loss before the step is {float(before)}: check the batch and the weights")
 
+        self._look.at_loss(before, self._batch.scale, self._batch.count)
         if self._batch.measured or any(p.grad is not None for p in self._frozen):
             check_known(self.model, {p for group in self.param_groups for p in group["params"]})
         self._last = None
@@ -332,6 +335,7 @@ class NGD(Presets, torch.optim.Optimizer):
         batch, needs = self._batch, self._needs
         with torch.no_grad(), torch.autocast(output.device.type, enabled=False):
             rows, slopes = output.flatten(0, -2), gradient.flatten(0, -2)
+            self._look.at_gradient(rows, slopes)
             weigh(record, gradient)
             batch.add(record, len(rows))
             if self._curvature.due(self.steps, record):
