@@ -29,7 +29,7 @@ from .measure import measure
 from .misfit import FirstLook
 from .presets import Presets
 from .report import Report, StepRecord, report
-from .row_weights import weigh
+from .row_weights import weigh, weigh_again
 from .rule import Preconditioner, resolve
 from .rules import Rule
 from .stack import check_finite
@@ -328,13 +328,19 @@ class NGD(Presets, torch.optim.Optimizer):
         return Saved(self.layers, self.rule, self.control, self.fallback, self.state)
 
     def _observe(self, record: Record, output: Tensor, gradient: Tensor) -> None:
-        """Collect what one forward pass tells, in its backward pass."""
+        """Collect what one forward pass tells, in its backward pass, or what one more loss of it adds."""
         self._evaluate.check()
         if self._batch.stale(self.layers):
             self._batch = Batch(self._cuts)
         batch, needs = self._batch, self._needs
         with torch.no_grad(), torch.autocast(output.device.type, enabled=False):
             rows, slopes = output.flatten(0, -2), gradient.flatten(0, -2)
+            if record.batch and record.batch() is batch:
+                batch.share += weigh_again(record, gradient)
+                if isinstance(needs, NeedsFisher):
+                    batch.add_residual(self.likelihood, record, rows, slopes)
+                    batch.keep_again(record)
+                return
             self._look.at_gradient(rows, slopes)
             weigh(record, gradient)
             batch.add(record, len(rows))
