@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
-from .graph import PROBING, Paths, aside
+from .graph import Paths, Probing, aside
 from .layers import Layer
 from .replay import RandomState, random_state
 
@@ -52,8 +52,8 @@ class Record:
     `[M, …]`, with mean 1, tell how much each row of the output counts in the loss, None if all count alike; `share` is
     the sum of what they count, by which passes of one step are weighed.
 
-    `batch` is what it is included in, `gradient` `[M, n_L]` that of all its losses so far and `residual` what it adds to
-    that of the batch; `kept` tells which call of the batch it is, with how many examples of how many.
+    `batch` is what it is included in, `gradient` `[M, n_L]` that of all its losses so far and `residual` what it adds
+    to that of the batch; `kept` tells which call of the batch it is, with how many examples of how many.
     """
 
     def __init__(self) -> None:
@@ -270,7 +270,7 @@ class _Tap(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         capture, record = ctx.capture(), ctx.record
         on_backward = capture and capture._on_backward()
-        if on_backward and not PROBING.depth and _accumulates(capture.layers, record):
+        if on_backward and not Probing.under_way() and _accumulates(capture.layers, record):
             record.output = GradientEdge(*ctx.next_functions[0])
             on_backward(record, ctx.values, gradient)
         return gradient, None, None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -149,14 +150,15 @@ class Fisher:
 def _moving(layers: dict[int, Layer], u: dict[int, tuple[Tensor, ...]]) -> Iterator[None]:
     """Within, the output of each layer is dual: its tangent is the change along u, W dx + u x.
 
-    The layers themselves see no dual numbers, which costs less than making W dual.
+    The layers themselves see no dual numbers, which costs less than making W dual. Hooks live no longer than this
+    frame, whatever interrupts it.
     """
-    handles = []
+    handles, moving = [], [_Moving(layer, u[k]) for k, layer in layers.items()]
     try:
-        for k, layer in layers.items():
-            hooks = _Moving(layer, u[k])
-            handles.append(layer.module.register_forward_pre_hook(hooks.before, with_kwargs=True))
-            handles.append(layer.module.register_forward_hook(hooks.after, prepend=True, with_kwargs=True))
+        for hooks in moving:
+            before, after = _weak(hooks.before), _weak(hooks.after)
+            handles.append(hooks.layer.module.register_forward_pre_hook(before, with_kwargs=True))
+            handles.append(hooks.layer.module.register_forward_hook(after, prepend=True, with_kwargs=True))
         yield
     finally:
         for handle in handles:
@@ -167,7 +169,7 @@ class _Moving:
     """Hooks around the forward pass of a layer whose weights move along u."""
 
     def __init__(self, layer: Layer, u: tuple[Tensor, ...]) -> None:
-        self._layer, self._u = layer, u
+        self.layer, self._u = layer, u
         self._dx: Tensor | None = None
 
     def before(
@@ -178,7 +180,13 @@ class _Moving:
         return (x,), {}
 
     def after(self, module: nn.Module, inputs: tuple[Tensor], keywords: dict[str, Tensor], output: Tensor) -> Tensor:
-        return forward_ad.make_dual(output, _change(self._layer, self._u, *inputs, self._dx))
+        return forward_ad.make_dual(output, _change(self.layer, self._u, *inputs, self._dx))
+
+
+def _weak(method: Callable[..., Any]) -> Callable[..., Any]:
+    """`method` as long as its object lives, then nothing."""
+    found = weakref.WeakMethod(method)
+    return lambda *args: (own := found()) and own(*args)
 
 
 def _change(layer: Layer, u: tuple[Tensor, ...], x: Tensor, dx: Tensor | None) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Size, Tensor
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from .capture import PASSES, Record
-from .graph import Paths, reachable
+from .graph import Paths, Probing, reachable
 
 
 def telling(loss: Tensor, output: Tensor, weights: Tensor) -> Tensor:
@@ -27,6 +27,8 @@ def telling(loss: Tensor, output: Tensor, weights: Tensor) -> Tensor:
 
 
 def _tell(edge: GradientEdge, weights: Tensor, shape: Size, gradient: Tensor) -> None:
+    if Probing.under_way():
+        return
     weights = (gradient.detach() * weights).expand(shape[:-1])
     node: Any = edge.node
     if node in PASSES:
