@@ -14,7 +14,8 @@ from .factors import Factors
 from .layers import Layer
 from .likelihood import Likelihood
 from .measure import measure
-from .row_weights import weigh
+from .misfit import FirstLook
+from .row_weights import weigh, weigh_again
 from .rule import Preconditioner
 
 
@@ -30,12 +31,20 @@ class Observer:
     samples: int | None
     generator: torch.Generator
     needs: Needs
+    look: FirstLook
 
     @torch.no_grad()
     def observe(self, batch: Batch, record: Record, output: Tensor, gradient: Tensor, due: bool) -> None:
         """Include in `batch` what one forward pass tells in its backward pass, and its factors if they are `due`."""
         with torch.autocast(output.device.type, enabled=False):
             rows, slopes = output.flatten(0, -2), gradient.flatten(0, -2)
+            if record.batch and record.batch() is batch:  # one more loss of it
+                batch.share += weigh_again(record, gradient)
+                if isinstance(self.needs, NeedsFisher):
+                    batch.add_residual(self.likelihood, record, rows, slopes)
+                    batch.keep_again(record)
+                return
+            self.look.at_gradient(rows, slopes)
             weigh(record, gradient)
             batch.add(record, len(rows))
             if due:

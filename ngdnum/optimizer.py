@@ -25,6 +25,7 @@ from .groups import Groups, check_groups, check_rate
 from .inverse import Inverse
 from .layers import trainable_layers, uncompiled
 from .likelihood import Likelihood, check_likelihood
+from .misfit import FirstLook
 from .observer import Observer
 from .presets import Presets
 from .proposal import Proposer
@@ -164,8 +165,9 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
         self._cuts = Cuts()
         self._batch = Batch(self._cuts)
         self._curvature = Curvature(self.layers, self._groups.of, self.rule, factors, inverse, self.state)
+        self._look = FirstLook(likelihood)
         self._observer = Observer(
-            model, self.layers, likelihood, self.rule, factors, samples, self.generator, control.needs
+            model, self.layers, likelihood, self.rule, factors, samples, self.generator, control.needs, self._look
         )
         self._proposer = Proposer(model, likelihood, self._rest, inverse, control)
         self._last: StepRecord | None = None
@@ -221,6 +223,7 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
         if before is not None and not math.isfinite(before):
             raise ValueError(f"the loss before the step is {float(before)}: check the batch and the weights")
 
+        self._look.at_loss(before, self._batch.scale, self._batch.count)
         if self._batch.measured or any(p.grad is not None for p in self._frozen):
             check_known(self.model, {p for group in self.param_groups for p in group["params"]})
         check_groups(self.param_groups, len(self._groups.start))
@@ -281,7 +284,7 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
         super().add_param_group(param_group)
 
     def _observe(self, record: Record, output: Tensor, gradient: Tensor) -> None:
-        """Collect what one forward pass tells, in its backward pass."""
+        """Collect what one forward pass tells, in its backward pass, or what one more loss of it adds."""
         self._evaluate.check()
         if self._batch.stale(self.layers):
             self._batch = Batch(self._cuts)
