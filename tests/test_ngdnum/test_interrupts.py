@@ -88,7 +88,11 @@ def same(first: object, second: object) -> bool:
     if isinstance(first, Tensor):
         return isinstance(second, Tensor) and first.equal(second)
     if isinstance(first, dict):
-        return isinstance(second, dict) and first.keys() == second.keys() and all(map(same, first.values(), second.values()))
+        return (
+            isinstance(second, dict)
+            and first.keys() == second.keys()
+            and all(map(same, first.values(), second.values()))
+        )
     if isinstance(first, (tuple, list)):
         return isinstance(second, (tuple, list)) and len(first) == len(second) and all(map(same, first, second))
     return first == second
