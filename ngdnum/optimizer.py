@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .amp import loss_scale
 from .batch import Batch, Cuts
-from .capture import Capture, Record
+from .capture import Capture, Probing, Record
 from .checkpoint import Saving
 from .checks import check_model, check_parts
 from .control import Control, FixedStep, dot, predicted, ratio
@@ -21,6 +21,7 @@ from .curvature.curvature import Curvature
 from .damping import Damping, LevenbergMarquardt
 from .factors import Factors, check_samples
 from .fallback import Fallback, optimizer_of
+from .fisher import end_probes
 from .groups import Groups, check_groups, check_rate
 from .inverse import Inverse
 from .layers import trainable_layers, uncompiled
@@ -246,6 +247,8 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
             if not undone:
                 move.finish()
         except BaseException:
+            end_probes()
+            Probing.end()
             if move is None or move.undo():
                 curvature.put_back(known)
                 (self.steps, self._batch, self._last), group["damping"] = old, lam

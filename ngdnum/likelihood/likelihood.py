@@ -16,9 +16,9 @@ class Likelihood(ABC):
     """A likelihood of your own: implement `log_density` and `sample`, scores and Fisher follow from them.
 
     `fisher_product` and `fisher_root`, if you implement them too, take the place of estimates from sampled scores
-    (`density.fisher_product`); `fisher_root` is needed for exact factors (`samples=None`): s `[R, M, n]` with Σ_r s_r s_rᵀ
-    the Fisher of each row. If it takes a second argument `part`, a slice, it is asked for these r only, and many outputs
-    need no more memory than a few.
+    (`density.fisher_product`); `fisher_root` is needed for exact factors (`samples=None`): it
+    returns s `[R, M, n]`, Σ_r s_r s_rᵀ the Fisher of each row. One that takes a second argument `part`, a slice, is
+    asked for these r only, so that many outputs need no more memory than a few.
 
     Examples
     --------
