@@ -7,15 +7,15 @@ Passes under `torch.no_grad` are not recorded.
 from __future__ import annotations
 
 import copy
-import threading
 import weakref
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
+from .graph import Paths, Probing, aside
 from .layers import Layer
 from .replay import RandomState, random_state
 
@@ -41,36 +41,10 @@ ELEMENTWISE = {
 """Names in autograd's graph of functions that act on every number by itself."""
 
 
-class Probing:
-    """A backward pass of our own, which no capture of this thread must take for one of the loss.
-
-    An interrupt may come between the first line of `with Probing()` and the last, but not make it outlive its frame.
-    """
-
-    _under_way: ClassVar[weakref.WeakSet[Probing]] = weakref.WeakSet()
-
-    def __enter__(self) -> None:
-        self._thread = threading.get_ident()
-        self._under_way.add(self)
-
-    def __exit__(self, *_: object) -> None:
-        self._under_way.discard(self)
-
-    @classmethod
-    def end(cls) -> None:
-        """After an error or an interrupt: none is under way in this thread."""
-        for probing in list(cls._under_way):
-            if probing._thread == threading.get_ident():
-                cls._under_way.discard(probing)
-
-    @classmethod
-    def under_way(cls) -> bool:
-        """Whether there is one."""
-        return bool(cls._under_way) and any(probing._thread == threading.get_ident() for probing in cls._under_way)
-
-
 class Record:
     """One forward pass: inputs and places in the graph of the outputs of each layer (by index), one per use.
+
+    Uses on no rows, such as those of an expert without examples, are `empty`.
 
     `arguments` and `keywords` are those the model was called with, `random` the state of torch's generators. `links`
     tell what is between each layer and the one before: nothing (None), or the place in the graph of an elementwise
@@ -82,6 +56,7 @@ class Record:
     def __init__(self) -> None:
         self.inputs: dict[int, list[Tensor]] = {}
         self.edges: dict[int, list[GradientEdge]] = {}
+        self.empty: list[tuple[int, GradientEdge]] = []
         self.output: GradientEdge | None = None
         self.links: dict[int, Node | None] | None = {}
         self.arguments: tuple = ()
@@ -93,6 +68,7 @@ class Record:
         self.share = 1.0
         self._told: tuple[int, Tensor] | None = None
         self._first: tuple[int, int] | None = None
+        self._paths: Paths | None = None
 
     def first(self, rows: int, count: int) -> Record:
         """The record of the first `rows` of all `count` examples: fewer inputs, and errors for fewer directions.
@@ -129,11 +105,20 @@ class Record:
         """Whether each layer was fed with the output of the one before and the last one's output is the model's."""
         return self.links is not None and not any(self.links.values())
 
-    def slope(self, k: int) -> Tensor | None:
-        """∂x/∂z `[M, m]` for the input x of layer `k` and the output z of the one before; None where they are one."""
+    def slopes(self) -> dict[int, Tensor | None]:
+        """∂x/∂z `[M, m]` for the input x of each layer and the output z of the one before; None where they are one."""
         assert self.links is not None
-        link: Any = self.links[k]
-        return None if link is None else link(torch.ones_like(self.inputs[k][0]))
+        links: dict[int, Any] = self.links
+        found: dict[int, Tensor | None] = dict.fromkeys(links)
+
+        def differentiate() -> None:
+            for k, link in links.items():
+                if link is not None:
+                    found[k] = link(torch.ones_like(self.inputs[k][0]))
+
+        if not self.chained:
+            aside(differentiate)
+        return found
 
     def link(self, k: int, x: Tensor) -> None:
         """Note what is between the last layer so far and the input `x` of layer `k`."""
@@ -169,16 +154,9 @@ class Record:
             directions = torch.cat([directions, others], 1)
         assert self.output is not None
         uses = [(k, edge) for k, edges in self.edges.items() for edge in edges]
-        with Probing():
-            errors = torch.autograd.grad(
-                (self.output,),
-                [edge for _, edge in uses],
-                (directions if batched else directions[0],),
-                retain_graph=True,
-                allow_unused=True,
-                is_grads_batched=batched,
-                create_graph=directions.requires_grad,
-            )
+        if self._paths is None:
+            self._paths = Paths(self.output, [edge for _, edge in uses])
+        errors = self._paths(directions if batched else directions[0], batched)
         found: dict[int, list[Tensor]] = {}
         for (k, _), e in zip(uses, errors):
             if e is None:
@@ -235,10 +213,13 @@ class Capture:
             return
         (x,) = inputs or keywords.values()
         simple = type(module).forward is nn.Linear.forward and x.ndim == 2
-        if not (simple and len(x)):
+        if not simple:
             layer.check_input(x)
-        if not simple or k in record.edges:
+        if not simple or k in record.edges or not len(x):
             record.links = None
+        if not x.numel():
+            record.empty.append((k, get_gradient_edge(output)))
+            return
         if record.links is not None:
             record.link(k, x)
         record.end = weakref.ref(output), output._version
@@ -247,6 +228,8 @@ class Capture:
 
     def _end(self, module: nn.Module, inputs: tuple, output: Tensor) -> Tensor | None:
         record = self.record
+        if record is not None and isinstance(output, Tensor) and output.ndim and not len(output):
+            raise ValueError(f"empty batch: the model's output has shape {tuple(output.shape)}")
         if record is None or not record.edges:
             return None
         if not isinstance(output, Tensor) or output.ndim < 2:

@@ -13,15 +13,16 @@ from torch import Tensor, nn
 
 from .amp import loss_scale
 from .batch import Batch, Cuts
-from .capture import Capture, Probing, Record
+from .capture import Capture, Record
 from .checkpoint import Saving
-from .checks import check_model, check_parts
+from .checks import check_known, check_model, check_parts
 from .control import Control, FixedStep, dot, predicted, ratio
 from .curvature.curvature import Curvature
 from .damping import Damping, LevenbergMarquardt
 from .factors import Factors, check_samples
 from .fallback import Fallback, optimizer_of
 from .fisher import end_probes
+from .graph import Probing
 from .groups import Groups, check_groups, check_rate
 from .inverse import Inverse
 from .layers import trainable_layers, uncompiled
@@ -148,6 +149,7 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
         self.damping = damping if isinstance(damping, Damping) else LevenbergMarquardt(damping)
         check_parts(self.rule.at(self.damping.lam), factors, inverse, control)
         self.layers, self._rest = trainable_layers(model)
+        self._frozen = [p for p in model.parameters() if not p.requires_grad]
         self.fallback = optimizer_of(self._rest, fallback)
         common = {"lr": lr, "weight_decay": weight_decay}
         self._groups = Groups(model, self.layers, self._rest, groups, common)
@@ -221,6 +223,8 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
         if before is not None and not math.isfinite(before):
             raise ValueError(f"the loss before the step is {float(before)}: check the batch and the weights")
 
+        if self._batch.measured or any(p.grad is not None for p in self._frozen):
+            check_known(self.model, {p for group in self.param_groups for p in group["params"]})
         check_groups(self.param_groups, len(self._groups.start))
         group, curvature = self.param_groups[0], self._curvature
         lam, old = group["damping"], (self.steps, self._batch, self._last)
