@@ -21,6 +21,8 @@ from .curvature.curvature import Curvature
 from .damping import Damping, LevenbergMarquardt
 from .factors import Factors, check_samples
 from .fallback import Fallback, optimizer_of
+from .fisher import end_probes
+from .graph import Probing
 from .groups import Groups, check_groups, check_rate
 from .inverse import Inverse
 from .layers import trainable_layers, uncompiled
@@ -252,6 +254,8 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
             if not undone:
                 move.finish()
         except BaseException:
+            end_probes()
+            Probing.end()
             if move is None or move.undo():
                 curvature.put_back(known)
                 (self.steps, self._batch, self._last), group["damping"] = old, lam
