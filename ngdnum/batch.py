@@ -122,7 +122,9 @@ class Batch:
         self._square += square * len(output) / record.share
         self._length += length * len(output) / record.share
 
-    def keep(self, model: nn.Module, record: Record, output: Tensor, rows: int | None) -> None:
+    def keep(
+        self, model: nn.Module, layers: list[Layer], record: Record, output: Tensor, rows: int | None
+    ) -> None:
         """Keep the call of a pass of `model` that had this `output`: of all passes the first `rows` examples, or all.
 
         All, too, if the model treats something as long as the batch as if it had no row for each example.
@@ -139,7 +141,8 @@ class Batch:
         if record.links is not None:
             for k, (x,) in record.inputs.items():
                 slope = record.slope(k)
-                chain[k] = Link(x[:wanted].clone(), None if slope is None else slope[:wanted].clone())
+                X = layers[k].homogeneous(x[:wanted].to(layers[k].weight.dtype, copy=layers[k].bias is None))
+                chain[k] = Link(X, None if slope is None else slope[:wanted].clone())
         elif wanted < count and not self._cuts.agree(model, whole, call):
             call, wanted = whole, count
         share, weights = record.share * wanted / count, record.weights

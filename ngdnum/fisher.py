@@ -15,16 +15,16 @@ from torch.func import functional_call, vjp
 from .layers import Layer
 from .likelihood import Likelihood, fisher_product
 from .replay import RandomState, replaying
-from .stack import Stack
+from .stack import Stack, numbers
 
 Vector = list[Tensor]
 """A vector in the space of weights: one tensor per stack, shaped like its weights."""
 
 
 class Link(NamedTuple):
-    """Input x `[M, m]` of a layer, and ∂x/∂z `[M, m]` for the output z of the layer before; None where x = z."""
+    """What a layer's matrix acts on, x or [x, 1], in rows; ∂x/∂z `[M, m]` for the output z before; None where x = z."""
 
-    x: Tensor
+    rows: Tensor
     slope: Tensor | None
 
 
@@ -45,8 +45,8 @@ class Call(NamedTuple):
     share: float = 1.0
 
     def fisher_product(self, likelihood: Likelihood, output: Tensor, change: Tensor) -> Tensor:
-        """What F_m makes of each row of `change` `[M, n_L]`, times the weight of the row in the sum over all calls."""
-        product = fisher_product(likelihood, output, change) * (self.share / len(output))
+        """What F_m makes of each row of `change` `[M, n_L]`, times the weight of the row among those of the call."""
+        product = fisher_product(likelihood, output, change)
         return product if self.weights is None else product * self.weights.to(product).unsqueeze(-1)
 
 
@@ -74,19 +74,26 @@ class Fisher:
 
     def inner(self, vectors: list[Vector]) -> Tensor:
         """(u_iᵀ F u_j) of k vectors, `[k, k]` in float64."""
-        gram = torch.zeros(len(vectors), len(vectors), dtype=torch.float64)
+        total, share = [0.0] * len(vectors) ** 2, 0.0
         for call in self._calls:
             output, changes = self._changes(call, vectors)
-            weighted = torch.stack([call.fisher_product(self._likelihood, output, c).flatten() for c in changes])
-            gram += (torch.stack(changes).flatten(1) @ weighted.mT).cpu()
-        return gram.add(gram.mT).div_(2 * sum(call.share for call in self._calls))
+            products = []
+            for change in changes:
+                weighted = call.fisher_product(self._likelihood, output, change)
+                products += [(other * weighted).sum() for other in changes]
+            part = call.share / len(output)
+            total = [t + part * number for t, number in zip(total, numbers(products))]
+            share += call.share
+        gram = torch.tensor(total, dtype=torch.float64).view(len(vectors), -1)
+        return gram.add(gram.mT).div_(2 * share)
 
     def times(self, vector: Vector) -> Vector:
         """F u."""
         total: Vector = []
         for call, (output, backward) in zip(self._calls, self._backwards()):
             _, (change,) = self._changes(call, [vector])
-            (named,) = backward(call.fisher_product(self._likelihood, output, change))
+            weighted = call.fisher_product(self._likelihood, output, change).mul_(call.share / len(output))
+            (named,) = backward(weighted)
             product = [stack.from_named(named) for stack in self._stacks]
             total = product if not total else [t.add_(p) for t, p in zip(total, product)]
         return [t.div_(sum(call.share for call in self._calls)) for t in total]
@@ -104,17 +111,12 @@ class Fisher:
 
     def _chain_changes(self, call: Call, vectors: list[Vector]) -> tuple[Tensor, list[Tensor]]:
         """The same where no dual numbers are needed, from W dx + u x of each layer."""
-        columns = []
-        for stack in self._stacks:
-            inputs = []
-            for k in stack.members:
-                inputs.append(call.chain[k].x)
-            columns.append(stack.rows(inputs).mT)
         changes = []
+        rows = [stack.gather({k: call.chain[k].rows for k in stack.members}) for stack in self._stacks]
         for vector in vectors:
             own: dict[int, Tensor] = {}
-            for stack, X, u in zip(self._stacks, columns, vector):
-                own.update(zip(stack.members, u @ X if len(stack.members) > 1 else [u @ X]))
+            for stack, X, u in zip(self._stacks, rows, vector):
+                own.update(zip(stack.members, stack.split(u @ X.mT)))
             change: Tensor | None = None
             for k, link in call.chain.items():
                 if change is not None:

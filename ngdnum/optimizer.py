@@ -31,8 +31,10 @@ from .report import Report, StepRecord, report
 from .row_weights import weigh
 from .rule import Preconditioner, resolve
 from .rules import Rule
-from .stack import check_finite
+from .stack import NotFinite, check_finite, norms
 from .trial import Closure, Evaluation, apply_or_undo
+
+BAD_GRADIENT = "the gradient", "look for NaN or infinity in the batch and in the weights"
 
 
 class NGD(Presets, torch.optim.Optimizer):
@@ -225,32 +227,34 @@ class NGD(Presets, torch.optim.Optimizer):
 
     def _update(
         self, rule: Preconditioner, blocks: Blocks, lam: float, closure: Closure | None, before: Tensor | float | None
-    ) -> tuple[float, list[Tensor]]:
-        """Change the weights; returns the scale and norms `[B]` of the updates of each stack."""
+    ) -> tuple[float, list[float]]:
+        """Change the weights; returns the scale and the norms of the updates of each layer of each stack."""
         group, stacks = self.param_groups[0], blocks.stacks
         lr, gradients = group["lr"], []
         for stack in stacks:
             gradients.append(stack.gradient())
-        check_finite(stacks, gradients, "the gradient", "look for NaN or infinity in the batch and in the weights")
         if self._rest:
             check_gradients(self._rest)
-        blocks.factorise(rule, self.inverse, gradients, lam, self.steps)
-        context = self._context(blocks, gradients, lr, lam)
-        along = [] if isinstance(self._needs, NeedsDual) else blocks.direction(gradients)
-        step = self.control.move(stacks, along, blocks.velocity, context)
+        try:
+            blocks.factorise(rule, self.inverse, gradients, lam, self.steps)
+            context = self._context(blocks, gradients, lr, lam)
+            along = [] if isinstance(self._needs, NeedsDual) else blocks.direction(gradients)
+            step = self.control.move(stacks, along, blocks.velocity, context)
+        except (torch.linalg.LinAlgError, NotFinite):
+            check_finite(stacks, gradients, *BAD_GRADIENT)
+            raise
         scale = lr * step.scale
-        lengths = step.lengths or [stack.norms(u) for stack, u in zip(stacks, step.updates)]
-        largest = min(torch.finfo(length.dtype).max for length in lengths)
-        if not abs(scale) * float(torch.cat(lengths).sum() if len(lengths) > 1 else lengths[0].sum()) < largest:
-            updates = [scale * u for u in step.updates]
-            check_finite(stacks, updates, "the new weight", "lower lr or raise the damping")
+        slope = dot(step.updates, gradients) if step.slope is None else step.slope
+        lengths = step.lengths or norms(stacks, step.updates)
+        if not (math.isfinite(slope) and abs(scale) * sum(lengths) < blocks.largest):
+            check_finite(stacks, gradients, *BAD_GRADIENT)
+            check_finite(stacks, [scale * u for u in step.updates], "the new weight", "lower lr or raise the damping")
 
         after = closure and (lambda: float(self._evaluate(closure)))
         change, undone = apply_or_undo(stacks, step.updates, scale, self.fallback, after, before, self.damping)
         rho = None
         if change is not None and before is not None:
-            trace = step.scale * dot(step.updates, gradients)
-            rho = ratio(change, predicted(lr, trace, step.curvature), before)
+            rho = ratio(change, predicted(lr, step.scale * slope, step.curvature), before)
         group["damping"] = self.damping.next(lam, rho)
         blocks.remember(None if undone else step.velocity)
         if undone:
@@ -345,7 +349,7 @@ class NGD(Presets, torch.optim.Optimizer):
                 batch.add_factors(record, *fresh)
             if isinstance(needs, NeedsFisher):
                 batch.add_residual(self.likelihood, record, rows, slopes)
-                batch.keep(self.model, record, output, needs.rows)
+                batch.keep(self.model, self.layers, record, output, needs.rows)
             if isinstance(needs, NeedsDual):
                 batch.gradients.append(slopes)
 

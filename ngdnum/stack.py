@@ -7,7 +7,7 @@ Convolutions in g groups have the axis `[g, n, m]` of their own.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -28,7 +28,17 @@ class Stack:
         self.members = members
         self.layers = list(members.values())
         self.weights = [layer.weight for layer in self.layers]
-        self.parameters = [p for layer in self.layers for p in layer.parameters]
+        self.biases = [layer.bias for layer in self.layers if layer.bias is not None]
+        self.parameters = [*self.weights, *self.biases]
+        names = [layer.names for layer in self.layers]
+        self.names = [name for kind in zip(*names) for name in kind]
+        self._single = len(self.layers) == 1
+        first, batch = self.layers[0], () if self._single else (len(self.layers),)
+        n, m = first.shape
+        groups = (first.groups,) if first.groups > 1 else ()
+        self._inputs = m - bool(self.biases)
+        self._matrix, self._column = (*batch, *groups, n, self._inputs), (*batch, *groups, n, 1)
+        self._weight, self._bias = (*batch, *first.weight.shape), (*batch, len(first.weight))
 
     def gather(self, matrices: Mapping[int, Tensor | Upper], whole: bool = True) -> Any:
         """One matrix per member, `[B, ...]`, from a dictionary over layers; a single one is not copied.
@@ -44,12 +54,6 @@ class Stack:
         """The matrix of each member, or its triangle."""
         return [(A,) for A in self.split(matrices[0])] if isinstance(matrices, tuple) else self.split(matrices)
 
-    def rows(self, inputs: list[Tensor]) -> Tensor:
-        """What the matrices act on, `[B, M, m]`, from inputs of linear layers: with a 1 for a bias at the end."""
-        layer = self.layers[0]
-        X = (torch.stack(inputs) if len(inputs) > 1 else inputs[0]).to(layer.weight.dtype)
-        return X if layer.bias is None else torch.cat([X, torch.ones_like(X[..., :1])], -1)
-
     def parts(self, tensors: tuple[Tensor | None, ...]) -> list[tuple[Tensor | None, ...]]:
         """Those of each member, from tensors with one entry per member `[B, ...]`, or None."""
         nothing = (None,) * len(self.members)
@@ -61,42 +65,39 @@ class Stack:
 
     def weight(self) -> Tensor:
         """W `[B, n, m]`; may share memory with the parameters."""
-        return _stack([layer.matrix(*layer.parameters) for layer in self.layers])
+        return self.matrices(list(self.weights), list(self.biases))
 
     def gradient(self) -> Tensor:
         """G = −∂L/∂W `[B, n, m]`."""
-        matrices, layers = [], self.layers
-        for layer in layers:
-            bias = layer.bias
-            assert layer.weight.grad is not None
-            matrices.append(layer.matrix(layer.weight.grad, None if bias is None else bias.grad))
-        gradient = torch.stack(matrices) if len(matrices) > 1 else matrices[0]
-        first = layers[0].weight.grad
-        own = first is not None and gradient.data_ptr() != first.data_ptr()
-        return gradient.neg_() if own else gradient.neg()
+        gradients = []
+        for parameter in self.parameters:
+            assert parameter.grad is not None
+            gradients.append(parameter.grad)
+        count = len(self.layers)
+        G = self.matrices(gradients[:count], gradients[count:])
+        return G.neg_() if self.biases or count > 1 else G.neg()
+
+    def matrices(self, weights: list[Tensor], biases: list[Tensor]) -> Tensor:
+        """`[B, n, m]` from tensors shaped like the weights and the biases."""
+        W = _stack(weights).reshape(self._matrix)
+        return torch.cat([W, _stack(biases).view(self._column)], -1) if biases else W
 
     def pieces(self, matrices: Tensor) -> list[Tensor]:
         """`matrices` `[B, n, m]` as tensors shaped like the `parameters`."""
-        found: list[Tensor] = []
-        for layer, matrix in zip(self.layers, matrices if len(self.layers) > 1 else [matrices]):
-            found += layer.pieces(matrix)
-        return found
-
-    def norms(self, matrices: Tensor) -> Tensor:
-        """Frobenius norm of the matrix of each member, `[B]`."""
-        return matrices.reshape(len(self.members), -1).norm(dim=1)
+        if not self.biases:
+            weights = matrices.reshape(self._weight)
+            return [weights] if self._single else [*weights.unbind()]
+        weights, biases = matrices[..., : self._inputs].reshape(self._weight), matrices[..., -1].reshape(self._bias)
+        return [weights, biases] if self._single else [*weights.unbind(), *biases.unbind()]
 
     def named(self, matrices: Tensor) -> dict[str, Tensor]:
         """`matrices` `[B, n, m]` as tensors shaped like the parameters, by their names in the model."""
-        named: dict[str, Tensor] = {}
-        for layer, w in zip(self.layers, self.split(matrices)):
-            named.update(zip(layer.names, layer.pieces(w)))
-        return named
+        return dict(zip(self.names, self.pieces(matrices)))
 
     def from_named(self, named: dict[str, Tensor]) -> Tensor:
         """`[B, n, m]` from tensors shaped like the parameters: the inverse of `named`."""
-        layers = self.layers
-        return _stack([layer.matrix(*(named[name] for name in layer.names)) for layer in layers])
+        tensors, count = [named[name] for name in self.names], len(self.layers)
+        return self.matrices(tensors[:count], tensors[count:])
 
     def check_finite(self, what: str, matrices: Tensor, advice: str) -> None:
         """Raise NotFinite, naming the layer, unless all `matrices` `[B, ...]` are finite."""
@@ -108,21 +109,31 @@ class Stack:
             raise NotFinite(f"{what} of layer {name!r} is not finite, so no weight was changed: {advice}")
 
 
+def norms(stacks: list[Stack], vector: list[Tensor]) -> list[float]:
+    """Frobenius norm of the matrix of each member of each stack."""
+    matrices: list[Tensor] = []
+    for stack, v in zip(stacks, vector):
+        matrices += stack.split(v)
+    return numbers(torch._foreach_norm(matrices))
+
+
+def numbers(scalars: Sequence[Tensor]) -> list[float]:
+    """The values of some tensors `[]`, from their devices in one go."""
+    device = scalars[0].device
+    return torch.stack([scalar.to(device) for scalar in scalars]).tolist()
+
+
 def check_finite(stacks: list[Stack], vector: list[Tensor], what: str, advice: str) -> None:
     """Raise NotFinite, naming the layer, unless all of `vector`, one tensor per stack, is finite."""
-    total = vector[0].sum()
-    for v in vector[1:]:
-        total = total + v.sum().to(total.device)
-    if not math.isfinite(total):
-        for stack, v in zip(stacks, vector):
-            stack.check_finite(what, v, advice)
+    for stack, v in zip(stacks, vector):
+        stack.check_finite(what, v, advice)
 
 
 def stacks(layers: dict[int, Layer]) -> list[Stack]:
-    """Group `layers` by shape, groups, dtype and device."""
+    """Group `layers` by shape and groups of their weights, whether they have biases, dtype and device."""
     groups: dict[tuple, dict[int, Layer]] = {}
     for k, layer in layers.items():
-        key = (*layer.shape, layer.groups, layer.bias is None, layer.weight.dtype, layer.weight.device)
+        key = (layer.weight.shape, layer.groups, layer.bias is None, layer.weight.dtype, layer.weight.device)
         groups.setdefault(key, {})[k] = layer
     return [Stack(members) for members in groups.values()]
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import MutableMapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..inverse import Inverse
@@ -25,11 +27,14 @@ class Blocks:
     blocks : list of Block
     stacks : list of Stack
         Those of all blocks; a `Vector` has one tensor for each of them.
+    largest : float
+        What no number in any of them may exceed.
     """
 
     def __init__(self, layers: list[int], blocks: list[Block]) -> None:
         self.layers, self.blocks = layers, blocks
         self.stacks = [stack for block in blocks for stack in block.stacks]
+        self.largest = min((torch.finfo(stack.weights[0].dtype).max for stack in self.stacks), default=math.inf)
 
     @classmethod
     def of(
