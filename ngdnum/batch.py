@@ -140,9 +140,9 @@ class Batch:
         chain: dict[int, Link] = {}
         if record.links is not None:
             for k, (x,) in record.inputs.items():
-                slope = record.slope(k)
-                X = layers[k].homogeneous(x[:wanted].to(layers[k].weight.dtype, copy=layers[k].bias is None))
-                chain[k] = Link(X, None if slope is None else slope[:wanted].clone())
+                layer = layers[k]
+                X = layer.homogeneous(x[:wanted].to(layer.weight.dtype, copy=layer.bias is None))
+                chain[k] = Link(X, record.slope(k, wanted))
         elif wanted < count and not self._cuts.agree(model, whole, call):
             call, wanted = whole, count
         share, weights = record.share * wanted / count, record.weights
@@ -150,8 +150,8 @@ class Batch:
             weights = weights[:wanted].flatten()
             mean = float(weights.mean())
             share, weights = share * mean, weights / mean
-        call = call._replace(chain=chain, output=output[:wanted].clone() if chain else None)
-        self.calls.append(call._replace(weights=weights, share=share))
+        first = output[:wanted].clone() if chain else None
+        self.calls.append(call._replace(chain=chain, output=first, weights=weights, share=share))
         self._kept += count
 
     def used(self, layers: list[Layer], known: Collection[int]) -> list[int]:

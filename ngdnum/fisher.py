@@ -72,9 +72,9 @@ class Fisher:
         self._layers = {k: layer for stack in stacks for k, layer in stack.members.items()}
         self._backward: list[tuple[Tensor, Callable]] = []
 
-    def inner(self, vectors: list[Vector]) -> Tensor:
-        """(u_iᵀ F u_j) of k vectors, `[k, k]` in float64."""
-        total, share = [0.0] * len(vectors) ** 2, 0.0
+    def inner(self, vectors: list[Vector]) -> list[list[float]]:
+        """(u_iᵀ F u_j) of k vectors, k lists of k numbers."""
+        total, share, k = [0.0] * len(vectors) ** 2, 0.0, len(vectors)
         for call in self._calls:
             output, changes = self._changes(call, vectors)
             products = []
@@ -84,8 +84,7 @@ class Fisher:
             part = call.share / len(output)
             total = [t + part * number for t, number in zip(total, numbers(products))]
             share += call.share
-        gram = torch.tensor(total, dtype=torch.float64).view(len(vectors), -1)
-        return gram.add(gram.mT).div_(2 * share)
+        return [[(total[k * i + j] + total[k * j + i]) / (2 * share) for j in range(k)] for i in range(k)]
 
     def times(self, vector: Vector) -> Vector:
         """F u."""
@@ -112,7 +111,7 @@ class Fisher:
     def _chain_changes(self, call: Call, vectors: list[Vector]) -> tuple[Tensor, list[Tensor]]:
         """The same where no dual numbers are needed, from W dx + u x of each layer."""
         changes = []
-        rows = [stack.gather({k: call.chain[k].rows for k in stack.members}) for stack in self._stacks]
+        rows = [stack.rows([call.chain[k].rows for k in stack.members]) for stack in self._stacks]
         for vector in vectors:
             own: dict[int, Tensor] = {}
             for stack, X, u in zip(self._stacks, rows, vector):
@@ -120,7 +119,7 @@ class Fisher:
             change: Tensor | None = None
             for k, link in call.chain.items():
                 if change is not None:
-                    dx = change if link.slope is None else change * link.slope.mT
+                    dx = change if link.slope is None else change.mul_(link.slope.mT)
                     own[k].addmm_(self._layers[k].weight, dx)
                 change = own[k]
             assert change is not None

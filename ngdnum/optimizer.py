@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .amp import loss_scale
+from .amp import full_precision, loss_scale
 from .batch import Batch, Cuts
 from .capture import Capture, Record
 from .checkpoint import Saved, rebuilt
@@ -201,7 +201,7 @@ class NGD(Presets, torch.optim.Optimizer):
         if closure is not None and not self._batch.layers:
             with torch.enable_grad():
                 loss, closure = closure(), None
-        with torch.autocast(self.generator.device.type, enabled=False), loss_scale(self) as scale:
+        with full_precision(self.generator.device), loss_scale(self) as scale:
             self._batch.scale = scale
             if scale == 0.0:
                 self._batch = Batch(self._cuts)
@@ -331,7 +331,7 @@ class NGD(Presets, torch.optim.Optimizer):
         if self._batch.stale(self.layers):
             self._batch = Batch(self._cuts)
         batch, needs = self._batch, self._needs
-        with torch.no_grad(), torch.autocast(output.device.type, enabled=False):
+        with torch.no_grad(), full_precision(output.device):
             rows, slopes = output.flatten(0, -2), gradient.flatten(0, -2)
             weigh(record, gradient)
             batch.add(record, len(rows))

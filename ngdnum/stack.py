@@ -33,6 +33,7 @@ class Stack:
         names = [layer.names for layer in self.layers]
         self.names = [name for kind in zip(*names) for name in kind]
         self._single = len(self.layers) == 1
+        self._plain = self._single and self.layers[0].weight.ndim == 2
         first, batch = self.layers[0], () if self._single else (len(self.layers),)
         n, m = first.shape
         groups = (first.groups,) if first.groups > 1 else ()
@@ -59,6 +60,10 @@ class Stack:
         nothing = (None,) * len(self.members)
         return list(zip(*(nothing if t is None else self.split(t) for t in tensors)))
 
+    def rows(self, inputs: list[Tensor]) -> Tensor:
+        """What the matrices act on, `[B, M, m]`, from the rows of each layer."""
+        return _stack(inputs)
+
     def split(self, matrices: Tensor) -> tuple[Tensor, ...]:
         """The matrix of each member."""
         return matrices.unbind() if len(self.members) > 1 else (matrices,)
@@ -79,7 +84,7 @@ class Stack:
 
     def matrices(self, weights: list[Tensor], biases: list[Tensor]) -> Tensor:
         """`[B, n, m]` from tensors shaped like the weights and the biases."""
-        W = _stack(weights).reshape(self._matrix)
+        W = weights[0] if self._plain else _stack(weights).reshape(self._matrix)
         return torch.cat([W, _stack(biases).view(self._column)], -1) if biases else W
 
     def pieces(self, matrices: Tensor) -> list[Tensor]:
@@ -87,7 +92,10 @@ class Stack:
         if not self.biases:
             weights = matrices.reshape(self._weight)
             return [weights] if self._single else [*weights.unbind()]
-        weights, biases = matrices[..., : self._inputs].reshape(self._weight), matrices[..., -1].reshape(self._bias)
+        weights, biases = matrices[..., : self._inputs], matrices[..., -1]
+        if self._plain:
+            return [weights, biases]
+        weights, biases = weights.reshape(self._weight), biases.reshape(self._bias)
         return [weights, biases] if self._single else [*weights.unbind(), *biases.unbind()]
 
     def named(self, matrices: Tensor) -> dict[str, Tensor]:

@@ -77,7 +77,7 @@ class OutputNormalised(Control):
         before = [torch.zeros_like(d) if v is None else v for d, v in zip(directions, velocity)]
         velocities = list(torch._foreach_lerp(directions, before, beta))
         torch._foreach_lerp_(directions, velocities, beta)
-        residual, q = context.residual(), float(context.fisher().inner([directions]))
+        residual, q = context.residual(), context.fisher().inner([directions])[0][0]
         slope = dot(directions, context.gradients)
         if residual:
             q = max(q, slope * slope / residual)
