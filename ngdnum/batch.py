@@ -140,9 +140,7 @@ class Batch:
         chain: dict[int, Link] = {}
         if record.links is not None:
             for k, (x,) in record.inputs.items():
-                layer = layers[k]
-                X = layer.homogeneous(x[:wanted].to(layer.weight.dtype, copy=layer.bias is None))
-                chain[k] = Link(X, record.slope(k, wanted))
+                chain[k] = Link(x[:wanted].to(layers[k].weight.dtype, copy=True), record.slope(k, wanted))
         elif wanted < count and not self._cuts.agree(model, whole, call):
             call, wanted = whole, count
         share, weights = record.share * wanted / count, record.weights

@@ -22,9 +22,9 @@ Vector = list[Tensor]
 
 
 class Link(NamedTuple):
-    """What a layer's matrix acts on, x or [x, 1], in rows; ∂x/∂z `[M, m]` for the output z before; None where x = z."""
+    """Input x `[M, m]` of a layer, and ∂x/∂z `[M, m]` for the output z of the layer before; None where x = z."""
 
-    rows: Tensor
+    x: Tensor
     slope: Tensor | None
 
 
@@ -72,19 +72,22 @@ class Fisher:
         self._layers = {k: layer for stack in stacks for k, layer in stack.members.items()}
         self._backward: list[tuple[Tensor, Callable]] = []
 
-    def inner(self, vectors: list[Vector]) -> list[list[float]]:
-        """(u_iᵀ F u_j) of k vectors, k lists of k numbers."""
-        total, share, k = [0.0] * len(vectors) ** 2, 0.0, len(vectors)
+    def inner(self, vectors: list[Vector]) -> Tensor:
+        """(u_iᵀ F u_j) of k vectors, `[k, k]` in float64."""
+        share, k = 0.0, len(vectors)
+        total = [[0.0] * k for _ in vectors]
         for call in self._calls:
             output, changes = self._changes(call, vectors)
             products = []
             for change in changes:
                 weighted = call.fisher_product(self._likelihood, output, change)
-                products += [(other * weighted).sum() for other in changes]
+                for other in changes:
+                    products.append((other * weighted).sum())
             part = call.share / len(output)
-            total = [t + part * number for t, number in zip(total, numbers(products))]
+            for i, number in enumerate(numbers(products)):
+                total[i // k][i % k] += part * number
             share += call.share
-        return [[(total[k * i + j] + total[k * j + i]) / (2 * share) for j in range(k)] for i in range(k)]
+        return torch.tensor(total, dtype=torch.float64).div_(share)
 
     def times(self, vector: Vector) -> Vector:
         """F u."""
@@ -110,12 +113,16 @@ class Fisher:
 
     def _chain_changes(self, call: Call, vectors: list[Vector]) -> tuple[Tensor, list[Tensor]]:
         """The same where no dual numbers are needed, from W dx + u x of each layer."""
-        changes = []
-        rows = [stack.rows([call.chain[k].rows for k in stack.members]) for stack in self._stacks]
+        changes, rows = [], []
+        for stack in self._stacks:
+            inputs = []
+            for k in stack.members:
+                inputs.append(call.chain[k].x)
+            rows.append(stack.rows(inputs))
         for vector in vectors:
             own: dict[int, Tensor] = {}
             for stack, X, u in zip(self._stacks, rows, vector):
-                own.update(zip(stack.members, stack.split(u @ X.mT)))
+                own.update(zip(stack.members, u @ X.mT if len(stack.members) > 1 else [u @ X.mT]))
             change: Tensor | None = None
             for k, link in call.chain.items():
                 if change is not None:

@@ -14,7 +14,7 @@ from .batch import Batch, Cuts
 from .capture import Capture, Record
 from .checkpoint import Saved, rebuilt
 from .checks import check_model, check_parts
-from .control import Control, FixedStep, NeedsDual, NeedsFisher, StepContext, dot, predicted, ratio
+from .control import Control, FixedStep, NeedsDual, NeedsFisher, StepContext, predicted, ratio
 from .curvature.blocks import Blocks
 from .curvature.curvature import Curvature
 from .damping import Damping, LevenbergMarquardt
@@ -31,7 +31,7 @@ from .report import Report, StepRecord, report
 from .row_weights import weigh
 from .rule import Preconditioner, resolve
 from .rules import Rule
-from .stack import NotFinite, check_finite, norms
+from .stack import NotFinite, check_finite, product_and_norms
 from .trial import Closure, Evaluation, apply_or_undo
 
 BAD_GRADIENT = "the gradient", "look for NaN or infinity in the batch and in the weights"
@@ -244,8 +244,7 @@ class NGD(Presets, torch.optim.Optimizer):
             check_finite(stacks, gradients, *BAD_GRADIENT)
             raise
         scale = lr * step.scale
-        slope = dot(step.updates, gradients) if step.slope is None else step.slope
-        lengths = step.lengths or norms(stacks, step.updates)
+        slope, lengths = step.size or product_and_norms(stacks, step.updates, gradients)
         if not (math.isfinite(slope) and abs(scale) * sum(lengths) < blocks.largest):
             check_finite(stacks, gradients, *BAD_GRADIENT)
             check_finite(stacks, [scale * u for u in step.updates], "the new weight", "lower lr or raise the damping")

@@ -15,7 +15,7 @@ from torch import Tensor
 from .curvature.block import Block, Kept
 from .rule import Preconditioner, Quantities
 from .rules.linalg import leading_pairs
-from .stack import norms
+from .stack import product_and_norms
 from .symmetric import full
 
 if TYPE_CHECKING:
@@ -253,7 +253,7 @@ def report(steps: int, last: StepRecord) -> Report:
         spent = _times(done.rule, quantities | {"lam": done.lam, "L": depth}, weights)
         for i, (stack, weight) in enumerate(zip(block.stacks, weights)):
             own = {name: stack.split(full(A[i])) for name, A in kept.factors.items()}
-            for j, ((k, layer), size) in enumerate(zip(stack.members.items(), norms([stack], [weight]))):
+            for j, ((k, layer), size) in enumerate(zip(stack.members.items(), product_and_norms([stack], [weight], [weight])[1])):
                 moved = last.scale * next(lengths)
                 factors = {name: matrices[j] for name, matrices in own.items()}
                 layers[k] = LayerReport(

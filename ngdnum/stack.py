@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from .layers import Layer
 from .symmetric import Upper, full
@@ -61,8 +62,9 @@ class Stack:
         return list(zip(*(nothing if t is None else self.split(t) for t in tensors)))
 
     def rows(self, inputs: list[Tensor]) -> Tensor:
-        """What the matrices act on, `[B, M, m]`, from the rows of each layer."""
-        return _stack(inputs)
+        """What the matrices act on, `[B, M, m]`, from inputs of linear layers: with a 1 for a bias at the end."""
+        X = torch.stack(inputs) if len(inputs) > 1 else inputs[0]
+        return F.pad(X, (0, 1), value=1.0) if self.biases else X
 
     def split(self, matrices: Tensor) -> tuple[Tensor, ...]:
         """The matrix of each member."""
@@ -78,6 +80,9 @@ class Stack:
         for parameter in self.parameters:
             assert parameter.grad is not None
             gradients.append(parameter.grad)
+        if self._plain and self.biases:
+            weight, bias = gradients
+            return torch.cat([weight, bias.unsqueeze(-1)], -1).neg_()
         count = len(self.layers)
         G = self.matrices(gradients[:count], gradients[count:])
         return G.neg_() if self.biases or count > 1 else G.neg()
@@ -117,18 +122,25 @@ class Stack:
             raise NotFinite(f"{what} of layer {name!r} is not finite, so no weight was changed: {advice}")
 
 
-def norms(stacks: list[Stack], vector: list[Tensor]) -> list[float]:
-    """Frobenius norm of the matrix of each member of each stack."""
-    matrices: list[Tensor] = []
-    for stack, v in zip(stacks, vector):
-        matrices += stack.split(v)
-    return numbers(torch._foreach_norm(matrices))
+def product_and_norms(stacks: list[Stack], u: list[Tensor], v: list[Tensor]) -> tuple[float, list[float]]:
+    """Σ_i tr u_iᵀ v_i, and the Frobenius norm of u in each member of each stack.
+
+    The product is not by `torch.dot`, which "medium" precision of matrix products rounds, and slows down.
+    """
+    scalars, matrices = [], []
+    for stack, both, own in zip(stacks, torch._foreach_mul(u, v), u):
+        scalars.append(both.sum())
+        matrices += stack.split(own) if len(stack.layers) > 1 else (own,)
+    found = numbers([*scalars, *torch._foreach_norm(matrices)])
+    return sum(found[: len(u)]), found[len(u) :]
 
 
 def numbers(scalars: Sequence[Tensor]) -> list[float]:
     """The values of some tensors `[]`, from their devices in one go."""
-    device = scalars[0].device
-    return torch.stack([scalar.to(device) for scalar in scalars]).tolist()
+    device, moved = scalars[0].device, []
+    for scalar in scalars:
+        moved.append(scalar.to(device))
+    return torch.stack(moved).tolist()
 
 
 def check_finite(stacks: list[Stack], vector: list[Tensor], what: str, advice: str) -> None:

@@ -79,8 +79,7 @@ class Step(NamedTuple):
     scale: float = 1.0
     curvature: float | None = None
     velocity: Vector | None = None
-    slope: float | None = None
-    lengths: list[float] | None = None
+    size: tuple[float, list[float]] | None = None
 
 
 class Control(ABC):
@@ -102,10 +101,7 @@ class Control(ABC):
 
 
 def dot(first: Vector, second: Vector) -> float:
-    """Σ_i tr u_iᵀ v_i.
-
-    Not by `torch.dot`, which "medium" precision of matrix products rounds, and slows down.
-    """
+    """Σ_i tr u_iᵀ v_i."""
     return sum(numbers([product.sum() for product in torch._foreach_mul(first, second)]))
 
 

@@ -70,7 +70,7 @@ class ExactLineSearch(Control):
         span = [directions]
         if known:
             span.append([torch.zeros_like(d) if v is None else v for d, v in zip(directions, velocity)])
-        gram = context.fisher().inner(span)
+        gram = context.fisher().inner(span).tolist()
         if self.damped:
             gram = [[F + context.lam * dot(u, v) for F, v in zip(row, span)] for row, u in zip(gram, span)]
         slopes = [dot(context.gradients, u) for u in span]

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ..fisher import Vector
 from ..schedule import check_rows
-from ..stack import Stack, norms, numbers
-from .control import Control, Needs, NeedsFisher, Step, StepContext, dot
+from ..stack import Stack, numbers, product_and_norms
+from .control import Control, Needs, NeedsFisher, Step, StepContext
 
 
 @dataclass(frozen=True)
@@ -74,19 +74,20 @@ class OutputNormalised(Control):
     ) -> Step:
         """u, √(ℓ/q) or what `second_order_bound` allows, and the new v."""
         beta = self.momentum
-        before = [torch.zeros_like(d) if v is None else v for d, v in zip(directions, velocity)]
+        before = []
+        for d, v in zip(directions, velocity):
+            before.append(torch.zeros_like(d) if v is None else v)
         velocities = list(torch._foreach_lerp(directions, before, beta))
         torch._foreach_lerp_(directions, velocities, beta)
-        residual, q = context.residual(), context.fisher().inner([directions])[0][0]
-        slope = dot(directions, context.gradients)
+        residual, q = context.residual(), context.fisher().inner([directions]).item()
+        slope, lengths = product_and_norms(stacks, directions, context.gradients)
         if residual:
             q = max(q, slope * slope / residual)
         scale = math.sqrt(residual / q) if q > 0 else 0.0
-        lengths = norms(stacks, directions)
         longest = self.second_order_bound / (context.lr * scale) if context.lr * scale else math.inf
         if sum(lengths) > 2 * longest:  # else no weights, however small, make the second order too large
             scale *= min(1.0, longest / _second_order(stacks, lengths))
-        return Step(directions, scale, scale**2 * q, velocities, slope, lengths)
+        return Step(directions, scale, scale**2 * q, velocities, (slope, lengths))
 
 
 def _second_order(stacks: list[Stack], lengths: list[float]) -> float:
