@@ -13,6 +13,7 @@ from .fisher import Call, Link, run
 from .layers import Layer
 from .likelihood import Likelihood, fisher_product
 from .replay import same_rows
+from .schedule import examples
 
 Matrices = dict[str, dict[int, Tensor]]
 """`{quantity: {layer: matrix}}`."""
@@ -125,14 +126,17 @@ class Batch:
     def keep(
         self, model: nn.Module, layers: list[Layer], record: Record, output: Tensor, rows: int | None
     ) -> None:
-        """Keep the call of a pass of `model` that had this `output`: of all passes the first `rows` examples, or all.
+        """Keep the call of a pass of `model` that had this `output`: of all passes the first examples, or all.
+
+        They are those that are worth `rows` of one position each, see `schedule.examples`.
 
         All, too, if the model treats something as long as the batch as if it had no row for each example.
         """
-        if rows is not None and self._kept >= rows:
-            return
-        count = len(output)
-        wanted = count if rows is None else min(count, rows - self._kept)
+        count = wanted = len(output)
+        if rows is not None:
+            wanted = min(count, examples(rows, output[0, ..., 0].numel()) - self._kept)
+            if wanted <= 0:
+                return
         if not record.counts(wanted):
             wanted = count
         whole = Call(record.arguments, record.keywords, random=record.random)

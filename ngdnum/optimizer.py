@@ -218,7 +218,7 @@ class NGD(Presets, torch.optim.Optimizer):
         self._last = None
         lam = self.param_groups[0]["damping"]
         rule = self.rule.at(lam)
-        with self._curvature.including(self._batch, lam, rule) as blocks:
+        with self._curvature.including(self._batch, lam, rule, self.steps) as blocks:
             scale, lengths = self._update(rule, blocks, lam, closure, before)
         self._batch = Batch(self._cuts)
         self.steps += 1

@@ -46,7 +46,7 @@ class Curvature:
         return due(step, self._factors.every) or not record.edges.keys() <= self._known
 
     @contextmanager
-    def including(self, batch: Batch, lam: float, rule: Preconditioner) -> Iterator[Blocks]:
+    def including(self, batch: Batch, lam: float, rule: Preconditioner, step: int) -> Iterator[Blocks]:
         """The blocks of the layers that took part in `batch`, its factors included.
 
         Within, they may be changed; at the end they show in `opt.state`, or after an error are as they were.
@@ -69,7 +69,7 @@ class Curvature:
             for block, old in zip(blocks.blocks, kept):
                 block.kept = old
             raise
-        self._commit(blocks, changed, bool(batch.measured), rule.remembers)
+        self._commit(blocks, changed, bool(batch.measured), rule.remembers, step)
 
     def forget_velocities(self) -> None:
         """Forget the velocities of all layers, also those that took no part in the last step."""
@@ -89,14 +89,14 @@ class Curvature:
         idle = batch.measured.difference(used) if self._factors.kept else set()
         return [Block([Stack({k: self._layers[k]})], self._state) for k in sorted(idle)]
 
-    def _commit(self, blocks: Blocks, changed: list[Block], measured: bool, remembers: bool) -> None:
+    def _commit(self, blocks: Blocks, changed: list[Block], measured: bool, remembers: bool, step: int) -> None:
         seldom, factors = self._inverse.every > 1, measured and self._factors.kept
         self.measured += measured
         if blocks is not self.blocks:
             for block in self.blocks.blocks:
                 self._state.get(block.layers[0].weight, {}).pop("factorisation", None)
         for block in changed:
-            block.commit(factors, seldom, seldom or remembers)
+            block.commit(factors, self._inverse.seldom(step), seldom or remembers)
         if factors:
             self._known = self._with_factors()
         self.blocks = blocks
