@@ -123,9 +123,7 @@ class Batch:
         self._square += square * len(output) / record.share
         self._length += length * len(output) / record.share
 
-    def keep(
-        self, model: nn.Module, layers: list[Layer], record: Record, output: Tensor, rows: int | None
-    ) -> None:
+    def keep(self, model: nn.Module, layers: list[Layer], record: Record, output: Tensor, rows: int | None) -> None:
         """Keep the call of a pass of `model` that had this `output`: of all passes the first examples, or all.
 
         They are those that are worth `rows` of one position each, see `schedule.examples`.
@@ -143,8 +141,9 @@ class Batch:
         call = _first(whole, count, wanted) if wanted < count else whole
         chain: dict[int, Link] = {}
         if record.links is not None:
+            slopes = record.slopes(wanted)
             for k, (x,) in record.inputs.items():
-                chain[k] = Link(x[:wanted].to(layers[k].weight.dtype, copy=True), record.slope(k, wanted))
+                chain[k] = Link(x[:wanted].to(layers[k].weight.dtype, copy=True), slopes[k])
         elif wanted < count and not self._cuts.agree(model, whole, call):
             call, wanted = whole, count
         share, weights = record.share * wanted / count, record.weights
@@ -164,26 +163,34 @@ class Batch:
         Raises
         ------
         RuntimeError
-            If there are none, or if a layer has a gradient without having taken part.
+            If there are none, if a layer has a gradient without having taken part, or one for its weight alone.
         """
         fresh, used = [*self.factors.values(), *self.roots.values()], []
         for k in self.layers:
             layer = layers[k]
-            if layer.weight.grad is None or layer.bias is not None and layer.bias.grad is None:
+            missing = [name for name, p in zip(layer.names, layer.parameters) if p.grad is None]
+            if len(missing) == len(layer.parameters):
                 continue
+            if missing:
+                raise RuntimeError(
+                    f"{missing[0]!r} has no gradient, but the rest of its layer has one, so no weight was changed: "
+                    "what is frozen must be so, by requires_grad_(False), before NGD is built"
+                )
             if k in known or all(k in matrices for matrices in fresh):
                 used.append(k)
         if not used:
             raise RuntimeError(
                 "nothing to step from: call backward() on a loss of the model's output first; if a "
-                "compiled model, or another of its kind, ran before NGD was built, call torch.compiler.reset()"
+                "compiled model, or another of its kind, ran before NGD was built, call torch.compiler.reset(); "
+                "torch.utils.checkpoint needs use_reentrant=False"
             )
         for k, layer in enumerate(layers) if len(self.layers) < len(layers) else ():
             gradients = [p.grad for p in layer.parameters if p.grad is not None]
             if k not in self.layers and any(g.any() for g in gradients):
                 raise RuntimeError(
                     f"layer {layer.name!r} has a gradient, but was not called since the last zero_grad(), so "
-                    "no weight was changed: call the module itself, not its weight"
+                    "no weight was changed: call the module itself, not its weight, and not within "
+                    "checkpoint(…, use_reentrant=True)"
                 )
         return used
 

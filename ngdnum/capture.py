@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
+from .graph import Paths, Probing, aside
 from .layers import Layer
 from .replay import RandomState, random_state
 
@@ -49,23 +50,10 @@ SLOPES: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
 """Derivatives of those that are functions of what comes out; for others, autograd's graph has to be asked."""
 
 
-class _Probing:
-    """Whether a backward pass of our own is under way, which no capture must take for one of the loss."""
-
-    depth = 0
-
-    def __enter__(self) -> None:
-        self.depth += 1
-
-    def __exit__(self, *_: object) -> None:
-        self.depth -= 1
-
-
-PROBING = _Probing()
-
-
 class Record:
     """One forward pass: inputs and places in the graph of the outputs of each layer (by index), one per use.
+
+    Uses on no rows, such as those of an expert without examples, are `empty`.
 
     `arguments` and `keywords` are those the model was called with, `random` the state of torch's generators. `links`
     tell what is between each layer and the one before: nothing (None), or the place in the graph of an elementwise
@@ -77,6 +65,7 @@ class Record:
     def __init__(self) -> None:
         self.inputs: dict[int, list[Tensor]] = {}
         self.edges: dict[int, list[GradientEdge]] = {}
+        self.empty: list[tuple[int, GradientEdge]] = []
         self.output: GradientEdge | None = None
         self.links: dict[int, Node | None] | None = {}
         self.arguments: tuple = ()
@@ -88,6 +77,7 @@ class Record:
         self.share = 1.0
         self._told: tuple[int, Tensor] | None = None
         self._first: tuple[int, int] | None = None
+        self._paths: Paths | None = None
 
     def first(self, rows: int, count: int) -> Record:
         """The record of the first `rows` of all `count` examples: fewer inputs, and errors for fewer directions.
@@ -124,15 +114,28 @@ class Record:
         """Whether each layer was fed with the output of the one before and the last one's output is the model's."""
         return self.links is not None and not any(self.links.values())
 
-    def slope(self, k: int, rows: int) -> Tensor | None:
-        """∂x/∂z for the first `rows` of the input x of layer `k` and the output z before; None where they are one."""
+    def slopes(self, rows: int) -> dict[int, Tensor | None]:
+        """∂x/∂z for the first `rows` of the input x of each layer and the output z before; None where they are one."""
         assert self.links is not None
-        link: Any = self.links[k]
-        if link is None:
-            return None
-        (x,) = self.inputs[k]
-        short = SLOPES.get(link.name())
-        return short(x[:rows]) if short else link(torch.ones_like(x))[:rows].clone()
+        links: dict[int, Any] = self.links
+        found: dict[int, Tensor | None] = dict.fromkeys(links)
+        asked = []
+        for k, link in links.items():
+            if link is not None:
+                (x,) = self.inputs[k]
+                short = SLOPES.get(link.name())
+                if short:
+                    found[k] = short(x[:rows])
+                else:
+                    asked.append((k, link, x))
+
+        def differentiate() -> None:
+            for k, link, x in asked:
+                found[k] = link(torch.ones_like(x))[:rows].clone()
+
+        if asked:
+            aside(differentiate)
+        return found
 
     def link(self, k: int, x: Tensor) -> None:
         """Note what is between the last layer so far and the input `x` of layer `k`."""
@@ -164,16 +167,9 @@ class Record:
             directions = torch.cat([directions, others], 1)
         assert self.output is not None
         uses = [(k, edge) for k, edges in self.edges.items() for edge in edges]
-        with PROBING:
-            errors = torch.autograd.grad(
-                (self.output,),
-                [edge for _, edge in uses],
-                (directions if batched else directions[0],),
-                retain_graph=True,
-                allow_unused=True,
-                is_grads_batched=batched,
-                create_graph=directions.requires_grad,
-            )
+        if self._paths is None:
+            self._paths = Paths(self.output, [edge for _, edge in uses])
+        errors = self._paths(directions if batched else directions[0], batched)
         found: dict[int, list[Tensor]] = {}
         for (k, _), e in zip(uses, errors):
             if e is None:
@@ -230,10 +226,13 @@ class Capture:
             return
         (x,) = inputs or keywords.values()
         simple = type(module).forward is nn.Linear.forward and x.ndim == 2
-        if not (simple and len(x)):
+        if not simple:
             layer.check_input(x)
-        if not simple or k in record.edges:
+        if not simple or k in record.edges or not len(x):
             record.links = None
+        if not x.numel():
+            record.empty.append((k, get_gradient_edge(output)))
+            return
         if record.links is not None:
             record.link(k, x)
         edge = get_gradient_edge(output)
@@ -243,6 +242,8 @@ class Capture:
 
     def _end(self, module: nn.Module, inputs: tuple, output: Tensor) -> Tensor | None:
         record = self.record
+        if record is not None and isinstance(output, Tensor) and output.ndim and not len(output):
+            raise ValueError(f"empty batch: the model's output has shape {tuple(output.shape)}")
         if record is None or not record.edges:
             return None
         if not isinstance(output, Tensor) or output.ndim < 2:
@@ -277,7 +278,7 @@ class _Tap(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         capture, record = ctx.capture(), ctx.record
         on_backward = capture and capture._on_backward()
-        if on_backward and not record.used and not PROBING.depth and _accumulates(capture.layers, record):
+        if on_backward and not record.used and not Probing.under_way() and _accumulates(capture.layers, record):
             record.used = True
             record.output = GradientEdge(*ctx.next_functions[0])
             on_backward(record, ctx.values, gradient)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from torch.func import functional_call, vjp
 
 from .layers import Layer
 from .likelihood import Likelihood, fisher_product
-from .replay import RandomState, replaying
+from .replay import ONE_AT_A_TIME, RandomState, replaying
 from .stack import Stack, numbers
 
 Vector = list[Tensor]
@@ -106,7 +107,7 @@ class Fisher:
             return self._chain_changes(call, vectors)
         changes = []
         for vector in vectors:
-            with forward_ad.dual_level(), _moving(self._layers, self._by_layer(vector)):
+            with ONE_AT_A_TIME, forward_ad.dual_level(), _moving(self._layers, self._by_layer(vector)):
                 output, change = forward_ad.unpack_dual(run(self._model, {}, call))
             changes.append(torch.zeros_like(output) if change is None else change)
         return output, changes
@@ -157,14 +158,15 @@ class Fisher:
 def _moving(layers: dict[int, Layer], u: dict[int, tuple[Tensor, ...]]) -> Iterator[None]:
     """Within, the output of each layer is dual: its tangent is the change along u, W dx + u x.
 
-    The layers themselves see no dual numbers, which costs less than making W dual.
+    The layers themselves see no dual numbers, which costs less than making W dual. Hooks live no longer than this
+    frame, whatever interrupts it.
     """
-    handles = []
+    handles, moving = [], [_Moving(layer, u[k]) for k, layer in layers.items()]
     try:
-        for k, layer in layers.items():
-            hooks = _Moving(layer, u[k])
-            handles.append(layer.module.register_forward_pre_hook(hooks.before, with_kwargs=True))
-            handles.append(layer.module.register_forward_hook(hooks.after, prepend=True, with_kwargs=True))
+        for hooks in moving:
+            before, after = _weak(hooks.before), _weak(hooks.after)
+            handles.append(hooks.layer.module.register_forward_pre_hook(before, with_kwargs=True))
+            handles.append(hooks.layer.module.register_forward_hook(after, prepend=True, with_kwargs=True))
         yield
     finally:
         for handle in handles:
@@ -175,7 +177,7 @@ class _Moving:
     """Hooks around the forward pass of a layer whose weights move along u."""
 
     def __init__(self, layer: Layer, u: tuple[Tensor, ...]) -> None:
-        self._layer, self._u = layer, u
+        self.layer, self._u = layer, u
         self._dx: Tensor | None = None
 
     def before(
@@ -186,7 +188,13 @@ class _Moving:
         return (x,), {}
 
     def after(self, module: nn.Module, inputs: tuple[Tensor], keywords: dict[str, Tensor], output: Tensor) -> Tensor:
-        return forward_ad.make_dual(output, _change(self._layer, self._u, *inputs, self._dx))
+        return forward_ad.make_dual(output, _change(self.layer, self._u, *inputs, self._dx))
+
+
+def _weak(method: Callable[..., Any]) -> Callable[..., Any]:
+    """`method` as long as its object lives, then nothing."""
+    found = weakref.WeakMethod(method)
+    return lambda *args: (own := found()) and own(*args)
 
 
 def _change(layer: Layer, u: tuple[Tensor, ...], x: Tensor, dx: Tensor | None) -> Tensor:

@@ -253,7 +253,9 @@ def report(steps: int, last: StepRecord) -> Report:
         spent = _times(done.rule, quantities | {"lam": done.lam, "L": depth}, weights)
         for i, (stack, weight) in enumerate(zip(block.stacks, weights)):
             own = {name: stack.split(full(A[i])) for name, A in kept.factors.items()}
-            for j, ((k, layer), size) in enumerate(zip(stack.members.items(), product_and_norms([stack], [weight], [weight])[1])):
+            for j, ((k, layer), size) in enumerate(
+                zip(stack.members.items(), product_and_norms([stack], [weight], [weight])[1])
+            ):
                 moved = last.scale * next(lengths)
                 factors = {name: matrices[j] for name, matrices in own.items()}
                 layers[k] = LayerReport(

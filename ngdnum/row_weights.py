@@ -14,7 +14,8 @@ import torch
 from torch import Size, Tensor
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from .capture import PASSES, PROBING, Record
+from .capture import PASSES, Record
+from .graph import Paths, Probing, reachable
 
 
 def telling(loss: Tensor, output: Tensor, weights: Tensor | float) -> Tensor:
@@ -27,24 +28,16 @@ def telling(loss: Tensor, output: Tensor, weights: Tensor | float) -> Tensor:
 
 
 def _tell(edge: GradientEdge, weights: Tensor | float, shape: Size, gradient: Tensor) -> None:
-    if PROBING.depth:
+    if Probing.under_way():
         return
     weights = gradient.detach() * weights
     node: Any = edge.node
     if node in PASSES:
         node.record.tell(weights)
         return
-    passes: list[Any] = list(PASSES)
-    if not passes:
-        return
-    with PROBING:
-        found = torch.autograd.grad(
-            [edge],
-            [GradientEdge(node, 0) for node in passes],
-            [weights.expand(shape[:-1]).unsqueeze(-1).expand(shape)],
-            retain_graph=True,
-            allow_unused=True,
-        )
+    passes: list[Any] = [node for node in reachable(node, PASSES) if node in PASSES]
+    sent_along = weights.expand(shape[:-1]).unsqueeze(-1).expand(shape)
+    found = Paths(edge, [GradientEdge(node, 0) for node in passes], last=True)(sent_along)
     for node, sent in zip(passes, found):
         if sent is not None:
             node.record.tell(sent[..., 0].where((sent == sent[..., :1]).all(-1), torch.nan))

@@ -19,7 +19,7 @@ from .symmetric import Upper, full
 
 
 class NotFinite(ValueError):
-    """A quantity of a layer is infinite or not a number."""
+    """A quantity of a layer is infinite, not a number, or too large for anything right to come of it."""
 
 
 class Stack:
@@ -112,6 +112,10 @@ class Stack:
         tensors, count = [named[name] for name in self.names], len(self.layers)
         return self.matrices(tensors[:count], tensors[count:])
 
+    def norms(self, matrices: Tensor) -> Tensor:
+        """Frobenius norm of the matrix of each member, `[B]`."""
+        return matrices.reshape(len(self.members), -1).norm(dim=1)
+
     def check_finite(self, what: str, matrices: Tensor, advice: str) -> None:
         """Raise NotFinite, naming the layer, unless all `matrices` `[B, ...]` are finite."""
         if math.isfinite(matrices.sum()):  # the fastest test; finite numbers may overflow it
@@ -127,7 +131,8 @@ def product_and_norms(stacks: list[Stack], u: list[Tensor], v: list[Tensor]) -> 
 
     The product is not by `torch.dot`, which "medium" precision of matrix products rounds, and slows down.
     """
-    scalars, matrices = [], []
+    scalars: list[Tensor] = []
+    matrices: list[Tensor] = []
     for stack, both, own in zip(stacks, torch._foreach_mul(u, v), u):
         scalars.append(both.sum())
         matrices += stack.split(own) if len(stack.layers) > 1 else (own,)
@@ -143,17 +148,12 @@ def numbers(scalars: Sequence[Tensor]) -> list[float]:
     return torch.stack(moved).tolist()
 
 
-def check_finite(stacks: list[Stack], vector: list[Tensor], what: str, advice: str) -> None:
-    """Raise NotFinite, naming the layer, unless all of `vector`, one tensor per stack, is finite."""
-    for stack, v in zip(stacks, vector):
-        stack.check_finite(what, v, advice)
-
-
-def stacks(layers: dict[int, Layer]) -> list[Stack]:
-    """Group `layers` by shape and groups of their weights, whether they have biases, dtype and device."""
+def stacks(layers: dict[int, Layer], apart: Sequence[int] | None = None) -> list[Stack]:
+    """Group `layers` by shape and groups of their weights, whether they have biases, dtype, device and `apart`."""
     groups: dict[tuple, dict[int, Layer]] = {}
     for k, layer in layers.items():
-        key = (layer.weight.shape, layer.groups, layer.bias is None, layer.weight.dtype, layer.weight.device)
+        own, weight = 0 if apart is None else apart[k], layer.weight
+        key = (own, weight.shape, layer.groups, layer.bias is None, weight.dtype, weight.device)
         groups.setdefault(key, {})[k] = layer
     return [Stack(members) for members in groups.values()]
 

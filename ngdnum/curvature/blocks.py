@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import MutableMapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..inverse import Inverse
@@ -27,31 +25,32 @@ class Blocks:
     blocks : list of Block
     stacks : list of Stack
         Those of all blocks; a `Vector` has one tensor for each of them.
-    largest : float
-        What no number in any of them may exceed.
     """
 
     def __init__(self, layers: list[int], blocks: list[Block]) -> None:
         self.layers, self.blocks = layers, blocks
         self.stacks = [stack for block in blocks for stack in block.stacks]
-        self.largest = min((torch.finfo(stack.weights[0].dtype).max for stack in self.stacks), default=math.inf)
 
     @classmethod
     def of(
         cls,
         used: list[int],
         layers: list[Layer],
+        apart: list[int],
         network: bool,
         last: Blocks,
         state: MutableMapping[Tensor, dict[str, Any]],
     ) -> Blocks:
-        """The blocks of the `used` ones of all `layers`; those that were in `last` are taken over."""
+        """The blocks of the `used` ones of all `layers`, none with different entries in `apart`.
+
+        Those that were in `last` are taken over.
+        """
         if used == last.layers:
             return last
         if network:
             groups = [[Stack({k: layers[k]}) for k in used]]
         else:
-            groups = [[stack] for stack in stacks({k: layers[k] for k in sorted(used)})]
+            groups = [[stack] for stack in stacks({k: layers[k] for k in sorted(used)}, apart)]
         known = {block.key: block for block in last.blocks}
         fresh = [Block(group, state) for group in groups]
         return cls(used, [known.get(block.key, block) for block in fresh])

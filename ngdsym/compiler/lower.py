@@ -199,6 +199,7 @@ class Program(LowRankNodes):
 
     def solved(self, inverse: MatrixExpr, other: Node, left: bool, flops: Expr) -> Node:
         """`inverse` times `other`, to its `left` or to its right, by solving; `flops` are those of a product."""
+        args: tuple[Node, ...]
         if self.low_rank:
             root, scale, rank = self.leading_inverse(inverse)
             template = "leading_solve({0}, {1}, {2})" if left else "leading_solve_right({0}, {1}, {2})"
