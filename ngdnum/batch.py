@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+import weakref
 from collections.abc import Collection
 from functools import partial
 
@@ -89,6 +91,7 @@ class Batch:
 
     def add(self, record: Record, count: int) -> None:
         """Include one pass of `count` examples."""
+        record.batch, record.gradient, record.residual, record.kept = weakref.ref(self), None, (0.0, 0.0), None
         self._backward = torch._C._current_graph_task_id()
         self.count += count
         self.share += record.share
@@ -110,7 +113,10 @@ class Batch:
                 root[k] = compress_rows(torch.cat(both, -2))
 
     def add_residual(self, likelihood: Likelihood, record: Record, output: Tensor, gradient: Tensor) -> None:
-        """Include `gradient` `[M, n_L]` of the loss in `output` in the residual."""
+        """Include `gradient` `[M, n_L]` of the loss in `output` in the residual, or add it to that of other losses."""
+        if record.gradient is not None:
+            gradient = record.gradient + gradient
+        record.gradient = gradient
         if not gradient.dtype.itemsize > 2:
             output, gradient = output.float(), gradient.float()
         score = gradient
@@ -119,8 +125,10 @@ class Batch:
             score = torch.where(w > 0, gradient / w, 0)
         sums = (gradient * score).sum(), (gradient * fisher_product(likelihood, output, score)).sum()
         square, length = torch.stack(sums).tolist()
-        self._square += square * len(output) / record.share
-        self._length += length * len(output) / record.share
+        before, factor = record.residual, len(output) / record.share
+        record.residual = square * factor, length * factor
+        self._square += record.residual[0] - before[0]
+        self._length += record.residual[1] - before[1]
 
     def keep(self, model: nn.Module, record: Record, output: Tensor, rows: int | None) -> None:
         """Keep the call of a pass of `model` that had this `output`: of all passes the first `rows` examples, or all.
@@ -143,14 +151,16 @@ class Batch:
                 chain[k] = Link(x[:wanted].clone(), None if slope is None else slope[:wanted].clone())
         elif wanted < count and not self._cuts.agree(model, whole, call):
             call, wanted = whole, count
-        share, weights = record.share * wanted / count, record.weights
-        if weights is not None:
-            weights = weights[:wanted].flatten()
-            mean = float(weights.mean())
-            share, weights = share * mean, weights / mean
         call = call._replace(chain=chain, output=output[:wanted].clone() if chain else None)
-        self.calls.append(call._replace(weights=weights, share=share))
+        record.kept = len(self.calls), wanted, count
+        self.calls.append(_weighed(call, record, wanted, count))
         self._kept += count
+
+    def keep_again(self, record: Record) -> None:
+        """Weigh the rows of the call kept of a pass as they count by all its losses so far."""
+        if record.kept is not None:
+            i, wanted, count = record.kept
+            self.calls[i] = _weighed(self.calls[i], record, wanted, count)
 
     def used(self, layers: list[Layer], known: Collection[int]) -> list[int]:
         """Those of `layers` that took part and have gradients and factors, in the order of the forward pass.
@@ -197,7 +207,15 @@ class Batch:
         Length, in the metric of F, of the step along e that is best for the quadratic model. For a Gaussian
         with Σ̃ = σ²I it is ⟨‖y − f‖²⟩/σ².
         """
-        return self.share * (self._square / self.known_scale()) ** 2 / self._length if self._length else 0.0
+        if not self._length:
+            if self._square:
+                warnings.warn(
+                    "the outputs are so certain, and wrong, that their Fisher is 0 in this precision, so there is "
+                    "no step: start from smaller weights, or train in float64",
+                    stacklevel=2,
+                )
+            return 0.0
+        return self.share * (self._square / self.known_scale()) ** 2 / self._length
 
     def known_scale(self) -> float:
         """What the loss was multiplied by; a RuntimeError if that is unknown."""
@@ -212,6 +230,16 @@ class Batch:
 def compress_rows(rows: Tensor) -> Tensor:
     """X `[…, k, m]` with the same XᵀX and no more rows than columns."""
     return torch.linalg.qr(rows, mode="r").R if rows.shape[-2] > rows.shape[-1] else rows
+
+
+def _weighed(call: Call, record: Record, wanted: int, count: int) -> Call:
+    """The call of the first `wanted` of `count` examples, which count as they do in the losses of the pass."""
+    share, weights = record.share * wanted / count, record.weights
+    if weights is not None:
+        weights = weights[:wanted].flatten()
+        mean = float(weights.mean())
+        share, weights = share * mean, weights / mean
+    return call._replace(weights=weights, share=share)
 
 
 def _first(whole: Call, count: int, rows: int) -> Call:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
-from .graph import PROBING, Paths, aside
+from .graph import Paths, Probing, aside
 from .layers import Layer
 from .replay import RandomState, random_state
 
@@ -51,6 +51,9 @@ class Record:
     function. They are None if there is anything else, or if the last layer's output is not the model's. `weights`
     `[M, …]`, with mean 1, tell how much each row of the output counts in the loss, None if all count alike; `share` is
     the sum of what they count, by which passes of one step are weighed.
+
+    `batch` is what it is included in, `gradient` `[M, n_L]` that of all its losses so far and `residual` what it adds
+    to that of the batch; `kept` tells which call of the batch it is, with how many examples of how many.
     """
 
     def __init__(self) -> None:
@@ -63,7 +66,10 @@ class Record:
         self.keywords: dict[str, Any] = {}
         self.random: RandomState | None = None
         self.end: tuple[weakref.ref, int] | None = None
-        self.used = False
+        self.batch: weakref.ref | None = None
+        self.gradient: Tensor | None = None
+        self.residual = 0.0, 0.0
+        self.kept: tuple[int, int, int] | None = None
         self.weights: Tensor | None = None
         self.share = 1.0
         self._told: tuple[int, Tensor] | None = None
@@ -177,8 +183,8 @@ def has_rows(x: Tensor, count: int) -> bool:
 class Capture:
     """Hooks that record every forward pass of `model` and report it in the backward pass.
 
-    `on_backward(record, output, gradient)` runs once per forward pass, when the gradient of the loss arrives
-    at the model's output, before it goes on to the layers. The hooks hold only weak references to this object
+    `on_backward(record, output, gradient)` runs whenever the gradient of a loss arrives at the model's output, before
+    it goes on to the layers. The hooks hold only weak references to this object
     and are removed with it; copies of the model carry dead hooks.
     """
 
@@ -264,8 +270,7 @@ class _Tap(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         capture, record = ctx.capture(), ctx.record
         on_backward = capture and capture._on_backward()
-        if on_backward and not record.used and not PROBING.depth and _accumulates(capture.layers, record):
-            record.used = True
+        if on_backward and not Probing.under_way() and _accumulates(capture.layers, record):
             record.output = GradientEdge(*ctx.next_functions[0])
             on_backward(record, ctx.values, gradient)
         return gradient, None, None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
@@ -145,39 +146,60 @@ class Fisher:
         return iter(self._backward)
 
 
+class _Probe(threading.local):
+    """The probe of this thread that is under way."""
+
+    owner: object = None
+
+
+_PROBE = _Probe()
+
+
+def end_probes() -> None:
+    """After an error or an interrupt: hooks that may be left of a probe do nothing any more."""
+    _PROBE.owner = None
+
+
 @contextlib.contextmanager
 def _moving(layers: dict[int, Layer], u: dict[int, tuple[Tensor, ...]]) -> Iterator[None]:
     """Within, the output of each layer is dual: its tangent is the change along u, W dx + u x.
 
     The layers themselves see no dual numbers, which costs less than making W dual.
     """
-    handles = []
+    handles, _PROBE.owner = [], object()
     try:
         for k, layer in layers.items():
-            hooks = _Moving(layer, u[k])
+            hooks = _Moving(layer, u[k], _PROBE.owner)
             handles.append(layer.module.register_forward_pre_hook(hooks.before, with_kwargs=True))
             handles.append(layer.module.register_forward_hook(hooks.after, prepend=True, with_kwargs=True))
         yield
     finally:
+        _PROBE.owner = None
         for handle in handles:
             handle.remove()
 
 
 class _Moving:
-    """Hooks around the forward pass of a layer whose weights move along u."""
+    """Hooks around the forward pass of a layer whose weights move along u, while their `owner` is under way."""
 
-    def __init__(self, layer: Layer, u: tuple[Tensor, ...]) -> None:
-        self._layer, self._u = layer, u
+    def __init__(self, layer: Layer, u: tuple[Tensor, ...], owner: object) -> None:
+        self._layer, self._u, self._owner = layer, u, owner
         self._dx: Tensor | None = None
 
     def before(
         self, module: nn.Module, inputs: tuple[Tensor, ...], keywords: dict[str, Tensor]
-    ) -> tuple[tuple[Tensor], dict[str, Tensor]]:
+    ) -> tuple[tuple[Tensor], dict[str, Tensor]] | None:
+        if _PROBE.owner is not self._owner:
+            return None
         (dual,) = inputs or keywords.values()
         x, self._dx = forward_ad.unpack_dual(dual)
         return (x,), {}
 
-    def after(self, module: nn.Module, inputs: tuple[Tensor], keywords: dict[str, Tensor], output: Tensor) -> Tensor:
+    def after(
+        self, module: nn.Module, inputs: tuple[Tensor], keywords: dict[str, Tensor], output: Tensor
+    ) -> Tensor | None:
+        if _PROBE.owner is not self._owner:
+            return None
         return forward_ad.make_dual(output, _change(self._layer, self._u, *inputs, self._dx))
 
 

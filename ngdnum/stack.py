@@ -7,7 +7,7 @@ Convolutions in g groups have the axis `[g, n, m]` of their own.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from .symmetric import Upper, full
 
 
 class NotFinite(ValueError):
-    """A quantity of a layer is infinite or not a number."""
+    """A quantity of a layer is infinite, not a number, or too large for anything right to come of it."""
 
 
 class Stack:
@@ -108,21 +108,12 @@ class Stack:
             raise NotFinite(f"{what} of layer {name!r} is not finite, so no weight was changed: {advice}")
 
 
-def check_finite(stacks: list[Stack], vector: list[Tensor], what: str, advice: str) -> None:
-    """Raise NotFinite, naming the layer, unless all of `vector`, one tensor per stack, is finite."""
-    total = vector[0].sum()
-    for v in vector[1:]:
-        total = total + v.sum().to(total.device)
-    if not math.isfinite(total):
-        for stack, v in zip(stacks, vector):
-            stack.check_finite(what, v, advice)
-
-
-def stacks(layers: dict[int, Layer]) -> list[Stack]:
-    """Group `layers` by shape, groups, dtype and device."""
+def stacks(layers: dict[int, Layer], apart: Sequence[int] | None = None) -> list[Stack]:
+    """Group `layers` by shape, groups, dtype and device, those with different entries in `apart` apart."""
     groups: dict[tuple, dict[int, Layer]] = {}
     for k, layer in layers.items():
-        key = (*layer.shape, layer.groups, layer.bias is None, layer.weight.dtype, layer.weight.device)
+        own = 0 if apart is None else apart[k]
+        key = (own, *layer.shape, layer.groups, layer.bias is None, layer.weight.dtype, layer.weight.device)
         groups.setdefault(key, {})[k] = layer
     return [Stack(members) for members in groups.values()]
 

@@ -193,12 +193,16 @@ class Block:
             for layer, own in zip(stack.layers, stack.divide(value)):
                 self._state[layer.weight][name] = own
 
-    def restore(self, rule: Preconditioner) -> None:
-        """Take over the factorisation in `opt.state`."""
+    def restore(self, rule: Preconditioner, depth: int) -> None:
+        """Take over the factorisation in `opt.state`; a ValueError if it does not serve the layers."""
         saved = self._state.get(self.layers[0].weight, {}).get("factorisation")
-        if saved is not None:
-            fresh = Factorisation(rule.at(saved["lam"]), *(saved[name] for name in Factorisation._fields[1:]))
-            self.kept = self.kept._replace(factorisation=fresh)
+        if saved is None:
+            return
+        fresh = Factorisation(rule.at(saved["lam"]), *(saved[name] for name in Factorisation._fields[1:]))
+        self.kept = self.kept._replace(factorisation=fresh)
+        G = [torch.ones_like(stack.weight()) for stack in self.stacks]
+        if not all(u.shape == g.shape and u.isfinite().all() for u, g in zip(self.direction(G, depth), G)):
+            raise ValueError(f"the factorisation of layer {self.layers[0].name!r} is of another rule or shape")
 
     def halves(self, depth: int) -> Halves:
         """What the rule does to the left of G, and to its right, for each layer."""

@@ -36,17 +36,21 @@ class Blocks:
         cls,
         used: list[int],
         layers: list[Layer],
+        apart: list[int],
         network: bool,
         last: Blocks,
         state: MutableMapping[Tensor, dict[str, Any]],
     ) -> Blocks:
-        """The blocks of the `used` ones of all `layers`; those that were in `last` are taken over."""
+        """The blocks of the `used` ones of all `layers`, none with different entries in `apart`.
+
+        Those that were in `last` are taken over.
+        """
         if used == last.layers:
             return last
         if network:
             groups = [[Stack({k: layers[k]}) for k in used]]
         else:
-            groups = [[stack] for stack in stacks({k: layers[k] for k in sorted(used)})]
+            groups = [[stack] for stack in stacks({k: layers[k] for k in sorted(used)}, apart)]
         known = {block.key: block for block in last.blocks}
         fresh = [Block(group, state) for group in groups]
         return cls(used, [known.get(block.key, block) for block in fresh])
