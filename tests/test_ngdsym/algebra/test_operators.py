@@ -307,6 +307,11 @@ def test_scalars_with_exp_and_max() -> None:
     q = quantities()
     found = run(Rule("mine", exp(-lam) * Max(2, lam, 3 * lam) * G), q)
     torch.testing.assert_close(found, np.exp(-LAM) * 2 * q["G"])
+    traces = q["Lambda"].trace(), q["Lambda_tilde"].trace()
+    assert traces[0] > traces[1]
+    for one, other in ((Lambda, Lambda_tilde), (Lambda_tilde, Lambda)):
+        found = run(Rule("mine", Max(Trace(one), Trace(other)) * G), q)
+        torch.testing.assert_close(found, traces[0] * q["G"])
 
 
 def test_undamped_adadelta_has_the_units_of_weights() -> None:
