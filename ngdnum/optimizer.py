@@ -11,20 +11,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .amp import loss_scale
+from .amp import full_precision, loss_scale
 from .batch import Batch, Cuts
 from .capture import Capture, Record
 from .checkpoint import Saving
 from .checks import check_known, check_model, check_parts
-from .control import Control, FixedStep, dot, predicted, ratio
+from .control import Control, FixedStep, predicted, ratio
 from .curvature.curvature import Curvature
 from .damping import Damping, LevenbergMarquardt
 from .factors import Factors, check_samples
 from .fallback import Fallback, optimizer_of
+from .fisher import end_probes
+from .graph import Probing
 from .groups import Groups, check_groups, check_rate
 from .inverse import Inverse
 from .layers import trainable_layers, uncompiled
 from .likelihood import Likelihood, check_likelihood
+from .misfit import FirstLook
 from .observer import Observer
 from .presets import Presets
 from .proposal import Proposer
@@ -164,8 +167,9 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
         self._cuts = Cuts()
         self._batch = Batch(self._cuts)
         self._curvature = Curvature(self.layers, self._groups.of, self.rule, factors, inverse, self.state)
+        self._look = FirstLook(likelihood)
         self._observer = Observer(
-            model, self.layers, likelihood, self.rule, factors, samples, self.generator, control.needs
+            model, self.layers, likelihood, self.rule, factors, samples, self.generator, control.needs, self._look
         )
         self._proposer = Proposer(model, likelihood, self._rest, inverse, control)
         self._last: StepRecord | None = None
@@ -207,7 +211,7 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
         if closure is not None and not self._batch.layers:
             with torch.enable_grad():
                 loss, closure = closure(), None
-        with torch.autocast(self.generator.device.type, enabled=False), loss_scale(self) as scale:
+        with full_precision(self.generator.device), loss_scale(self) as scale:
             self._batch.scale = scale
             if scale == 0.0:
                 self._batch = Batch(self._cuts)
@@ -221,6 +225,7 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
         if before is not None and not math.isfinite(before):
             raise ValueError(f"the loss before the step is {float(before)}: check the batch and the weights")
 
+        self._look.at_loss(before, self._batch.scale, self._batch.count)
         if self._batch.measured or any(p.grad is not None for p in self._frozen):
             check_known(self.model, {p for group in self.param_groups for p in group["params"]})
         check_groups(self.param_groups, len(self._groups.start))
@@ -229,15 +234,14 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
         known, move = curvature.snapshot(), None
         try:
             rule = self.rule.at(lam)
-            draft = curvature.including(self._batch, lam, rule)
+            draft = curvature.including(self._batch, lam, rule, self.steps)
             blocks, rates = draft.blocks, self._groups.rates(self.param_groups, draft.blocks.stacks)
-            gradients, step, lengths = self._proposer.propose(self._batch, blocks, rule, rates, lam, self.steps)
+            step, slope, lengths = self._proposer.propose(self._batch, blocks, rule, rates, lam, self.steps)
             scale, rho, undone = rates.lr * step.scale, None, False
             move = Move(blocks.stacks, step.updates, scale, rates.decays, self.fallback, closure is not None)
             if closure is not None and before is not None:
                 change, undone = move.on_trial(partial(self._evaluate, closure), before, self.damping)
-                trace = step.scale * dot(step.updates, gradients)
-                rho = ratio(change, predicted(rates.lr, trace, step.curvature), before)
+                rho = ratio(change, predicted(rates.lr, step.scale * slope, step.curvature), before)
             blocks.remember(None if undone else rates.free(step.velocity))
             if undone:
                 curvature.forget_velocities()
@@ -249,6 +253,8 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
             if not undone:
                 move.finish()
         except BaseException:
+            end_probes()
+            Probing.end()
             if move is None or move.undo():
                 curvature.put_back(known)
                 (self.steps, self._batch, self._last), group["damping"] = old, lam
@@ -281,7 +287,7 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
         super().add_param_group(param_group)
 
     def _observe(self, record: Record, output: Tensor, gradient: Tensor) -> None:
-        """Collect what one forward pass tells, in its backward pass."""
+        """Collect what one forward pass tells, in its backward pass, or what one more loss of it adds."""
         self._evaluate.check()
         if self._batch.stale(self.layers):
             self._batch = Batch(self._cuts)
