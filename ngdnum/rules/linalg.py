@@ -131,9 +131,9 @@ def leading_solve_right(B: Tensor, root: Tensor, scale: Tensor) -> Tensor:
 
 def leading_sandwich(left: Tensor, scale: Tensor, B: Tensor, right: Tensor) -> Tensor:
     """scale · (I − X Xᵀ) B (I − Y Yᵀ) for the roots X and Y, see `leading_root`."""
-    if is_square(left):
+    if left.shape[-2] == left.shape[-1]:
         return leading_solve_right(left @ B, right, scale)
-    if is_square(right):
+    if right.shape[-2] == right.shape[-1]:
         return leading_solve(left, scale, B @ right)
     product = B @ right
     rest = left.mT @ B - (left.mT @ product) @ right.mT

@@ -179,3 +179,16 @@ def test_two_losses_that_count_other_rows() -> None:
         opt.step()
         found.append(parameters(model) - before)
     torch.testing.assert_close(*found, rtol=1e-6, atol=0)
+
+
+def test_clipping_the_gradient_does_not_shorten_the_first_step_of_fast() -> None:
+    """As its page says: the outputs set the length."""
+    found = []
+    for bound in (1e9, 1e-3):
+        model = network([4, 6, 2])
+        opt = NGD.fast(model, Gaussian(), samples=None)
+        plain(model, opt, batch(30, 4), batch(30, 2))
+        assert nn.utils.clip_grad_norm_(model.parameters(), bound) > 1e-2
+        opt.step()
+        found.append(parameters(model))
+    torch.testing.assert_close(*found)
