@@ -14,6 +14,7 @@ from .blocks import compare_blocks
 from .blow_up import count_blow_ups
 from .command import Job
 from .compare import SEEDS, compare
+from .feedback import compare_feedback
 from .flow import follow_flows
 from .inverses import compare_inverses
 from .measurements import Measurements
@@ -33,6 +34,7 @@ MEASURED: dict[str, tuple[str, Callable[..., Measurements]]] = {
     "blocks": ("the full Fisher matrix and its blocks", compare_blocks),
     "flow": ("continuous time against closed forms", follow_flows),
     "inverses": ("accuracy and cost of inverses, and what sampling does to them", compare_inverses),
+    "feedback": ("errors sent back by other matrices than the transposes", compare_feedback),
     "ablation": ("the paper's algorithm with one part changed at a time", ablate),
     "blow-up": ("random starts whose flow meets a singular map", count_blow_ups),
 }
