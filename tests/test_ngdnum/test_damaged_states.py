@@ -1,4 +1,4 @@
-"""States with one thing wrong are refused with nothing changed, or serve; those of every step, and of version 1, go on."""
+"""States with one thing wrong are refused, or serve; those of every step, and of version 1, go on."""
 
 from __future__ import annotations
 
