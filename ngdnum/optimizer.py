@@ -77,6 +77,14 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
         Makes the optimizer of all other trainable parameters, those of norms, embeddings and transposed
         convolutions, and weights that modules share: `lambda p: torch.optim.AdamW(p, lr=1e-3)`. Its steps are
         part of `step`, its groups follow in `param_groups`. Without it, such parameters are refused.
+    weight_decay : float, default 0.0
+        What a step takes off the weights, W ← (1 − lr · weight_decay) W + α ΔW, as in AdamW; biases do not decay, nor
+        layers without a gradient. With lr = 0.6, 1.7e-5 is as strong as 1e-2 with AdamW's lr = 1e-3.
+    groups : sequence of dict, optional
+        Layers with an `lr` or a `weight_decay` of their own, as other optimizers of torch have them:
+        `[{"params": model.head.parameters(), "lr": 0.1}]`. A layer is in one group; layers in none come first in
+        `param_groups`. An `lr` there is a factor on the rule's direction of its layers, and the largest is the rate of
+        the step control. λ is that of the first group.
 
     Attributes
     ----------
@@ -202,11 +210,13 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
         RuntimeError
             If there was no backward pass through the model's output, or if `closure` calls `backward`.
         ValueError
-            If the batch, the gradients or the new weights are not finite.
+            If the batch, the gradients or the new weights are not finite or too large, or for values in
+            `param_groups` with which no step can be taken.
         torch.linalg.LinAlgError
             If a damped factor is not positive definite.
 
-        Whatever is raised, no weight has changed. Under autocast, a step keeps the precision of the weights.
+        Whatever is raised, no weight has changed, nor anything else. An interrupt may also find the step complete:
+        `steps` tells. Under autocast, a step keeps the precision of the weights.
         """
         if closure is not None and not self._batch.layers:
             with torch.enable_grad():
