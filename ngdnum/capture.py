@@ -96,7 +96,7 @@ class Record:
         return self.weights is None or bool(self.weights[:rows].any())
 
     def tell(self, weights: Tensor) -> None:
-        """Note, in the backward pass under way, by how much (more) the rows `[M, …]`, or all `[]`, count in its loss."""
+        """Note, in the backward pass under way, how much (more) the rows `[M, …]`, or all `[]`, count in its loss."""
         task = torch._C._current_graph_task_id()
         if self._told is not None and self._told[0] == task:
             weights = weights + self._told[1]
