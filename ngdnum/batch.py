@@ -15,6 +15,7 @@ from .fisher import Call, Link, run
 from .layers import Layer
 from .likelihood import Likelihood, fisher_product
 from .replay import same_rows
+from .schedule import examples
 
 Matrices = dict[str, dict[int, Tensor]]
 """`{quantity: {layer: matrix}}`."""
@@ -130,28 +131,31 @@ class Batch:
         self._square += record.residual[0] - before[0]
         self._length += record.residual[1] - before[1]
 
-    def keep(self, model: nn.Module, record: Record, output: Tensor, rows: int | None) -> None:
-        """Keep the call of a pass of `model` that had this `output`: of all passes the first `rows` examples, or all.
+    def keep(self, model: nn.Module, layers: list[Layer], record: Record, output: Tensor, rows: int | None) -> None:
+        """Keep the call of a pass of `model` that had this `output`: of all passes the first examples, or all.
+
+        They are those that are worth `rows` of one position each, see `schedule.examples`.
 
         All, too, if the model treats something as long as the batch as if it had no row for each example.
         """
-        if rows is not None and self._kept >= rows:
-            return
-        count = len(output)
-        wanted = count if rows is None else min(count, rows - self._kept)
+        count = wanted = len(output)
+        if rows is not None:
+            wanted = min(count, examples(rows, output[0, ..., 0].numel()) - self._kept)
+            if wanted <= 0:
+                return
         if not record.counts(wanted):
             wanted = count
         whole = Call(record.arguments, record.keywords, random=record.random)
         call = _first(whole, count, wanted) if wanted < count else whole
         chain: dict[int, Link] = {}
         if record.links is not None:
-            slopes = record.slopes()
+            slopes = record.slopes(wanted)
             for k, (x,) in record.inputs.items():
-                slope = slopes[k]
-                chain[k] = Link(x[:wanted].clone(), None if slope is None else slope[:wanted].clone())
+                chain[k] = Link(x[:wanted].to(layers[k].weight.dtype, copy=True), slopes[k])
         elif wanted < count and not self._cuts.agree(model, whole, call):
             call, wanted = whole, count
-        call = call._replace(chain=chain, output=output[:wanted].clone() if chain else None)
+        first = output[:wanted].clone() if chain else None
+        call = call._replace(chain=chain, output=first)
         record.kept = len(self.calls), wanted, count
         self.calls.append(_weighed(call, record, wanted, count))
         self._kept += count

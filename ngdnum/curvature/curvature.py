@@ -25,14 +25,15 @@ State = MutableMapping[Tensor, dict[str, Any]]
 class Draft(NamedTuple):
     """What a step knows of the curvature before it is taken.
 
-    The blocks it moves; those and the ones that were only measured; whether there were factors in its batch, and
-    whether its rule remembers what it factorised.
+    The blocks it moves; those and the ones that were only measured; whether there were factors in its batch, whether
+    its rule remembers what it factorised, and whether that serves many steps.
     """
 
     blocks: Blocks
     changed: list[Block]
     measured: bool
     remembers: bool
+    lasting: bool
 
 
 class Snapshot(NamedTuple):
@@ -76,7 +77,7 @@ class Curvature:
         """Whether this pass measures factors: by the calendar, or since a layer is new."""
         return due(step, self._factors.every) or not record.edges.keys() <= self._known
 
-    def including(self, batch: Batch, lam: float, rule: Preconditioner) -> Draft:
+    def including(self, batch: Batch, lam: float, rule: Preconditioner, step: int) -> Draft:
         """The blocks of the layers that took part in `batch`, its factors included, for a step to change and commit."""
         used = batch.used(self._layers, self._known)
         if self._rule.network and not batch.chained:
@@ -90,7 +91,7 @@ class Curvature:
             changed += self._idle(batch, used)
             for block in changed:
                 block.absorb(batch, self.measured + 1, self._factors.decay, lam)
-        return Draft(blocks, changed, bool(batch.measured), rule.remembers)
+        return Draft(blocks, changed, bool(batch.measured), rule.remembers, self._inverse.seldom(step))
 
     def commit(self, draft: Draft) -> None:
         """Show the blocks of a step in `opt.state`."""
@@ -100,7 +101,7 @@ class Curvature:
             for block in self.blocks.blocks:
                 self.state.get(block.layers[0].weight, {}).pop("factorisation", None)
         for block in draft.changed:
-            block.commit(factors, seldom, seldom or draft.remembers)
+            block.commit(factors, draft.lasting, seldom or draft.remembers)
         if factors:
             self._known = self._with_factors()
         self.blocks = blocks
