@@ -16,6 +16,7 @@ from .replay import same_rows
 
 Matrices = dict[str, dict[int, Tensor]]
 """`{quantity: {layer: matrix}}`."""
+Sums = tuple[float, float, float]
 
 
 class Cuts:
@@ -60,6 +61,8 @@ class Batch:
         ∂ loss/∂f `[M, n_L]` of each of these calls, if it is asked for.
     scale : float or None
         What the loss was multiplied by before `backward`; None if unknown.
+    error : Exception or None
+        What went wrong in a pass, if a step from the others must be refused.
     """
 
     def __init__(self, cuts: Cuts) -> None:
@@ -72,6 +75,7 @@ class Batch:
         self.calls: list[Call] = []
         self.gradients: list[Tensor] = []
         self.scale: float | None = 1.0
+        self.error: Exception | None = None
         self._kept = 0
         self._square = self._length = 0.0
         self._backward = -1
@@ -182,13 +186,19 @@ class Batch:
                 )
         return used
 
-    def residual(self) -> float:
+    @property
+    def sums(self) -> Sums:
+        """Share of all passes, Σ w ‖e‖² and Σ w eᵀF e, see `residual`."""
+        return self.share, self._square, self._length
+
+    def residual(self, sums: Sums | None = None) -> float:
         r"""ℓ = (1/Σ w) (Σ w ‖e‖²)² / Σ w eᵀF e, with e = ∂ log q/∂f of the training targets, F the Fisher of f.
 
         Length, in the metric of F, of the step along e that is best for the quadratic model. For a Gaussian
-        with Σ̃ = σ²I it is ⟨‖y − f‖²⟩/σ².
+        with Σ̃ = σ²I it is ⟨‖y − f‖²⟩/σ². The `sums` are those of this batch, unless others are given.
         """
-        return self.share * (self._square / self.known_scale()) ** 2 / self._length if self._length else 0.0
+        share, square, length = sums or self.sums
+        return share * (square / self.known_scale()) ** 2 / length if length else 0.0
 
     def known_scale(self) -> float:
         """What the loss was multiplied by; a RuntimeError if that is unknown."""

@@ -195,8 +195,9 @@ class Capture:
         model: nn.Module,
         layers: list[Layer],
         on_backward: Callable[[Record, Tensor, Tensor], None] | None = None,
+        check_input: Callable[[Layer, Tensor], None] = Layer.check_input,
     ) -> None:
-        self.layers = layers
+        self.layers, self._check_input = layers, check_input
         self.record: Record | None = None
         self._on_backward = weakref.WeakMethod(on_backward) if on_backward else lambda: None
         handles = [model.register_forward_pre_hook(_Hook(self, Capture._begin), with_kwargs=True)]
@@ -222,7 +223,7 @@ class Capture:
         (x,) = inputs or keywords.values()
         simple = type(module).forward is nn.Linear.forward and x.ndim == 2
         if not (simple and len(x)):
-            layer.check_input(x)
+            self._check_input(layer, x)
         if not simple or k in record.edges:
             record.links = None
         if record.links is not None:

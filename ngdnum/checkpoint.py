@@ -35,7 +35,7 @@ class Saved:
         self._layers, self._fallback, self._state = layers, fallback, state
         self._parts = {"rule": rule.name, "control": type(control).__name__, "fallback": type(fallback).__name__}
 
-    def entry(self, curvature: Curvature, steps: int, generator: torch.Generator) -> dict[str, Any]:
+    def entry(self, curvature: Curvature, steps: int, generator: torch.Generator, rank: int) -> dict[str, Any]:
         """What it says of a run; layers by their names."""
         kept = {layer.name: sorted(self._state[layer.weight]) for layer in self._layers if layer.weight in self._state}
         name = [layer.name for layer in self._layers]
@@ -49,6 +49,7 @@ class Saved:
             "active": curvature.blocks.layers,
             "blocks": [[[name[k] for k in stack] for stack in group] for group in groups],
             "generator": generator.get_state(),
+            "rank": rank,
             "fallback": self._fallback.state_dict() if self._fallback else None,
         }
 

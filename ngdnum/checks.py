@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.distributed
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
@@ -16,18 +15,11 @@ from .rule import Preconditioner
 
 
 def check_model(model: object, lr: object) -> None:
-    """Refuse what is no module or not trained here alone, weights of low precision, and a rate that is not positive."""
+    """Refuse what is no module, weights of low precision, and a rate that is not positive."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be an nn.Module, not {type(model).__name__}: NGD needs the layers")
     if isinstance(model, torch.jit.ScriptModule):
         raise TypeError("NGD cannot see into a scripted model: pass the module that torch.jit.script was given")
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        ranks = torch.distributed.get_world_size()
-        if ranks > 1:
-            raise ValueError(
-                f"NGD does not average its factors over processes yet, so {ranks} ranks would drift apart: train in "
-                "one process, with gradient accumulation for large batches"
-            )
     for name, p in model.named_parameters():
         shaped = not isinstance(p, UninitializedParameter)
         if p.requires_grad and shaped and p.dtype not in (torch.float32, torch.float64):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from .likelihood import Likelihood
 from .measure import measure
 from .row_weights import weigh
 from .rule import Preconditioner
+from .world import World
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,13 @@ class Observer:
     samples: int | None
     generator: torch.Generator
     needs: Needs
+
+    def of_rank(self, world: World) -> Observer:
+        """The same for one rank of the `world`: all together look at as many examples."""
+        needs = self.needs
+        if isinstance(needs, NeedsFisher):
+            needs = replace(needs, rows=world.part(needs.rows))
+        return replace(self, factors=replace(self.factors, rows=world.part(self.factors.rows)), needs=needs)
 
     @torch.no_grad()
     def observe(self, batch: Batch, record: Record, output: Tensor, gradient: Tensor, due: bool) -> None:

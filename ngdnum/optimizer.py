@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -23,7 +23,7 @@ from .factors import Factors, check_samples
 from .fallback import Fallback, optimizer_of
 from .groups import Groups, check_groups, check_rate
 from .inverse import Inverse
-from .layers import trainable_layers, uncompiled
+from .layers import Layer, trainable_layers
 from .likelihood import Likelihood, check_likelihood
 from .observer import Observer
 from .presets import Presets
@@ -32,6 +32,7 @@ from .report import Report, StepRecord, report
 from .rule import resolve
 from .rules import Rule
 from .trial import Closure, Evaluation, Move
+from .world import check_alone, unwrapped, world_of
 
 
 class NGD(Presets, torch.optim.Optimizer):
@@ -139,7 +140,8 @@ class NGD(Presets, torch.optim.Optimizer):
         check_rate("weight_decay", weight_decay)
         check_likelihood(likelihood)
         check_samples(samples, likelihood)
-        model = uncompiled(model)
+        self._world = world = world_of(model)
+        model = unwrapped(model)
         self.model, self.likelihood, self.samples = model, likelihood, samples
         self.factors, self.inverse, self.control = factors, inverse, control
         self.rule = resolve(rule, inverse.solver if isinstance(inverse, Inverse) else None)
@@ -158,17 +160,22 @@ class NGD(Presets, torch.optim.Optimizer):
         check_groups(self.param_groups, len(self._groups.start))
         self._ready, self.steps = True, 0
         self.generator = torch.Generator(self.layers[0].weight.device)
-        self.generator.manual_seed(torch.initial_seed())
+        self.generator.manual_seed(torch.initial_seed() + (world.rank if world else 0))
         self._evaluate = Evaluation()
         self._cuts = Cuts()
         self._batch = Batch(self._cuts)
-        self._curvature = Curvature(self.layers, self._groups.of, self.rule, factors, inverse, self.state)
+        self._curvature = Curvature(self.layers, self._groups.of, self.rule, factors, inverse, self.state, world)
         self._observer = Observer(
             model, self.layers, likelihood, self.rule, factors, samples, self.generator, control.needs
         )
-        self._proposer = Proposer(model, likelihood, self._rest, inverse, control)
+        if world is not None:
+            self._observer = self._observer.of_rank(world)
+        self._proposer = Proposer(model, likelihood, self._rest, inverse, control, world)
         self._last: StepRecord | None = None
-        self._capture = Capture(model, self.layers, self._observe)
+        if world is None:
+            self._capture = Capture(model, self.layers, self._observe)
+        else:
+            self._capture = Capture(model, self.layers, self._observe_or_tell, _check_input)
 
     @torch.no_grad()
     def step(  # type: ignore[override]  # torch has no word for the loss that is handed over
@@ -211,12 +218,17 @@ class NGD(Presets, torch.optim.Optimizer):
             if scale == 0.0:
                 self._batch = Batch(self._cuts)
                 return loss
-            return self._step(closure, loss)
+            if self._world is None:
+                return self._step(closure, loss)
+            with self._world.together():
+                return self._step(closure, loss)
 
     def _step(self, closure: Closure | None, loss: Tensor | float | None) -> Tensor | float | None:
         before = loss.detach() if isinstance(loss, Tensor) else loss
         if before is None and closure is not None:
             before = self._evaluate(closure)
+        if self._world is not None:
+            before = self._world.begin(self._batch, before, self.steps, self.param_groups)
         if before is not None and not math.isfinite(before):
             raise ValueError(f"the loss before the step is {float(before)}: check the batch and the weights")
 
@@ -232,7 +244,7 @@ class NGD(Presets, torch.optim.Optimizer):
             scale, rho, undone = rates.lr * step.scale, None, False
             move = Move(blocks.stacks, step.updates, scale, rates.decays, self.fallback, closure is not None)
             if closure is not None and before is not None:
-                change, undone = move.on_trial(partial(self._evaluate, closure), before, self.damping)
+                change, undone = move.on_trial(self._trial(closure), before, self.damping)
                 trace = step.scale * dot(step.updates, gradients)
                 rho = ratio(change, predicted(rates.lr, trace, step.curvature), before)
             blocks.remember(None if undone else rates.free(step.velocity))
@@ -244,7 +256,9 @@ class NGD(Presets, torch.optim.Optimizer):
             )
             self._batch, self.steps, group["damping"] = Batch(self._cuts), self.steps + 1, self.damping.next(lam, rho)
             if not undone:
-                move.finish()
+                move.finish(self._world)
+            elif self._world is not None:
+                self._world.settle()
         except BaseException:
             if move is None or move.undo():
                 curvature.put_back(known)
@@ -282,7 +296,8 @@ class NGD(Presets, torch.optim.Optimizer):
 
         That is lr, damping, random state, number of steps, running factors, inverses and momentum.
         """
-        own = self._saved().entry(self._curvature, self.steps, self.generator)
+        rank = self._world.rank if self._world else 0
+        own = self._saved().entry(self._curvature, self.steps, self.generator, rank)
         return {**super().state_dict(), "ngd": own}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -305,6 +320,8 @@ class NGD(Presets, torch.optim.Optimizer):
         self._curvature.restore(self.state, own["active"], saved.groups(own["blocks"]), own["measured"])
         self.steps = own["steps"]
         self.generator.set_state(own["generator"].cpu())
+        if self._world and own.get("rank", 0) != self._world.rank:
+            self._world.scatter(self.generator)
         self._batch, self._last = Batch(self._cuts), None
 
     def __reduce__(self) -> tuple:
@@ -321,4 +338,31 @@ class NGD(Presets, torch.optim.Optimizer):
         self._evaluate.check()
         if self._batch.stale(self.layers):
             self._batch = Batch(self._cuts)
-        self._observer.observe(self._batch, record, output, gradient, self._curvature.due(self.steps, record))
+        due = self._curvature.due(self.steps, record)
+        if due and self._world is None:
+            check_alone()
+        self._observer.observe(self._batch, record, output, gradient, due)
+
+    def _observe_or_tell(self, record: Record, output: Tensor, gradient: Tensor) -> None:
+        """The same, in a backward pass that the other ranks wait for: what goes wrong is told in the step."""
+        self._evaluate.check()
+        try:
+            if not output.numel():
+                raise ValueError("empty batch: give every rank an example, as DistributedSampler does")
+            self._observe(record, output, gradient)
+        except Exception as error:
+            self._batch.layers |= dict.fromkeys(record.edges)
+            self._batch.error = self._batch.error or error
+
+    def _trial(self, closure: Closure) -> Callable[[], Tensor | float]:
+        """What computes the loss after the step, of all ranks."""
+        world = self._world
+        if world is None:
+            return partial(self._evaluate, closure)
+        return lambda: world.average(float(self._evaluate(closure)))
+
+
+def _check_input(layer: Layer, x: Tensor) -> None:
+    """Let empty batches pass to the step, which all ranks refuse."""
+    if x.numel():
+        layer.check_input(x)

@@ -18,6 +18,7 @@ from .groups import Rates
 from .inverse import Inverse
 from .likelihood import Likelihood
 from .rule import Preconditioner
+from .world import World
 
 
 class Proposal(NamedTuple):
@@ -37,6 +38,7 @@ class Proposer:
     others: dict[str, nn.Parameter]
     inverse: Inverse
     control: Control
+    world: World | None
 
     def propose(
         self, batch: Batch, blocks: Blocks, rule: Preconditioner, rates: Rates, lam: float, steps: int
@@ -71,8 +73,9 @@ class Proposer:
         def dual() -> Dual:
             slopes = [g / batch.known_scale() for g in batch.gradients]
             halves = rates.halves(blocks.stacks, blocks.halves())
-            return Dual(self.model, self.likelihood, blocks.stacks, batch.calls, slopes, gradients, halves)
+            return Dual(self.model, self.likelihood, blocks.stacks, batch.calls, slopes, gradients, halves, self.world)
 
-        fisher = partial(Fisher, self.model, self.likelihood, blocks.stacks, batch.calls)
+        fisher = partial(Fisher, self.model, self.likelihood, blocks.stacks, batch.calls, self.world)
+        residual = batch.residual if self.world is None else partial(batch.residual, self.world.sums)
         chain = list(batch.layers) if batch.chained else None
-        return StepContext(gradients, rates.lr, lam, precondition, fisher, batch.residual, dual, chain)
+        return StepContext(gradients, rates.lr, lam, precondition, fisher, residual, dual, chain)

@@ -11,6 +11,7 @@ from torch import Tensor
 from .damping import Damping
 from .fallback import Snapshot
 from .stack import Stack
+from .world import World
 
 Closure = Callable[[], Tensor | float]
 """Computes the loss of the batch, forward only."""
@@ -102,8 +103,11 @@ class Move:
             self.undo()
         return change, undone
 
-    def finish(self) -> None:
-        """What is left to do: the step of the fallback optimizer, the decay, and that of the layers without a trial."""
+    def finish(self, world: World | None) -> None:
+        """What is left to do: the step of the fallback optimizer, the decay, and that of the layers without a trial.
+
+        The other ranks of the `world`, if there are any, must be as far.
+        """
         if self._fallback:
             self._others = Snapshot(self._fallback)
             self._fallback.step()
@@ -111,6 +115,8 @@ class Move:
             old = {id(p): value for p, value in zip(self._parameters, self._before)}
             for weights, delta in self._decays:
                 torch._foreach_add_(weights, [old[id(w)] for w in weights], alpha=-delta)
+        if world is not None:
+            world.settle()
         if not self._added:
             self._add()
 
