@@ -82,7 +82,8 @@ class World:
         options = [{name: value for name, value in group.items() if name != "params"} for group in groups]
         passes = list(batch.layers), sorted(batch.measured), batch.chained, batch.scale, loss is None
         gradients = [p.grad for group in groups for p in group["params"] if p.grad is not None and not p.grad.is_sparse]
-        alike = _digest(options), float(steps), _digest(passes), sum(map(float, torch._foreach_norm(gradients)))
+        size = sum(map(float, torch._foreach_norm(gradients))) if gradients else 0.0
+        alike = _digest(options), float(steps), _digest(passes), size
         table = self.meet(*alike, *batch.sums, 0.0 if loss is None else float(loss))
         for sentence, column in zip(ALIKE, zip(*table)):
             if len({str(number) for number in column}) > 1:
