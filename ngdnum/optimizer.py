@@ -46,6 +46,9 @@ class NGD(Presets, torch.optim.Optimizer):
     The training loss must be the mean over the batch of −log q, as `likelihood(model(x), y)` computes it.
     If you compute it yourself, keep that scale: with Σ̃ = I, n/2 times `nn.MSELoss`.
 
+    Under `DistributedDataParallel`, all ranks together take the step of one process with the whole batch; all of
+    them refuse it if one has to (see `ngdnum.world`).
+
     Parameters
     ----------
     model : nn.Module
@@ -53,6 +56,7 @@ class NGD(Presets, torch.optim.Optimizer):
         may act on several positions of an example and be used several times. Examples lie along the first
         axis; the output is `[M, n_L]`, or `[M, …, n_L]` where each position counts as an example. It may be
         compiled; if it, or another of its kind, has run so before NGD is built, call `torch.compiler.reset()`.
+        It may be wrapped in `DistributedDataParallel`, before or after NGD is built.
     likelihood : Likelihood
         q(y | f): `Gaussian()`, `Categorical()`, `Bernoulli()`, or any object with `log_density` and `sample`.
     lr : float, default 1.0
@@ -79,7 +83,7 @@ class NGD(Presets, torch.optim.Optimizer):
     Attributes
     ----------
     generator : torch.Generator
-        Source of the sampled targets, first seeded like torch's global generator.
+        Source of the sampled targets, first seeded like torch's global generator, plus the rank.
     fallback : torch.optim.Optimizer or None
         The optimizer of the other parameters.
 
@@ -202,7 +206,8 @@ class NGD(Presets, torch.optim.Optimizer):
         Raises
         ------
         RuntimeError
-            If there was no backward pass through the model's output, or if `closure` calls `backward`.
+            If there was no backward pass through the model's output, or if `closure` calls `backward`; on several
+            ranks also if another one cannot take the step, or if they are not about to take the same one.
         ValueError
             If the batch, the gradients or the new weights are not finite.
         torch.linalg.LinAlgError

@@ -116,7 +116,7 @@ class Move:
             for weights, delta in self._decays:
                 torch._foreach_add_(weights, [old[id(w)] for w in weights], alpha=-delta)
         if world is not None:
-            world.settle()
+            world.settle(self._pieces, self._scale)
         if not self._added:
             self._add()
 

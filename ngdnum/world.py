@@ -38,6 +38,10 @@ ALIKE = (
     "its no_sync()",
 )
 """What is wrong if one of the first numbers of `World.begin` is not the same on all ranks."""
+DIFFERENT = (
+    "computed different steps from the same numbers: give all of them the same kind of processor, as many threads, "
+    "and a rule and a control that do not depend on the rank"
+)
 
 
 class Refusal(RuntimeError):
@@ -85,16 +89,15 @@ class World:
         size = sum(map(float, torch._foreach_norm(gradients))) if gradients else 0.0
         alike = _digest(options), float(steps), _digest(passes), size
         table = self.meet(*alike, *batch.sums, 0.0 if loss is None else float(loss))
-        for sentence, column in zip(ALIKE, zip(*table)):
-            if len({str(number) for number in column}) > 1:
-                raise Refusal(f"no weight was changed, since the ranks {sentence}")
+        _check_alike(table, *ALIKE)
         *_, share, square, length, mean = (sum(column) / self.ranks for column in zip(*table))
         self.sums = share, square, length
         return torch.full_like(loss, mean) if isinstance(loss, Tensor) else None if loss is None else mean
 
-    def settle(self) -> None:
-        """Agree that the step is taken: what fails later on one rank is not told to the others."""
-        self.meet()
+    def settle(self, updates: Sequence[Tensor] = (), scale: float = 0.0) -> None:
+        """Agree to add scale · `updates` to the weights: what fails later on one rank is not told to the others."""
+        size = sum(map(float, torch._foreach_norm(list(updates)))) if updates else 0.0
+        _check_alike(self.meet(scale, size), DIFFERENT, DIFFERENT)
         self._settled = True
 
     def meet(self, *numbers: float) -> list[list[float]]:
@@ -209,6 +212,13 @@ def check_alone() -> None:
             f"there are {dist.get_world_size()} ranks, but this NGD was built before they were: call "
             "torch.distributed.init_process_group first, then build NGD"
         )
+
+
+def _check_alike(table: list[list[float]], *sentences: str) -> None:
+    """Refuse numbers that differ between ranks, and say what is wrong with the ranks then."""
+    for sentence, column in zip(sentences, zip(*table)):
+        if len({str(number) for number in column}) > 1:
+            raise Refusal(f"no weight was changed, since the ranks {sentence}")
 
 
 def _digest(value: object) -> float:

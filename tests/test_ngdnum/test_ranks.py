@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,7 @@ def loops(rank: int) -> dict[str, Tensor]:
     wrapped = DistributedDataParallel(model)
     train(opt, wrapped, 10, rank, 2)
     found["wrapped after NGD is built"] = parameters(model)
+    found["state"] = copy.deepcopy((model.state_dict(), opt.state_dict()))
 
     model = network([5, 6, 4])
     wrapped = DistributedDataParallel(model)
@@ -147,12 +149,20 @@ def loops(rank: int) -> dict[str, Tensor]:
     return found
 
 
-def test_wrapping_late_accumulation_and_ragged_batches(tmp_path: Path) -> None:
+def test_wrapping_late_accumulation_ragged_batches_and_going_on_alone(tmp_path: Path) -> None:
     first, second = on_ranks(loops, 2, tmp_path)
     alone = {}
     model = network([5, 6, 4])
-    train(NGD.fast(model, Gaussian(), samples=None), model, 10, 0, 1)
+    opt = NGD.fast(model, Gaussian(), samples=None)
+    train(opt, model, 10, 0, 1)
     alone["wrapped after NGD is built"] = alone["accumulated under no_sync"] = parameters(model)
+    train(opt, model, 5, 0, 1)
+    further = network([5, 6, 4])
+    opt = NGD.fast(further, Gaussian(), samples=None)
+    further.load_state_dict(first["state"][0])
+    opt.load_state_dict(first["state"][1])
+    train(opt, further, 5, 0, 1)
+    torch.testing.assert_close(parameters(further), parameters(model), rtol=0, atol=1e-10)
     weights = torch.tensor([1 / (M - 10)] * (M - 10) + [1 / 10] * 10, dtype=torch.float64)
     for name, weight in ("mean of means", weights), ("mean of rows", None):
         model = network([5, 6, 4])

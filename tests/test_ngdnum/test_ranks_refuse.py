@@ -44,6 +44,14 @@ class Broken(FixedStep):
         return super().move(*arguments)
 
 
+@dataclass(frozen=True)
+class Scaled(FixedStep):
+    scale: list[float]
+
+    def move(self, *arguments: Any) -> Step:
+        return super().move(*arguments)._replace(scale=self.scale[0])
+
+
 class Adam(torch.optim.Adam):
     def step(self, closure: Any = None) -> Any:
         if FAILING:
@@ -142,6 +150,15 @@ def not_wrapped(odd: bool, model: nn.Module, opt: NGD, x: Tensor, y: Tensor) -> 
     opt.step()
 
 
+def by_itself(odd: bool, model: nn.Module, opt: NGD, x: Tensor, y: Tensor) -> None:
+    backward(model, x, y)
+    opt.control.scale[0] += odd * 1e-15
+    try:
+        opt.step()
+    finally:
+        opt.control.scale[0] = 1.0
+
+
 def nothing_to_step_from(odd: bool, model: nn.Module, opt: NGD, x: Tensor, y: Tensor) -> None:
     backward(model, x, y)
     if odd:
@@ -198,6 +215,12 @@ SCENARIOS: dict[str, tuple[Scenario, Callable[..., NGD], str, str]] = {
     ),
     "a loss on one rank": (loss_on_one, paper, "Refusal.*only some of them have a loss", "Refusal.*only some"),
     "not wrapped": (not_wrapped, fast, "Refusal.*different gradients: wrap", "Refusal.*different gradients: wrap"),
+    "a control of its own": (
+        by_itself,
+        lambda model: paper(model, control=Scaled([1.0])),
+        "Refusal.*computed different steps",
+        "Refusal.*computed different steps",
+    ),
     "one without passes": (
         nothing_to_step_from,
         fast,
