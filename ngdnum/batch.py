@@ -141,8 +141,9 @@ class Batch:
         call = _first(whole, count, wanted) if wanted < count else whole
         chain: dict[int, Link] = {}
         if record.links is not None:
+            slopes = record.slopes()
             for k, (x,) in record.inputs.items():
-                slope = record.slope(k)
+                slope = slopes[k]
                 chain[k] = Link(x[:wanted].clone(), None if slope is None else slope[:wanted].clone())
         elif wanted < count and not self._cuts.agree(model, whole, call):
             call, wanted = whole, count
@@ -163,26 +164,34 @@ class Batch:
         Raises
         ------
         RuntimeError
-            If there are none, or if a layer has a gradient without having taken part.
+            If there are none, if a layer has a gradient without having taken part, or one for its weight alone.
         """
         fresh, used = [*self.factors.values(), *self.roots.values()], []
         for k in self.layers:
             layer = layers[k]
-            if layer.weight.grad is None or layer.bias is not None and layer.bias.grad is None:
+            missing = [name for name, p in zip(layer.names, layer.parameters) if p.grad is None]
+            if len(missing) == len(layer.parameters):
                 continue
+            if missing:
+                raise RuntimeError(
+                    f"{missing[0]!r} has no gradient, but the rest of its layer has one, so no weight was changed: "
+                    "what is frozen must be so, by requires_grad_(False), before NGD is built"
+                )
             if k in known or all(k in matrices for matrices in fresh):
                 used.append(k)
         if not used:
             raise RuntimeError(
                 "nothing to step from: call backward() on a loss of the model's output first; if a "
-                "compiled model, or another of its kind, ran before NGD was built, call torch.compiler.reset()"
+                "compiled model, or another of its kind, ran before NGD was built, call torch.compiler.reset(); "
+                "torch.utils.checkpoint needs use_reentrant=False"
             )
         for k, layer in enumerate(layers) if len(self.layers) < len(layers) else ():
             gradients = [p.grad for p in layer.parameters if p.grad is not None]
             if k not in self.layers and any(g.any() for g in gradients):
                 raise RuntimeError(
                     f"layer {layer.name!r} has a gradient, but was not called since the last zero_grad(), so "
-                    "no weight was changed: call the module itself, not its weight"
+                    "no weight was changed: call the module itself, not its weight, and not within "
+                    "checkpoint(…, use_reentrant=True)"
                 )
         return used
 

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Size, Tensor, nn
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
+from .graph import PROBING, Paths, aside
 from .layers import Layer
 from .replay import RandomState, random_state
 
@@ -40,23 +41,10 @@ ELEMENTWISE = {
 """Names in autograd's graph of functions that act on every number by itself."""
 
 
-class _Probing:
-    """Whether a backward pass of our own is under way, which no capture must take for one of the loss."""
-
-    depth = 0
-
-    def __enter__(self) -> None:
-        self.depth += 1
-
-    def __exit__(self, *_: object) -> None:
-        self.depth -= 1
-
-
-PROBING = _Probing()
-
-
 class Record:
     """One forward pass: inputs and places in the graph of the outputs of each layer (by index), one per use.
+
+    Uses on no rows, such as those of an expert without examples, are `empty`.
 
     `arguments` and `keywords` are those the model was called with, `random` the state of torch's generators. `links`
     tell what is between each layer and the one before: nothing (None), or the place in the graph of an elementwise
@@ -68,6 +56,7 @@ class Record:
     def __init__(self) -> None:
         self.inputs: dict[int, list[Tensor]] = {}
         self.edges: dict[int, list[GradientEdge]] = {}
+        self.empty: list[tuple[int, GradientEdge]] = []
         self.output: GradientEdge | None = None
         self.links: dict[int, Node | None] | None = {}
         self.arguments: tuple = ()
@@ -79,6 +68,7 @@ class Record:
         self.share = 1.0
         self._told: tuple[int, Tensor] | None = None
         self._first: tuple[int, int] | None = None
+        self._paths: Paths | None = None
 
     def first(self, rows: int, count: int) -> Record:
         """The record of the first `rows` of all `count` examples: fewer inputs, and errors for fewer directions.
@@ -115,11 +105,20 @@ class Record:
         """Whether each layer was fed with the output of the one before and the last one's output is the model's."""
         return self.links is not None and not any(self.links.values())
 
-    def slope(self, k: int) -> Tensor | None:
-        """∂x/∂z `[M, m]` for the input x of layer `k` and the output z of the one before; None where they are one."""
+    def slopes(self) -> dict[int, Tensor | None]:
+        """∂x/∂z `[M, m]` for the input x of each layer and the output z of the one before; None where they are one."""
         assert self.links is not None
-        link: Any = self.links[k]
-        return None if link is None else link(torch.ones_like(self.inputs[k][0]))
+        links: dict[int, Any] = self.links
+        found: dict[int, Tensor | None] = dict.fromkeys(links)
+
+        def differentiate() -> None:
+            for k, link in links.items():
+                if link is not None:
+                    found[k] = link(torch.ones_like(self.inputs[k][0]))
+
+        if not self.chained:
+            aside(differentiate)
+        return found
 
     def link(self, k: int, x: Tensor) -> None:
         """Note what is between the last layer so far and the input `x` of layer `k`."""
@@ -155,16 +154,9 @@ class Record:
             directions = torch.cat([directions, others], 1)
         assert self.output is not None
         uses = [(k, edge) for k, edges in self.edges.items() for edge in edges]
-        with PROBING:
-            errors = torch.autograd.grad(
-                (self.output,),
-                [edge for _, edge in uses],
-                (directions if batched else directions[0],),
-                retain_graph=True,
-                allow_unused=True,
-                is_grads_batched=batched,
-                create_graph=directions.requires_grad,
-            )
+        if self._paths is None:
+            self._paths = Paths(self.output, [edge for _, edge in uses])
+        errors = self._paths(directions if batched else directions[0], batched)
         found: dict[int, list[Tensor]] = {}
         for (k, _), e in zip(uses, errors):
             if e is None:
@@ -182,12 +174,17 @@ def has_rows(x: Tensor, count: int) -> bool:
     return len(x) == count and count not in x.shape[1:-1]
 
 
+def refuse_empty(shape: Size) -> None:
+    """Refuse a batch without examples, whose output has this `shape`."""
+    raise ValueError(f"empty batch: the model's output has shape {tuple(shape)}")
+
+
 class Capture:
     """Hooks that record every forward pass of `model` and report it in the backward pass.
 
     `on_backward(record, output, gradient)` runs once per forward pass, when the gradient of the loss arrives
-    at the model's output, before it goes on to the layers. The hooks hold only weak references to this object
-    and are removed with it; copies of the model carry dead hooks.
+    at the model's output, before it goes on to the layers; `on_empty(shape)` in a forward pass without examples.
+    The hooks hold only weak references to this object and are removed with it; copies of the model carry dead hooks.
     """
 
     def __init__(
@@ -195,9 +192,9 @@ class Capture:
         model: nn.Module,
         layers: list[Layer],
         on_backward: Callable[[Record, Tensor, Tensor], None] | None = None,
-        check_input: Callable[[Layer, Tensor], None] = Layer.check_input,
+        on_empty: Callable[[Size], None] = refuse_empty,
     ) -> None:
-        self.layers, self._check_input = layers, check_input
+        self.layers, self._on_empty = layers, on_empty
         self.record: Record | None = None
         self._on_backward = weakref.WeakMethod(on_backward) if on_backward else lambda: None
         handles = [model.register_forward_pre_hook(_Hook(self, Capture._begin), with_kwargs=True)]
@@ -222,10 +219,13 @@ class Capture:
             return
         (x,) = inputs or keywords.values()
         simple = type(module).forward is nn.Linear.forward and x.ndim == 2
-        if not (simple and len(x)):
-            self._check_input(layer, x)
-        if not simple or k in record.edges:
+        if not simple:
+            layer.check_input(x)
+        if not simple or k in record.edges or not len(x):
             record.links = None
+        if not x.numel():
+            record.empty.append((k, get_gradient_edge(output)))
+            return
         if record.links is not None:
             record.link(k, x)
         record.end = weakref.ref(output), output._version
@@ -234,6 +234,8 @@ class Capture:
 
     def _end(self, module: nn.Module, inputs: tuple, output: Tensor) -> Tensor | None:
         record = self.record
+        if record is not None and isinstance(output, Tensor) and output.ndim and not len(output):
+            self._on_empty(output.shape)
         if record is None or not record.edges:
             return None
         if not isinstance(output, Tensor) or output.ndim < 2:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 from .control import Control, NeedsDual
@@ -20,7 +21,17 @@ def check_model(model: object, lr: object) -> None:
         raise TypeError(f"model must be an nn.Module, not {type(model).__name__}: NGD needs the layers")
     if isinstance(model, torch.jit.ScriptModule):
         raise TypeError("NGD cannot see into a scripted model: pass the module that torch.jit.script was given")
+    if any(type(module).__name__ == "FullyShardedDataParallel" for module in model.modules()):
+        raise ValueError(
+            "NGD needs whole weights, and FullyShardedDataParallel keeps parts of them: take DistributedDataParallel"
+        )
     for name, p in model.named_parameters():
+        if type(p.data) is not Tensor:
+            raise ValueError(
+                f"{name!r} is a {type(p.data).__name__}, which NGD does not know how to factorise: it needs whole, "
+                "ordinary tensors, not quantized, and DistributedDataParallel in the place of fully_shard or tensor "
+                "parallelism"
+            )
         shaped = not isinstance(p, UninitializedParameter)
         if p.requires_grad and shaped and p.dtype not in (torch.float32, torch.float64):
             raise ValueError(
@@ -29,6 +40,16 @@ def check_model(model: object, lr: object) -> None:
             )
     if isinstance(lr, bool) or not isinstance(lr, (int, float)) or not 0 < lr < math.inf:
         raise ValueError(f"lr must be a finite number > 0; got {lr!r}")
+
+
+def check_known(model: nn.Module, known: Collection[nn.Parameter]) -> None:
+    """Refuse parameters with a gradient that are not among the `known` ones of the optimizer."""
+    unknown = [name for name, p in model.named_parameters() if p.grad is not None and p not in known]
+    if unknown:
+        raise RuntimeError(
+            f"parameters that were frozen, or not there, when NGD was built have gradients: {', '.join(unknown)}; no "
+            "weight was changed: build a new NGD when you unfreeze or replace layers"
+        )
 
 
 def check_parts(rule: Preconditioner, factors: object, inverse: object, control: object) -> None:

@@ -33,6 +33,7 @@ from .capture import Capture, Record
 from .layers import Layer, second_moment, trainable_layers, uncompiled
 from .likelihood import Likelihood, check_likelihood, sampled_score
 from .schedule import check_every, check_rows
+from .uses import check_uses
 
 _CHUNK = 2**22
 """Errors back-propagated in one go, in numbers per layer of average width."""
@@ -99,6 +100,7 @@ def kronecker_factors(
         capture.remove()
     record = capture.record
     assert record is not None
+    check_uses(record, layers)
     lambda_tilde = error_factors(record, likelihood, output.detach(), samples, generator, layers, kfac_approx)
     lambda_ = input_factors(record, output, layers, kfac_approx)
     return {layers[k].name: (lambda_tilde[k], lambda_[k]) for k in lambda_tilde}

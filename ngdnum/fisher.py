@@ -14,7 +14,7 @@ from torch.func import functional_call, vjp
 
 from .layers import Layer
 from .likelihood import Likelihood, fisher_product
-from .replay import RandomState, replaying
+from .replay import ONE_AT_A_TIME, RandomState, replaying
 from .stack import Stack
 from .world import World
 
@@ -114,7 +114,7 @@ class Fisher:
             return self._chain_changes(call, vectors)
         changes = []
         for vector in vectors:
-            with forward_ad.dual_level(), _moving(self._layers, self._by_layer(vector)):
+            with ONE_AT_A_TIME, forward_ad.dual_level(), _moving(self._layers, self._by_layer(vector)):
                 output, change = forward_ad.unpack_dual(run(self._model, {}, call))
             changes.append(torch.zeros_like(output) if change is None else change)
         return output, changes

@@ -11,6 +11,7 @@ from .factors import Factors, error_factors, input_factors
 from .layers import Layer
 from .likelihood import Likelihood
 from .running import error_roots, input_roots
+from .uses import check_uses
 
 
 def measure(
@@ -23,7 +24,14 @@ def measure(
     samples: int | None,
     generator: torch.Generator,
 ) -> tuple[Matrices, Matrices]:
-    """The factors and the roots among `needs`, at the examples of `record` that the `plan` says."""
+    """The factors and the roots among `needs`, at the examples of `record` that the `plan` says.
+
+    Raises
+    ------
+    ValueError
+        If a weight is used by function too.
+    """
+    check_uses(record, layers)
     rows = plan.rows
     if rows is not None and rows < len(output) and record.counts(rows):
         if plan.kfac_approx == "expand" or _by_example(record, len(output)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from .amp import loss_scale
 from .batch import Batch, Cuts
-from .capture import Capture, Record
+from .capture import Capture, Record, refuse_empty
 from .checkpoint import Saved, rebuilt
-from .checks import check_model, check_parts
+from .checks import check_known, check_model, check_parts
 from .control import Control, FixedStep, dot, predicted, ratio
 from .curvature.curvature import Curvature
 from .damping import Damping, LevenbergMarquardt
@@ -23,7 +23,7 @@ from .factors import Factors, check_samples
 from .fallback import Fallback, optimizer_of
 from .groups import Groups, check_groups, check_rate
 from .inverse import Inverse
-from .layers import Layer, trainable_layers
+from .layers import trainable_layers
 from .likelihood import Likelihood, check_likelihood
 from .observer import Observer
 from .presets import Presets
@@ -153,6 +153,7 @@ class NGD(Presets, torch.optim.Optimizer):
         self.damping = damping if isinstance(damping, Damping) else LevenbergMarquardt(damping)
         check_parts(self.rule.at(self.damping.lam), factors, inverse, control)
         self.layers, self._rest = trainable_layers(model)
+        self._frozen = [p for p in model.parameters() if not p.requires_grad]
         self.fallback = optimizer_of(self._rest, fallback)
         common = {"lr": lr, "weight_decay": weight_decay}
         self._groups = Groups(model, self.layers, self._rest, groups, common)
@@ -176,10 +177,8 @@ class NGD(Presets, torch.optim.Optimizer):
             self._observer = self._observer.of_rank(world)
         self._proposer = Proposer(model, likelihood, self._rest, inverse, control, world)
         self._last: StepRecord | None = None
-        if world is None:
-            self._capture = Capture(model, self.layers, self._observe)
-        else:
-            self._capture = Capture(model, self.layers, self._observe_or_tell, _check_input)
+        seen = (self._observe, refuse_empty) if world is None else (self._observe_or_tell, world.note_empty)
+        self._capture = Capture(model, self.layers, *seen)
 
     @torch.no_grad()
     def step(  # type: ignore[override]  # torch has no word for the loss that is handed over
@@ -237,6 +236,8 @@ class NGD(Presets, torch.optim.Optimizer):
         if before is not None and not math.isfinite(before):
             raise ValueError(f"the loss before the step is {float(before)}: check the batch and the weights")
 
+        if self._batch.measured or any(p.grad is not None for p in self._frozen):
+            check_known(self.model, {p for group in self.param_groups for p in group["params"]})
         check_groups(self.param_groups, len(self._groups.start))
         group, curvature = self.param_groups[0], self._curvature
         lam, old = group["damping"], (self.steps, self._batch, self._last)
@@ -249,7 +250,9 @@ class NGD(Presets, torch.optim.Optimizer):
             scale, rho, undone = rates.lr * step.scale, None, False
             move = Move(blocks.stacks, step.updates, scale, rates.decays, self.fallback, closure is not None)
             if closure is not None and before is not None:
-                change, undone = move.on_trial(self._trial(closure), before, self.damping)
+                own = partial(self._evaluate, closure)
+                trial = own if self._world is None else partial(self._world.average, own)
+                change, undone = move.on_trial(trial, before, self.damping)
                 trace = step.scale * dot(step.updates, gradients)
                 rho = ratio(change, predicted(rates.lr, trace, step.curvature), before)
             blocks.remember(None if undone else rates.free(step.velocity))
@@ -352,22 +355,7 @@ class NGD(Presets, torch.optim.Optimizer):
         """The same, in a backward pass that the other ranks wait for: what goes wrong is told in the step."""
         self._evaluate.check()
         try:
-            if not output.numel():
-                raise ValueError("empty batch: give every rank an example, as DistributedSampler does")
             self._observe(record, output, gradient)
         except Exception as error:
             self._batch.layers |= dict.fromkeys(record.edges)
             self._batch.error = self._batch.error or error
-
-    def _trial(self, closure: Closure) -> Callable[[], Tensor | float]:
-        """What computes the loss after the step, of all ranks."""
-        world = self._world
-        if world is None:
-            return partial(self._evaluate, closure)
-        return lambda: world.average(float(self._evaluate(closure)))
-
-
-def _check_input(layer: Layer, x: Tensor) -> None:
-    """Let empty batches pass to the step, which all ranks refuse."""
-    if x.numel():
-        layer.check_input(x)

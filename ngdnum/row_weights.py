@@ -14,7 +14,8 @@ import torch
 from torch import Size, Tensor
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from .capture import PASSES, PROBING, Record
+from .capture import PASSES, Record
+from .graph import Paths, reachable
 
 
 def telling(loss: Tensor, output: Tensor, weights: Tensor) -> Tensor:
@@ -26,24 +27,13 @@ def telling(loss: Tensor, output: Tensor, weights: Tensor) -> Tensor:
 
 
 def _tell(edge: GradientEdge, weights: Tensor, shape: Size, gradient: Tensor) -> None:
-    if PROBING.depth:
-        return
     weights = (gradient.detach() * weights).expand(shape[:-1])
     node: Any = edge.node
     if node in PASSES:
         node.record.tell(weights)
         return
-    passes: list[Any] = list(PASSES)
-    if not passes:
-        return
-    with PROBING:
-        found = torch.autograd.grad(
-            [edge],
-            [GradientEdge(node, 0) for node in passes],
-            [weights.unsqueeze(-1).expand(shape)],
-            retain_graph=True,
-            allow_unused=True,
-        )
+    passes: list[Any] = [node for node in reachable(node, PASSES) if node in PASSES]
+    found = Paths(edge, [GradientEdge(node, 0) for node in passes], last=True)(weights.unsqueeze(-1).expand(shape))
     for node, sent in zip(passes, found):
         if sent is not None:
             node.record.tell(sent[..., 0].where((sent == sent[..., :1]).all(-1), torch.nan))

@@ -14,13 +14,13 @@ a rank that fails anywhere in a step makes all others refuse it at the next meet
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Size, Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from .layers import uncompiled
@@ -64,7 +64,7 @@ class World:
         self._device = device if "nccl" in dist.get_backend(group) else torch.device("cpu")
         self.rank, self.ranks = dist.get_rank(group), dist.get_world_size(group)
         self.sums = 1.0, 0.0, 0.0
-        self._settled = False
+        self._settled = self._empty = False
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -79,8 +79,15 @@ class World:
                 self._exchange((), error)
             raise
 
+    def note_empty(self, shape: Size) -> None:
+        """There was a pass without examples, which the others know nothing of; the step will tell."""
+        self._empty = True
+
     def begin(self, batch: Batch, loss: Tensor | float | None, steps: int, groups: list[dict]) -> Tensor | float | None:
         """The loss before the step, a mean over ranks; a `Refusal` unless all ranks are about to take the same step."""
+        empty, self._empty = self._empty, False
+        if empty and not batch.layers:
+            raise ValueError("empty batch: give every rank an example, as DistributedSampler does")
         if batch.error is not None:
             raise batch.error
         options = [{name: value for name, value in group.items() if name != "params"} for group in groups]
@@ -112,9 +119,9 @@ class World:
         """Sums over ranks."""
         return [sum(column) for column in zip(*self.meet(*numbers))]
 
-    def average(self, number: float) -> float:
-        """A mean over ranks."""
-        return self.total(number)[0] / self.ranks
+    def average(self, loss: Callable[[], Tensor | float]) -> float:
+        """The mean over ranks of what `loss` returns."""
+        return self.total(float(loss()))[0] / self.ranks
 
     def mean(self, tensors: Sequence[Tensor], weight: float) -> list[Tensor]:
         """Σ_r weight_r A_r/Σ_r weight_r of every tensor A, in one all-reduce of all."""
@@ -173,25 +180,9 @@ class World:
 
 
 def world_of(model: nn.Module) -> World | None:
-    """The ranks that train `model`, or its copies, together; None if this process is alone.
-
-    Raises
-    ------
-    ValueError
-        If weights are sharded: no rank has the gradient of a whole matrix then.
-    """
+    """The ranks that train `model`, or its copies, together; None if this process is alone."""
     if not (dist.is_available() and dist.is_initialized()):
         return None
-    from torch.distributed.fsdp import FullyShardedDataParallel
-    from torch.distributed.tensor import DTensor
-
-    sharded = next((name for name, p in model.named_parameters() if isinstance(p, DTensor)), None)
-    if sharded is not None or any(isinstance(module, FullyShardedDataParallel) for module in model.modules()):
-        raise ValueError(
-            "NGD needs whole weight matrices and their gradients on every rank, and "
-            + (f"{sharded!r} is a DTensor" if sharded else "FullyShardedDataParallel keeps parts of them")
-            + " (FSDP or tensor parallel): wrap the model in torch.nn.parallel.DistributedDataParallel instead"
-        )
     wrapped = uncompiled(model)
     group = wrapped.process_group if isinstance(wrapped, DistributedDataParallel) else dist.group.WORLD
     if group is None or dist.get_world_size(group) < 2:

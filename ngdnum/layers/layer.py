@@ -110,15 +110,13 @@ class Layer(ABC):
 
     @final
     def check_input(self, x: Tensor) -> None:
-        """Raise ValueError for inputs that have no first axis for examples, or none of them."""
+        """Raise ValueError for inputs that have no first axis for examples."""
         fits, axes = self.fits(x)
         if not fits:
             raise ValueError(
                 f"layer {self.name!r} got an input of shape {tuple(x.shape)}; NGD needs {axes}, the examples "
                 "along the first axis"
             )
-        if not len(x):
-            raise ValueError(f"empty batch: layer {self.name!r} got an input of shape {tuple(x.shape)}")
 
 
 def join_names(path: str, kind: str) -> str:

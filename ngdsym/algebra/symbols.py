@@ -141,6 +141,8 @@ def is_positive(scalar: Expr) -> bool:
 
 def check_shapes(matrix: Basic) -> None:
     """Raise ValueError unless every sum, product, power and trace inside has fitting sizes."""
+    if isinstance(matrix, MatrixSymbol):
+        return
     for inner in matrix.args:
         check_shapes(inner)
     if isinstance(matrix, MatAdd):

@@ -321,7 +321,7 @@ def sharded(rank: int) -> list[str]:
 def test_sharded_weights_are_refused_with_what_to_use(tmp_path: Path) -> None:
     for told in on_ranks(sharded, 2, tmp_path):
         assert len(told) == 2
-        assert all("is a DTensor" in text and "DistributedDataParallel instead" in text for text in told)
+        assert all("is a DTensor" in text and "DistributedDataParallel in the place of" in text for text in told)
 
 
 def test_ranks_that_met_after_their_optimizers_were_built_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

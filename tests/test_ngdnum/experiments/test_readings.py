@@ -19,7 +19,7 @@ from ngdnum.experiments.authors import (
     normalised_deviations,
     standardised_digits,
 )
-from ngdnum.experiments.flow import blow_up_time, follow_flows
+from ngdnum.experiments.blow_up import blow_up_time, count_blow_ups
 from ngdnum.experiments.measurements import load_measurements
 from ngdnum.experiments.readings import READINGS, Reading, compare_readings
 from ngdnum.experiments.training import batches_anew
@@ -114,7 +114,7 @@ def test_settings_are_part_of_the_command():
 
 
 def test_measurements_come_back_from_their_file(tmp_path):
-    result = follow_flows(widths=(2,), depths=(1,), starts=10, seeds=2, progress=False, output=tmp_path / "f.json")
+    result = count_blow_ups(widths=(2,), depths=(1,), starts=10, seeds=2, progress=False, output=tmp_path / "f.json")
     assert load_measurements(tmp_path / "f.json") == result and len(result.rows) == 2 and result.complete
     assert len(result.values("share", width=2)) == 2 and result.values("share", width=3) == []
 
