@@ -16,6 +16,7 @@ from .curvature.block import INVERSES, MEANS, each
 from .curvature.curvature import Curvature
 from .layers import Layer
 from .rule import Preconditioner
+from .world import World
 
 VERSION = 2
 """Of the entry "ngd"; raised when its meaning changes."""
@@ -31,11 +32,12 @@ class Saved:
         control: Control,
         fallback: Optimizer | None,
         state: Mapping[Any, dict[str, Any]],
+        world: World | None,
     ) -> None:
-        self._layers, self._fallback, self._state = layers, fallback, state
+        self._layers, self._fallback, self._state, self._world = layers, fallback, state, world
         self._parts = {"rule": rule.name, "control": type(control).__name__, "fallback": type(fallback).__name__}
 
-    def entry(self, curvature: Curvature, steps: int, generator: torch.Generator, rank: int) -> dict[str, Any]:
+    def entry(self, curvature: Curvature, steps: int, generator: torch.Generator) -> dict[str, Any]:
         """What it says of a run; layers by their names."""
         kept = {layer.name: sorted(self._state[layer.weight]) for layer in self._layers if layer.weight in self._state}
         name = [layer.name for layer in self._layers]
@@ -49,7 +51,7 @@ class Saved:
             "active": curvature.blocks.layers,
             "blocks": [[[name[k] for k in stack] for stack in group] for group in groups],
             "generator": generator.get_state(),
-            "rank": rank,
+            "rank": self._world.rank if self._world else 0,
             "fallback": self._fallback.state_dict() if self._fallback else None,
         }
 
@@ -57,6 +59,12 @@ class Saved:
         """The layers of each stack of each block, from their names."""
         index = {layer.name: k for k, layer in enumerate(self._layers)}
         return [[[index[name] for name in stack] for stack in block] for block in blocks]
+
+    def load_generator(self, own: dict[str, Any], generator: torch.Generator) -> None:
+        """Go on with the random numbers of the entry `own`, or, if another rank has saved it, with ones apart."""
+        generator.set_state(own["generator"].cpu())
+        if self._world and own.get("rank", 0) != self._world.rank:
+            self._world.scatter(generator)
 
     def load_fallback(self, state: dict[str, Any] | None) -> None:
         """Load the state of the fallback optimizer, or leave it as it is if that fails."""

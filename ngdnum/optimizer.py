@@ -32,7 +32,7 @@ from .report import Report, StepRecord, report
 from .rule import resolve
 from .rules import Rule
 from .trial import Closure, Evaluation, Move
-from .world import check_alone, unwrapped, world_of
+from .world import unwrapped, world_of
 
 
 class NGD(Presets, torch.optim.Optimizer):
@@ -222,10 +222,8 @@ class NGD(Presets, torch.optim.Optimizer):
             if scale == 0.0:
                 self._batch = Batch(self._cuts)
                 return loss
-            if self._world is None:
-                return self._step(closure, loss)
-            with self._world.together():
-                return self._step(closure, loss)
+            take = self._step if self._world is None else partial(self._world.together, self._step)
+            return take(closure, loss)
 
     def _step(self, closure: Closure | None, loss: Tensor | float | None) -> Tensor | float | None:
         before = loss.detach() if isinstance(loss, Tensor) else loss
@@ -263,10 +261,7 @@ class NGD(Presets, torch.optim.Optimizer):
                 self.rule.name, blocks.blocks, blocks.kept(), 0.0 if undone else abs(scale), lengths
             )
             self._batch, self.steps, group["damping"] = Batch(self._cuts), self.steps + 1, self.damping.next(lam, rho)
-            if not undone:
-                move.finish(self._world)
-            elif self._world is not None:
-                self._world.settle()
+            move.finish(self._world)
         except BaseException:
             if move is None or move.undo():
                 curvature.put_back(known)
@@ -304,8 +299,7 @@ class NGD(Presets, torch.optim.Optimizer):
 
         That is lr, damping, random state, number of steps, running factors, inverses and momentum.
         """
-        rank = self._world.rank if self._world else 0
-        own = self._saved().entry(self._curvature, self.steps, self.generator, rank)
+        own = self._saved().entry(self._curvature, self.steps, self.generator)
         return {**super().state_dict(), "ngd": own}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -327,9 +321,7 @@ class NGD(Presets, torch.optim.Optimizer):
         self.state.update({layer.weight: entries[layer.name] for layer in self.layers if entries[layer.name]})
         self._curvature.restore(self.state, own["active"], saved.groups(own["blocks"]), own["measured"])
         self.steps = own["steps"]
-        self.generator.set_state(own["generator"].cpu())
-        if self._world and own.get("rank", 0) != self._world.rank:
-            self._world.scatter(self.generator)
+        saved.load_generator(own, self.generator)
         self._batch, self._last = Batch(self._cuts), None
 
     def __reduce__(self) -> tuple:
@@ -339,17 +331,14 @@ class NGD(Presets, torch.optim.Optimizer):
         return rebuilt, (type(self), self.model, options, self.fallback, self.state_dict())
 
     def _saved(self) -> Saved:
-        return Saved(self.layers, self.rule, self.control, self.fallback, self.state)
+        return Saved(self.layers, self.rule, self.control, self.fallback, self.state, self._world)
 
     def _observe(self, record: Record, output: Tensor, gradient: Tensor) -> None:
         """Collect what one forward pass tells, in its backward pass."""
         self._evaluate.check()
         if self._batch.stale(self.layers):
             self._batch = Batch(self._cuts)
-        due = self._curvature.due(self.steps, record)
-        if due and self._world is None:
-            check_alone()
-        self._observer.observe(self._batch, record, output, gradient, due)
+        self._observer.observe(self._batch, record, output, gradient, self._curvature.due(self.steps, record))
 
     def _observe_or_tell(self, record: Record, output: Tensor, gradient: Tensor) -> None:
         """The same, in a backward pass that the other ranks wait for: what goes wrong is told in the step."""

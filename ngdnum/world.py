@@ -14,9 +14,8 @@ a rank that fails anywhere in a step makes all others refuse it at the next meet
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -28,6 +27,7 @@ from .layers import uncompiled
 if TYPE_CHECKING:
     from .batch import Batch
 
+R = TypeVar("R")
 WIDTH = 16
 """Numbers in the row that each rank sends, the first of which tells whether it has failed."""
 ALIKE = (
@@ -66,12 +66,11 @@ class World:
         self.sums = 1.0, 0.0, 0.0
         self._settled = self._empty = False
 
-    @contextmanager
-    def together(self) -> Iterator[None]:
-        """Within, what is raised before the step is settled is told to all other ranks, which raise a `Refusal`."""
+    def together(self, take: Callable[..., R], *arguments: Any) -> R:
+        """Take a step; what is raised before it is settled is told to all other ranks, which raise a `Refusal`."""
         self._settled = False
         try:
-            yield
+            return take(*arguments)
         except Refusal:
             raise
         except BaseException as error:

@@ -16,7 +16,7 @@ from ..rule import Preconditioner
 from ..schedule import due
 from ..stack import Stack
 from ..symmetric import full, packed
-from ..world import World
+from ..world import World, check_alone
 from .block import Block, Kept, known
 from .blocks import Blocks
 
@@ -75,7 +75,10 @@ class Curvature:
 
     def due(self, step: int, record: Record) -> bool:
         """Whether this pass measures factors: by the calendar, or since a layer is new."""
-        return due(step, self._factors.every) or not record.edges.keys() <= self._known
+        found = due(step, self._factors.every) or not record.edges.keys() <= self._known
+        if found and self._world is None:
+            check_alone()
+        return found
 
     def including(self, batch: Batch, lam: float, rule: Preconditioner) -> Draft:
         """The blocks of the layers that took part in `batch`, its factors included, for a step to change and commit."""
