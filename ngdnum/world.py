@@ -148,6 +148,10 @@ class World:
         """How many of the first `rows` of a batch this rank has, if it is dealt out in turns; at least one."""
         return rows and max(1, len(range(self.rank, rows, self.ranks)))
 
+    def dealt(self, *tensors: Tensor) -> list[Tensor]:
+        """The rows of `tensors` that this rank has, if they are dealt out in turns."""
+        return [t[self.rank :: self.ranks] for t in tensors]
+
     def scatter(self, generator: torch.Generator) -> None:
         """Turn a `generator` that is in the same state on all ranks into one of this rank's own."""
         seed = torch.randint(2**62, (), generator=generator, device=generator.device)
