@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -59,15 +60,18 @@ class Snapshot:
         self._optimizer = optimizer
         self._values = [(p, p.clone()) for group in optimizer.param_groups for p in group["params"]]
         self._state = {p: _copied(entry) for p, entry in optimizer.state.items()}
-        self._groups = [_copied({k: v for k, v in group.items() if k != "params"}) for group in optimizer.param_groups]
+        self._groups = optimizer.param_groups
+        self._options = [_copied({k: v for k, v in group.items() if k != "params"}) for group in self._groups]
 
+    @torch.no_grad()
     def put_back(self) -> None:
         """Make everything what it was."""
         for p, value in self._values:
             p.copy_(value)
         self._optimizer.state.clear()
         self._optimizer.state.update(self._state)
-        for group, options in zip(self._optimizer.param_groups, self._groups):
+        self._optimizer.param_groups = self._groups
+        for group, options in zip(self._groups, self._options):
             group.update(options)
 
 

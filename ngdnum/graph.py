@@ -7,9 +7,10 @@ the loss. Autograd has no way to leave hooks out, but a node by itself knows non
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Container, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,19 +19,32 @@ from torch.autograd.graph import GradientEdge, Node
 Back = Callable[[list[Any], list[Any]], Sequence[Any]]
 
 
-class _Probing(threading.local):
-    """Whether this thread sends errors back by hand, which no capture must take for the loss's backward pass."""
+class Probing:
+    """A backward pass of our own, which no capture of this thread must take for one of the loss.
 
-    depth = 0
+    An interrupt may come between the first line of `with Probing()` and the last, but not make it outlive its frame.
+    """
+
+    _under_way: ClassVar[weakref.WeakSet[Probing]] = weakref.WeakSet()
 
     def __enter__(self) -> None:
-        self.depth += 1
+        self._thread = threading.get_ident()
+        self._under_way.add(self)
 
     def __exit__(self, *_: object) -> None:
-        self.depth -= 1
+        self._under_way.discard(self)
 
+    @classmethod
+    def end(cls) -> None:
+        """After an error or an interrupt: none is under way in this thread."""
+        for probing in list(cls._under_way):
+            if probing._thread == threading.get_ident():
+                cls._under_way.discard(probing)
 
-PROBING = _Probing()
+    @classmethod
+    def under_way(cls) -> bool:
+        """Whether there is one."""
+        return bool(cls._under_way) and any(probing._thread == threading.get_ident() for probing in cls._under_way)
 
 
 def reachable(root: Node, ends: Container[Node] = ()) -> list[Node]:
@@ -99,7 +113,7 @@ class Paths:
         found: list[Tensor | None] = []
 
         def walk() -> None:
-            with PROBING, torch.set_grad_enabled(g.requires_grad):
+            with Probing(), torch.set_grad_enabled(g.requires_grad):
                 found.extend(self._batched(g) if batched else self._walk(g))
 
         aside(walk)

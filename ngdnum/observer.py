@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from .amp import full_precision
 from .batch import Batch
 from .capture import Record
 from .control import Needs, NeedsDual, NeedsFisher
@@ -14,7 +15,8 @@ from .factors import Factors
 from .layers import Layer
 from .likelihood import Likelihood
 from .measure import measure
-from .row_weights import weigh
+from .misfit import FirstLook
+from .row_weights import weigh, weigh_again
 from .rule import Preconditioner
 from .world import World
 
@@ -31,6 +33,7 @@ class Observer:
     samples: int | None
     generator: torch.Generator
     needs: Needs
+    look: FirstLook
 
     def of_rank(self, world: World) -> Observer:
         """The same for one rank of the `world`: all together look at as many examples."""
@@ -42,8 +45,15 @@ class Observer:
     @torch.no_grad()
     def observe(self, batch: Batch, record: Record, output: Tensor, gradient: Tensor, due: bool) -> None:
         """Include in `batch` what one forward pass tells in its backward pass, and its factors if they are `due`."""
-        with torch.autocast(output.device.type, enabled=False):
+        with full_precision(output.device):
             rows, slopes = output.flatten(0, -2), gradient.flatten(0, -2)
+            if record.batch and record.batch() is batch:  # one more loss of it
+                batch.share += weigh_again(record, gradient)
+                if isinstance(self.needs, NeedsFisher):
+                    batch.add_residual(self.likelihood, record, rows, slopes)
+                    batch.keep_again(record)
+                return
+            self.look.at_gradient(rows, slopes)
             weigh(record, gradient)
             batch.add(record, len(rows))
             if due:
@@ -51,6 +61,6 @@ class Observer:
                 batch.add_factors(record, *measure(*plan, self.likelihood, self.samples, self.generator))
             if isinstance(self.needs, NeedsFisher):
                 batch.add_residual(self.likelihood, record, rows, slopes)
-                batch.keep(self.model, record, output, self.needs.rows)
+                batch.keep(self.model, self.layers, record, output, self.needs.rows)
             if isinstance(self.needs, NeedsDual):
                 batch.gradients.append(slopes)

@@ -11,20 +11,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .amp import loss_scale
+from .amp import full_precision, loss_scale
 from .batch import Batch, Cuts
 from .capture import Capture, Record, refuse_empty
-from .checkpoint import Saved, rebuilt
+from .checkpoint import Saving
 from .checks import check_known, check_model, check_parts
-from .control import Control, FixedStep, dot, predicted, ratio
+from .control import Control, FixedStep, predicted, ratio
 from .curvature.curvature import Curvature
 from .damping import Damping, LevenbergMarquardt
 from .factors import Factors, check_samples
 from .fallback import Fallback, optimizer_of
+from .fisher import end_probes
+from .graph import Probing
 from .groups import Groups, check_groups, check_rate
 from .inverse import Inverse
 from .layers import trainable_layers
 from .likelihood import Likelihood, check_likelihood
+from .misfit import FirstLook
 from .observer import Observer
 from .presets import Presets
 from .proposal import Proposer
@@ -35,7 +38,7 @@ from .trial import Closure, Evaluation, Move
 from .world import unwrapped, world_of
 
 
-class NGD(Presets, torch.optim.Optimizer):
+class NGD(Presets, Saving, torch.optim.Optimizer):
     r"""Natural gradient descent: W_i ← W_i + α ΔW_i with ΔW_i = rule(G_i, Λ̃_i, Λ_{i-1}).
 
     G_i = ⟨e_i x_{i-1}ᵀ⟩ is the negative gradient of the loss, Λ̃_i = ⟨e_i e_iᵀ⟩ and Λ_{i-1} =
@@ -149,7 +152,7 @@ class NGD(Presets, torch.optim.Optimizer):
         self.model, self.likelihood, self.samples = model, likelihood, samples
         self.factors, self.inverse, self.control = factors, inverse, control
         self.rule = resolve(rule, inverse.solver if isinstance(inverse, Inverse) else None)
-        self._rule = rule
+        self._given_rule = rule
         self.damping = damping if isinstance(damping, Damping) else LevenbergMarquardt(damping)
         check_parts(self.rule.at(self.damping.lam), factors, inverse, control)
         self.layers, self._rest = trainable_layers(model)
@@ -170,8 +173,9 @@ class NGD(Presets, torch.optim.Optimizer):
         self._cuts = Cuts()
         self._batch = Batch(self._cuts)
         self._curvature = Curvature(self.layers, self._groups.of, self.rule, factors, inverse, self.state, world)
+        self._look = FirstLook(likelihood)
         self._observer = Observer(
-            model, self.layers, likelihood, self.rule, factors, samples, self.generator, control.needs
+            model, self.layers, likelihood, self.rule, factors, samples, self.generator, control.needs, self._look
         )
         if world is not None:
             self._observer = self._observer.of_rank(world)
@@ -217,7 +221,7 @@ class NGD(Presets, torch.optim.Optimizer):
         if closure is not None and not self._batch.layers:
             with torch.enable_grad():
                 loss, closure = closure(), None
-        with torch.autocast(self.generator.device.type, enabled=False), loss_scale(self) as scale:
+        with full_precision(self.generator.device), loss_scale(self) as scale:
             self._batch.scale = scale
             if scale == 0.0:
                 self._batch = Batch(self._cuts)
@@ -229,6 +233,7 @@ class NGD(Presets, torch.optim.Optimizer):
         before = loss.detach() if isinstance(loss, Tensor) else loss
         if before is None and closure is not None:
             before = self._evaluate(closure)
+        self._look.at_loss(before, self._batch.scale, self._batch.count)
         if self._world is not None:
             before = self._world.begin(self._batch, before, self.steps, self.param_groups)
         if before is not None and not math.isfinite(before):
@@ -242,17 +247,16 @@ class NGD(Presets, torch.optim.Optimizer):
         known, move = curvature.snapshot(), None
         try:
             rule = self.rule.at(lam)
-            draft = curvature.including(self._batch, lam, rule)
+            draft = curvature.including(self._batch, lam, rule, self.steps)
             blocks, rates = draft.blocks, self._groups.rates(self.param_groups, draft.blocks.stacks)
-            gradients, step, lengths = self._proposer.propose(self._batch, blocks, rule, rates, lam, self.steps)
+            step, slope, lengths = self._proposer.propose(self._batch, blocks, rule, rates, lam, self.steps)
             scale, rho, undone = rates.lr * step.scale, None, False
             move = Move(blocks.stacks, step.updates, scale, rates.decays, self.fallback, closure is not None)
             if closure is not None and before is not None:
                 own = partial(self._evaluate, closure)
                 trial = own if self._world is None else partial(self._world.average, own)
                 change, undone = move.on_trial(trial, before, self.damping)
-                trace = step.scale * dot(step.updates, gradients)
-                rho = ratio(change, predicted(rates.lr, trace, step.curvature), before)
+                rho = ratio(change, predicted(rates.lr, step.scale * slope, step.curvature), before)
             blocks.remember(None if undone else rates.free(step.velocity))
             if undone:
                 curvature.forget_velocities()
@@ -263,6 +267,8 @@ class NGD(Presets, torch.optim.Optimizer):
             self._batch, self.steps, group["damping"] = Batch(self._cuts), self.steps + 1, self.damping.next(lam, rho)
             move.finish(self._world)
         except BaseException:
+            end_probes()
+            Probing.end()
             if move is None or move.undo():
                 curvature.put_back(known)
                 (self.steps, self._batch, self._last), group["damping"] = old, lam
@@ -294,47 +300,8 @@ class NGD(Presets, torch.optim.Optimizer):
             raise ValueError("NGD takes its parameters from the model: build a new NGD for a changed model")
         super().add_param_group(param_group)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Everything needed to go on to the bit as if never interrupted.
-
-        That is lr, damping, random state, number of steps, running factors, inverses and momentum.
-        """
-        own = self._saved().entry(self._curvature, self.steps, self.generator)
-        return {**super().state_dict(), "ngd": own}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned, by the names of the parameters; the argument is not changed.
-
-        What was saved is cast to dtype and device of the weights.
-
-        Raises
-        ------
-        ValueError
-            If it is of another model or another kind of optimizer, or not complete. Nothing is changed then.
-        """
-        saved, own = self._saved(), state_dict.get("ngd", {})
-        entries, groups = saved.checked(state_dict, self.param_groups)
-        saved.load_fallback(own["fallback"])
-        super().load_state_dict({"state": {}, "param_groups": groups})
-        if self.fallback:
-            self.param_groups[1:] = self.fallback.param_groups
-        self.state.update({layer.weight: entries[layer.name] for layer in self.layers if entries[layer.name]})
-        self._curvature.restore(self.state, own["active"], saved.groups(own["blocks"]), own["measured"])
-        self.steps = own["steps"]
-        saved.load_generator(own, self.generator)
-        self._batch, self._last = Batch(self._cuts), None
-
-    def __reduce__(self) -> tuple:
-        """Copies and pickles come with their model: they are built anew around it and load the state."""
-        parts = ("likelihood", "damping", "samples", "factors", "inverse", "control")
-        options = {name: getattr(self, name) for name in parts} | {"rule": self._rule}
-        return rebuilt, (type(self), self.model, options, self.fallback, self.state_dict())
-
-    def _saved(self) -> Saved:
-        return Saved(self.layers, self.rule, self.control, self.fallback, self.state, self._world)
-
     def _observe(self, record: Record, output: Tensor, gradient: Tensor) -> None:
-        """Collect what one forward pass tells, in its backward pass."""
+        """Collect what one forward pass tells, in its backward pass, or what one more loss of it adds."""
         self._evaluate.check()
         if self._batch.stale(self.layers):
             self._batch = Batch(self._cuts)

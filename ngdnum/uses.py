@@ -49,8 +49,9 @@ def check_uses(record: Record, layers: list[Layer]) -> None:
         raise ValueError(
             "weights of layers used by function, or in derivatives of the network, not by calls of these modules "
             f"alone: {', '.join(names)}; the Fisher of the calls is not theirs, so no weight was changed: call the "
-            "module itself wherever its weight is used, or leave the weight to the fallback optimizer, by a class with a "
-            "forward of its own: class Tied(nn.Linear): def forward(self, x): return F.linear(x, self.weight, self.bias)"
+            "module itself wherever its weight is used, or leave the weight to the fallback optimizer, by a class with "
+            "a forward of its own: class Tied(nn.Linear): def forward(self, x): return F.linear(x, self.weight, "
+            "self.bias)"
         )
 
 

@@ -27,14 +27,15 @@ State = MutableMapping[Tensor, dict[str, Any]]
 class Draft(NamedTuple):
     """What a step knows of the curvature before it is taken.
 
-    The blocks it moves; those and the ones that were only measured; whether there were factors in its batch, and
-    whether its rule remembers what it factorised.
+    The blocks it moves; those and the ones that were only measured; whether there were factors in its batch, whether
+    its rule remembers what it factorised, and whether that serves many steps.
     """
 
     blocks: Blocks
     changed: list[Block]
     measured: bool
     remembers: bool
+    lasting: bool
 
 
 class Snapshot(NamedTuple):
@@ -56,6 +57,8 @@ class Curvature:
         Those of the last step.
     measured : int
         How many steps have measured factors.
+    state : dict
+        What is kept of each layer, under its weight.
     """
 
     def __init__(
@@ -69,7 +72,7 @@ class Curvature:
         world: World | None,
     ) -> None:
         self._groups, self._world = groups, world
-        self._layers, self._rule, self._factors, self._inverse, self._state = layers, rule, factors, inverse, state
+        self._layers, self._rule, self._factors, self._inverse, self.state = layers, rule, factors, inverse, state
         self._known: set[int] = set()
         self.blocks, self.measured = Blocks([], []), 0
 
@@ -80,7 +83,7 @@ class Curvature:
             check_alone()
         return found
 
-    def including(self, batch: Batch, lam: float, rule: Preconditioner) -> Draft:
+    def including(self, batch: Batch, lam: float, rule: Preconditioner, step: int) -> Draft:
         """The blocks of the layers that took part in `batch`, its factors included, for a step to change and commit."""
         used = batch.used(self._layers, self._known)
         if self._rule.network and not batch.chained:
@@ -88,7 +91,7 @@ class Curvature:
                 f"rule {self._rule.name!r} needs a chain of nn.Linear layers, each fed with the output of the "
                 "one before, the last one's output being the model's"
             )
-        blocks = Blocks.of(used, self._layers, self._groups, self._rule.network, self.blocks, self._state)
+        blocks = Blocks.of(used, self._layers, self._groups, self._rule.network, self.blocks, self.state)
         changed = list(blocks.blocks)
         if batch.measured:
             if self._world is not None:
@@ -96,7 +99,7 @@ class Curvature:
             changed += self._idle(batch, used)
             for block in changed:
                 block.absorb(batch, self.measured + 1, self._factors.decay, lam)
-        return Draft(blocks, changed, bool(batch.measured), rule.remembers)
+        return Draft(blocks, changed, bool(batch.measured), rule.remembers, self._inverse.seldom(step))
 
     def commit(self, draft: Draft) -> None:
         """Show the blocks of a step in `opt.state`."""
@@ -104,16 +107,16 @@ class Curvature:
         self.measured += draft.measured
         if blocks is not self.blocks:
             for block in self.blocks.blocks:
-                self._state.get(block.layers[0].weight, {}).pop("factorisation", None)
+                self.state.get(block.layers[0].weight, {}).pop("factorisation", None)
         for block in draft.changed:
-            block.commit(factors, seldom, seldom or draft.remembers)
+            block.commit(factors, draft.lasting, seldom or draft.remembers)
         if factors:
             self._known = self._with_factors()
         self.blocks = blocks
 
     def snapshot(self) -> Snapshot:
         """All that a step may change, by reference: what is kept is replaced, never changed in place."""
-        state = {weight: dict(entry) for weight, entry in self._state.items()}
+        state = {weight: dict(entry) for weight, entry in self.state.items()}
         return Snapshot(self.blocks, self.blocks.kept(), self.measured, self._known, state)
 
     def put_back(self, before: Snapshot) -> None:
@@ -121,30 +124,36 @@ class Curvature:
         self.blocks, kept, self.measured, self._known, state = before
         for block, old in zip(self.blocks.blocks, kept):
             block.kept = old
-        self._state.clear()
-        self._state.update(state)
+        self.state.clear()
+        self.state.update(state)
 
     def forget_velocities(self) -> None:
         """Forget the velocities of all layers, also those that took no part in the last step."""
-        for entry in self._state.values():
+        for entry in self.state.values():
             entry.pop("velocity", None)
 
-    def restore(self, state: State, active: list[int], groups: list[list[list[int]]], measured: int) -> None:
-        """Take over what is in `state`: the layers of each stack of each block, and which of them were active."""
-        self._state, self.measured = state, measured
-        blocks = [Block([Stack({k: self._layers[k] for k in stack}) for stack in group], state) for group in groups]
+    def restore(self, active: list[int], groups: list[list[list[int]]], measured: int) -> None:
+        """Take over what is in `opt.state`: the layers of each stack of each block, and which of them were active.
+
+        Raises
+        ------
+        ValueError
+            If what a rule factorised does not serve its layers.
+        """
+        layers = self._layers
+        blocks = [Block([Stack({k: layers[k] for k in stack}) for stack in group], self.state) for group in groups]
         for block in blocks:
-            block.restore(self._rule)
-        self.blocks, self._known = Blocks(active, blocks), self._with_factors()
+            block.restore(self._rule, len(layers))
+        self.blocks, self.measured, self._known = Blocks(active, blocks), measured, self._with_factors()
 
     def _idle(self, batch: Batch, used: list[int]) -> list[Block]:
         """Layers whose factors were measured though they make no step."""
         idle = batch.measured.difference(used) if self._factors.kept else set()
-        return [Block([Stack({k: self._layers[k]})], self._state) for k in sorted(idle)]
+        return [Block([Stack({k: self._layers[k]})], self.state) for k in sorted(idle)]
 
     def _with_factors(self) -> set[int]:
         """The layers of which there are factors from earlier steps."""
-        return {k for k, layer in enumerate(self._layers) if known(self._rule, self._state.get(layer.weight, {}))}
+        return {k for k, layer in enumerate(self._layers) if known(self._rule, self.state.get(layer.weight, {}))}
 
 
 def _sync(batch: Batch, world: World) -> None:

@@ -15,6 +15,7 @@ from .blow_up import count_blow_ups
 from .command import Job
 from .compare import SEEDS, compare
 from .flow import follow_flows
+from .inverses import compare_inverses
 from .measurements import Measurements
 from .ranks import joined
 from .readings import compare_readings
@@ -32,6 +33,7 @@ MEASURED: dict[str, tuple[str, Callable[..., Measurements]]] = {
     "readings": ("the paper's text against its code", compare_readings),
     "blocks": ("the full Fisher matrix and its blocks", compare_blocks),
     "flow": ("continuous time against closed forms", follow_flows),
+    "inverses": ("accuracy and cost of inverses, and what sampling does to them", compare_inverses),
     "ablation": ("the paper's algorithm with one part changed at a time", ablate),
     "blow-up": ("random starts whose flow meets a singular map", count_blow_ups),
 }

@@ -1,4 +1,4 @@
-"""`torchrun --nproc-per-node N -m ngdnum run EXPERIMENT`: all ranks train the same runs, each with its part of every batch.
+"""`torchrun --nproc-per-node N -m ngdnum run EXPERIMENT`: all ranks train the same runs, each with part of every batch.
 
 They take the same steps and see the same errors, so all of them choose the same settings; the first one tells.
 """

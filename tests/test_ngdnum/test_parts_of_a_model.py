@@ -110,3 +110,12 @@ def test_sharded_weights_are_refused_by_name(one_process: DeviceMesh) -> None:
         ValueError, match=r"'0.weight' is a DTensor, .* DistributedDataParallel in the place of fully_shard"
     ):
         NGD.fast(model, Gaussian())
+
+
+class FullyShardedDataParallel(nn.Sequential):
+    """What torch's class of this name is to the optimizer: a module somewhere in the model."""
+
+
+def test_models_in_parts_are_refused() -> None:
+    with pytest.raises(ValueError, match="FullyShardedDataParallel keeps parts of them"):
+        NGD.fast(nn.Sequential(FullyShardedDataParallel(nn.Linear(4, 3))), Gaussian())
