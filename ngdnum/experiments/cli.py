@@ -18,6 +18,7 @@ from .feedback import compare_feedback
 from .flow import follow_flows
 from .inverses import compare_inverses
 from .measurements import Measurements
+from .ranks import joined
 from .readings import compare_readings
 from .report import Report
 from .step import StepTimes, time_steps
@@ -125,20 +126,22 @@ def _run(args: argparse.Namespace) -> Job:
         return _measure(args)
     settings = "" if args.settings == "paper" else f"-{args.settings}"
     output = args.output or Path("results") / f"{args.experiment}{settings}-seed{args.seed}.json"
-    return Job(
-        lambda: run(
-            args.experiment,
-            settings=args.settings,
-            seed=args.seed,
-            data=args.data,
-            budget=args.budget,
-            samples=args.samples,
-            output=output,
-            resume=args.resume,
-        ),
-        output,
-        _summary,
-    )
+
+    def work() -> Result:
+        with joined(args.resume) as first:
+            return run(
+                args.experiment,
+                settings=args.settings,
+                seed=args.seed,
+                data=args.data,
+                budget=args.budget,
+                samples=args.samples,
+                progress=first,
+                output=output if first else None,
+                resume=args.resume,
+            )
+
+    return Job(work, output, _summary)
 
 
 def _measure(args: argparse.Namespace) -> Job:
