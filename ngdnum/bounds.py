@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .stack import NotFinite, Stack
+from .stack import NotFinite, Stack, numbers
 
 LARGEST = torch.finfo(torch.float32).max ** 0.5
 """Norm of a gradient, of a layer or another parameter, that is refused: squares overflow in single precision."""
@@ -15,7 +15,7 @@ UNITS = "look for outliers in the batch, clip the gradient, or give the data in 
 
 def check_gradients(stacks: list[Stack], gradients: list[Tensor], others: dict[str, nn.Parameter]) -> None:
     """Raise NotFinite, naming layer or parameter, unless the norms of all gradients are below LARGEST."""
-    if not all(float(norm) < LARGEST for norm in torch._foreach_norm(gradients)):
+    if not max(numbers(torch._foreach_norm(gradients))) < LARGEST:
         for stack, G in zip(stacks, gradients):
             stack.check_finite("the gradient", G, LOOK)
             for layer, norm in zip(stack.layers, stack.norms(G.double()).tolist()):
@@ -30,14 +30,13 @@ def check_gradients(stacks: list[Stack], gradients: list[Tensor], others: dict[s
                 raise _too_large(repr(name), exact)
 
 
-def check_step(stacks: list[Stack], updates: list[Tensor], lengths: list[Tensor], lr: float, scale: float) -> None:
+def check_step(stacks: list[Stack], updates: list[Tensor], lengths: list[float], lr: float, scale: float) -> None:
     """Raise NotFinite, naming the layer, if lr · scale · u is not finite, or leaves no digit of a layer's weights.
 
     That is if it is more than 1/ε times as long as they are, or as 1 where they are smaller, though lr does not ask for
-    it: as lr where that is more than 1. `lengths` are the norms `[B]` of the `updates` u of each stack.
+    it: as lr where that is more than 1. `lengths` are the norms of the `updates` u in each layer of each stack.
     """
-    total = abs(lr * scale) * float(torch.cat(lengths).sum() if len(lengths) > 1 else lengths[0].sum())
-    if total * max(torch.finfo(length.dtype).eps for length in lengths) < 1:
+    if abs(lr * scale) * sum(lengths) * max(torch.finfo(u.dtype).eps for u in updates) < 1:
         return
     for stack, u in zip(stacks, updates):
         stack.check_finite("the new weight", lr * scale * u, "lower lr or raise the damping")

@@ -30,10 +30,10 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor, nn
 
-from .capture import Capture, Record
+from .capture import Capture, Record, has_rows
 from .layers import Layer, second_moment, trainable_layers, uncompiled
 from .likelihood import Likelihood, check_likelihood, sampled_score
-from .schedule import check_every, check_rows
+from .schedule import check_every, check_rows, examples
 from .uses import check_uses
 
 _CHUNK = 2**22
@@ -123,7 +123,8 @@ class Factors:
         "reduce": inputs are averaged and errors summed over the positions of each example first. The same
         for one position.
     rows : int, optional
-        Examples of each pass on which factors are measured, the first so many; None: all.
+        Examples of each pass on which factors are measured, the first so many; None: all. Fewer ones with several
+        positions are worth as much (`schedule.examples`).
 
     Before the first interval is over, when factors rest on few examples, they are measured more often (`schedule.due`).
     """
@@ -147,21 +148,28 @@ class Factors:
         return self.every > 1 or self.decay > 0
 
 
-def input_factors(record: Record, output: Tensor, layers: list[Layer], kfac_approx: str) -> dict[int, Tensor]:
+def input_factors(
+    record: Record, output: Tensor, layers: list[Layer], kfac_approx: str, rows: int | None = None
+) -> dict[int, Tensor]:
     """Λ of each recorded layer, `[m, m]`."""
     found = {}
-    for k, (x, weights) in input_rows(record, output, layers, kfac_approx).items():
+    for k, (x, weights) in input_rows(record, output, layers, kfac_approx, rows).items():
         found[k] = second_moment(x, layers[k].bias is not None, weights)
     return found
 
 
 def input_rows(
-    record: Record, output: Tensor, layers: list[Layer], kfac_approx: str
+    record: Record, output: Tensor, layers: list[Layer], kfac_approx: str, wanted: int | None = None
 ) -> dict[int, tuple[Tensor, Tensor | None]]:
-    """The x of each recorded layer, one in a row, without the 1 of the bias, and how much each row counts."""
+    """The x of each recorded layer, one in a row, without the 1 of the bias, and how much each row counts.
+
+    Where all examples count alike, they are those of the first ones that are worth `wanted` rows (`schedule.examples`).
+    """
     found = {}
     for k, inputs in record.inputs.items():
         layer, weights = layers[k], record.weights
+        if wanted is not None and kfac_approx == "expand" and weights is None:
+            inputs = [_first(layer, x, len(output), wanted) for x in inputs]
         rows = [layer.input_rows(x) for x in inputs]
         if kfac_approx == "reduce":
             rows = [torch.cat([_by_example(layer, x, output) for x in rows], -2).mean(-2)]
@@ -225,6 +233,11 @@ def check_samples(samples: int | None, likelihood: Likelihood) -> None:
             )
     elif isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
         raise ValueError(f"samples must be a positive integer, or None for exact factors; got {samples!r}")
+
+
+def _first(layer: Layer, x: Tensor, count: int, rows: int) -> Tensor:
+    """The first of the `count` examples in the input `x` of a layer, as many as are worth `rows`."""
+    return x[: examples(rows, layer.positions(x))] if has_rows(x, count) else x
 
 
 def _by_example(layer: Layer, rows: Tensor, output: Tensor, repeats: int = 1) -> Tensor:

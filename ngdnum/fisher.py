@@ -16,7 +16,8 @@ from torch.func import functional_call, vjp
 from .layers import Layer
 from .likelihood import Likelihood, fisher_product
 from .replay import ONE_AT_A_TIME, RandomState, replaying
-from .stack import Stack
+from .stack import Stack, numbers
+from .world import World
 
 Vector = list[Tensor]
 """A vector in the space of weights: one tensor per stack, shaped like its weights."""
@@ -46,8 +47,8 @@ class Call(NamedTuple):
     share: float = 1.0
 
     def fisher_product(self, likelihood: Likelihood, output: Tensor, change: Tensor) -> Tensor:
-        """What F_m makes of each row of `change` `[M, n_L]`, times the weight of the row in the sum over all calls."""
-        product = fisher_product(likelihood, output, change) * (self.share / len(output))
+        """What F_m makes of each row of `change` `[M, n_L]`, times the weight of the row among those of the call."""
+        product = fisher_product(likelihood, output, change)
         return product if self.weights is None else product * self.weights.to(product).unsqueeze(-1)
 
 
@@ -66,31 +67,55 @@ class Fisher:
         The weights θ; all others count as constants.
     calls : list of Call
         How the model is called to treat the examples.
+    world : World, optional
+        The ranks that have the other examples.
     """
 
-    def __init__(self, model: nn.Module, likelihood: Likelihood, stacks: list[Stack], calls: list[Call]) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        likelihood: Likelihood,
+        stacks: list[Stack],
+        calls: list[Call],
+        world: World | None = None,
+    ) -> None:
+        self._world = world
         self._model, self._likelihood, self._stacks, self._calls = model, likelihood, stacks, calls
         self._layers = {k: layer for stack in stacks for k, layer in stack.members.items()}
         self._backward: list[tuple[Tensor, Callable]] = []
 
     def inner(self, vectors: list[Vector]) -> Tensor:
         """(u_iᵀ F u_j) of k vectors, `[k, k]` in float64."""
-        gram = torch.zeros(len(vectors), len(vectors), dtype=torch.float64)
+        share, k = 0.0, len(vectors)
+        total = [[0.0] * k for _ in vectors]
         for call in self._calls:
             output, changes = self._changes(call, vectors)
-            weighted = torch.stack([call.fisher_product(self._likelihood, output, c).flatten() for c in changes])
-            gram += (torch.stack(changes).flatten(1) @ weighted.mT).cpu()
-        return gram.add(gram.mT).div_(2 * sum(call.share for call in self._calls))
+            products = []
+            for change in changes:
+                weighted = call.fisher_product(self._likelihood, output, change)
+                for other in changes:
+                    products.append((other * weighted).sum())
+            part = call.share / len(output)
+            for i, number in enumerate(numbers(products)):
+                total[i // k][i % k] += part * number
+            share += call.share
+        if self._world is not None:
+            *flat, share = self._world.total(*sum(total, []), share)
+            total = [flat[i * k : (i + 1) * k] for i in range(k)]
+        return torch.tensor(total, dtype=torch.float64).div_(share)
 
     def times(self, vector: Vector) -> Vector:
         """F u."""
         total: Vector = []
         for call, (output, backward) in zip(self._calls, self._backwards()):
             _, (change,) = self._changes(call, [vector])
-            (named,) = backward(call.fisher_product(self._likelihood, output, change))
+            weighted = call.fisher_product(self._likelihood, output, change).mul_(call.share / len(output))
+            (named,) = backward(weighted)
             product = [stack.from_named(named) for stack in self._stacks]
             total = product if not total else [t.add_(p) for t, p in zip(total, product)]
-        return [t.div_(sum(call.share for call in self._calls)) for t in total]
+        share = sum(call.share for call in self._calls)
+        total = [t.div_(share) for t in total]
+        return total if self._world is None else self._world.mean(total, share)
 
     def _changes(self, call: Call, vectors: list[Vector]) -> tuple[Tensor, list[Tensor]]:
         """f and J u for each vector u."""
@@ -105,21 +130,20 @@ class Fisher:
 
     def _chain_changes(self, call: Call, vectors: list[Vector]) -> tuple[Tensor, list[Tensor]]:
         """The same where no dual numbers are needed, from W dx + u x of each layer."""
-        columns = []
+        changes, rows = [], []
         for stack in self._stacks:
             inputs = []
             for k in stack.members:
                 inputs.append(call.chain[k].x)
-            columns.append(stack.rows(inputs).mT)
-        changes = []
+            rows.append(stack.rows(inputs))
         for vector in vectors:
             own: dict[int, Tensor] = {}
-            for stack, X, u in zip(self._stacks, columns, vector):
-                own.update(zip(stack.members, u @ X if len(stack.members) > 1 else [u @ X]))
+            for stack, X, u in zip(self._stacks, rows, vector):
+                own.update(zip(stack.members, u @ X.mT if len(stack.members) > 1 else [u @ X.mT]))
             change: Tensor | None = None
             for k, link in call.chain.items():
                 if change is not None:
-                    dx = change if link.slope is None else change * link.slope.mT
+                    dx = change if link.slope is None else change.mul_(link.slope.mT)
                     own[k].addmm_(self._layers[k].weight, dx)
                 change = own[k]
             assert change is not None

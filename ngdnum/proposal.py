@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
-from torch import Tensor, nn
+from torch import nn
 
 from .batch import Batch
 from .bounds import check_gradients, check_step
@@ -18,14 +18,16 @@ from .groups import Rates
 from .inverse import Inverse
 from .likelihood import Likelihood
 from .rule import Preconditioner
+from .stack import product_and_norms
+from .world import World
 
 
 class Proposal(NamedTuple):
-    """G of each stack, the negative gradient; the step; and the norms of its u in each layer of each stack, `[B]`."""
+    """The step; gᵀu, with g the negative gradient; and the norm of u in each layer of each stack."""
 
-    gradients: Vector
     step: Step
-    lengths: list[Tensor]
+    slope: float
+    lengths: list[float]
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Proposer:
     others: dict[str, nn.Parameter]
     inverse: Inverse
     control: Control
+    world: World | None
 
     def propose(
         self, batch: Batch, blocks: Blocks, rule: Preconditioner, rates: Rates, lam: float, steps: int
@@ -58,9 +61,9 @@ class Proposer:
         context = self._context(batch, blocks, gradients, rates, lam)
         along = [] if isinstance(self.control.needs, NeedsDual) else context.precondition(gradients)
         step = self.control.move(stacks, along, rates.velocity(blocks.velocity), context)
-        lengths = step.lengths or [stack.norms(u) for stack, u in zip(stacks, step.updates)]
+        slope, lengths = step.size or product_and_norms(stacks, step.updates, gradients)
         check_step(stacks, step.updates, lengths, rates.lr, step.scale)
-        return Proposal(gradients, step, lengths)
+        return Proposal(step, slope, lengths)
 
     def _context(self, batch: Batch, blocks: Blocks, gradients: Vector, rates: Rates, lam: float) -> StepContext:
         """What the control may ask about this step."""
@@ -71,8 +74,9 @@ class Proposer:
         def dual() -> Dual:
             slopes = [g / batch.known_scale() for g in batch.gradients]
             halves = rates.halves(blocks.stacks, blocks.halves())
-            return Dual(self.model, self.likelihood, blocks.stacks, batch.calls, slopes, gradients, halves)
+            return Dual(self.model, self.likelihood, blocks.stacks, batch.calls, slopes, gradients, halves, self.world)
 
-        fisher = partial(Fisher, self.model, self.likelihood, blocks.stacks, batch.calls)
+        fisher = partial(Fisher, self.model, self.likelihood, blocks.stacks, batch.calls, self.world)
+        residual = batch.residual if self.world is None else partial(batch.residual, self.world.sums)
         chain = list(batch.layers) if batch.chained else None
-        return StepContext(gradients, rates.lr, lam, precondition, fisher, batch.residual, dual, chain)
+        return StepContext(gradients, rates.lr, lam, precondition, fisher, residual, dual, chain)

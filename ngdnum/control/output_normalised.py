@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ..fisher import Vector
 from ..schedule import check_rows
-from ..stack import Stack
-from .control import Control, Needs, NeedsFisher, Step, StepContext, dot
+from ..stack import Stack, numbers, product_and_norms
+from .control import Control, Needs, NeedsFisher, Step, StepContext
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ class OutputNormalised(Control):
     momentum : float, default 0.8
         β.
     rows : int or None, default 64
-        Examples on which q is measured, by one forward-mode derivative; None: all.
+        Examples on which q is measured, by one forward-mode derivative, or fewer with several positions that are
+        worth as much (`schedule.examples`); None: all.
     second_order_bound : float, default 0.3
         How much of a step may be of second order. Without a bound, steps in the network of Figure 1C diverge from
         some starting weights; with the default, no batch may have twice its first loss there
@@ -74,26 +75,27 @@ class OutputNormalised(Control):
     ) -> Step:
         """u, √(ℓ/q) or what `second_order_bound` allows, and the new v."""
         beta = self.momentum
-        velocities = [(1 - beta) * d if v is None else torch.lerp(d, v, beta) for d, v in zip(directions, velocity)]
-        updates = [d.lerp_(v, beta) for d, v in zip(directions, velocities)]
-        residual, q = context.residual(), float(context.fisher().inner([updates]))
+        before = []
+        for d, v in zip(directions, velocity):
+            before.append(torch.zeros_like(d) if v is None else v)
+        velocities = list(torch._foreach_lerp(directions, before, beta))
+        torch._foreach_lerp_(directions, velocities, beta)
+        residual, q = context.residual(), context.fisher().inner([directions]).item()
+        slope, lengths = product_and_norms(stacks, directions, context.gradients)
         if residual:
-            q = max(q, dot(updates, context.gradients) ** 2 / residual)
+            q = max(q, slope * slope / residual)
         scale = math.sqrt(residual / q) if q > 0 else 0.0
-        lengths = [stack.norms(u) for stack, u in zip(stacks, updates)]
-        second = context.lr * scale * _second_order(stacks, lengths)
-        if second > self.second_order_bound:
-            scale *= self.second_order_bound / second
-        return Step(updates, scale, scale**2 * q, velocities, lengths)
+        longest = self.second_order_bound / (context.lr * scale) if context.lr * scale else math.inf
+        if sum(lengths) > 2 * longest:  # else no weights, however small, make the second order too large
+            scale *= min(1.0, longest / _second_order(stacks, lengths))
+        return Step(directions, scale, scale**2 * q, velocities, (slope, lengths))
 
 
-def _second_order(stacks: list[Stack], lengths: list[Tensor]) -> float:
-    """Σ_{i<j} r_i r_j / Σ r_i, with the norms of u, `[B]` for each stack, in the place of those of ΔW."""
+def _second_order(stacks: list[Stack], lengths: list[float]) -> float:
+    """Σ_{i<j} r_i r_j / Σ r_i, with the norms of u in the place of those of ΔW."""
     weights: list[Tensor] = []
     for stack in stacks:
         weights += stack.weights
-    sizes = torch.stack(torch._foreach_norm(weights)).clamp(min=1)
-    norms = torch.cat(lengths)
-    r = (norms / sizes.to(norms.dtype)).tolist()
+    r = [length / max(1.0, size) for length, size in zip(lengths, numbers(torch._foreach_norm(weights)))]
     total = sum(r)
-    return (total - sum(map(mul, r, r)) / total) / 2 if total else 0.0
+    return (total - sum(map(mul, r, r)) / total) / 2

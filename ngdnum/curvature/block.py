@@ -40,7 +40,7 @@ class Factorisation(NamedTuple):
     lam: float
     step: int
     origin: Quantities
-    memory: Upper | None
+    memory: Tensor | Upper | None
 
 
 class Kept(NamedTuple):
@@ -238,12 +238,14 @@ class Block:
             except torch.linalg.LinAlgError as error:
                 last = error
             else:
-                memory: Upper | None = None
+                memory: Tensor | Upper | None = None
                 if inverse.dtype is not None:
                     parts = each(parts, partial(Tensor.to, dtype=dtype))
                 if rule.remembers:
                     _check_memory(rule, parts, quantities["G_0"])
-                    memory, parts = packed(parts[-1]), (*parts[:-1], None)
+                    memory, parts = parts[-1], (*parts[:-1], None)
+                    if inverse.seldom(step):
+                        memory = packed(memory)
                 return Factorisation(rule, parts, lam * RAISE**raised, step, origin, memory)
         names = ", ".join(layer.name for layer in self.layers)
         up_to = f" and up to {lam * RAISE**raised:g}" if raised else ""

@@ -58,9 +58,11 @@ class Blocks:
     def factorise(self, rule: Preconditioner, inverse: Inverse, gradients: Vector, lam: float, step: int) -> None:
         """Bring the factorisations up to date."""
         depth, start, calendar = len(self.layers), 0, due(step, inverse.every)
+        asked = calendar or inverse.drift is not None
         for block in self.blocks:
-            end = start + len(block.stacks)
-            block.factorise(rule, inverse, gradients[start:end], lam, depth, step, calendar)
+            end, last = start + len(block.stacks), block.kept.factorisation
+            if asked or last is None or last.rule is not rule:
+                block.factorise(rule, inverse, gradients[start:end], lam, depth, step, calendar)
             start = end
 
     def direction(self, gradients: Vector) -> Vector:

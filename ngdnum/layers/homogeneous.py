@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def homogeneous(rows: Tensor) -> Tensor:
@@ -11,10 +11,11 @@ def homogeneous(rows: Tensor) -> Tensor:
 
     Examples
     --------
+    >>> import torch
     >>> homogeneous(torch.tensor([[2.0, 3.0]]))
     tensor([[2., 3., 1.]])
     """
-    return torch.cat([rows, torch.ones_like(rows[..., :1])], -1)
+    return F.pad(rows, (0, 1), value=1.0)
 
 
 def second_moment(rows: Tensor, bias: bool, weights: Tensor | None = None) -> Tensor:
@@ -29,6 +30,7 @@ def second_moment(rows: Tensor, bias: bool, weights: Tensor | None = None) -> Te
 
     Examples
     --------
+    >>> import torch
     >>> x = torch.tensor([[1.0], [3.0]])
     >>> second_moment(x, bias=True)
     tensor([[5., 2.],

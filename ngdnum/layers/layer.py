@@ -105,6 +105,10 @@ class Layer(ABC):
         """What has these rows and `shape`: the inverse of `output_rows`."""
 
     @abstractmethod
+    def positions(self, x: Tensor) -> int:
+        """How many positions an example of `x` has."""
+
+    @abstractmethod
     def fits(self, x: Tensor) -> tuple[bool, str]:
         """Whether `x` has an axis for examples, and the shape it should have, in words."""
 

@@ -79,7 +79,7 @@ class Likelihood(ABC):
             weights = weight.to(output) if weights is None else weight.to(weights) * weights
         if weights is None:
             loss, shape = -log_density(self, output, target).mean(), output.shape[:-1]
-            return telling(loss, output, loss.new_full((), 1 / max(1, shape.numel())))
+            return telling(loss, output, 1 / max(1, shape.numel()))
         least, total = torch.stack([weights.min(), weights.sum()]).tolist()
         if not (least >= 0 and 0 < total < torch.inf):
             raise ValueError(
