@@ -123,7 +123,7 @@ class Batch:
         self._square += square * len(output) / record.share
         self._length += length * len(output) / record.share
 
-    def keep(self, model: nn.Module, layers: list[Layer], record: Record, output: Tensor, rows: int | None) -> None:
+    def keep(self, model: nn.Module, record: Record, output: Tensor, rows: int | None) -> None:
         """Keep the call of a pass of `model` that had this `output`: of all passes the first examples, or all.
 
         They are those that are worth `rows` of one position each, see `schedule.examples`.
@@ -143,7 +143,7 @@ class Batch:
         if record.links is not None:
             slopes = record.slopes(wanted)
             for k, (x,) in record.inputs.items():
-                chain[k] = Link(x[:wanted].to(layers[k].weight.dtype, copy=True), slopes[k])
+                chain[k] = Link(x[:wanted].clone(), slopes[k])
         elif wanted < count and not self._cuts.agree(model, whole, call):
             call, wanted = whole, count
         share, weights = record.share * wanted / count, record.weights
