@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+import weakref
 from collections.abc import Collection
 from functools import partial
 
@@ -17,6 +19,7 @@ from .schedule import examples
 
 Matrices = dict[str, dict[int, Tensor]]
 """`{quantity: {layer: matrix}}`."""
+Sums = tuple[float, float, float]
 
 
 class Cuts:
@@ -61,6 +64,8 @@ class Batch:
         ∂ loss/∂f `[M, n_L]` of each of these calls, if it is asked for.
     scale : float or None
         What the loss was multiplied by before `backward`; None if unknown.
+    error : Exception or None
+        What went wrong in a pass, if a step from the others must be refused.
     """
 
     def __init__(self, cuts: Cuts) -> None:
@@ -73,6 +78,7 @@ class Batch:
         self.calls: list[Call] = []
         self.gradients: list[Tensor] = []
         self.scale: float | None = 1.0
+        self.error: Exception | None = None
         self._kept = 0
         self._square = self._length = 0.0
         self._backward = -1
@@ -90,6 +96,7 @@ class Batch:
 
     def add(self, record: Record, count: int) -> None:
         """Include one pass of `count` examples."""
+        record.batch, record.gradient, record.residual, record.kept = weakref.ref(self), None, (0.0, 0.0), None
         self._backward = torch._C._current_graph_task_id()
         self.count += count
         self.share += record.share
@@ -111,7 +118,10 @@ class Batch:
                 root[k] = compress_rows(torch.cat(both, -2))
 
     def add_residual(self, likelihood: Likelihood, record: Record, output: Tensor, gradient: Tensor) -> None:
-        """Include `gradient` `[M, n_L]` of the loss in `output` in the residual."""
+        """Include `gradient` `[M, n_L]` of the loss in `output` in the residual, or add it to that of other losses."""
+        if record.gradient is not None:
+            gradient = record.gradient + gradient
+        record.gradient = gradient
         if not gradient.dtype.itemsize > 2:
             output, gradient = output.float(), gradient.float()
         score = gradient
@@ -120,8 +130,10 @@ class Batch:
             score = torch.where(w > 0, gradient / w, 0)
         sums = (gradient * score).sum(), (gradient * fisher_product(likelihood, output, score)).sum()
         square, length = torch.stack(sums).tolist()
-        self._square += square * len(output) / record.share
-        self._length += length * len(output) / record.share
+        before, factor = record.residual, len(output) / record.share
+        record.residual = square * factor, length * factor
+        self._square += record.residual[0] - before[0]
+        self._length += record.residual[1] - before[1]
 
     def keep(self, model: nn.Module, record: Record, output: Tensor, rows: int | None) -> None:
         """Keep the call of a pass of `model` that had this `output`: of all passes the first examples, or all.
@@ -146,14 +158,17 @@ class Batch:
                 chain[k] = Link(x[:wanted].clone(), slopes[k])
         elif wanted < count and not self._cuts.agree(model, whole, call):
             call, wanted = whole, count
-        share, weights = record.share * wanted / count, record.weights
-        if weights is not None:
-            weights = weights[:wanted].flatten()
-            mean = float(weights.mean())
-            share, weights = share * mean, weights / mean
         first = output[:wanted].clone() if chain else None
-        self.calls.append(call._replace(chain=chain, output=first, weights=weights, share=share))
+        call = call._replace(chain=chain, output=first)
+        record.kept = len(self.calls), wanted, count
+        self.calls.append(_weighed(call, record, wanted, count))
         self._kept += count
+
+    def keep_again(self, record: Record) -> None:
+        """Weigh the rows of the call kept of a pass as they count by all its losses so far."""
+        if record.kept is not None:
+            i, wanted, count = record.kept
+            self.calls[i] = _weighed(self.calls[i], record, wanted, count)
 
     def used(self, layers: list[Layer], known: Collection[int]) -> list[int]:
         """Those of `layers` that took part and have gradients and factors, in the order of the forward pass.
@@ -194,13 +209,27 @@ class Batch:
                 )
         return used
 
-    def residual(self) -> float:
+    @property
+    def sums(self) -> Sums:
+        """Share of all passes, Σ w ‖e‖² and Σ w eᵀF e, see `residual`."""
+        return self.share, self._square, self._length
+
+    def residual(self, sums: Sums | None = None) -> float:
         r"""ℓ = (1/Σ w) (Σ w ‖e‖²)² / Σ w eᵀF e, with e = ∂ log q/∂f of the training targets, F the Fisher of f.
 
         Length, in the metric of F, of the step along e that is best for the quadratic model. For a Gaussian
-        with Σ̃ = σ²I it is ⟨‖y − f‖²⟩/σ².
+        with Σ̃ = σ²I it is ⟨‖y − f‖²⟩/σ². The `sums` are those of this batch, unless others are given.
         """
-        return self.share * (self._square / self.known_scale()) ** 2 / self._length if self._length else 0.0
+        share, square, length = sums or self.sums
+        if not length:
+            if square:
+                warnings.warn(
+                    "the outputs are so certain, and wrong, that their Fisher is 0 in this precision, so there is "
+                    "no step: start from smaller weights, or train in float64",
+                    stacklevel=2,
+                )
+            return 0.0
+        return share * (square / self.known_scale()) ** 2 / length
 
     def known_scale(self) -> float:
         """What the loss was multiplied by; a RuntimeError if that is unknown."""
@@ -215,6 +244,16 @@ class Batch:
 def compress_rows(rows: Tensor) -> Tensor:
     """X `[…, k, m]` with the same XᵀX and no more rows than columns."""
     return torch.linalg.qr(rows, mode="r").R if rows.shape[-2] > rows.shape[-1] else rows
+
+
+def _weighed(call: Call, record: Record, wanted: int, count: int) -> Call:
+    """The call of the first `wanted` of `count` examples, which count as they do in the losses of the pass."""
+    share, weights = record.share * wanted / count, record.weights
+    if weights is not None:
+        weights = weights[:wanted].flatten()
+        mean = float(weights.mean())
+        share, weights = share * mean, weights / mean
+    return call._replace(weights=weights, share=share)
 
 
 def _first(whole: Call, count: int, rows: int) -> Call:

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Size, Tensor, nn
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
 from .graph import Paths, Probing, aside
@@ -60,6 +60,9 @@ class Record:
     function. They are None if there is anything else, or if the last layer's output is not the model's. `weights`
     `[M, …]`, with mean 1, tell how much each row of the output counts in the loss, None if all count alike; `share` is
     the sum of what they count, by which passes of one step are weighed.
+
+    `batch` is what it is included in, `gradient` `[M, n_L]` that of all its losses so far and `residual` what it adds
+    to that of the batch; `kept` tells which call of the batch it is, with how many examples of how many.
     """
 
     def __init__(self) -> None:
@@ -72,7 +75,10 @@ class Record:
         self.keywords: dict[str, Any] = {}
         self.random: RandomState | None = None
         self.end: tuple[weakref.ref, int, tuple[Node, int]] | None = None
-        self.used = False
+        self.batch: weakref.ref | None = None
+        self.gradient: Tensor | None = None
+        self.residual = 0.0, 0.0
+        self.kept: tuple[int, int, int] | None = None
         self.weights: Tensor | None = None
         self.share = 1.0
         self._told: tuple[int, Tensor] | None = None
@@ -187,12 +193,17 @@ def has_rows(x: Tensor, count: int) -> bool:
     return len(x) == count and count not in x.shape[1:-1]
 
 
+def refuse_empty(shape: Size) -> None:
+    """Refuse a batch without examples, whose output has this `shape`."""
+    raise ValueError(f"empty batch: the model's output has shape {tuple(shape)}")
+
+
 class Capture:
     """Hooks that record every forward pass of `model` and report it in the backward pass.
 
-    `on_backward(record, output, gradient)` runs once per forward pass, when the gradient of the loss arrives
-    at the model's output, before it goes on to the layers. The hooks hold only weak references to this object
-    and are removed with it; copies of the model carry dead hooks.
+    `on_backward(record, output, gradient)` runs whenever the gradient of a loss arrives at the model's output, before
+    it goes on to the layers; `on_empty(shape)` in a forward pass without examples. The hooks hold only weak
+    references to this object and are removed with it; copies of the model carry dead hooks.
     """
 
     def __init__(
@@ -200,8 +211,9 @@ class Capture:
         model: nn.Module,
         layers: list[Layer],
         on_backward: Callable[[Record, Tensor, Tensor], None] | None = None,
+        on_empty: Callable[[Size], None] = refuse_empty,
     ) -> None:
-        self.layers = layers
+        self.layers, self._on_empty = layers, on_empty
         self.record: Record | None = None
         self._on_backward = weakref.WeakMethod(on_backward) if on_backward else lambda: None
         handles = [model.register_forward_pre_hook(_Hook(self, Capture._begin), with_kwargs=True)]
@@ -243,7 +255,7 @@ class Capture:
     def _end(self, module: nn.Module, inputs: tuple, output: Tensor) -> Tensor | None:
         record = self.record
         if record is not None and isinstance(output, Tensor) and output.ndim and not len(output):
-            raise ValueError(f"empty batch: the model's output has shape {tuple(output.shape)}")
+            self._on_empty(output.shape)
         if record is None or not record.edges:
             return None
         if not isinstance(output, Tensor) or output.ndim < 2:
@@ -278,8 +290,7 @@ class _Tap(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         capture, record = ctx.capture(), ctx.record
         on_backward = capture and capture._on_backward()
-        if on_backward and not record.used and not Probing.under_way() and _accumulates(capture.layers, record):
-            record.used = True
+        if on_backward and not Probing.under_way() and _accumulates(capture.layers, record):
             record.output = GradientEdge(*ctx.next_functions[0])
             on_backward(record, ctx.values, gradient)
         return gradient, None, None

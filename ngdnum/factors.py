@@ -23,6 +23,7 @@ mean over examples, so are the factors: e_m e_mᵀ and x_mt x_mtᵀ enter with w
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -284,18 +285,29 @@ def _directions(
     if not output.dtype.itemsize > 2:
         rows = rows.float()
     weight = None if record.weights is None else record.weights.flatten().to(rows).sqrt().unsqueeze(-1)
-    chunk = max(1, _CHUNK // max(x.numel() for inputs in record.inputs.values() for x in inputs))
+    largest = max(rows.numel(), *(x.numel() for inputs in record.inputs.values() for x in inputs))
+    chunk = max(1, _CHUNK // largest)
     if samples is None:
         positions = output[0, ..., 0].numel()
-        whole = likelihood.fisher_root(rows)
-        for root in (whole if weight is None else whole * weight).split(chunk):
+        for root in _roots(likelihood, rows, chunk):
             for t in range(positions):
-                directions = root
+                directions = root if weight is None else root * weight
                 if positions > 1:
                     mask = (torch.arange(len(rows), device=rows.device) % positions == t).to(rows.dtype)
-                    directions = root * mask.unsqueeze(-1)
+                    directions = directions * mask.unsqueeze(-1)
                 yield directions.unflatten(1, output.shape[:-1])
         return
     for done in range(0, samples, chunk):
         scores = sampled_score(likelihood, rows, min(chunk, samples - done), generator)
         yield (scores if weight is None else scores * weight).unflatten(1, output.shape[:-1])
+
+
+def _roots(likelihood: Likelihood, rows: Tensor, chunk: int) -> Iterator[Tensor]:
+    """The directions of `fisher_root`, at most `chunk` at once; all at once only if it takes no `part`."""
+    if "part" not in inspect.signature(likelihood.fisher_root).parameters:
+        yield from likelihood.fisher_root(rows).split(chunk)
+        return
+    done = 0
+    while len(root := likelihood.fisher_root(rows, slice(done, done + chunk))):
+        yield root
+        done += len(root)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import weakref
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from .layers import Layer
 from .likelihood import Likelihood, fisher_product
 from .replay import ONE_AT_A_TIME, RandomState, replaying
 from .stack import Stack, numbers
+from .world import World
 
 Vector = list[Tensor]
 """A vector in the space of weights: one tensor per stack, shaped like its weights."""
@@ -66,9 +67,19 @@ class Fisher:
         The weights θ; all others count as constants.
     calls : list of Call
         How the model is called to treat the examples.
+    world : World, optional
+        The ranks that have the other examples.
     """
 
-    def __init__(self, model: nn.Module, likelihood: Likelihood, stacks: list[Stack], calls: list[Call]) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        likelihood: Likelihood,
+        stacks: list[Stack],
+        calls: list[Call],
+        world: World | None = None,
+    ) -> None:
+        self._world = world
         self._model, self._likelihood, self._stacks, self._calls = model, likelihood, stacks, calls
         self._layers = {k: layer for stack in stacks for k, layer in stack.members.items()}
         self._backward: list[tuple[Tensor, Callable]] = []
@@ -88,6 +99,9 @@ class Fisher:
             for i, number in enumerate(numbers(products)):
                 total[i // k][i % k] += part * number
             share += call.share
+        if self._world is not None:
+            *flat, share = self._world.total(*sum(total, []), share)
+            total = [flat[i * k : (i + 1) * k] for i in range(k)]
         return torch.tensor(total, dtype=torch.float64).div_(share)
 
     def times(self, vector: Vector) -> Vector:
@@ -99,7 +113,9 @@ class Fisher:
             (named,) = backward(weighted)
             product = [stack.from_named(named) for stack in self._stacks]
             total = product if not total else [t.add_(p) for t, p in zip(total, product)]
-        return [t.div_(sum(call.share for call in self._calls)) for t in total]
+        share = sum(call.share for call in self._calls)
+        total = [t.div_(share) for t in total]
+        return total if self._world is None else self._world.mean(total, share)
 
     def _changes(self, call: Call, vectors: list[Vector]) -> tuple[Tensor, list[Tensor]]:
         """f and J u for each vector u."""
@@ -154,47 +170,61 @@ class Fisher:
         return iter(self._backward)
 
 
+class _Probe(threading.local):
+    """The probe of this thread that is under way."""
+
+    owner: object = None
+
+
+_PROBE = _Probe()
+
+
+def end_probes() -> None:
+    """After an error or an interrupt: hooks that may be left of a probe do nothing any more."""
+    _PROBE.owner = None
+
+
 @contextlib.contextmanager
 def _moving(layers: dict[int, Layer], u: dict[int, tuple[Tensor, ...]]) -> Iterator[None]:
     """Within, the output of each layer is dual: its tangent is the change along u, W dx + u x.
 
-    The layers themselves see no dual numbers, which costs less than making W dual. Hooks live no longer than this
-    frame, whatever interrupts it.
+    The layers themselves see no dual numbers, which costs less than making W dual.
     """
-    handles, moving = [], [_Moving(layer, u[k]) for k, layer in layers.items()]
+    handles, _PROBE.owner = [], object()
     try:
-        for hooks in moving:
-            before, after = _weak(hooks.before), _weak(hooks.after)
-            handles.append(hooks.layer.module.register_forward_pre_hook(before, with_kwargs=True))
-            handles.append(hooks.layer.module.register_forward_hook(after, prepend=True, with_kwargs=True))
+        for k, layer in layers.items():
+            hooks = _Moving(layer, u[k], _PROBE.owner)
+            handles.append(layer.module.register_forward_pre_hook(hooks.before, with_kwargs=True))
+            handles.append(layer.module.register_forward_hook(hooks.after, prepend=True, with_kwargs=True))
         yield
     finally:
+        _PROBE.owner = None
         for handle in handles:
             handle.remove()
 
 
 class _Moving:
-    """Hooks around the forward pass of a layer whose weights move along u."""
+    """Hooks around the forward pass of a layer whose weights move along u, while their `owner` is under way."""
 
-    def __init__(self, layer: Layer, u: tuple[Tensor, ...]) -> None:
-        self.layer, self._u = layer, u
+    def __init__(self, layer: Layer, u: tuple[Tensor, ...], owner: object) -> None:
+        self._layer, self._u, self._owner = layer, u, owner
         self._dx: Tensor | None = None
 
     def before(
         self, module: nn.Module, inputs: tuple[Tensor, ...], keywords: dict[str, Tensor]
-    ) -> tuple[tuple[Tensor], dict[str, Tensor]]:
+    ) -> tuple[tuple[Tensor], dict[str, Tensor]] | None:
+        if _PROBE.owner is not self._owner:
+            return None
         (dual,) = inputs or keywords.values()
         x, self._dx = forward_ad.unpack_dual(dual)
         return (x,), {}
 
-    def after(self, module: nn.Module, inputs: tuple[Tensor], keywords: dict[str, Tensor], output: Tensor) -> Tensor:
-        return forward_ad.make_dual(output, _change(self.layer, self._u, *inputs, self._dx))
-
-
-def _weak(method: Callable[..., Any]) -> Callable[..., Any]:
-    """`method` as long as its object lives, then nothing."""
-    found = weakref.WeakMethod(method)
-    return lambda *args: (own := found()) and own(*args)
+    def after(
+        self, module: nn.Module, inputs: tuple[Tensor], keywords: dict[str, Tensor], output: Tensor
+    ) -> Tensor | None:
+        if _PROBE.owner is not self._owner:
+            return None
+        return forward_ad.make_dual(output, _change(self._layer, self._u, *inputs, self._dx))
 
 
 def _change(layer: Layer, u: tuple[Tensor, ...], x: Tensor, dx: Tensor | None) -> Tensor:

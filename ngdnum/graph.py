@@ -35,6 +35,13 @@ class Probing:
         self._under_way.discard(self)
 
     @classmethod
+    def end(cls) -> None:
+        """After an error or an interrupt: none is under way in this thread."""
+        for probing in list(cls._under_way):
+            if probing._thread == threading.get_ident():
+                cls._under_way.discard(probing)
+
+    @classmethod
     def under_way(cls) -> bool:
         """Whether there is one."""
         return bool(cls._under_way) and any(probing._thread == threading.get_ident() for probing in cls._under_way)

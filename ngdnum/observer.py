@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +15,10 @@ from .factors import Factors
 from .layers import Layer
 from .likelihood import Likelihood
 from .measure import measure
-from .row_weights import weigh
+from .misfit import FirstLook
+from .row_weights import weigh, weigh_again
 from .rule import Preconditioner
+from .world import World
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,27 @@ class Observer:
     samples: int | None
     generator: torch.Generator
     needs: Needs
+    look: FirstLook
+
+    def of_rank(self, world: World) -> Observer:
+        """The same for one rank of the `world`: all together look at as many examples."""
+        needs = self.needs
+        if isinstance(needs, NeedsFisher):
+            needs = replace(needs, rows=world.part(needs.rows))
+        return replace(self, factors=replace(self.factors, rows=world.part(self.factors.rows)), needs=needs)
 
     @torch.no_grad()
     def observe(self, batch: Batch, record: Record, output: Tensor, gradient: Tensor, due: bool) -> None:
         """Include in `batch` what one forward pass tells in its backward pass, and its factors if they are `due`."""
         with full_precision(output.device):
             rows, slopes = output.flatten(0, -2), gradient.flatten(0, -2)
+            if record.batch and record.batch() is batch:  # one more loss of it
+                batch.share += weigh_again(record, gradient)
+                if isinstance(self.needs, NeedsFisher):
+                    batch.add_residual(self.likelihood, record, rows, slopes)
+                    batch.keep_again(record)
+                return
+            self.look.at_gradient(rows, slopes)
             weigh(record, gradient)
             batch.add(record, len(rows))
             if due:

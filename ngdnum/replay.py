@@ -40,7 +40,14 @@ def replaying(state: RandomState | None, device: torch.device) -> Iterator[None]
             torch.set_rng_state(state[0])
             if state[1] is not None:
                 torch.cuda.set_rng_state(state[1], device)
-        yield
+        try:
+            yield
+        except Exception as error:
+            error.add_note(
+                "This came up where NGD ran the model again to measure a step. Forward hooks and functions of your own "
+                "run there too, some of them without gradients or with forward-mode derivatives (`jvp`)."
+            )
+            raise
 
 
 @contextlib.contextmanager

@@ -64,3 +64,17 @@ def weigh(record: Record, gradient: Tensor) -> None:
     count = int(counted.sum())
     if 0 < count < counted.numel():
         record.weights = counted.to(gradient.dtype) * (counted.numel() / count)
+
+
+def weigh_again(record: Record, gradient: Tensor) -> float:
+    """The same for one more loss of a pass, which adds to what its rows count; returns the share of this loss."""
+    share, weights = record.share, record.weights
+    record.share, record.weights = 1.0, None
+    weigh(record, gradient)
+    own, total = record.share, share + record.share
+    if weights is not None or record.weights is not None:
+        alike = torch.ones_like(gradient[..., 0])
+        parts = [(share, weights), (own, record.weights)]
+        record.weights = sum((s * (alike if w is None else w) for s, w in parts), torch.zeros_like(alike)) / total
+    record.share = total
+    return own

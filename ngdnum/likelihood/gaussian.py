@@ -87,12 +87,12 @@ class Gaussian(Likelihood):
         """Σ̃⁻¹(y − f), `[M, n]`."""
         return self._precision_times(output, _difference(output, target))
 
-    def fisher_root(self, output: Tensor) -> Tensor:
-        """The columns of P with P Pᵀ = Σ̃⁻¹, the same for every example, `[n, M, n]`."""
+    def fisher_root(self, output: Tensor, part: slice = slice(None)) -> Tensor:
+        """The columns of P with P Pᵀ = Σ̃⁻¹, the same for every example, `[n, M, n]`, or those in `part`."""
         n = output.shape[-1]
         eye = torch.eye(n, dtype=output.dtype, device=output.device)
-        columns = _times_transpose(eye, self._fitted(self._precision_root, output))
-        return columns.view(n, *[1] * (output.ndim - 1), n).expand(n, *output.shape)
+        columns = _times_transpose(eye, self._fitted(self._precision_root, output))[part]
+        return columns.view(-1, *[1] * (output.ndim - 1), n).expand(-1, *output.shape)
 
     def fisher_product(self, output: Tensor, change: Tensor) -> Tensor:
         """Σ̃⁻¹c for each row c of `change`, `[M, n]`."""

@@ -16,7 +16,9 @@ class Likelihood(ABC):
     """A likelihood of your own: implement `log_density` and `sample`, scores and Fisher follow from them.
 
     `fisher_product` and `fisher_root`, if you implement them too, take the place of estimates from sampled scores
-    (`density.fisher_product`); `fisher_root` is needed for exact factors (`samples=None`).
+    (`density.fisher_product`); `fisher_root` is needed for exact factors (`samples=None`): it
+    returns s `[R, M, n]`, Σ_r s_r s_rᵀ the Fisher of each row. One that takes a second argument `part`, a slice, is
+    asked for these r only, so that many outputs need no more memory than a few.
 
     Examples
     --------
@@ -35,7 +37,7 @@ class Likelihood(ABC):
     tensor(1.)
     """
 
-    fisher_root: Callable[[Tensor], Tensor]
+    fisher_root: Callable[..., Tensor]
 
     @abstractmethod
     def log_density(self, output: Tensor, target: Tensor) -> Tensor:

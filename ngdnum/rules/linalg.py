@@ -24,6 +24,13 @@ def positive_trace(A: Tensor) -> Tensor:
     return trace(A).clamp(min=torch.finfo(A.dtype).tiny ** 0.5)
 
 
+def larger(a: Tensor | float, b: Tensor | float) -> Tensor | float:
+    """The larger of two numbers, either of them `[..., 1, 1]` or plain."""
+    if isinstance(a, Tensor):
+        return a.clamp(min=b)
+    return b.clamp(min=a) if isinstance(b, Tensor) else max(a, b)
+
+
 def cholesky(A: Tensor) -> Tensor:
     """Lower Cholesky factor of a positive definite `A`; raises `torch.linalg.LinAlgError` if it is not."""
     return torch.linalg.cholesky_ex(A, check_errors=True).L

@@ -51,8 +51,8 @@ class Program(LowRankNodes):
         if isinstance(matrix, Operator):
             return self.operator(matrix)
         raise TypeError(
-            f"cannot lower {type(matrix).__name__} {matrix}: use sums, products, powers, Pinv and "
-            "other operators of ngdsym.algebra.operators"
+            f"cannot lower {type(matrix).__name__} {matrix}: use sums, products, powers, Pinv, "
+            "Hadamard and EntrywisePower, and other operators of ngdsym.algebra.operators"
         )
 
     def operator(self, matrix: Operator) -> Node:
@@ -62,8 +62,10 @@ class Program(LowRankNodes):
 
         def build(code: Lowering) -> Node:
             operands = args if code.inner is None else [build(code.inner)]
-            label = code.label.format(letter=letter(inner[0]))
-            return self.node(code.template, *operands, flops=code.flops, label=label)
+            text, traces, scalars = self.scalar(code.scalar)
+            places = (f"{{{k + len(traces)}}}" for k in range(len(operands)))
+            template, label = code.template.format(*places, scalar=text), code.label.format(letter=letter(inner[0]))
+            return self.node(template, *traces, *operands, flops=code.flops, scalars=scalars, label=label)
 
         return build(matrix.lowering(*map(self.positive, inner)))
 

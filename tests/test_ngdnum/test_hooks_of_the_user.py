@@ -92,3 +92,25 @@ def test_hooks_see_the_pass_of_the_loss_only(preset: Callable[..., NGD]) -> None
     assert len(expected[0]) == 12
     for before, after in zip(expected, found, strict=True):
         torch.testing.assert_close(after, before, rtol=1e-6, atol=1e-9)
+
+
+class Skip(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 4), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(x + self.a(x))
+
+
+def test_a_hook_that_fails_where_the_model_is_run_again() -> None:
+    """No gradient can be kept there; the error says where it comes from, and no weight has changed."""
+    model = Skip()
+    opt = NGD.fast(model, Gaussian())
+    model.a.register_forward_hook(lambda module, inputs, output: output.retain_grad())
+    before = [p.clone() for p in model.parameters()]
+    Gaussian()(model(torch.randn(9, 4)), torch.randn(9, 2)).backward()
+    with pytest.raises(RuntimeError, match="can't retain_grad") as caught:
+        opt.step()
+    assert "NGD ran the model again" in caught.value.__notes__[0]
+    assert all(map(torch.equal, before, model.parameters()))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import random
+import signal
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -118,4 +121,33 @@ def test_an_interrupt_anywhere_undoes_the_step_or_finds_it_complete(
     trial.ready()
     count = bytecodes(trial.step)
     assert trial.verdict() == "complete"
-    assert not bad(trial, range(1 + (closed + 2 * others) * 13, count, 211))
+    assert not bad(trial, range(1 + (closed + 2 * others) * 13, count, 601))
+
+
+def raise_interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers that send signals")
+@pytest.mark.parametrize("make", [NGD.fast, NGD.sample_efficient], ids=["fast", "sample_efficient"])
+def test_signals_at_random_times(make: Callable[..., NGD]) -> None:
+    """Those of the system come between bytecodes too, also within torch."""
+    trial, chance, verdicts = Trial(make, True, True), random.Random(0), []
+    handler = signal.signal(signal.SIGALRM, raise_interrupt)
+    try:
+        trial.ready()
+        start = time.perf_counter()
+        trial.step()
+        duration = time.perf_counter() - start
+        for _ in range(60):
+            trial.ready()
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 1e-6 + chance.random() * duration)
+                trial.step()
+            except KeyboardInterrupt:
+                verdicts.append(trial.verdict())
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+    finally:
+        signal.signal(signal.SIGALRM, handler)
+    assert len(verdicts) > 5 and set(verdicts) <= {"undone", "complete"}, verdicts

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ngdnum import NGD, Gaussian, OutputNormalised
+from ngdnum import NGD, Fixed, Gaussian, OutputNormalised
 from support.networks import batch, network
 from support.training import parameters
 
@@ -94,7 +94,23 @@ def accumulated(model: nn.Module, opt: NGD, x: Tensor, y: Tensor) -> None:
         (0.5 * Gaussian()(model(x[rows]), y[rows])).backward()
 
 
+def two_losses_of_one_pass(model: nn.Module, opt: NGD, x: Tensor, y: Tensor) -> None:
+    opt.zero_grad()
+    output = model(x)
+    Gaussian()(output[:, :1], y[:, :1]).backward(retain_graph=True)
+    Gaussian()(output[:, 1:], y[:, 1:]).backward()
+
+
+def twice_half_a_loss(model: nn.Module, opt: NGD, x: Tensor, y: Tensor) -> None:
+    opt.zero_grad()
+    loss = 0.5 * Gaussian()(model(x), y)
+    loss.backward(retain_graph=True)
+    loss.backward()
+
+
 LOOPS = [
+    two_losses_of_one_pass,
+    twice_half_a_loss,
     saliency,
     gradients_in_the_weights,
     adversarial,
@@ -131,8 +147,41 @@ def test_scripted_models_are_refused() -> None:
         NGD.fast(torch.jit.script(nn.Sequential(nn.Linear(4, 3))), Gaussian())
 
 
-def test_several_processes_are_refused_before_they_drift_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
-    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
-    with pytest.raises(ValueError, match="2 ranks would drift apart"):
-        NGD.fast(nn.Linear(4, 3), Gaussian())
+def two_masks(model: nn.Module, opt: NGD, x: Tensor, y: Tensor, at_once: bool) -> None:
+    """Losses of one pass that count other rows each."""
+    opt.zero_grad()
+    output, first = model(x), torch.arange(len(x)) < 10
+    losses = [Gaussian()(output, y, weight=first), Gaussian()(output, y, weight=~first)]
+    if at_once:
+        sum(losses).backward()
+    else:
+        losses[0].backward(retain_graph=True)
+        losses[1].backward()
+
+
+def test_two_losses_that_count_other_rows() -> None:
+    """The length of the step is as if both had come at once; so much damping that factors play no part."""
+    found = []
+    for at_once in (True, False):
+        model = network([4, 6, 2])
+        opt = NGD(
+            model, Gaussian(), samples=None, damping=Fixed(1e18), control=OutputNormalised(rows=None, momentum=0.0)
+        )
+        two_masks(model, opt, batch(30, 4), batch(30, 2), at_once)
+        before = parameters(model)
+        opt.step()
+        found.append(parameters(model) - before)
+    torch.testing.assert_close(*found, rtol=1e-6, atol=0)
+
+
+def test_clipping_the_gradient_does_not_shorten_the_first_step_of_fast() -> None:
+    """As its page says: the outputs set the length."""
+    found = []
+    for bound in (1e9, 1e-3):
+        model = network([4, 6, 2])
+        opt = NGD.fast(model, Gaussian(), samples=None)
+        plain(model, opt, batch(30, 4), batch(30, 2))
+        assert nn.utils.clip_grad_norm_(model.parameters(), bound) > 1e-2
+        opt.step()
+        found.append(parameters(model))
+    torch.testing.assert_close(*found)

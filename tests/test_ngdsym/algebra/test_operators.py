@@ -7,12 +7,23 @@ import inspect
 import numpy as np
 import pytest
 import torch
-from sympy import MatrixSymbol, OneMatrix, Rational
+from sympy import HadamardProduct, MatrixSymbol, Max, OneMatrix, Rational, Symbol, Trace, exp, latex, log, sqrt
 from torch import Tensor
 
 from ngdsym import Rule
-from ngdsym.algebra.operators import Eigenbasis, Eigenvalues, EntrywisePower, Hadamard, Operator, Pinv, Polar, Sign
-from ngdsym.algebra.symbols import G, Lambda, Lambda_tilde, lam, m, n
+from ngdsym.algebra.operators import (
+    Eigenbasis,
+    Eigenvalues,
+    EntrywisePower,
+    Exp,
+    Hadamard,
+    Maximum,
+    Operator,
+    Pinv,
+    Polar,
+    Sign,
+)
+from ngdsym.algebra.symbols import G_0, G, Lambda, Lambda_tilde, lam, m, n
 from ngdsym.algebra.transformation import NotCovariant
 from ngdsym.rules.equivariance import check_covariant, degree, r, t
 from ngdsym.rules.evaluate import evaluate
@@ -20,6 +31,7 @@ from ngdsym.rules.limits import overdamp
 from ngdsym.rules.zoo import FOR_NGD, ZOO
 
 N, M, LAM, LAYERS = 4, 6, 0.3, 3
+SQUARES = {"U": 5, "U_F": 6, "U_S": 7, "U_0": 8, "U_W": 9}
 OTHERS = {rule.name: rule for rule in ZOO if rule not in FOR_NGD}
 
 
@@ -41,7 +53,8 @@ def quantities(*lead: int) -> dict:
         "S": covariance(M, 4, *lead),
         "lam": LAM,
         "L": LAYERS,
-        **{name: gaussian(*lead, N, M, seed=seed) ** 2 for name, seed in (("U", 5), ("U_F", 6), ("U_S", 7))},
+        "p": 0.5,
+        **{name: gaussian(*lead, N, M, seed=seed) ** 2 for name, seed in SQUARES.items()},
     }
 
 
@@ -80,13 +93,24 @@ def textbook(q: dict) -> dict[str, Tensor]:
             torch.outer(Q[:, i], R[:, j]) * (Q[:, i] @ step @ R[:, j]) / scale[i, j] for i in range(N) for j in range(M)
         )
 
-    left, right = power(q["S_tilde"] + LAM * one(E), -0.5), power(S + LAM * one(S), -0.5)
+    def roots(exponent: float) -> tuple[Tensor, Tensor]:
+        return power(q["S_tilde"] + LAM * one(E), -exponent), power(S + LAM * one(S), -exponent)
+
+    left, right = roots(0.5)
+    left_eighth, right_eighth = roots(1 / 8)
+    Q, R = (torch.linalg.eigh(A)[1] for A in (q["S_tilde"], S))
+    largest = [[max(a, b) for a, b in zip(*rows)] for rows in zip(q["U"].tolist(), q["U_0"].tolist())]
     return {
         "shampoo": power(q["S_tilde"] + LAM * one(E), -0.25) @ step @ power(S + LAM * one(S), -0.25),
         "asgo": step @ right,
         "newton_muon": polar(step @ torch.linalg.inv(X + LAM * one(X))),
         "fismo": left @ polar(left @ step @ right) @ right,
+        "mousse": left_eighth @ polar(left_eighth @ step @ right_eighth) @ right_eighth,
+        "pmuon": polar(left @ step @ right),
+        "splus": Q @ (Q.mT @ step @ R).sign() @ R.mT,
         "sign_descent": step / step.abs(),
+        "amsgrad": step / (torch.tensor(largest, dtype=step.dtype).sqrt() + LAM),
+        "adadelta": step * ((q["U_W"] + LAM) / (q["U"] + LAM)).sqrt(),
         "adagrad": step / (q["U"].sqrt() + LAM),
         "ekfac": in_basis(E, X, q["U_F"] + LAM),
         "soap": in_basis(q["S_tilde"], S, q["U_S"].sqrt() + LAM),
@@ -150,6 +174,7 @@ EXAMPLES = [
     Sign(G),
     Hadamard(G, V),
     EntrywisePower(V, Rational(1, 3)),
+    Maximum(G, 2 * G),
     Eigenbasis(Lambda_tilde),
     Eigenvalues(Lambda_tilde),
 ]
@@ -181,8 +206,10 @@ def test_degrees_and_limits_are_those_of_the_values(operator: Operator) -> None:
     values = [np.abs(evaluate(operator, given, {n: N, m: M})) for given in (scaled, arrays)]
     np.testing.assert_allclose(values[0], tau**exponent * values[1])
     assert degree(operator, r).coeff(t) == 0
-    if isinstance(operator, Hadamard | EntrywisePower):
-        raised = operator.func(operator.args[0] + lam * OneMatrix(n, m), operator.args[1])
+    if isinstance(operator, Hadamard | EntrywisePower | Maximum):
+        ones = lam * OneMatrix(n, m)
+        others = operator.args[1] + ones if isinstance(operator, Maximum) else operator.args[1]
+        raised = operator.func(operator.args[0] + ones, others)
         scale, leading = overdamp(raised)
         found = evaluate(raised, arrays, {n: N, m: M, lam: 1e9})
         limit = float(scale.subs(lam, 1e9)) * evaluate(leading, arrays, {n: N, m: M})
@@ -208,7 +235,18 @@ def test_entries_follow_no_change_of_basis_but_in_an_eigenbasis() -> None:
             ValueError,
             "not known to be positive semi",
         ),
-        (lambda: Rule("r", Hadamard(G, EntrywisePower(V, lam))).emit(), ValueError, "must be a number"),
+        (lambda: Maximum(G, Lambda), ValueError, "cannot compare"),
+        (lambda: degree(Maximum(G, V), t), NotCovariant, "scale differently"),
+        (lambda: degree(Exp(G), t), NotCovariant, "no power of a scale"),
+        (lambda: overdamp(Maximum(lam * G, V)), ValueError, "no limit known"),
+        (lambda: overdamp(Max(1, lam) * G + V), ValueError, "no limit known"),
+        (lambda: Rule("r", HadamardProduct(G, G)).emit(), TypeError, "Hadamard and EntrywisePower"),
+        (lambda: Rule("r", log(lam) * G).emit(), TypeError, "Max, exp and Trace"),
+        (
+            lambda: evaluate(EntrywisePower(V, lam), {"U": np.ones((N, M))}, {}),
+            ValueError,
+            "no value: make it a constant",
+        ),
         (lambda: Rule("r", Hadamard(G, H)).properties(), ValueError, "what H means is not known"),
     ],
 )
@@ -224,3 +262,83 @@ def test_zero_to_a_negative_power_is_zero_as_in_a_pseudo_inverse() -> None:
     q = quantities() | {"Lambda_tilde": X @ X.mT}
     found = run(Rule("mine", Q * Hadamard(Q.T * G * R, quotient) * R.T), q)
     torch.testing.assert_close(found, torch.linalg.pinv(X @ X.mT) @ q["G"] @ torch.linalg.inv(q["Lambda"]))
+
+
+def test_powers_and_products_of_entries_print_in_brackets() -> None:
+    """Two superscripts in a row are an error of LaTeX, and A ∘ B² is not (A ∘ B)²."""
+    root = EntrywisePower(V, Rational(1, 2))
+    assert latex(EntrywisePower(root, -1)) == rf"\left({latex(root)}\right)^{{\circ -1}}"
+    for inner in (Hadamard(G, V), Pinv(G).T, V + G):
+        assert latex(EntrywisePower(inner, 2)).startswith(r"\left(") and latex(root).startswith("U")
+    assert latex(Lambda_tilde * Hadamard(G, V)) == rf"{latex(Lambda_tilde)} \left({latex(Hadamard(G, V))}\right)"
+
+
+# --- scalars and exponents ------------------------------------------------------------------------
+
+
+def test_exponential_function_of_entries() -> None:
+    q = quantities()
+    found = run(Rule("mine", Hadamard(G, Exp(-V))), q)
+    torch.testing.assert_close(found, q["G"] * torch.exp(-q["U"]))
+    np.testing.assert_allclose(evaluate(Exp(-V), {"U": q["U"].numpy()}, {n: N, m: M}), np.exp(-q["U"].numpy()))
+
+
+@pytest.mark.parametrize("p", [0.3, 2.0])
+def test_a_power_of_entries_may_be_a_symbol(p: float) -> None:
+    """A constant of the rule: the emitted code takes it as an argument, properties take its value."""
+    exponent = Symbol("q", positive=True)
+    rule = Rule("mine", Hadamard(G, EntrywisePower(V, exponent)), constants=((exponent, Rational(1, 3)),))
+    q = quantities()
+    torch.testing.assert_close(run(rule, q | {"q": p}), q["G"] * q["U"] ** p)
+    assert rule.properties().loss_degree.answer == 1 + 2 * Rational(1, 3)
+
+
+@pytest.mark.parametrize("size", [0.1, 10.0])
+def test_clipping(size: float) -> None:
+    """No longer than 1, alone and in a batch."""
+    rule = Rule("mine", G / Max(1, sqrt(Trace(G.T * G))))
+    for lead in ((), (3,)):
+        step = gaussian(*lead, N, M, seed=0)
+        step = size * step / step.norm(dim=(-2, -1), keepdim=True)
+        torch.testing.assert_close(run(rule, {"G": step}), step / max(1.0, size))
+
+
+def test_scalars_with_exp_and_max() -> None:
+    q = quantities()
+    found = run(Rule("mine", exp(-lam) * Max(2, lam, 3 * lam) * G), q)
+    torch.testing.assert_close(found, np.exp(-LAM) * 2 * q["G"])
+    traces = q["Lambda"].trace(), q["Lambda_tilde"].trace()
+    assert traces[0] > traces[1]
+    for one, other in ((Lambda, Lambda_tilde), (Lambda_tilde, Lambda)):
+        found = run(Rule("mine", Max(Trace(one), Trace(other)) * G), q)
+        torch.testing.assert_close(found, traces[0] * q["G"])
+
+
+def test_undamped_adadelta_has_the_units_of_weights() -> None:
+    from ngdsym.zoo import adadelta, adagrad
+
+    assert adadelta.undamped.properties().scalar.answer
+    assert not adagrad.undamped.properties().scalar.answer
+
+
+def test_a_memory_may_be_of_entries() -> None:
+    """Adam's mean of squares, handed from one factorisation to the next; the optimizer says that it knows no U."""
+    from ngdnum import NGD, Gaussian
+
+    beta = Symbol("beta", positive=True)
+    adam = Rule(
+        "adam",
+        Hadamard(G, EntrywisePower(EntrywisePower(V, Rational(1, 2)) + lam * OneMatrix(n, m), -1)),
+        memory=(V, beta * V + (1 - beta) * Hadamard(G_0, G_0)),
+        constants=((beta, Rational(9, 10)),),
+    )
+    module: dict = {}
+    exec(adam.emit(), module)
+    kept = mean = torch.zeros(N, M, dtype=torch.float64)
+    for seed in range(3):
+        step = gaussian(N, M, seed=seed)
+        state = module["factorise"](step, kept, LAM)
+        kept, mean = state[-1], 0.9 * mean + 0.1 * step**2
+        torch.testing.assert_close(module["apply"](step, state), step / (mean.sqrt() + LAM))
+    with pytest.raises(ValueError, match="unknown U"):
+        NGD(torch.nn.Linear(2, 3), Gaussian(), lr=0.1, rule=adam.emit())
