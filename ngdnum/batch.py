@@ -183,14 +183,14 @@ class Batch:
         fresh, used = [*self.factors.values(), *self.roots.values()], []
         for k in self.layers:
             layer = layers[k]
-            missing = [name for name, p in zip(layer.names, layer.parameters) if p.grad is None]
-            if len(missing) == len(layer.parameters):
-                continue
-            if missing:
+            if layer.bias is not None and (layer.weight.grad is None) != (layer.bias.grad is None):
+                missing = layer.names[layer.bias.grad is None]
                 raise RuntimeError(
-                    f"{missing[0]!r} has no gradient, but the rest of its layer has one, so no weight was changed: "
+                    f"{missing!r} has no gradient, but the rest of its layer has one, so no weight was changed: "
                     "what is frozen must be so, by requires_grad_(False), before NGD is built"
                 )
+            if layer.weight.grad is None:
+                continue
             if k in known or all(k in matrices for matrices in fresh):
                 used.append(k)
         if not used:

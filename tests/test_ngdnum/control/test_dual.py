@@ -203,7 +203,7 @@ def test_buffers_stay_as_they_are() -> None:
 
 
 def test_factors_from_part_of_a_batch_are_those_of_that_part() -> None:
-    """Λ̃ of exact directions is of the first 7 of 20 examples; so is Λ, but of T positions √T times fewer examples do."""
+    """Λ̃ of exact directions is of the first 7 of 20 examples; so is Λ, but T positions need √T times fewer."""
     torch.manual_seed(0)
     model = convolutions().double()
     x, y = torch.randn(20, 2, 4, 4).double(), batch(20, 3)
