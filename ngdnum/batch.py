@@ -19,6 +19,7 @@ from .schedule import examples
 
 Matrices = dict[str, dict[int, Tensor]]
 """`{quantity: {layer: matrix}}`."""
+Sums = tuple[float, float, float]
 
 
 class Cuts:
@@ -63,6 +64,8 @@ class Batch:
         ∂ loss/∂f `[M, n_L]` of each of these calls, if it is asked for.
     scale : float or None
         What the loss was multiplied by before `backward`; None if unknown.
+    error : Exception or None
+        What went wrong in a pass, if a step from the others must be refused.
     """
 
     def __init__(self, cuts: Cuts) -> None:
@@ -75,6 +78,7 @@ class Batch:
         self.calls: list[Call] = []
         self.gradients: list[Tensor] = []
         self.scale: float | None = 1.0
+        self.error: Exception | None = None
         self._kept = 0
         self._square = self._length = 0.0
         self._backward = -1
@@ -205,21 +209,27 @@ class Batch:
                 )
         return used
 
-    def residual(self) -> float:
+    @property
+    def sums(self) -> Sums:
+        """Share of all passes, Σ w ‖e‖² and Σ w eᵀF e, see `residual`."""
+        return self.share, self._square, self._length
+
+    def residual(self, sums: Sums | None = None) -> float:
         r"""ℓ = (1/Σ w) (Σ w ‖e‖²)² / Σ w eᵀF e, with e = ∂ log q/∂f of the training targets, F the Fisher of f.
 
         Length, in the metric of F, of the step along e that is best for the quadratic model. For a Gaussian
-        with Σ̃ = σ²I it is ⟨‖y − f‖²⟩/σ².
+        with Σ̃ = σ²I it is ⟨‖y − f‖²⟩/σ². The `sums` are those of this batch, unless others are given.
         """
-        if not self._length:
-            if self._square:
+        share, square, length = sums or self.sums
+        if not length:
+            if square:
                 warnings.warn(
                     "the outputs are so certain, and wrong, that their Fisher is 0 in this precision, so there is "
                     "no step: start from smaller weights, or train in float64",
                     stacklevel=2,
                 )
             return 0.0
-        return self.share * (self._square / self.known_scale()) ** 2 / self._length
+        return share * (square / self.known_scale()) ** 2 / length
 
     def known_scale(self) -> float:
         """What the loss was multiplied by; a RuntimeError if that is unknown."""

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Size, Tensor, nn
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
 from .graph import Paths, Probing, aside
@@ -193,12 +193,17 @@ def has_rows(x: Tensor, count: int) -> bool:
     return len(x) == count and count not in x.shape[1:-1]
 
 
+def refuse_empty(shape: Size) -> None:
+    """Refuse a batch without examples, whose output has this `shape`."""
+    raise ValueError(f"empty batch: the model's output has shape {tuple(shape)}")
+
+
 class Capture:
     """Hooks that record every forward pass of `model` and report it in the backward pass.
 
     `on_backward(record, output, gradient)` runs whenever the gradient of a loss arrives at the model's output, before
-    it goes on to the layers. The hooks hold only weak references to this object
-    and are removed with it; copies of the model carry dead hooks.
+    it goes on to the layers; `on_empty(shape)` in a forward pass without examples. The hooks hold only weak
+    references to this object and are removed with it; copies of the model carry dead hooks.
     """
 
     def __init__(
@@ -206,8 +211,9 @@ class Capture:
         model: nn.Module,
         layers: list[Layer],
         on_backward: Callable[[Record, Tensor, Tensor], None] | None = None,
+        on_empty: Callable[[Size], None] = refuse_empty,
     ) -> None:
-        self.layers = layers
+        self.layers, self._on_empty = layers, on_empty
         self.record: Record | None = None
         self._on_backward = weakref.WeakMethod(on_backward) if on_backward else lambda: None
         handles = [model.register_forward_pre_hook(_Hook(self, Capture._begin), with_kwargs=True)]
@@ -249,7 +255,7 @@ class Capture:
     def _end(self, module: nn.Module, inputs: tuple, output: Tensor) -> Tensor | None:
         record = self.record
         if record is not None and isinstance(output, Tensor) and output.ndim and not len(output):
-            raise ValueError(f"empty batch: the model's output has shape {tuple(output.shape)}")
+            self._on_empty(output.shape)
         if record is None or not record.edges:
             return None
         if not isinstance(output, Tensor) or output.ndim < 2:

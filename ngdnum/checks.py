@@ -6,7 +6,6 @@ import math
 from collections.abc import Collection
 
 import torch
-import torch.distributed
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
@@ -17,25 +16,21 @@ from .rule import Preconditioner
 
 
 def check_model(model: object, lr: object) -> None:
-    """Refuse what is no module or not trained here alone, weights of low precision, and a rate that is not positive."""
+    """Refuse what is no module, weights of low precision, and a rate that is not positive."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be an nn.Module, not {type(model).__name__}: NGD needs the layers")
     if isinstance(model, torch.jit.ScriptModule):
         raise TypeError("NGD cannot see into a scripted model: pass the module that torch.jit.script was given")
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        ranks = torch.distributed.get_world_size()
-        if ranks > 1:
-            raise ValueError(
-                f"NGD does not average its factors over processes yet, so {ranks} ranks would drift apart: train in "
-                "one process, with gradient accumulation for large batches"
-            )
     if any(type(module).__name__ == "FullyShardedDataParallel" for module in model.modules()):
-        raise ValueError("NGD needs whole weights, and FullyShardedDataParallel keeps parts of them: do not shard")
+        raise ValueError(
+            "NGD needs whole weights, and FullyShardedDataParallel keeps parts of them: take DistributedDataParallel"
+        )
     for name, p in model.named_parameters():
         if type(p.data) is not Tensor:
             raise ValueError(
                 f"{name!r} is a {type(p.data).__name__}, which NGD does not know how to factorise: it needs whole, "
-                "ordinary tensors, neither sharded (fully_shard, tensor parallelism) nor quantized"
+                "ordinary tensors, not quantized, and DistributedDataParallel in the place of fully_shard or tensor "
+                "parallelism"
             )
         shaped = not isinstance(p, UninitializedParameter)
         if p.requires_grad and shaped and p.dtype not in (torch.float32, torch.float64):

@@ -23,6 +23,7 @@ from .capture import Capture, Record
 from .fisher import Call, Vector, run
 from .likelihood import Likelihood
 from .stack import Stack
+from .world import World
 
 Half = Callable[[Tensor], Tensor]
 
@@ -52,9 +53,13 @@ class Dual:
         The negative gradient of the loss in the weights.
     halves : list
         What the rule does to the left and to the right of G, for each layer of the stacks.
+    world : World, optional
+        The ranks that have the other examples.
 
     Attributes
     ----------
+    count : int
+        M, on all ranks.
     errors : Tensor
         c `[M, n_L]` that stands for P g, with g = Jᵀc/M the negative gradient of the loss. If G is another one,
         c has one more row, which begins with s = 1.
@@ -69,25 +74,32 @@ class Dual:
         gradients: list[Tensor],
         G: Vector,
         halves: list[tuple[Half, Half]],
+        world: World | None = None,
     ) -> None:
         self._model, self._likelihood, self._stacks, self._calls = model, likelihood, stacks, calls
         self._layers = [layer for stack in stacks for layer in stack.members.values()]
-        self.count = sum(map(len, gradients))
-        self.errors = torch.cat(gradients).mul_(-self.count)
+        self._world, self._rows, share = world, sum(map(len, gradients)), sum(call.share for call in calls)
+        self.count, ranks = self._rows, 1
+        if world is not None:
+            rows, share = world.total(self._rows, share)
+            self.count, ranks = int(rows), world.ranks
+        self.errors = torch.cat(gradients).mul_(-self.count / ranks)
         self._records, outputs = zip(*map(self._forward, calls))
         self._shapes = [output.shape for output in outputs]
         self._outputs = [output.flatten(0, -2) for output in outputs]
-        self._calls, self._share = calls, sum(call.share for call in calls)
+        self._share = share
         self._transposed = list(map(_linear_map, self._records, outputs))
         self._left: list[Callable[[Tensor], Tensor]] = []
         self._right: list[Tensor] = []
         self._kernels: list[Callable[[Tensor], Tensor]] = []
         self._outside: Outside | None = None
-        inputs = [self._inputs(i) for i in range(len(self._layers))]
+        inputs = [self._input_rows(i) for i in range(len(self._layers))]
         for X, (left, right) in zip(inputs, halves):
             self._left.append(left)
             self._right.append(right(X))
-            self._kernels.append(_kernel(X, self._right[-1]))
+            if world is None:
+                self._kernels.append(_kernel(X, self._right[-1]))
+        self._inputs = [] if world is None else inputs
         self._own = self._propagate(self.errors)
         self._add_outside(G, inputs, [right for _, right in halves])
 
@@ -100,7 +112,7 @@ class Dual:
             weighed.append(call.fisher_product(self._likelihood, output, own).mul_(part))
             done += len(output)
         if self._outside is not None:
-            weighed.append(torch.zeros_like(change[self.count :]))
+            weighed.append(torch.zeros_like(change[self._rows :]))
         return torch.cat(weighed)
 
     def start(self) -> Tensor:
@@ -112,29 +124,54 @@ class Dual:
 
         With s, also M δᵀP (Jᵀc/M + s δ): the product of (c, s) with it is M times the square of the vector in P⁻¹.
         """
-        return self._changed(errors, self._propagate(errors[: self.count]))
+        return self._changed(errors, self._propagate(errors[: self._rows]))
 
     def update(self, errors: Tensor) -> Vector:
         """P Jᵀc/M, one tensor per stack: the vector that c stands for."""
-        layers = zip(self._left, self._propagate(errors[: self.count]), self._right)
-        updates = self._gather([(left(E.mT) @ X).div_(self.count) for left, E, X in layers])
+        updates = self._gather(self._vector(self._propagate(errors[: self._rows])))
         if self._outside is not None:
-            updates = [u + errors[self.count, 0] * d for u, d in zip(updates, self._outside.direction)]
+            updates = [u + errors[self._rows, 0] * d for u, d in zip(updates, self._outside.direction)]
         return updates
 
+    def dot(self, first: Tensor, second: Tensor) -> float:
+        """Σ c c′ over the rows of all ranks, of errors or changes; the row of s is the same on all of them."""
+        product = first * second
+        if self._world is None:
+            return float(product.sum())
+        return float(self._sum(product[: self._rows])) + float(product[self._rows :].sum())
+
+    def norm(self, errors: Tensor) -> float:
+        """√`dot` of `errors` with themselves."""
+        return float(errors.norm()) if self._world is None else self.dot(errors, errors) ** 0.5
+
+    def _sum(self, rows: Tensor) -> Tensor | float:
+        return rows.sum() if self._world is None else self._world.total(float(rows.sum()))[0]
+
+    def _vector(self, propagated: list[Tensor]) -> list[Tensor]:
+        """left(Eᵀ) X̃/M of each layer."""
+        layers = zip(self._left, propagated, self._right)
+        products = [left(E.mT) @ X for left, E, X in layers]
+        return [u.div_(self.count) for u in (products if self._world is None else self._world.sum(products))]
+
     def _changed(self, errors: Tensor, propagated: list[Tensor]) -> Tensor:
-        changes = self._output_change(
-            [kernel(left(E.mT).mT).div_(self.count) for kernel, left, E in zip(self._kernels, self._left, propagated)]
-        )
+        if self._world is None:
+            layers = zip(self._kernels, self._left, propagated)
+            tangents = [kernel(left(E.mT).mT).div_(self.count) for kernel, left, E in layers]
+        else:
+            tangents = [X @ u.mT for X, u in zip(self._inputs, self._vector(propagated))]
+        changes = self._output_change(tangents)
         if self._outside is None:
             return changes
-        s, last = errors[self.count, 0], torch.zeros_like(errors[self.count :])
-        last[0, 0] = (self._outside.change * errors[: self.count]).sum() + s * self.count * self._outside.square
+        s, last = errors[self._rows, 0], torch.zeros_like(errors[self._rows :])
+        last[0, 0] = self._sum(self._outside.change * errors[: self._rows]) + s * self.count * self._outside.square
         return torch.cat([changes + s * self._outside.change, last])
 
     def _add_outside(self, G: Vector, inputs: list[Tensor], right: list[Half]) -> None:
         """Include what G has besides the multiple of Jᵀc/M that is nearest to it, unless it is rounding."""
-        own = self._gather([(E.mT @ X).div_(self.count) for E, X in zip(self._own, inputs)])
+        products = [E.mT @ X for E, X in zip(self._own, inputs)]
+        if self._world is not None:
+            products = self._world.sum(products)
+        own = self._gather([product.div_(self.count) for product in products])
         rounding = 100 * max(torch.finfo(g.dtype).eps for g in G)
         square = sum(float((h * h).sum()) for h in own)
         share = sum(float((g * h).sum()) for g, h in zip(G, own)) / square if square else 1.0
@@ -183,7 +220,7 @@ class Dual:
         assert capture.record is not None
         return capture.record, output.detach()
 
-    def _inputs(self, i: int) -> Tensor:
+    def _input_rows(self, i: int) -> Tensor:
         """X of layer number `i`, with a column of ones for a bias."""
         layer = self._layers[i]
         X = torch.cat([layer.input_rows(x) for record in self._records for x in record.inputs.get(i, ())], -2)

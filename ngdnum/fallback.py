@@ -69,11 +69,36 @@ class Snapshot:
         for p, value in self._values:
             p.copy_(value)
         self._optimizer.state.clear()
-        self._optimizer.state.update(self._state)
+        self._optimizer.state.update({p: _copied(entry) for p, entry in self._state.items()})
         self._optimizer.param_groups = self._groups
         for group, options in zip(self._groups, self._options):
-            group.update(options)
+            group.update(_copied(options))
 
 
 def _copied(entry: dict[str, Any]) -> dict[str, Any]:
     return {name: v.clone() if isinstance(v, Tensor) else copy.deepcopy(v) for name, v in entry.items()}
+
+
+@torch.no_grad()
+def check_serves(optimizer: Optimizer) -> None:
+    """Raise ValueError unless a step of `optimizer` without gradients, which is taken back, works with its state."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    before, gradients = Snapshot(optimizer), [p.grad for p in parameters]
+    errors = []
+    try:
+        for layout in (torch.strided, torch.sparse_coo):
+            for p in parameters:
+                p.grad = torch.zeros_like(p) if layout == torch.strided else torch.zeros_like(p).to_sparse()
+            try:
+                optimizer.step()
+            except Exception as error:  # whatever a damaged state makes of it
+                errors.append(error)
+                before.put_back()
+            else:
+                break
+        if len(errors) == 2 or not all(p.isfinite().all() for p in parameters):
+            raise ValueError(f"the state of the fallback optimizer does not serve it: {errors or 'NaN or infinity'}")
+    finally:
+        before.put_back()
+        for p, gradient in zip(parameters, gradients):
+            p.grad = gradient

@@ -17,6 +17,7 @@ from .layers import Layer
 from .likelihood import Likelihood, fisher_product
 from .replay import ONE_AT_A_TIME, RandomState, replaying
 from .stack import Stack, numbers
+from .world import World
 
 Vector = list[Tensor]
 """A vector in the space of weights: one tensor per stack, shaped like its weights."""
@@ -66,9 +67,19 @@ class Fisher:
         The weights θ; all others count as constants.
     calls : list of Call
         How the model is called to treat the examples.
+    world : World, optional
+        The ranks that have the other examples.
     """
 
-    def __init__(self, model: nn.Module, likelihood: Likelihood, stacks: list[Stack], calls: list[Call]) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        likelihood: Likelihood,
+        stacks: list[Stack],
+        calls: list[Call],
+        world: World | None = None,
+    ) -> None:
+        self._world = world
         self._model, self._likelihood, self._stacks, self._calls = model, likelihood, stacks, calls
         self._layers = {k: layer for stack in stacks for k, layer in stack.members.items()}
         self._backward: list[tuple[Tensor, Callable]] = []
@@ -88,6 +99,9 @@ class Fisher:
             for i, number in enumerate(numbers(products)):
                 total[i // k][i % k] += part * number
             share += call.share
+        if self._world is not None:
+            *flat, share = self._world.total(*sum(total, []), share)
+            total = [flat[i * k : (i + 1) * k] for i in range(k)]
         return torch.tensor(total, dtype=torch.float64).div_(share)
 
     def times(self, vector: Vector) -> Vector:
@@ -99,7 +113,9 @@ class Fisher:
             (named,) = backward(weighted)
             product = [stack.from_named(named) for stack in self._stacks]
             total = product if not total else [t.add_(p) for t, p in zip(total, product)]
-        return [t.div_(sum(call.share for call in self._calls)) for t in total]
+        share = sum(call.share for call in self._calls)
+        total = [t.div_(share) for t in total]
+        return total if self._world is None else self._world.mean(total, share)
 
     def _changes(self, call: Call, vectors: list[Vector]) -> tuple[Tensor, list[Tensor]]:
         """f and J u for each vector u."""

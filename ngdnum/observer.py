@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from .measure import measure
 from .misfit import FirstLook
 from .row_weights import weigh, weigh_again
 from .rule import Preconditioner
+from .world import World
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,13 @@ class Observer:
     generator: torch.Generator
     needs: Needs
     look: FirstLook
+
+    def of_rank(self, world: World) -> Observer:
+        """The same for one rank of the `world`: all together look at as many examples."""
+        needs = self.needs
+        if isinstance(needs, NeedsFisher):
+            needs = replace(needs, rows=world.part(needs.rows))
+        return replace(self, factors=replace(self.factors, rows=world.part(self.factors.rows)), needs=needs)
 
     @torch.no_grad()
     def observe(self, batch: Batch, record: Record, output: Tensor, gradient: Tensor, due: bool) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .amp import full_precision, loss_scale
 from .batch import Batch, Cuts
-from .capture import Capture, Record
+from .capture import Capture, Record, refuse_empty
 from .checkpoint import Saving
 from .checks import check_known, check_model, check_parts
 from .control import Control, FixedStep, predicted, ratio
@@ -25,7 +25,7 @@ from .fisher import end_probes
 from .graph import Probing
 from .groups import Groups, check_groups, check_rate
 from .inverse import Inverse
-from .layers import trainable_layers, uncompiled
+from .layers import trainable_layers
 from .likelihood import Likelihood, check_likelihood
 from .misfit import FirstLook
 from .observer import Observer
@@ -35,6 +35,7 @@ from .report import Report, StepRecord, report
 from .rule import resolve
 from .rules import Rule
 from .trial import Closure, Evaluation, Move
+from .world import unwrapped, world_of
 
 
 class NGD(Presets, Saving, torch.optim.Optimizer):
@@ -48,6 +49,9 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
     The training loss must be the mean over the batch of −log q, as `likelihood(model(x), y)` computes it.
     If you compute it yourself, keep that scale: with Σ̃ = I, n/2 times `nn.MSELoss`.
 
+    Under `DistributedDataParallel`, all ranks together take the step of one process with the whole batch; all of
+    them refuse it if one has to (see `ngdnum.world`).
+
     Parameters
     ----------
     model : nn.Module
@@ -55,6 +59,7 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
         may act on several positions of an example and be used several times. Examples lie along the first
         axis; the output is `[M, n_L]`, or `[M, …, n_L]` where each position counts as an example. It may be
         compiled; if it, or another of its kind, has run so before NGD is built, call `torch.compiler.reset()`.
+        It may be wrapped in `DistributedDataParallel`, before or after NGD is built.
     likelihood : Likelihood
         q(y | f): `Gaussian()`, `Categorical()`, `Bernoulli()`, or any object with `log_density` and `sample`.
     lr : float, default 1.0
@@ -77,11 +82,19 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
         Makes the optimizer of all other trainable parameters, those of norms, embeddings and transposed
         convolutions, and weights that modules share: `lambda p: torch.optim.AdamW(p, lr=1e-3)`. Its steps are
         part of `step`, its groups follow in `param_groups`. Without it, such parameters are refused.
+    weight_decay : float, default 0.0
+        What a step takes off the weights, W ← (1 − lr · weight_decay) W + α ΔW, as in AdamW; biases do not decay, nor
+        layers without a gradient. With lr = 0.6, 1.7e-5 is as strong as 1e-2 with AdamW's lr = 1e-3.
+    groups : sequence of dict, optional
+        Layers with an `lr` or a `weight_decay` of their own, as other optimizers of torch have them:
+        `[{"params": model.head.parameters(), "lr": 0.1}]`. A layer is in one group; layers in none come first in
+        `param_groups`. An `lr` there is a factor on the rule's direction of its layers, and the largest is the rate of
+        the step control. λ is that of the first group.
 
     Attributes
     ----------
     generator : torch.Generator
-        Source of the sampled targets, first seeded like torch's global generator.
+        Source of the sampled targets, first seeded like torch's global generator, plus the rank.
     fallback : torch.optim.Optimizer or None
         The optimizer of the other parameters.
 
@@ -142,7 +155,8 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
         check_rate("weight_decay", weight_decay)
         check_likelihood(likelihood)
         check_samples(samples, likelihood)
-        model = uncompiled(model)
+        self._world = world = world_of(model)
+        model = unwrapped(model)
         self.model, self.likelihood, self.samples = model, likelihood, samples
         self.factors, self.inverse, self.control = factors, inverse, control
         self.rule = resolve(rule, inverse.solver if isinstance(inverse, Inverse) else None)
@@ -162,18 +176,21 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
         check_groups(self.param_groups, len(self._groups.start))
         self._ready, self.steps = True, 0
         self.generator = torch.Generator(self.layers[0].weight.device)
-        self.generator.manual_seed(torch.initial_seed())
+        self.generator.manual_seed(torch.initial_seed() + (world.rank if world else 0))
         self._evaluate = Evaluation()
         self._cuts = Cuts()
         self._batch = Batch(self._cuts)
-        self._curvature = Curvature(self.layers, self._groups.of, self.rule, factors, inverse, self.state)
+        self._curvature = Curvature(self.layers, self._groups.of, self.rule, factors, inverse, self.state, world)
         self._look = FirstLook(likelihood)
         self._observer = Observer(
             model, self.layers, likelihood, self.rule, factors, samples, self.generator, control.needs, self._look
         )
-        self._proposer = Proposer(model, likelihood, self._rest, inverse, control)
+        if world is not None:
+            self._observer = self._observer.of_rank(world)
+        self._proposer = Proposer(model, likelihood, self._rest, inverse, control, world)
         self._last: StepRecord | None = None
-        self._capture = Capture(model, self.layers, self._observe)
+        seen = (self._observe, refuse_empty) if world is None else (self._observe_or_tell, world.note_empty)
+        self._capture = Capture(model, self.layers, *seen)
 
     @torch.no_grad()
     def step(  # type: ignore[override]  # torch has no word for the loss that is handed over
@@ -200,13 +217,16 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
         Raises
         ------
         RuntimeError
-            If there was no backward pass through the model's output, or if `closure` calls `backward`.
+            If there was no backward pass through the model's output, or if `closure` calls `backward`; on several
+            ranks also if another one cannot take the step, or if they are not about to take the same one.
         ValueError
-            If the batch, the gradients or the new weights are not finite.
+            If the batch, the gradients or the new weights are not finite or too large, or for values in
+            `param_groups` with which no step can be taken.
         torch.linalg.LinAlgError
             If a damped factor is not positive definite.
 
-        Whatever is raised, no weight has changed. Under autocast, a step keeps the precision of the weights.
+        Whatever is raised, no weight has changed, nor anything else. An interrupt may also find the step complete:
+        `steps` tells. Under autocast, a step keeps the precision of the weights.
         """
         if closure is not None and not self._batch.layers:
             with torch.enable_grad():
@@ -216,16 +236,19 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
             if scale == 0.0:
                 self._batch = Batch(self._cuts)
                 return loss
-            return self._step(closure, loss)
+            take = self._step if self._world is None else partial(self._world.together, self._step)
+            return take(closure, loss)
 
     def _step(self, closure: Closure | None, loss: Tensor | float | None) -> Tensor | float | None:
         before = loss.detach() if isinstance(loss, Tensor) else loss
         if before is None and closure is not None:
             before = self._evaluate(closure)
+        self._look.at_loss(before, self._batch.scale, self._batch.count)
+        if self._world is not None:
+            before = self._world.begin(self._batch, before, self.steps, self.param_groups)
         if before is not None and not math.isfinite(before):
             raise ValueError(f"the loss before the step is {float(before)}: check the batch and the weights")
 
-        self._look.at_loss(before, self._batch.scale, self._batch.count)
         if self._batch.measured or any(p.grad is not None for p in self._frozen):
             check_known(self.model, {p for group in self.param_groups for p in group["params"]})
         check_groups(self.param_groups, len(self._groups.start))
@@ -240,7 +263,9 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
             scale, rho, undone = rates.lr * step.scale, None, False
             move = Move(blocks.stacks, step.updates, scale, rates.decays, self.fallback, closure is not None)
             if closure is not None and before is not None:
-                change, undone = move.on_trial(partial(self._evaluate, closure), before, self.damping)
+                own = partial(self._evaluate, closure)
+                trial = own if self._world is None else partial(self._world.average, own)
+                change, undone = move.on_trial(trial, before, self.damping)
                 rho = ratio(change, predicted(rates.lr, step.scale * slope, step.curvature), before)
             blocks.remember(None if undone else rates.free(step.velocity))
             if undone:
@@ -250,8 +275,7 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
                 self.rule.name, blocks.blocks, blocks.kept(), 0.0 if undone else abs(scale), lengths
             )
             self._batch, self.steps, group["damping"] = Batch(self._cuts), self.steps + 1, self.damping.next(lam, rho)
-            if not undone:
-                move.finish()
+            move.finish(self._world)
         except BaseException:
             end_probes()
             Probing.end()
@@ -292,3 +316,12 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
         if self._batch.stale(self.layers):
             self._batch = Batch(self._cuts)
         self._observer.observe(self._batch, record, output, gradient, self._curvature.due(self.steps, record))
+
+    def _observe_or_tell(self, record: Record, output: Tensor, gradient: Tensor) -> None:
+        """The same, in a backward pass that the other ranks wait for: what goes wrong is told in the step."""
+        self._evaluate.check()
+        try:
+            self._observe(record, output, gradient)
+        except Exception as error:
+            self._batch.layers |= dict.fromkeys(record.edges)
+            self._batch.error = self._batch.error or error

@@ -19,6 +19,7 @@ from .inverse import Inverse
 from .likelihood import Likelihood
 from .rule import Preconditioner
 from .stack import product_and_norms
+from .world import World
 
 
 class Proposal(NamedTuple):
@@ -38,6 +39,7 @@ class Proposer:
     others: dict[str, nn.Parameter]
     inverse: Inverse
     control: Control
+    world: World | None
 
     def propose(
         self, batch: Batch, blocks: Blocks, rule: Preconditioner, rates: Rates, lam: float, steps: int
@@ -72,8 +74,9 @@ class Proposer:
         def dual() -> Dual:
             slopes = [g / batch.known_scale() for g in batch.gradients]
             halves = rates.halves(blocks.stacks, blocks.halves())
-            return Dual(self.model, self.likelihood, blocks.stacks, batch.calls, slopes, gradients, halves)
+            return Dual(self.model, self.likelihood, blocks.stacks, batch.calls, slopes, gradients, halves, self.world)
 
-        fisher = partial(Fisher, self.model, self.likelihood, blocks.stacks, batch.calls)
+        fisher = partial(Fisher, self.model, self.likelihood, blocks.stacks, batch.calls, self.world)
+        residual = batch.residual if self.world is None else partial(batch.residual, self.world.sums)
         chain = list(batch.layers) if batch.chained else None
-        return StepContext(gradients, rates.lr, lam, precondition, fisher, batch.residual, dual, chain)
+        return StepContext(gradients, rates.lr, lam, precondition, fisher, residual, dual, chain)

@@ -11,6 +11,7 @@ from torch import Tensor
 from .damping import Damping
 from .fallback import Snapshot
 from .stack import Stack
+from .world import World
 
 Closure = Callable[[], Tensor | float]
 """Computes the loss of the batch, forward only."""
@@ -81,7 +82,7 @@ class Move:
         for stack, u in zip(stacks, updates):
             self._parameters += stack.parameters
             self._pieces += stack.pieces(u)
-        self._scale, self._fallback, self._added = scale, fallback, False
+        self._scale, self._fallback, self._added, self._undone = scale, fallback, False, False
         self._decays = [(list[Tensor](stack.weights), delta) for stack, delta in zip(stacks, decays) if delta]
         self._others: Snapshot | None = None
         self._version = self._parameters[0]._version
@@ -97,20 +98,25 @@ class Move:
         self._add()
         self._added = True
         change = float(loss()) - float(before)
-        undone = not math.isfinite(change) or change > 0 and damping.rejects
-        if undone:
+        self._undone = not math.isfinite(change) or change > 0 and damping.rejects
+        if self._undone:
             self.undo()
-        return change, undone
+        return change, self._undone
 
-    def finish(self) -> None:
-        """What is left to do: the step of the fallback optimizer, the decay, and that of the layers without a trial."""
-        if self._fallback:
+    def finish(self, world: World | None) -> None:
+        """What is left to do: the step of the fallback optimizer, the decay, and that of the layers without a trial.
+
+        Nothing is left if the trial was undone. The other ranks of the `world`, if there are any, must be as far.
+        """
+        if self._fallback and not self._undone:
             self._others = Snapshot(self._fallback)
             self._fallback.step()
-        if self._before is not None:
+        if self._before is not None and not self._undone:
             old = {id(p): value for p, value in zip(self._parameters, self._before)}
             for weights, delta in self._decays:
                 torch._foreach_add_(weights, [old[id(w)] for w in weights], alpha=-delta)
+        if world is not None:
+            world.settle(self._pieces, self._scale)
         if not self._added:
             self._add()
 

@@ -13,7 +13,8 @@ from torch.optim import Optimizer
 from ..control import Control
 from ..curvature.block import each
 from ..curvature.curvature import Curvature
-from ..groups import Group
+from ..fallback import check_serves
+from ..groups import Group, check_groups
 from ..layers import Layer
 from ..rule import Preconditioner
 from .checks import (
@@ -112,6 +113,9 @@ class Saved:
             blocks = [[[index[name] for name in stack] for stack in block] for block in ngd["blocks"]]
             for group, mine in zip(groups, own):
                 group["param_names"] = list(mine["param_names"])
+            numbers = iter(range(sum(len(group["params"]) for group in groups)))
+            for group in groups:
+                group["params"] = [next(numbers) for _ in group["params"]]
             active = [index[name] for name in ngd["active"]]
             counts = ngd["measured"], ngd["steps"], ngd["generator"].cpu()
             return Run(groups, entries, active, blocks, *counts, ngd["fallback"])
@@ -121,6 +125,8 @@ class Saved:
         if self._fallback is not None:
             with reading():
                 self._fallback.load_state_dict(copy.deepcopy(state or {}))
+                check_groups(self._fallback.param_groups, 0)
+                check_serves(self._fallback)
 
 
 def _like(weight: Tensor) -> Callable[[Tensor], Tensor]:

@@ -21,6 +21,7 @@ from ..layers import Layer
 from ..likelihood import Likelihood
 from ..report import StepRecord
 from ..rule import Preconditioner
+from ..world import World
 from .checks import reading
 from .saved import Saved
 
@@ -47,6 +48,7 @@ class Saving(torch.optim.Optimizer):
     _cuts: Cuts
     _batch: Batch
     _last: StepRecord | None
+    _world: World | None
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to go on to the bit as if never interrupted.
@@ -54,12 +56,13 @@ class Saving(torch.optim.Optimizer):
         That is lr, damping, random state, number of steps, running factors, inverses and momentum.
         """
         own = self._saved().entry(self._curvature, self.state, self.steps, self.generator.get_state())
-        return {**super().state_dict(), "ngd": own}
+        return {**super().state_dict(), "ngd": own | {"rank": self._world.rank if self._world else 0}}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what `state_dict` returned, by the names of the parameters; the argument is not changed.
 
-        What was saved is cast to dtype and device of the weights. States of the version before are read, too.
+        What was saved is cast to dtype and device of the weights. States of the version before are read, too. What
+        one rank has saved serves all of them, with random numbers apart from its own.
 
         Raises
         ------
@@ -71,7 +74,7 @@ class Saving(torch.optim.Optimizer):
         saved, count = self._saved(), len(self._groups.start)
         run = saved.read(state_dict, self.param_groups[:count], self.generator.device)
         state = defaultdict(dict, run.entries)
-        curvature = Curvature(self.layers, self._groups.of, self.rule, self.factors, self.inverse, state)
+        curvature = Curvature(self.layers, self._groups.of, self.rule, self.factors, self.inverse, state, self._world)
         with reading():
             curvature.restore(run.active, run.blocks, run.measured)
         before, others = dict(vars(self)), Snapshot(self.fallback) if self.fallback else None
@@ -83,6 +86,8 @@ class Saving(torch.optim.Optimizer):
                 self.param_groups[count:] = self.fallback.param_groups
             self.state, self._curvature, self.steps = state, curvature, run.steps
             self.generator.set_state(run.generator)
+            if self._world and state_dict["ngd"].get("rank", 0) != self._world.rank:
+                self._world.scatter(self.generator)
             self._batch, self._last = Batch(self._cuts), None
         except BaseException:
             vars(self).update(before)

@@ -67,24 +67,24 @@ class DualConjugateGradient(Control):
         """u, and uᵀ(F + √λ P⁻¹)u."""
         dual = context.dual()
         r, total = dual.errors.clone(), torch.zeros_like(dual.errors)
-        start = r.norm()
+        start = dual.norm(r)
         y = dual.start()
-        p, q, ry, curvature = r.clone(), y, float((r * y).sum()), 0.0
+        p, q, ry, curvature = r.clone(), y, dual.dot(r, y), 0.0
         rounding = 10 * torch.finfo(r.dtype).eps
         for k in range(1, self.steps + 1):
             Ap = dual.weigh(q)
             if self.damped:
                 Ap = Ap.add(p, alpha=context.lam**0.5)
-            qAp = float((q * Ap).sum())
+            qAp = dual.dot(q, Ap)
             if not (qAp > 0 and ry > 0):
                 break
             a = ry / qAp
             total.add_(p, alpha=a)
             curvature += a * ry / dual.count
             r.sub_(Ap, alpha=a)
-            if k == self.steps or r.norm() <= rounding * start:
+            if k == self.steps or dual.norm(r) <= rounding * start:
                 break
             y, last = dual.change(r), ry
-            ry = float((r * y).sum())
+            ry = dual.dot(r, y)
             p, q = p.mul_(ry / last).add_(r), y.add(q, alpha=ry / last)
         return Step(dual.update(total), 1.0, curvature)

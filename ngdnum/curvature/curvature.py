@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from ..batch import Batch
+from ..batch import Batch, compress_rows
 from ..capture import Record
 from ..factors import Factors
 from ..inverse import Inverse
@@ -15,6 +15,8 @@ from ..layers import Layer
 from ..rule import Preconditioner
 from ..schedule import due
 from ..stack import Stack
+from ..symmetric import full, packed
+from ..world import World, check_alone
 from .block import Block, Kept, known
 from .blocks import Blocks
 
@@ -67,15 +69,19 @@ class Curvature:
         factors: Factors,
         inverse: Inverse,
         state: State,
+        world: World | None,
     ) -> None:
-        self._groups = groups
+        self._groups, self._world = groups, world
         self._layers, self._rule, self._factors, self._inverse, self.state = layers, rule, factors, inverse, state
         self._known: set[int] = set()
         self.blocks, self.measured = Blocks([], []), 0
 
     def due(self, step: int, record: Record) -> bool:
         """Whether this pass measures factors: by the calendar, or since a layer is new."""
-        return due(step, self._factors.every) or not record.edges.keys() <= self._known
+        found = due(step, self._factors.every) or not record.edges.keys() <= self._known
+        if found and self._world is None:
+            check_alone()
+        return found
 
     def including(self, batch: Batch, lam: float, rule: Preconditioner, step: int) -> Draft:
         """The blocks of the layers that took part in `batch`, its factors included, for a step to change and commit."""
@@ -88,6 +94,8 @@ class Curvature:
         blocks = Blocks.of(used, self._layers, self._groups, self._rule.network, self.blocks, self.state)
         changed = list(blocks.blocks)
         if batch.measured:
+            if self._world is not None:
+                _sync(batch, self._world)
             changed += self._idle(batch, used)
             for block in changed:
                 block.absorb(batch, self.measured + 1, self._factors.decay, lam)
@@ -146,3 +154,16 @@ class Curvature:
     def _with_factors(self) -> set[int]:
         """The layers of which there are factors from earlier steps."""
         return {k for k, layer in enumerate(self._layers) if known(self._rule, self.state.get(layer.weight, {}))}
+
+
+def _sync(batch: Batch, world: World) -> None:
+    """Make the factors and roots of `batch` those of all ranks: one all-reduce of all triangles, and one of roots."""
+    factors = [(own, k) for _, own in sorted(batch.factors.items()) for k in sorted(own)]
+    if factors:
+        triangles = world.mean([packed(own[k])[0] for own, k in factors], batch.share)
+        for (own, k), triangle in zip(factors, triangles):
+            own[k] = full((triangle,))
+    roots = [(own, k) for _, own in sorted(batch.roots.items()) for k in sorted(own)]
+    if roots:
+        for (own, k), X in zip(roots, world.rows([own[k] for own, k in roots], batch.share)):
+            own[k] = compress_rows(X)

@@ -14,9 +14,11 @@ from .blocks import compare_blocks
 from .blow_up import count_blow_ups
 from .command import Job
 from .compare import SEEDS, compare
+from .feedback import compare_feedback
 from .flow import follow_flows
 from .inverses import compare_inverses
 from .measurements import Measurements
+from .ranks import joined
 from .readings import compare_readings
 from .report import Report
 from .step import StepTimes, time_steps
@@ -33,6 +35,7 @@ MEASURED: dict[str, tuple[str, Callable[..., Measurements]]] = {
     "blocks": ("the full Fisher matrix and its blocks", compare_blocks),
     "flow": ("continuous time against closed forms", follow_flows),
     "inverses": ("accuracy and cost of inverses, and what sampling does to them", compare_inverses),
+    "feedback": ("errors sent back by other matrices than the transposes", compare_feedback),
     "ablation": ("the paper's algorithm with one part changed at a time", ablate),
     "blow-up": ("random starts whose flow meets a singular map", count_blow_ups),
 }
@@ -123,20 +126,22 @@ def _run(args: argparse.Namespace) -> Job:
         return _measure(args)
     settings = "" if args.settings == "paper" else f"-{args.settings}"
     output = args.output or Path("results") / f"{args.experiment}{settings}-seed{args.seed}.json"
-    return Job(
-        lambda: run(
-            args.experiment,
-            settings=args.settings,
-            seed=args.seed,
-            data=args.data,
-            budget=args.budget,
-            samples=args.samples,
-            output=output,
-            resume=args.resume,
-        ),
-        output,
-        _summary,
-    )
+
+    def work() -> Result:
+        with joined(args.resume) as first:
+            return run(
+                args.experiment,
+                settings=args.settings,
+                seed=args.seed,
+                data=args.data,
+                budget=args.budget,
+                samples=args.samples,
+                progress=first,
+                output=output if first else None,
+                resume=args.resume,
+            )
+
+    return Job(work, output, _summary)
 
 
 def _measure(args: argparse.Namespace) -> Job:

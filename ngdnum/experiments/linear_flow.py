@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..rules import NETWORK_RULES, RULES
+from .progress import INSTALL
 
 Weights = list[Tensor]
 """W_1 … W_L in float64, `[n_i, n_{i-1}]`."""
@@ -152,6 +153,7 @@ def follow(
     Raises
     ------
     RuntimeError : the solver could not go on; the message is its own.
+    ModuleNotFoundError : scipy is not installed.
 
     Examples
     --------
@@ -160,7 +162,10 @@ def follow(
     >>> round(float(path.maps[-1, 0, 0]), 9)
     0.5
     """
-    from scipy.integrate import solve_ivp
+    try:
+        from scipy.integrate import solve_ivp
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(f"flows are followed by scipy: {INSTALL}") from error
 
     def speed(t: float, state: np.ndarray) -> np.ndarray:
         return _joined(rule(_parted(torch.from_numpy(state), weights), moments)).numpy()

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from .. import NGD, Gaussian
 from ..results import Settings
 from .muon import MuonWithAdamW
+from .ranks import rank
 
 BIAS_RATE = 1e-3  # of AdamW beside Muon, its default
 OPTIONS = {"lr": "lr", "damping": "damping", "rule": "rule", "K": "samples"}  # settings that are options of NGD
@@ -106,7 +107,7 @@ def natural(preset: Callable[..., NGD], **options: Any) -> Build:
     def build(model: nn.Module, settings: Settings, seed: int) -> NGD:
         chosen = {option: settings[name] for name, option in OPTIONS.items() if name in settings}
         optimizer = preset(model, Gaussian(), **options, **chosen)
-        optimizer.generator.manual_seed(seed)
+        optimizer.generator.manual_seed(seed + rank())
         return optimizer
 
     return build

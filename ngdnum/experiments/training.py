@@ -11,10 +11,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from ..data import Examples, Problem
 from ..results import Curve, Settings
 from ..stack import NotFinite
+from ..world import Refusal, world_of
 from .method import Method, Optimizer
 
 
@@ -73,12 +75,14 @@ class Run:
     """One method with one choice of settings, training its own copy of the problem's network.
 
     `seconds` is the processor time of its steps: with one thread it is what a clock shows on an idle machine,
-    and other programs do not count.
+    and other programs do not count. Of several ranks, each has its part of every batch, and the slowest one counts.
     """
 
     def __init__(self, problem: Problem, method: Method, settings: Settings, seed: int) -> None:
         self.problem, self.method, self.settings = problem, method, settings
         self.model = copy.deepcopy(problem.model)
+        self._world = world_of(self.model)
+        self._network = self.model if self._world is None else DistributedDataParallel(self.model)
         self.optimizer: Optimizer = method.build(self.model, settings, seed)
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
         self.steps, self.samples, self.seconds, self.diverged = 0, 0, 0.0, False
@@ -90,23 +94,25 @@ class Run:
         """One batch, one update.  Sets `diverged` when the loss or the update is no longer finite."""
         start = time.process_time()
         x, y = next(self._batches)
-        try:
-            self._update(x, y)
-        except (torch.linalg.LinAlgError, NotFinite):
-            self.diverged = True
         self.steps += 1
         self.samples += len(x)
-        self.seconds += time.process_time() - start
+        try:
+            self._update(*((x, y) if self._world is None else self._world.dealt(x, y)))
+        except (torch.linalg.LinAlgError, NotFinite, Refusal):
+            self.diverged = True
+        spent = time.process_time() - start
+        self.seconds += spent if self._world is None else max(*self._world.meet(spent))[0]
 
     def _update(self, x: Tensor, y: Tensor) -> None:
         self.optimizer.zero_grad()
-        loss = self.method.loss(self.model(x), y)
-        if not math.isfinite(loss.item()):
+        loss = self.method.loss(self._network(x), y)
+        value = loss.item() if self._world is None else self._world.average(loss.item)
+        if not math.isfinite(value):
             self.diverged = True
             return
         loss.backward()
         if self.method.reevaluates:
-            self.optimizer.step(lambda: self.method.loss(self.model(x), y), loss=loss)
+            self.optimizer.step(lambda: self.method.loss(self._network(x), y), loss=loss)
         else:
             self.optimizer.step()
 

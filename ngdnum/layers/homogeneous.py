@@ -11,6 +11,7 @@ def homogeneous(rows: Tensor) -> Tensor:
 
     Examples
     --------
+    >>> import torch
     >>> homogeneous(torch.tensor([[2.0, 3.0]]))
     tensor([[2., 3., 1.]])
     """
@@ -29,6 +30,7 @@ def second_moment(rows: Tensor, bias: bool, weights: Tensor | None = None) -> Te
 
     Examples
     --------
+    >>> import torch
     >>> x = torch.tensor([[1.0], [3.0]])
     >>> second_moment(x, bias=True)
     tensor([[5., 2.],

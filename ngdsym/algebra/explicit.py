@@ -16,7 +16,7 @@ import flint
 import numpy as np
 from sympy import Add, Expr, Integer, Matrix, MatrixBase, Mul, Rational, Symbol, sympify
 
-from ngdsym.algebra.factored import Factored
+from ngdsym.algebra.factored import Factored, product
 from ngdsym.algebra.fields import Number, RationalFunction
 from ngdsym.algebra.substitution import SharedMatrix
 
@@ -94,21 +94,28 @@ class Field:
         """SymPy matrix with every entry in lowest terms and factored."""
         return SharedMatrix(*exact.shape, [self._expression(value) for value in exact.flat])
 
-    def to_symmetric_Matrix(self, exact: Exact) -> Matrix:
-        """`to_Matrix` of a symmetric matrix, whose lower half is that above the diagonal."""
-        upper = {(a, b): self._expression(exact[a, b]) for a, b in np.ndindex(exact.shape) if a <= b}
-        return SharedMatrix(*exact.shape, lambda a, b: upper[min(a, b), max(a, b)])
+    def factored(self, exact: Exact) -> Exact:
+        """The same numbers as `Factored`: in lowest terms, and from here on never multiplied out."""
+        return object_array([self._factored(value) for value in exact.flat], exact.shape)
+
+    def _factored(self, value: RationalFunction) -> Factored:
+        content, factors, divisors = self._factors(value)
+        return Factored(product(content, *[f**k for f, k in factors.items()]), divisors)
 
     def _expression(self, value: Number) -> Expr:
         if isinstance(value, flint.fmpq):
             return Rational(int(value.p), int(value.q))
+        content, factors, divisors = self._factors(value)
+        return Mul(content, *[f**k for f, k in factors.items()], *[f**-k for f, k in divisors.items()])
+
+    def _factors(self, value: RationalFunction) -> tuple[Rational, dict[Expr, int], dict[Expr, int]]:
+        """Content, factors of the numerator and factors of the denominator, with their powers."""
         if value.num == 0:
-            return Integer(0)
-        constant, factors = value.num.factor()
-        divisor, divisors = value.den.factor()
-        content = Rational(int((constant / divisor).p), int((constant / divisor).q))
-        powers = [*factors, *((f, -k) for f, k in divisors)]
-        return Mul(content, *[self._expanded(f) ** k for f, k in powers])
+            return Integer(0), {}, {}
+        (constant, factors), (divisor, divisors) = value.num.factor(), value.den.factor()
+        content = constant / divisor
+        above, below = ({self._expanded(f): int(k) for f, k in part} for part in (factors, divisors))
+        return Rational(int(content.p), int(content.q)), above, below
 
     def _expanded(self, polynomial: flint.fmpq_mpoly) -> Expr:
         return Add(

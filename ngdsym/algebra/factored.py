@@ -36,7 +36,7 @@ class Factored:
 
     def _over(self, common: dict[Expr, int]) -> Expr:
         """The numerator over a common denominator."""
-        return _product(self.num, *[f ** (k - self.den.get(f, 0)) for f, k in common.items()])
+        return product(self.num, *[f ** (k - self.den.get(f, 0)) for f, k in common.items()])
 
     def __add__(self, other: object) -> Factored:
         right = self._lift(other)
@@ -53,8 +53,10 @@ class Factored:
         right = self._lift(other)
         if right is None:
             return NotImplemented
+        if self.num == 0 or right.num == 0:
+            return Factored(Integer(0))
         den = {f: self.den.get(f, 0) + right.den.get(f, 0) for f in {**self.den, **right.den}}
-        return _reduced(_product(self.num, right.num), den)
+        return _reduced(product(self.num, right.num), den)
 
     def __rtruediv__(self, other: object) -> Factored:
         left = self._lift(other)
@@ -84,16 +86,14 @@ class Factored:
 
     def expression(self) -> Expr:
         """The quotient as SymPy writes it."""
-        return _product(self.num, *[f**-k for f, k in self.den.items()])
+        return product(self.num, *[f**-k for f, k in self.den.items()])
 
 
-def _product(*factors: Expr) -> Expr:
+def product(*factors: Expr) -> Expr:
     """The product, in which a number is not distributed over a sum, as SymPy would."""
     numbers, rest = zip(*[factor.as_coeff_Mul() for factor in factors])
-    number, product = Mul(*numbers), Mul(*rest)
-    if product.is_Add and number not in (0, 1):
-        return Mul(number, product, evaluate=False)
-    return Mul(number, product)
+    number, letters = Mul(*numbers), Mul(*rest)
+    return Mul(number, letters, evaluate=not letters.is_Add or number in (0, 1))
 
 
 def _reduced(num: Expr, den: dict[Expr, int]) -> Factored:
@@ -104,6 +104,6 @@ def _reduced(num: Expr, den: dict[Expr, int]) -> Factored:
         powers = num.as_powers_dict()
         shared = {f: min(k, int(powers[f])) for f, k in den.items() if f in powers}
         if shared:
-            num = _product(num, *[f**-k for f, k in shared.items()])
+            num = product(num, *[f**-k for f, k in shared.items()])
             den = {f: k - shared.get(f, 0) for f, k in den.items()}
     return Factored(num, {f: k for f, k in den.items() if k})

@@ -17,7 +17,7 @@ Number = Any  # RationalFunction, flint.fmpq or another type with + − · /
 
 
 class RationalFunction:
-    """Quotient of two multivariate polynomials over ℚ in lowest terms.
+    """Quotient of two multivariate polynomials over ℚ in lowest terms, the denominator's leading coefficient 1.
 
     Examples
     --------
@@ -33,7 +33,8 @@ class RationalFunction:
         if den.is_zero():
             raise ZeroDivisionError("division by the zero rational function")
         common = num.gcd(den)
-        self.num, self.den = (num, den) if common == 1 else (num // common, den // common)
+        common *= den.leading_coefficient() / common.leading_coefficient()
+        self.num, self.den = (num, den) if common == 1 else (num / common, den / common)
 
     def _lift(self, other: object) -> RationalFunction | None:
         if isinstance(other, RationalFunction):

@@ -33,9 +33,10 @@ class Definition:
         What the rule is called and where it comes from; both go into the docstring.
     gradient : MatrixSymbol
         The quantity that changes at every step; all others are factorised once and reused.
-    memory : (PSD, MatrixExpr), optional
+    memory : (MatrixSymbol, MatrixExpr), optional
         A matrix that each factorisation hands to the next, and its new value from the old one, from `G_0` (the
-        gradient when it is factorised) and the quantities of the rule. In `expression` it is the new value.
+        gradient when it is factorised) and the quantities of the rule. In `expression` it is the new value. One of
+        single entries, such as Adam's mean of squares, is renewed once per factorisation too.
     constants : tuple of (Symbol, Expr)
         Scalars that the emitted functions take as arguments with these defaults.
     solver : {"cholesky", "inverse", "low_rank"}
@@ -54,7 +55,7 @@ class Definition:
     title: str = ""
     source: str = ""
     gradient: MatrixSymbol = field(default=G, repr=False)
-    memory: tuple[PSD, MatrixExpr] | None = field(default=None, repr=False)
+    memory: tuple[MatrixSymbol, MatrixExpr] | None = field(default=None, repr=False)
     constants: tuple[tuple[Symbol, Expr], ...] = field(default=(), repr=False)
     solver: Solver = field(default="cholesky", repr=False)
 

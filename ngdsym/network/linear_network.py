@@ -10,13 +10,8 @@ from scipy.linalg import block_diag
 from sympy import Expr, Matrix, MatrixBase, Symbol, log, pi
 from sympy import kronecker_product as kron
 
-from ngdsym.algebra.explicit import (
-    Field,
-    determinant,
-    factored,
-    inverse,
-    to_Matrix,
-)
+from ngdsym.algebra.explicit import Exact, Field, determinant, factored, to_Matrix
+from ngdsym.algebra.fields import Number
 from ngdsym.algebra.substitution import SharedMatrix
 from ngdsym.network.formulas import Formulas, generic_conditions
 from ngdsym.network.identity import passes, prove
@@ -125,14 +120,14 @@ class LinearNetwork:
 
     def log_density(self) -> Expr:
         """`log q(y|x) = −½ (y − W x)ᵀ Σ̃⁻¹ (y − W x) − ½ log det(2π Σ̃)`."""
-        det = determinant(factored(self.output_covariance)).expression()
-        return self.exponent(self.y - self.end_to_end() * self.x) - log((2 * pi) ** self.sizes[-1] * det) / 2
+        f = self._readable(None)
+        exponent = self.exponent(factored(self.y - self.end_to_end() * self.x), f)
+        det = determinant(f.output_covariance).expression()
+        return exponent.expression() - log((2 * pi) ** self.sizes[-1] * det) / 2
 
-    def exponent(self, residual: Matrix) -> Expr:
+    def exponent(self, residual: Exact, formulas: Formulas) -> Number:
         """`−½ rᵀ Σ̃⁻¹ r`, all of the log-density that depends on the residual r = y − W x."""
-        covariance = factored(self.output_covariance)
-        volume = determinant(covariance)
-        return -(residual.T * to_Matrix(volume * inverse(covariance)) * residual)[0] / volume.expression() / 2
+        return -(residual.T @ formulas.precision @ residual)[0, 0] / 2
 
     @cached_property
     def derivatives(self) -> Score:
@@ -146,16 +141,16 @@ class LinearNetwork:
 
     def fisher(self) -> Matrix:
         """Fisher information `F = ⟨score scoreᵀ⟩` under the model, `P × P` (Eq. 5), from the log-density."""
-        outputs, inputs, places = self.derivatives.covariance_factors
-        E, C = self.field.to_symmetric_Matrix(outputs), self.field.to_symmetric_Matrix(inputs)
+        outputs, inputs, places = self.derivatives.covariance_factors(
+            factored(self.input_covariance), self.field.factored
+        )
+        E, C = to_Matrix(outputs), to_Matrix(inputs)
         return SharedMatrix([[E[a, b] * C[v, w] for b, w in places] for a, v in places])
 
     def loss_gradient(self, i: int) -> Matrix:
         """`∂L/∂W_i = −⟨∂ log q/∂W_i⟩`, `n_i × n_{i-1}`, averaged with ⟨y xᵀ⟩ and Σ of the data."""
         self._check_layer(i)
-        return to_Matrix(
-            self.derivatives.loss_gradient(i, self._readable(None), lambda exact: factored(self.field.to_Matrix(exact)))
-        )
+        return to_Matrix(self.derivatives.loss_gradient(i, self._readable(None), self.field.factored))
 
     # Quantities
 

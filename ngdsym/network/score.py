@@ -12,10 +12,10 @@ from functools import cached_property, reduce
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from sympy import Expr, Matrix, Symbol
+from sympy import Matrix, Symbol
 
 from ngdsym.algebra.explicit import Exact, Field, identical, object_array, unvec
-from ngdsym.algebra.fields import RationalFunction
+from ngdsym.algebra.fields import Number, RationalFunction
 from ngdsym.network.formulas import Formulas
 
 
@@ -36,7 +36,7 @@ class Network(Protocol):
     @property
     def parameters(self) -> list[Symbol]: ...
 
-    def exponent(self, residual: Matrix) -> Expr: ...
+    def exponent(self, residual: Exact, formulas: Formulas) -> Number: ...
 
 
 class Sensitivity(NamedTuple):
@@ -62,7 +62,7 @@ class Score:
     def output_score(self) -> Exact:
         """K in `∂ log q/∂f = K (y − f)`, `n_L × n_L`, by differentiation: a change of f is one of −(y − f)."""
         field, letters = self.net.field, self.net.noise
-        exponent = field.exact(Matrix([self.net.exponent(letters)]))[0, 0]
+        exponent = self.net.exponent(field.exact(letters), self.net.formulas)
         return np.vstack([field.linear_part(-field.derivative(exponent, r), letters) for r in letters])
 
     @cached_property
@@ -93,24 +93,29 @@ class Score:
         scores = [(s.outputs.T @ g)[0, 0] * (s.inputs @ x)[0, 0] for s in self.sensitivities]
         return object_array(scores, (len(scores), 1))
 
-    @cached_property
-    def covariance_factors(self) -> tuple[Exact, Exact, list[tuple[int, int]]]:
+    def covariance_factors(
+        self, input_covariance: Exact, number: Callable[[Exact], Exact] = lambda exact: exact
+    ) -> tuple[Exact, Exact, list[tuple[int, int]]]:
         """The covariance of the score: `F_θφ = (aᵀ⟨g gᵀ⟩a')(v Σ v'ᵀ)`, as ε and x are independent.
 
         Both matrices of products, for the distinct a and v, and the places of each parameter's a and v.
+
+        Parameters
+        ----------
+        input_covariance
+            Σ in some kind of numbers.
+        number
+            From exact functions to that kind of numbers.
         """
         a, a_places = _distinct([s.outputs.T for s in self.sensitivities])
         v, v_places = _distinct([s.inputs for s in self.sensitivities])
-        return (
-            a @ self.output_covariance @ a.T,
-            v @ self.net.formulas.input_covariance @ v.T,
-            list(zip(a_places, v_places)),
-        )
+        a, v, g = number(a), number(v), number(self.output_covariance)
+        return a @ g @ a.T, v @ input_covariance @ v.T, list(zip(a_places, v_places))
 
     @property
     def covariance(self) -> Exact:
         """The covariance of the score under the model, `P × P`."""
-        outputs, inputs, places = self.covariance_factors
+        outputs, inputs, places = self.covariance_factors(self.net.formulas.input_covariance)
         return np.array([[outputs[a, b] * inputs[v, w] for b, w in places] for a, v in places], dtype=object)
 
     def loss_gradient(

@@ -11,6 +11,8 @@ NAME = r"[^\W\d][\w\u0300-\u036f⁺⁻]*"
 _TOKEN = re.compile(rf"\s*(?:(\d+(?:\.\d+)?(?:/\d+)?|\.\d+)|({NAME})|(\.[A-Za-z]+|\*\*|[-+*()'^]|[⁺⁻ᵀ¹²³⁴-⁹]+))")
 _SUFFIX = re.compile(r"(.+?)(ᵀ|⁻¹|⁻ᵀ|⁺|[²³⁴-⁹])")
 _POWERS = {sign: k for k, sign in enumerate("²³⁴⁵⁶⁷⁸⁹", start=2)}
+_ALIKE = str.maketrans({"−": "-", "·": "*", "⋅": "*", "@": "*", "⊤": "ᵀ", "{": "(", "}": ")"})
+"""Signs that are written for others."""
 _REAL = "the matrices here are real: write A' for the transpose, which is also the adjoint"
 
 
@@ -47,7 +49,7 @@ class Reader:
 
     def __init__(self, letters: Letters, text: str) -> None:
         self.letters, self.text, self.tokens, at = letters, text, [], 0
-        text = text.rstrip()
+        text = text.rstrip().translate(_ALIKE)
         while at < len(text):
             match = _TOKEN.match(text, at)
             if not match:
@@ -121,7 +123,7 @@ class Reader:
         if power == "(" and self.tokens[1:2] == [")"]:
             power = self.tokens.pop(0)
             self.tokens.pop(0)
-        if power == "T":
+        if power in ("T", "ᵀ"):
             return result.T
         if power in ("H", "*"):
             raise ValueError(f"{self.text!r} has ^{power}: {_REAL}")

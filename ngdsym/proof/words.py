@@ -89,9 +89,11 @@ class Letters:
         TypeMismatch
             A symmetric letter that is not square.
         ValueError
-            A name that is taken, empty, or ends in the sign of transposition.
+            A name that is taken, empty, or ends in the sign of transposition; an unknown kind of `positive`.
         """
         row, col = self.dimension(rows), self.dimension(rows if cols is None else cols)
+        if positive not in (None, "pd", "psd"):
+            raise ValueError(f"{name} is declared {positive!r}: positive is 'pd' (definite) or 'psd' (semidefinite)")
         symmetric = symmetric or positive is not None
         if symmetric and row != col:
             raise TypeMismatch(f"{name} is {row}×{col}: only a square letter can be symmetric")

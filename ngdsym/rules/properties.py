@@ -27,6 +27,8 @@ from ngdsym.rules.table import Table
 SQUARE, WIDE, BOTTLENECK = (3, 3, 3, 3), (2, 4, 5, 2), (4, 2, 4)
 GROUPS = "general linear", "orthogonal", "scalar"
 SEEDS = range(3)
+LOSSES = 1.0, 0.01
+"""Scales of the loss: damping breaks homogeneity where it is as large as what it is added to."""
 SCALARS = {lam, L, n, m, n_0, n_L}
 
 
@@ -260,7 +262,7 @@ def loss_degree(rule: Definition) -> Finding:
         return Finding(question, degree(rule.whole, c).coeff(c), "degrees of the factors")
     except NotCovariant as reason:
         claim = "ΔW is homogeneous in the loss"
-        networks = [LinearInstance.random(SQUARE, seed) for seed in SEEDS]
+        networks = [LinearInstance.random(SQUARE, seed).scaled(loss) for seed in SEEDS for loss in LOSSES]
         tried = [Counterexample.to(claim, rule, network, homogeneous) for network in networks]
         return refuted(question, str(reason), tried)
 

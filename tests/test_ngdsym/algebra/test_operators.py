@@ -23,7 +23,7 @@ from ngdsym.algebra.operators import (
     Polar,
     Sign,
 )
-from ngdsym.algebra.symbols import G, Lambda, Lambda_tilde, lam, m, n
+from ngdsym.algebra.symbols import G_0, G, Lambda, Lambda_tilde, lam, m, n
 from ngdsym.algebra.transformation import NotCovariant
 from ngdsym.rules.equivariance import check_covariant, degree, r, t
 from ngdsym.rules.evaluate import evaluate
@@ -319,3 +319,26 @@ def test_undamped_adadelta_has_the_units_of_weights() -> None:
 
     assert adadelta.undamped.properties().scalar.answer
     assert not adagrad.undamped.properties().scalar.answer
+
+
+def test_a_memory_may_be_of_entries() -> None:
+    """Adam's mean of squares, handed from one factorisation to the next; the optimizer says that it knows no U."""
+    from ngdnum import NGD, Gaussian
+
+    beta = Symbol("beta", positive=True)
+    adam = Rule(
+        "adam",
+        Hadamard(G, EntrywisePower(EntrywisePower(V, Rational(1, 2)) + lam * OneMatrix(n, m), -1)),
+        memory=(V, beta * V + (1 - beta) * Hadamard(G_0, G_0)),
+        constants=((beta, Rational(9, 10)),),
+    )
+    module: dict = {}
+    exec(adam.emit(), module)
+    kept = mean = torch.zeros(N, M, dtype=torch.float64)
+    for seed in range(3):
+        step = gaussian(N, M, seed=seed)
+        state = module["factorise"](step, kept, LAM)
+        kept, mean = state[-1], 0.9 * mean + 0.1 * step**2
+        torch.testing.assert_close(module["apply"](step, state), step / (mean.sqrt() + LAM))
+    with pytest.raises(ValueError, match="unknown U"):
+        NGD(torch.nn.Linear(2, 3), Gaussian(), lr=0.1, rule=adam.emit())

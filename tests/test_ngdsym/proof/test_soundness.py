@@ -244,6 +244,8 @@ def test_hypotheses_of_zero_matrices_alone_are_noted() -> None:
         "0.5 A + .5 A = A",
         "1.5/3 A = 1/2 A",
         "(A B)ᵀ = B' A'",
+        "(A @ B)^⊤ = B^{T} · A⊤",
+        "A − A^{1} = 0",
         "(A + B)^2 == A A + A B + B A + B B",
     ],
 )
@@ -262,6 +264,7 @@ def test_spellings_that_are_understood(text: str) -> None:
         ("(A)⁻¹ = A", "A⁻¹"),
         ("A != B", "refute"),
         ("A ≠ B", "refute"),
+        ("A^{-1} A = 1", "A⁻¹"),
         ("A^0 = 1", "A\\^2"),
         ("A ⊗ B = 0", "transpose"),
         ("A.foo = A", "A⁻¹"),
@@ -288,6 +291,11 @@ def test_other_spellings_say_which_is_right(text: str, spelling: str) -> None:
 def test_other_sympy_expressions_say_which_is_right(claim: object, spelling: str) -> None:
     with pytest.raises(TypeError, match=spelling):
         prove([], claim)
+
+
+def test_a_kind_of_positive_that_is_not_known_is_refused() -> None:
+    with pytest.raises(ValueError, match="A is declared 'nd'.*'psd'"):
+        prove([], "A = A'", types=SQUARE, positive={"A": "nd"})
 
 
 # --- theorems ----------------------------------------------------------------------------------------------------

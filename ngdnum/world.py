@@ -1,0 +1,229 @@
+"""Several processes, each with a part of the batch, that take one step: what they tell each other.
+
+The loss is what `DistributedDataParallel` differentiates, the mean over ranks of their losses,
+
+    L = (1/N) Σ_r L_r,
+
+and all that a step measures is measured of L: passes of all ranks enter by their shares in it, as the passes of one
+process do. Every decision follows from numbers that are the same on all ranks to the bit.
+
+Whenever ranks meet, they first exchange one short row of numbers each, which tells whether any of them has failed. So
+a rank that fails anywhere in a step makes all others refuse it at the next meeting.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Size, Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from .layers import uncompiled
+
+if TYPE_CHECKING:
+    from .batch import Batch
+
+R = TypeVar("R")
+WIDTH = 16
+"""Numbers in the row that each rank sends, the first of which tells whether it has failed."""
+ALIKE = (
+    "have different learning rates, dampings or other options of param_groups: step schedulers alike on all of them",
+    "are at different steps: load the same state on all of them",
+    "used different layers, or only some of them have a loss or a closure: call model and step alike on all of them",
+    "have different gradients: wrap the model in torch.nn.parallel.DistributedDataParallel, and do not step within "
+    "its no_sync()",
+)
+"""What is wrong if one of the first numbers of `World.begin` is not the same on all ranks."""
+DIFFERENT = (
+    "computed different steps from the same numbers: give all of them the same kind of processor, as many threads, "
+    "and a rule and a control that do not depend on the rank"
+)
+
+
+class Refusal(RuntimeError):
+    """Another rank could not take the step, or the ranks do not agree on it."""
+
+
+class World:
+    """The ranks of a process group.
+
+    Attributes
+    ----------
+    rank, ranks : int
+        The number of this one, and how many there are.
+    sums : tuple of float
+        `Batch.sums` of the last step, means over ranks.
+    """
+
+    def __init__(self, group: dist.ProcessGroup, device: torch.device) -> None:
+        self._group = group
+        self._device = device if "nccl" in dist.get_backend(group) else torch.device("cpu")
+        self.rank, self.ranks = dist.get_rank(group), dist.get_world_size(group)
+        self.sums = 1.0, 0.0, 0.0
+        self._settled = self._empty = False
+
+    def together(self, take: Callable[..., R], *arguments: Any) -> R:
+        """Take a step; what is raised before it is settled is told to all other ranks, which raise a `Refusal`."""
+        self._settled = False
+        try:
+            return take(*arguments)
+        except Refusal:
+            raise
+        except BaseException as error:
+            if not self._settled:
+                self._exchange((), error)
+            raise
+
+    def note_empty(self, shape: Size) -> None:
+        """There was a pass without examples, which the others know nothing of; the step will tell."""
+        self._empty = True
+
+    def begin(self, batch: Batch, loss: Tensor | float | None, steps: int, groups: list[dict]) -> Tensor | float | None:
+        """The loss before the step, a mean over ranks; a `Refusal` unless all ranks are about to take the same step."""
+        empty, self._empty = self._empty, False
+        if empty and not batch.layers:
+            raise ValueError("empty batch: give every rank an example, as DistributedSampler does")
+        if batch.error is not None:
+            raise batch.error
+        options = [{name: value for name, value in group.items() if name != "params"} for group in groups]
+        passes = list(batch.layers), sorted(batch.measured), batch.chained, batch.scale, loss is None
+        gradients = [p.grad for group in groups for p in group["params"] if p.grad is not None and not p.grad.is_sparse]
+        size = sum(map(float, torch._foreach_norm(gradients))) if gradients else 0.0
+        alike = _digest(options), float(steps), _digest(passes), size
+        table = self.meet(*alike, *batch.sums, 0.0 if loss is None else float(loss))
+        _check_alike(table, *ALIKE)
+        *_, share, square, length, mean = (sum(column) / self.ranks for column in zip(*table))
+        self.sums = share, square, length
+        return torch.full_like(loss, mean) if isinstance(loss, Tensor) else None if loss is None else mean
+
+    def settle(self, updates: Sequence[Tensor] = (), scale: float = 0.0) -> None:
+        """Agree to add scale · `updates` to the weights: what fails later on one rank is not told to the others."""
+        size = sum(map(float, torch._foreach_norm(list(updates)))) if updates else 0.0
+        _check_alike(self.meet(scale, size), DIFFERENT, DIFFERENT)
+        self._settled = True
+
+    def meet(self, *numbers: float) -> list[list[float]]:
+        """The numbers of every rank."""
+        table: list[list[float]] = [[] for _ in range(self.ranks)]
+        for start in range(0, max(1, len(numbers)), WIDTH - 1):
+            for row, part in zip(table, self._exchange(numbers[start : start + WIDTH - 1], None)):
+                row += part
+        return table
+
+    def total(self, *numbers: float) -> list[float]:
+        """Sums over ranks."""
+        return [sum(column) for column in zip(*self.meet(*numbers))]
+
+    def average(self, loss: Callable[[], Tensor | float]) -> float:
+        """The mean over ranks of what `loss` returns."""
+        return self.total(float(loss()))[0] / self.ranks
+
+    def mean(self, tensors: Sequence[Tensor], weight: float) -> list[Tensor]:
+        """Σ_r weight_r A_r/Σ_r weight_r of every tensor A, in one all-reduce of all."""
+        (total,) = self.total(weight)
+        return self._reduced(tensors, weight / total)
+
+    def sum(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Σ_r A_r of every tensor A, in one all-reduce of all."""
+        self.meet()
+        return self._reduced(tensors, 1.0)
+
+    def rows(self, roots: Sequence[Tensor], weight: float) -> list[Tensor]:
+        """The X `[…, rows, m]` of all ranks one below the other, XᵀX being the mean of theirs by `weight`."""
+        table = self.meet(weight, *(float(X.shape[-2]) for X in roots))
+        total, *longest = sum(row[0] for row in table), *map(max, list(zip(*table))[1:])
+        scaled = [X * (weight / total) ** 0.5 for X in roots]
+        padded = [nn.functional.pad(X, (0, 0, 0, int(rows) - X.shape[-2])) for X, rows in zip(scaled, longest)]
+        own = _flat(padded, self._device)
+        everyone = own.new_empty(self.ranks, own.numel())
+        dist.all_gather(list(everyone), own, self._group)
+        pieces = [_shaped(part, padded) for part in everyone]
+        return [torch.cat(same, -2) for same in zip(*pieces)]
+
+    def part(self, rows: int | None) -> int | None:
+        """How many of the first `rows` of a batch this rank has, if it is dealt out in turns; at least one."""
+        return rows and max(1, len(range(self.rank, rows, self.ranks)))
+
+    def dealt(self, *tensors: Tensor) -> list[Tensor]:
+        """The rows of `tensors` that this rank has, if they are dealt out in turns."""
+        return [t[self.rank :: self.ranks] for t in tensors]
+
+    def scatter(self, generator: torch.Generator) -> None:
+        """Turn a `generator` that is in the same state on all ranks into one of this rank's own."""
+        seed = torch.randint(2**62, (), generator=generator, device=generator.device)
+        generator.manual_seed(int(seed) + self.rank)
+
+    def _reduced(self, tensors: Sequence[Tensor], factor: float) -> list[Tensor]:
+        flat = _flat(tensors, self._device).mul_(factor)
+        dist.all_reduce(flat, group=self._group)
+        return _shaped(flat, tensors)
+
+    def _exchange(self, numbers: Sequence[float], error: BaseException | None) -> list[list[float]]:
+        """The `numbers` of every rank; if one has failed, a `Refusal` with its message on those that have not."""
+        row = torch.tensor([error is not None, *numbers] + [0.0] * (WIDTH - 1 - len(numbers)), dtype=torch.float64)
+        table = torch.empty(self.ranks, WIDTH, dtype=torch.float64, device=self._device)
+        try:
+            dist.all_gather(list(table), row.to(self._device), self._group)
+        except RuntimeError as lost:
+            self._settled = True
+            raise RuntimeError(f"another rank is gone, so no weight was changed: {lost}") from lost
+        rows = table.tolist()
+        if any(failed for failed, *_ in rows):
+            messages: list[str | None] = [None] * self.ranks
+            own = None if error is None else f"{type(error).__name__}: {error}"
+            dist.all_gather_object(messages, own, self._group)
+            if error is None:
+                told = "; ".join(f"rank {rank}: {message}" for rank, message in enumerate(messages) if message)
+                raise Refusal(f"no weight was changed, since a step that one rank cannot take no rank takes: {told}")
+        return [found[: len(numbers)] for _, *found in rows]
+
+
+def world_of(model: nn.Module) -> World | None:
+    """The ranks that train `model`, or its copies, together; None if this process is alone."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return None
+    wrapped = uncompiled(model)
+    group = wrapped.process_group if isinstance(wrapped, DistributedDataParallel) else dist.group.WORLD
+    if group is None or dist.get_world_size(group) < 2:
+        return None
+    return World(group, next(model.parameters()).device)
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The module itself, where `model` is what `torch.compile` or `DistributedDataParallel` made of it."""
+    inner = uncompiled(model)
+    return uncompiled(inner.module) if isinstance(inner, DistributedDataParallel) else inner
+
+
+def check_alone() -> None:
+    """Refuse ranks that have met only after their optimizers were built."""
+    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+        raise RuntimeError(
+            f"there are {dist.get_world_size()} ranks, but this NGD was built before they were: call "
+            "torch.distributed.init_process_group first, then build NGD"
+        )
+
+
+def _check_alike(table: list[list[float]], *sentences: str) -> None:
+    """Refuse numbers that differ between ranks, and say what is wrong with the ranks then."""
+    for sentence, column in zip(sentences, zip(*table)):
+        if len({str(number) for number in column}) > 1:
+            raise Refusal(f"no weight was changed, since the ranks {sentence}")
+
+
+def _digest(value: object) -> float:
+    """A number that differs where the text of `value` does."""
+    return float(zlib.crc32(repr(value).encode()))
+
+
+def _flat(tensors: Sequence[Tensor], device: torch.device) -> Tensor:
+    return torch.cat([t.reshape(-1).to(device) for t in tensors])
+
+
+def _shaped(flat: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
+    pieces = flat.split([t.numel() for t in like])
+    return [piece.view(t.shape).to(t) for piece, t in zip(pieces, like)]
