@@ -87,7 +87,8 @@ class OutputNormalised(Control):
         scale = math.sqrt(residual / q) if q > 0 else 0.0
         longest = self.second_order_bound / (context.lr * scale) if context.lr * scale else math.inf
         if sum(lengths) > 2 * longest:  # else no weights, however small, make the second order too large
-            scale *= min(1.0, longest / _second_order(stacks, lengths))
+            second = _second_order(stacks, lengths)
+            scale *= longest / second if second > longest else 1.0
         return Step(directions, scale, scale**2 * q, velocities, (slope, lengths))
 
 
