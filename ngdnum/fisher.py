@@ -124,7 +124,7 @@ class Fisher:
             return self._chain_changes(call, vectors)
         changes = []
         for vector in vectors:
-            with ONE_AT_A_TIME, forward_ad.dual_level(), _moving(self._layers, self._by_layer(vector)):
+            with ONE_AT_A_TIME, _dual_level(), _moving(self._layers, self._by_layer(vector)):
                 output, change = forward_ad.unpack_dual(run(self._model, {}, call))
             changes.append(torch.zeros_like(output) if change is None else change)
         return output, changes
@@ -175,9 +175,23 @@ class _Probe(threading.local):
     """The probe of this thread that is under way."""
 
     owner: object = None
+    dual = False
 
 
 _PROBE = _Probe()
+
+
+@contextlib.contextmanager
+def _dual_level() -> Iterator[None]:
+    """`forward_ad.dual_level`, of which torch allows one at a time; one that an interrupt left open is closed first."""
+    if _PROBE.dual:
+        with contextlib.suppress(RuntimeError):
+            torch._C._exit_dual_level(level=0)
+        forward_ad._current_level = -1
+    _PROBE.dual = True
+    with forward_ad.dual_level():
+        yield
+    _PROBE.dual = False
 
 
 def end_probes() -> None:
