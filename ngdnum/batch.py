@@ -16,6 +16,7 @@ from .layers import Layer
 from .likelihood import Likelihood, fisher_product
 from .replay import same_rows
 from .schedule import examples
+from .world import Part
 
 Matrices = dict[str, dict[int, Tensor]]
 """`{quantity: {layer: matrix}}`."""
@@ -213,6 +214,12 @@ class Batch:
     def sums(self) -> Sums:
         """Share of all passes, Σ w ‖e‖² and Σ w eᵀF e, see `residual`."""
         return self.share, self._square, self._length
+
+    @property
+    def part(self) -> Part:
+        """What the other ranks are told of it."""
+        alike = sorted(self.measured), self.chained, self.scale
+        return Part(tuple(self.layers), alike, self.sums, self.error)
 
     def residual(self, sums: Sums | None = None) -> float:
         r"""ℓ = (1/Σ w) (Σ w ‖e‖²)² / Σ w eᵀF e, with e = ∂ log q/∂f of the training targets, F the Fisher of f.

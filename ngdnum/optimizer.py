@@ -245,7 +245,7 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
             before = self._evaluate(closure)
         self._look.at_loss(before, self._batch.scale, self._batch.count)
         if self._world is not None:
-            before = self._world.begin(self._batch, before, self.steps, self.param_groups)
+            before = self._world.begin(self._batch.part, before, self.steps, self.param_groups)
         if before is not None and not math.isfinite(before):
             raise ValueError(f"the loss before the step is {float(before)}: check the batch and the weights")
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -23,9 +23,6 @@ from torch import Size, Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from .layers import uncompiled
-
-if TYPE_CHECKING:
-    from .batch import Batch
 
 R = TypeVar("R")
 WIDTH = 16
@@ -48,6 +45,19 @@ class Refusal(RuntimeError):
     """Another rank could not take the step, or the ranks do not agree on it."""
 
 
+class Part(NamedTuple):
+    """What a rank tells of its part of a batch.
+
+    The layers of its passes, nothing if there were none; what must be the same on all ranks; numbers of which the
+    means over ranks are those of the batch; and what went wrong.
+    """
+
+    layers: tuple[int, ...]
+    alike: object
+    sums: tuple[float, float, float]
+    error: Exception | None
+
+
 class World:
     """The ranks of a process group.
 
@@ -56,7 +66,7 @@ class World:
     rank, ranks : int
         The number of this one, and how many there are.
     sums : tuple of float
-        `Batch.sums` of the last step, means over ranks.
+        Those of the whole batch.
     """
 
     def __init__(self, group: dist.ProcessGroup, device: torch.device) -> None:
@@ -82,19 +92,18 @@ class World:
         """There was a pass without examples, which the others know nothing of; the step will tell."""
         self._empty = True
 
-    def begin(self, batch: Batch, loss: Tensor | float | None, steps: int, groups: list[dict]) -> Tensor | float | None:
+    def begin(self, part: Part, loss: Tensor | float | None, steps: int, groups: list[dict]) -> Tensor | float | None:
         """The loss before the step, a mean over ranks; a `Refusal` unless all ranks are about to take the same step."""
         empty, self._empty = self._empty, False
-        if empty and not batch.layers:
+        if empty and not part.layers:
             raise ValueError("empty batch: give every rank an example, as DistributedSampler does")
-        if batch.error is not None:
-            raise batch.error
+        if part.error is not None:
+            raise part.error
         options = [{name: value for name, value in group.items() if name != "params"} for group in groups]
-        passes = list(batch.layers), sorted(batch.measured), batch.chained, batch.scale, loss is None
         gradients = [p.grad for group in groups for p in group["params"] if p.grad is not None and not p.grad.is_sparse]
         size = sum(map(float, torch._foreach_norm(gradients))) if gradients else 0.0
-        alike = _digest(options), float(steps), _digest(passes), size
-        table = self.meet(*alike, *batch.sums, 0.0 if loss is None else float(loss))
+        alike = _digest(options), float(steps), _digest((part.layers, part.alike, loss is None)), size
+        table = self.meet(*alike, *part.sums, 0.0 if loss is None else float(loss))
         _check_alike(table, *ALIKE)
         *_, share, square, length, mean = (sum(column) / self.ranks for column in zip(*table))
         self.sums = share, square, length
