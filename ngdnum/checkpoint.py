@@ -17,7 +17,7 @@ from .curvature.curvature import Curvature
 from .layers import Layer
 from .rule import Preconditioner
 
-VERSION = 2
+VERSION = 3
 """Of the entry "ngd"; raised when its meaning changes."""
 
 

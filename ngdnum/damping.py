@@ -1,6 +1,8 @@
 """Damping: how λ changes from one step to the next.
 
-λ itself lives in `optimizer.param_groups[0]["damping"]`, where schedulers and `state_dict` see it.
+λ is a pure number: what is added to a factor is measured in its mean eigenvalue (`ngdnum.units`), so that the units of
+inputs and targets, and errors that shrink from layer to layer, do not matter. With `relative=False` it is absolute, as
+in the paper. λ itself lives in `optimizer.param_groups[0]["damping"]`, where schedulers and `state_dict` see it.
 """
 
 from __future__ import annotations
@@ -13,9 +15,10 @@ from .rules.control import levenberg_marquardt
 
 
 class Damping(ABC):
-    """How λ changes; `lam` is that of the first step."""
+    """How λ changes; `lam` is that of the first step; `relative` says whether it is in units of the factors."""
 
     lam: float
+    relative: bool = True
 
     @property
     def rejects(self) -> bool:
@@ -38,6 +41,7 @@ class Fixed(Damping):
     """
 
     lam: float
+    relative: bool = True
 
     def __post_init__(self) -> None:
         _check(self.lam)
@@ -64,6 +68,7 @@ class Decay(Damping):
     lam: float
     steps: float
     floor: float = 1e-8
+    relative: bool = True
 
     def __post_init__(self) -> None:
         _check(self.lam)
@@ -103,6 +108,8 @@ class LevenbergMarquardt(Damping):
         ω > 1. At ten steps per pass through the data, 3/2 is slow.
     reject : bool, default False
         Whether a step after which the loss of its batch is higher than before is undone.
+    relative : bool, default True
+        Whether λ, with floor and ceiling, is in units of the factors.
 
     Examples
     --------
@@ -119,6 +126,7 @@ class LevenbergMarquardt(Damping):
     factor: float = 1.5
     reject: bool = False
     ceiling: float = 100.0
+    relative: bool = True
 
     def __post_init__(self) -> None:
         _check(self.lam)

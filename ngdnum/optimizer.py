@@ -216,7 +216,7 @@ class NGD(Presets, torch.optim.Optimizer):
         self._last = None
         lam = self.param_groups[0]["damping"]
         rule = self.rule.at(lam)
-        with self._curvature.including(self._batch, lam, rule) as blocks:
+        with self._curvature.including(self._batch, lam, self.damping.relative, rule) as blocks:
             scale, lengths = self._update(rule, blocks, lam, closure, before)
         self._batch = Batch(self._cuts)
         self.steps += 1
@@ -234,7 +234,7 @@ class NGD(Presets, torch.optim.Optimizer):
         check_finite(stacks, gradients, "the gradient", "look for NaN or infinity in the batch and in the weights")
         if self._rest:
             check_gradients(self._rest)
-        blocks.factorise(rule, self.inverse, gradients, lam, self.steps)
+        blocks.factorise(rule, self.inverse, gradients, lam, self.damping.relative, self.steps)
         context = self._context(blocks, gradients, lr, lam)
         along = [] if isinstance(self._needs, NeedsDual) else blocks.direction(gradients)
         step = self.control.move(stacks, along, blocks.velocity, context)
@@ -361,4 +361,4 @@ class NGD(Presets, torch.optim.Optimizer):
             return Dual(model, likelihood, blocks.stacks, batch.calls, slopes, gradients, blocks.halves())
 
         chain = list(batch.layers) if batch.chained else None
-        return StepContext(gradients, lr, lam, blocks.direction, fisher, batch.residual, dual, chain)
+        return StepContext(gradients, lr, lam, blocks.damped, blocks.direction, fisher, batch.residual, dual, chain)

@@ -86,6 +86,13 @@ class Stack:
         """Frobenius norm of the matrix of each member, `[B]`."""
         return matrices.reshape(len(self.members), -1).norm(dim=1)
 
+    def part_norms(self, matrices: Tensor) -> tuple[Tensor, Tensor]:
+        """Norms, `[B]` each, of the weight of each member and of its bias, 0 without one."""
+        m = matrices.shape[-1] - (self.layers[0].bias is not None)
+        rows = matrices.reshape(len(self.members), -1, matrices.shape[-1])
+        weights, biases = rows[..., :m], rows[..., m:]
+        return torch.linalg.vector_norm(weights, dim=(1, 2)), torch.linalg.vector_norm(biases, dim=(1, 2))
+
     def named(self, matrices: Tensor) -> dict[str, Tensor]:
         """`matrices` `[B, n, m]` as tensors shaped like the parameters, by their names in the model."""
         named: dict[str, Tensor] = {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from operator import mul
 
 import torch
 from torch import Tensor
@@ -38,7 +37,9 @@ class OutputNormalised(Control):
 
     .. math::
 
-        \sum_{i<j} r_i r_j \le \text{second_order_bound} \sum_i r_i, \quad r_i = \|\Delta W_i\| / \max(1, \|W_i\|).
+        \sum_{i<j} r_i r_j \le \text{second_order_bound} \sum_i r_i, \quad r_i = \|\Delta W_i\| / \|W_i\|,
+
+    biases not counted, nor weights that are still zero: what they compute together with others is zero as well.
 
     Parameters
     ----------
@@ -80,10 +81,11 @@ class OutputNormalised(Control):
         if residual:
             q = max(q, dot(updates, context.gradients) ** 2 / residual)
         scale = math.sqrt(residual / q) if q > 0 else 0.0
-        lengths = [stack.norms(u) for stack, u in zip(stacks, updates)]
-        second = context.lr * scale * _second_order(stacks, lengths)
+        parts = [stack.part_norms(u) for stack, u in zip(stacks, updates)]
+        second = context.lr * scale * _second_order(stacks, [weights for weights, _ in parts])
         if second > self.second_order_bound:
             scale *= self.second_order_bound / second
+        lengths = [torch.hypot(weights, biases) for weights, biases in parts]
         return Step(updates, scale, scale**2 * q, velocities, lengths)
 
 
@@ -92,8 +94,9 @@ def _second_order(stacks: list[Stack], lengths: list[Tensor]) -> float:
     weights: list[Tensor] = []
     for stack in stacks:
         weights += stack.weights
-    sizes = torch.stack(torch._foreach_norm(weights)).clamp(min=1)
-    norms = torch.cat(lengths)
-    r = (norms / sizes.to(norms.dtype)).tolist()
-    total = sum(r)
-    return (total - sum(map(mul, r, r)) / total) / 2 if total else 0.0
+    sizes, norms = torch.stack(torch._foreach_norm(weights)), torch.cat(lengths)
+    pairs = total = 0.0
+    for size, norm in zip(sizes.tolist(), norms.tolist()):
+        r = norm / size if size else 0.0
+        pairs, total = pairs + r * total, total + r
+    return pairs / total if total else 0.0

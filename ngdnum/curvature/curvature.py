@@ -46,7 +46,9 @@ class Curvature:
         return due(step, self._factors.every) or not record.edges.keys() <= self._known
 
     @contextmanager
-    def including(self, batch: Batch, lam: float, rule: Preconditioner) -> Iterator[Blocks]:
+    def including(
+        self, batch: Batch, lam: float, relative: bool, rule: Preconditioner
+    ) -> Iterator[Blocks]:
         """The blocks of the layers that took part in `batch`, its factors included.
 
         Within, they may be changed; at the end they show in `opt.state`, or after an error are as they were.
@@ -63,7 +65,7 @@ class Curvature:
             if batch.measured:
                 changed += self._idle(batch, used)
                 for block in changed:
-                    block.absorb(batch, self.measured + 1, self._factors.decay, lam)
+                    block.absorb(batch, self.measured + 1, self._factors.decay, lam, relative)
             yield blocks
         except BaseException:
             for block, old in zip(blocks.blocks, kept):
