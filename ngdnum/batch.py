@@ -73,7 +73,7 @@ class Batch:
         self.gradients: list[Tensor] = []
         self.scale: float | None = 1.0
         self._kept = 0
-        self._square = self._length = 0.0
+        self._square = self._length = self._spread = 0.0
         self._backward = -1
         self._cuts = cuts
 
@@ -110,15 +110,21 @@ class Batch:
                 root[k] = compress_rows(torch.cat(both, -2))
 
     def add_residual(self, likelihood: Likelihood, record: Record, output: Tensor, gradient: Tensor) -> None:
-        """Include `gradient` `[M, n_L]` of the loss in `output` in the residual."""
+        """Include `gradient` `[M, n_L]` of the loss in `output` in the residual, and how far the outputs spread."""
         if not gradient.dtype.itemsize > 2:
             output, gradient = output.float(), gradient.float()
         score = gradient
         if record.weights is not None:
             w = record.weights.to(gradient).view(-1, 1)
             score = torch.where(w > 0, gradient / w, 0)
-        sums = (gradient * score).sum(), (gradient * fisher_product(likelihood, output, score)).sum()
-        square, length = torch.stack(sums).tolist()
+        away = output - output.mean(0)
+        sums = (
+            (gradient * score).sum(),
+            (gradient * fisher_product(likelihood, output, score)).sum(),
+            (away * fisher_product(likelihood, output, away)).sum(),
+        )
+        square, length, spread = torch.stack(sums).tolist()
+        self._spread += spread * record.share / len(output)
         self._square += square * len(output) / record.share
         self._length += length * len(output) / record.share
 
@@ -189,6 +195,16 @@ class Batch:
         with Σ̃ = σ²I it is ⟨‖y − f‖²⟩/σ².
         """
         return self.share * (self._square / self.known_scale()) ** 2 / self._length if self._length else 0.0
+
+    def relative_residual(self) -> float:
+        """R = ℓ/(ℓ + ⟨(f − ⟨f⟩)ᵀ F (f − ⟨f⟩)⟩), from 1 for constant outputs to 0 for exact ones; 1 if not measured.
+
+        For a Gaussian, 1 − R is nearly the coefficient of determination.
+        """
+        if not self._length or self.scale is None:
+            return 1.0
+        residual = self.residual()
+        return residual / (residual + self._spread / self.share)
 
     def known_scale(self) -> float:
         """What the loss was multiplied by; a RuntimeError if that is unknown."""

@@ -26,8 +26,8 @@ class Damping(ABC):
         return False
 
     @abstractmethod
-    def next(self, lam: float, rho: float | None) -> float:
-        """λ of the next step, given ρ of this one if it is known."""
+    def next(self, lam: float, rho: float | None, residual: float = 1.0) -> float:
+        """λ of the next step, given ρ of this one if it is known, and R (`Batch.relative_residual`), or 1."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Fixed(Damping):
     def __post_init__(self) -> None:
         _check(self.lam)
 
-    def next(self, lam: float, rho: float | None) -> float:
+    def next(self, lam: float, rho: float | None, residual: float = 1.0) -> float:
         """λ of the next step."""
         return lam
 
@@ -78,9 +78,9 @@ class Decay(Damping):
         if isinstance(self.steps, bool) or not isinstance(self.steps, (int, float)) or not self.steps > 0:
             raise ValueError(f"steps must be a number > 0; got {self.steps!r}")
 
-    def next(self, lam: float, rho: float | None) -> float:
+    def next(self, lam: float, rho: float | None, residual: float = 1.0) -> float:
         """λ of the next step."""
-        return lam and max(self.floor, lam * math.exp(-1 / self.steps))
+        return lam and max(self.floor * residual, lam * math.exp(-1 / self.steps))
 
 
 @dataclass(frozen=True)
@@ -144,13 +144,13 @@ class LevenbergMarquardt(Damping):
     def rejects(self) -> bool:
         return self.reject
 
-    def next(self, lam: float, rho: float | None) -> float:
+    def next(self, lam: float, rho: float | None, residual: float = 1.0) -> float:
         """λ of the next step, given ρ of this one; without ρ, λ stays."""
         if rho is None or not lam:
             return lam
         once, paper = levenberg_marquardt(1.0, rho), levenberg_marquardt(1.0, 0.0)
         fresh = lam * once ** (math.log(self.factor) / math.log(paper))
-        return max(min(fresh, max(self.ceiling, self.lam)), self.floor)
+        return max(min(fresh, max(self.ceiling, self.lam)), self.floor * residual)
 
 
 def _check(value: float) -> None:

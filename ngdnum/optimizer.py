@@ -251,7 +251,7 @@ class NGD(Presets, torch.optim.Optimizer):
         if change is not None and before is not None:
             trace = step.scale * dot(step.updates, gradients)
             rho = ratio(change, predicted(lr, trace, step.curvature), before)
-        group["damping"] = self.damping.next(lam, rho)
+        group["damping"] = self.damping.next(lam, rho, self._batch.relative_residual())
         blocks.remember(None if undone else step.velocity)
         if undone:
             self._curvature.forget_velocities()

@@ -65,9 +65,9 @@ class CodeDamping(LevenbergMarquardt):
 
     depth: int = 1
 
-    def next(self, lam: float, rho: float | None) -> float:
+    def next(self, lam: float, rho: float | None, residual: float = 1.0) -> float:
         """λ of the next step, given the text's ρ of this one."""
-        return super().next(lam, None if rho is None else rho * code_ratio(self.depth))
+        return super().next(lam, None if rho is None else rho * code_ratio(self.depth), residual)
 
 
 def code_ratio(depth: int) -> float:
