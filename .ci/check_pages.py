@@ -2,10 +2,11 @@
 
     python .ci/check_pages.py _build/html [--shots FOLDER]
 
-A page fails on a request that leaves it, a formula MathJax refuses or leaves untypeset, a script error, a
-local link or picture that leads nowhere, a certificate judged wrongly, or a body wider than a phone. Only the
-standard library is used: Chromium is driven through its debugging pipe (file descriptors 3 and 4, messages ended by
-a zero byte).
+A page fails on a request that leaves it, a formula MathJax refuses or leaves untypeset, a script error, a local link or
+picture that leads nowhere, a certificate judged wrongly, or a body wider than a phone. A page of the book itself fails
+also on anything that axe-core finds against WCAG 2 AA, light or dark: contrast, names of links and pictures, what the
+keyboard reaches. Chromium is driven through its debugging pipe (file descriptors 3 and 4, messages ended by a zero
+byte).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.resources import files
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -46,6 +48,7 @@ OWN_HOSTS = (
     "update.googleapis.com",
 )  # asked by Chromium itself
 OWN_QUESTION = "https://www.google.com/async/folae?"  # by recent versions of it
+THEME = "document.documentElement.dataset.theme = document.documentElement.dataset.mode = '{}'"
 SCREENS = {"wide": (1280, 900), "phone": (390, 844)}
 LOAD_ALL = "document.querySelectorAll('[loading=lazy]').forEach((node) => { node.loading = 'eager'; })"
 AT_ONCE = "document.head.insertAdjacentHTML('beforeend', '<style>* { transition: none !important }</style>')"
@@ -73,6 +76,12 @@ INSPECT = r"""(() => {
     typeset: all("mjx-container").length,
   };
 })()"""
+AXE = (files("axe_core_python") / "axe.min.js").read_text(encoding="utf-8")
+ACCESS = """axe.run({include: [["body"]], exclude: [["mjx-container"]]}, {
+  runOnly: ["wcag2a", "wcag2aa"],
+  rules: {"aria-roles": {enabled: false}, "aria-required-children": {enabled: false}},  // of citations, by docutils
+}).then((found) =>
+  found.violations.flatMap((rule) => rule.nodes.map((node) => `${rule.id}: ${node.html.slice(0, 120)}`)))"""
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -186,7 +195,7 @@ def inspect(browser: Browser, page: Path, shots: Path | None) -> tuple[list[str]
         if (excess := evaluate(OVERFLOW)) > 0:
             wrong.append(f"{excess} pixels wider than the {screen} screen")
         for theme in ("light", "dark") if shots else ():
-            evaluate(f"document.documentElement.dataset.theme = document.documentElement.dataset.mode = '{theme}'")
+            evaluate(THEME.format(theme))
             browser.drain(0.4)
             picture = browser.call(
                 "Page.captureScreenshot",
@@ -201,6 +210,11 @@ def inspect(browser: Browser, page: Path, shots: Path | None) -> tuple[list[str]
                 },
             )
             (shots / f"{page.stem}-{screen}-{theme}.png").write_bytes(base64.b64decode(picture["data"]))
+    for theme in ("light", "dark") if page.parent.name == "book" else ():
+        evaluate(AXE)
+        evaluate(THEME.format(theme))
+        browser.drain(0.1)
+        wrong += [f"{theme}, {problem}" for problem in evaluate(ACCESS)]
     browser.call("Target.closeTarget", targetId=target)
     return wrong, found
 
@@ -231,6 +245,12 @@ def script_errors(events: list[dict]) -> list[str]:
     return errors
 
 
+def redirects(page: Path) -> bool:
+    """Whether a page is nothing but the way to another one."""
+    text = page.read_text(encoding="utf-8").strip()
+    return text.startswith('<meta http-equiv="Refresh"') and text.count("<") == 1
+
+
 def dead_links(page: Path, links: list[str], anchors: dict[Path, str]) -> list[str]:
     dead = []
     for link in sorted(set(links)):
@@ -253,7 +273,7 @@ def main() -> int:
     parser.add_argument("--shots", type=Path, help="also write a picture of every page, screen and theme here")
     arguments = parser.parse_args()
     root = arguments.folder.resolve()
-    pages = [page for page in sorted(root.rglob("*.html")) if "_static" not in page.parts]
+    pages = [page for page in sorted(root.rglob("*.html")) if "_static" not in page.parts and not redirects(page)]
     executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if not pages or executable is None:
         sys.exit(f"no page below {root}" if not pages else "Chromium is not installed")

@@ -1,11 +1,19 @@
-"""What a `torch.amp.GradScaler` tells the optimizer it steps."""
+"""Mixed precision: what a `torch.amp.GradScaler` tells the optimizer it steps, and steps within autocast."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
+import torch
 from torch.optim import Optimizer
+
+
+def full_precision(device: torch.device) -> AbstractContextManager:
+    """Within, operations on `device` keep the precision of their arguments."""
+    if torch.is_autocast_enabled(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
 
 
 @contextmanager

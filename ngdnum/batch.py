@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+import weakref
 from collections.abc import Collection
 from functools import partial
 
@@ -13,6 +15,7 @@ from .fisher import Call, Link, run
 from .layers import Layer
 from .likelihood import Likelihood, fisher_product
 from .replay import same_rows
+from .schedule import examples
 
 Matrices = dict[str, dict[int, Tensor]]
 """`{quantity: {layer: matrix}}`."""
@@ -89,6 +92,7 @@ class Batch:
 
     def add(self, record: Record, count: int) -> None:
         """Include one pass of `count` examples."""
+        record.batch, record.gradient, record.residual, record.kept = weakref.ref(self), None, (0.0, 0.0, 0.0), None
         self._backward = torch._C._current_graph_task_id()
         self.count += count
         self.share += record.share
@@ -110,7 +114,13 @@ class Batch:
                 root[k] = compress_rows(torch.cat(both, -2))
 
     def add_residual(self, likelihood: Likelihood, record: Record, output: Tensor, gradient: Tensor) -> None:
-        """Include `gradient` `[M, n_L]` of the loss in `output` in the residual, and how far the outputs spread."""
+        """Include `gradient` `[M, n_L]` of the loss in `output` in the residual, or add it to that of other losses.
+
+        And how far the outputs spread.
+        """
+        if record.gradient is not None:
+            gradient = record.gradient + gradient
+        record.gradient = gradient
         if not gradient.dtype.itemsize > 2:
             output, gradient = output.float(), gradient.float()
         score = gradient
@@ -124,38 +134,46 @@ class Batch:
             (away * fisher_product(likelihood, output, away)).sum(),
         )
         square, length, spread = torch.stack(sums).tolist()
-        self._spread += spread * record.share / len(output)
-        self._square += square * len(output) / record.share
-        self._length += length * len(output) / record.share
+        before, factor = record.residual, len(output) / record.share
+        record.residual = square * factor, length * factor, spread * record.share / len(output)
+        self._square += record.residual[0] - before[0]
+        self._length += record.residual[1] - before[1]
+        self._spread += record.residual[2] - before[2]
 
-    def keep(self, model: nn.Module, record: Record, output: Tensor, rows: int | None) -> None:
-        """Keep the call of a pass of `model` that had this `output`: of all passes the first `rows` examples, or all.
+    def keep(self, model: nn.Module, layers: list[Layer], record: Record, output: Tensor, rows: int | None) -> None:
+        """Keep the call of a pass of `model` that had this `output`: of all passes the first examples, or all.
+
+        They are those that are worth `rows` of one position each, see `schedule.examples`.
 
         All, too, if the model treats something as long as the batch as if it had no row for each example.
         """
-        if rows is not None and self._kept >= rows:
-            return
-        count = len(output)
-        wanted = count if rows is None else min(count, rows - self._kept)
+        count = wanted = len(output)
+        if rows is not None:
+            wanted = min(count, examples(rows, output[0, ..., 0].numel()) - self._kept)
+            if wanted <= 0:
+                return
         if not record.counts(wanted):
             wanted = count
         whole = Call(record.arguments, record.keywords, random=record.random)
         call = _first(whole, count, wanted) if wanted < count else whole
         chain: dict[int, Link] = {}
         if record.links is not None:
+            slopes = record.slopes(wanted)
             for k, (x,) in record.inputs.items():
-                slope = record.slope(k)
-                chain[k] = Link(x[:wanted].clone(), None if slope is None else slope[:wanted].clone())
+                chain[k] = Link(x[:wanted].to(layers[k].weight.dtype, copy=True), slopes[k])
         elif wanted < count and not self._cuts.agree(model, whole, call):
             call, wanted = whole, count
-        share, weights = record.share * wanted / count, record.weights
-        if weights is not None:
-            weights = weights[:wanted].flatten()
-            mean = float(weights.mean())
-            share, weights = share * mean, weights / mean
-        call = call._replace(chain=chain, output=output[:wanted].clone() if chain else None)
-        self.calls.append(call._replace(weights=weights, share=share))
+        first = output[:wanted].clone() if chain else None
+        call = call._replace(chain=chain, output=first)
+        record.kept = len(self.calls), wanted, count
+        self.calls.append(_weighed(call, record, wanted, count))
         self._kept += count
+
+    def keep_again(self, record: Record) -> None:
+        """Weigh the rows of the call kept of a pass as they count by all its losses so far."""
+        if record.kept is not None:
+            i, wanted, count = record.kept
+            self.calls[i] = _weighed(self.calls[i], record, wanted, count)
 
     def used(self, layers: list[Layer], known: Collection[int]) -> list[int]:
         """Those of `layers` that took part and have gradients and factors, in the order of the forward pass.
@@ -165,26 +183,34 @@ class Batch:
         Raises
         ------
         RuntimeError
-            If there are none, or if a layer has a gradient without having taken part.
+            If there are none, if a layer has a gradient without having taken part, or one for its weight alone.
         """
         fresh, used = [*self.factors.values(), *self.roots.values()], []
         for k in self.layers:
             layer = layers[k]
-            if layer.weight.grad is None or layer.bias is not None and layer.bias.grad is None:
+            missing = [name for name, p in zip(layer.names, layer.parameters) if p.grad is None]
+            if len(missing) == len(layer.parameters):
                 continue
+            if missing:
+                raise RuntimeError(
+                    f"{missing[0]!r} has no gradient, but the rest of its layer has one, so no weight was changed: "
+                    "what is frozen must be so, by requires_grad_(False), before NGD is built"
+                )
             if k in known or all(k in matrices for matrices in fresh):
                 used.append(k)
         if not used:
             raise RuntimeError(
                 "nothing to step from: call backward() on a loss of the model's output first; if a "
-                "compiled model, or another of its kind, ran before NGD was built, call torch.compiler.reset()"
+                "compiled model, or another of its kind, ran before NGD was built, call torch.compiler.reset(); "
+                "torch.utils.checkpoint needs use_reentrant=False"
             )
         for k, layer in enumerate(layers) if len(self.layers) < len(layers) else ():
             gradients = [p.grad for p in layer.parameters if p.grad is not None]
             if k not in self.layers and any(g.any() for g in gradients):
                 raise RuntimeError(
                     f"layer {layer.name!r} has a gradient, but was not called since the last zero_grad(), so "
-                    "no weight was changed: call the module itself, not its weight"
+                    "no weight was changed: call the module itself, not its weight, and not within "
+                    "checkpoint(…, use_reentrant=True)"
                 )
         return used
 
@@ -194,7 +220,15 @@ class Batch:
         Length, in the metric of F, of the step along e that is best for the quadratic model. For a Gaussian
         with Σ̃ = σ²I it is ⟨‖y − f‖²⟩/σ².
         """
-        return self.share * (self._square / self.known_scale()) ** 2 / self._length if self._length else 0.0
+        if not self._length:
+            if self._square:
+                warnings.warn(
+                    "the outputs are so certain, and wrong, that their Fisher is 0 in this precision, so there is "
+                    "no step: start from smaller weights, or train in float64",
+                    stacklevel=2,
+                )
+            return 0.0
+        return self.share * (self._square / self.known_scale()) ** 2 / self._length
 
     def relative_residual(self) -> float:
         """R = ℓ/(ℓ + ⟨(f − ⟨f⟩)ᵀ F (f − ⟨f⟩)⟩), from 1 for constant outputs to 0 for exact ones; 1 if not measured.
@@ -219,6 +253,16 @@ class Batch:
 def compress_rows(rows: Tensor) -> Tensor:
     """X `[…, k, m]` with the same XᵀX and no more rows than columns."""
     return torch.linalg.qr(rows, mode="r").R if rows.shape[-2] > rows.shape[-1] else rows
+
+
+def _weighed(call: Call, record: Record, wanted: int, count: int) -> Call:
+    """The call of the first `wanted` of `count` examples, which count as they do in the losses of the pass."""
+    share, weights = record.share * wanted / count, record.weights
+    if weights is not None:
+        weights = weights[:wanted].flatten()
+        mean = float(weights.mean())
+        share, weights = share * mean, weights / mean
+    return call._replace(weights=weights, share=share)
 
 
 def _first(whole: Call, count: int, rows: int) -> Call:

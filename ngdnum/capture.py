@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import copy
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
+from .graph import Paths, Probing, aside
 from .layers import Layer
 from .replay import RandomState, random_state
 
@@ -38,47 +40,50 @@ ELEMENTWISE = {
     )
 }
 """Names in autograd's graph of functions that act on every number by itself."""
-
-
-class _Probing:
-    """Whether a backward pass of our own is under way, which no capture must take for one of the loss."""
-
-    depth = 0
-
-    def __enter__(self) -> None:
-        self.depth += 1
-
-    def __exit__(self, *_: object) -> None:
-        self.depth -= 1
-
-
-PROBING = _Probing()
+SLOPES: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
+    {
+        "ReluBackward0": lambda x: (x > 0).to(x.dtype),
+        "SigmoidBackward0": lambda x: x * (1 - x),
+        "TanhBackward0": lambda x: 1 - x * x,
+    }
+)
+"""Derivatives of those that are functions of what comes out; for others, autograd's graph has to be asked."""
 
 
 class Record:
     """One forward pass: inputs and places in the graph of the outputs of each layer (by index), one per use.
+
+    Uses on no rows, such as those of an expert without examples, are `empty`.
 
     `arguments` and `keywords` are those the model was called with, `random` the state of torch's generators. `links`
     tell what is between each layer and the one before: nothing (None), or the place in the graph of an elementwise
     function. They are None if there is anything else, or if the last layer's output is not the model's. `weights`
     `[M, …]`, with mean 1, tell how much each row of the output counts in the loss, None if all count alike; `share` is
     the sum of what they count, by which passes of one step are weighed.
+
+    `batch` is what it is included in, `gradient` `[M, n_L]` that of all its losses so far and `residual` what it adds
+    to that of the batch; `kept` tells which call of the batch it is, with how many examples of how many.
     """
 
     def __init__(self) -> None:
         self.inputs: dict[int, list[Tensor]] = {}
         self.edges: dict[int, list[GradientEdge]] = {}
+        self.empty: list[tuple[int, GradientEdge]] = []
         self.output: GradientEdge | None = None
         self.links: dict[int, Node | None] | None = {}
         self.arguments: tuple = ()
         self.keywords: dict[str, Any] = {}
         self.random: RandomState | None = None
-        self.end: tuple[weakref.ref, int] | None = None
-        self.used = False
+        self.end: tuple[weakref.ref, int, tuple[Node, int]] | None = None
+        self.batch: weakref.ref | None = None
+        self.gradient: Tensor | None = None
+        self.residual = 0.0, 0.0, 0.0
+        self.kept: tuple[int, int, int] | None = None
         self.weights: Tensor | None = None
         self.share = 1.0
         self._told: tuple[int, Tensor] | None = None
         self._first: tuple[int, int] | None = None
+        self._paths: Paths | None = None
 
     def first(self, rows: int, count: int) -> Record:
         """The record of the first `rows` of all `count` examples: fewer inputs, and errors for fewer directions.
@@ -97,7 +102,7 @@ class Record:
         return self.weights is None or bool(self.weights[:rows].any())
 
     def tell(self, weights: Tensor) -> None:
-        """Note, in the backward pass under way, by how much (more) the rows of the output count in its loss."""
+        """Note, in the backward pass under way, how much (more) the rows `[M, …]`, or all `[]`, count in its loss."""
         task = torch._C._current_graph_task_id()
         if self._told is not None and self._told[0] == task:
             weights = weights + self._told[1]
@@ -115,32 +120,45 @@ class Record:
         """Whether each layer was fed with the output of the one before and the last one's output is the model's."""
         return self.links is not None and not any(self.links.values())
 
-    def slope(self, k: int) -> Tensor | None:
-        """∂x/∂z `[M, m]` for the input x of layer `k` and the output z of the one before; None where they are one."""
+    def slopes(self, rows: int) -> dict[int, Tensor | None]:
+        """∂x/∂z for the first `rows` of the input x of each layer and the output z before; None where they are one."""
         assert self.links is not None
-        link: Any = self.links[k]
-        return None if link is None else link(torch.ones_like(self.inputs[k][0]))
+        links: dict[int, Any] = self.links
+        found: dict[int, Tensor | None] = dict.fromkeys(links)
+        asked = []
+        for k, link in links.items():
+            if link is not None:
+                (x,) = self.inputs[k]
+                short = SLOPES.get(link.name())
+                if short:
+                    found[k] = short(x[:rows])
+                else:
+                    asked.append((k, link, x))
+
+        def differentiate() -> None:
+            for k, link, x in asked:
+                found[k] = link(torch.ones_like(x))[:rows].clone()
+
+        if asked:
+            aside(differentiate)
+        return found
 
     def link(self, k: int, x: Tensor) -> None:
         """Note what is between the last layer so far and the input `x` of layer `k`."""
         assert self.links is not None
-        if not self.edges or self.ends_in(x):
+        node = x.grad_fn
+        if self.end is None or self.ends_in(x):
             self.links[k] = None
-        elif x.grad_fn is not None and x.grad_fn.name() in ELEMENTWISE and self._leads_to(x.grad_fn):
-            self.links[k] = x.grad_fn
+        elif node is not None and node.name() in ELEMENTWISE and node.next_functions == (self.end[2],):
+            self.links[k] = node
         else:
             self.links = None
 
     def ends_in(self, tensor: Tensor) -> bool:
         """Whether `tensor` is the output of the last layer so far, unchanged."""
         assert self.end is not None
-        last, version = self.end
+        last, version, _ = self.end
         return last() is tensor and tensor._version == version
-
-    def _leads_to(self, node: Node) -> bool:
-        """Whether `node` acts on the output of the last layer so far, and on nothing else."""
-        (*_, (edge, *_)) = self.edges.values()
-        return node.next_functions == ((edge.node, edge.output_nr),)
 
     def errors(self, directions: Tensor) -> dict[int, list[Tensor]]:
         """Back-propagate `directions` `[R, M, …, n_L]` at the model's output to the outputs of every layer.
@@ -155,16 +173,9 @@ class Record:
             directions = torch.cat([directions, others], 1)
         assert self.output is not None
         uses = [(k, edge) for k, edges in self.edges.items() for edge in edges]
-        with PROBING:
-            errors = torch.autograd.grad(
-                (self.output,),
-                [edge for _, edge in uses],
-                (directions if batched else directions[0],),
-                retain_graph=True,
-                allow_unused=True,
-                is_grads_batched=batched,
-                create_graph=directions.requires_grad,
-            )
+        if self._paths is None:
+            self._paths = Paths(self.output, [edge for _, edge in uses])
+        errors = self._paths(directions if batched else directions[0], batched)
         found: dict[int, list[Tensor]] = {}
         for (k, _), e in zip(uses, errors):
             if e is None:
@@ -185,8 +196,8 @@ def has_rows(x: Tensor, count: int) -> bool:
 class Capture:
     """Hooks that record every forward pass of `model` and report it in the backward pass.
 
-    `on_backward(record, output, gradient)` runs once per forward pass, when the gradient of the loss arrives
-    at the model's output, before it goes on to the layers. The hooks hold only weak references to this object
+    `on_backward(record, output, gradient)` runs whenever the gradient of a loss arrives at the model's output, before
+    it goes on to the layers. The hooks hold only weak references to this object
     and are removed with it; copies of the model carry dead hooks.
     """
 
@@ -221,18 +232,24 @@ class Capture:
             return
         (x,) = inputs or keywords.values()
         simple = type(module).forward is nn.Linear.forward and x.ndim == 2
-        if not (simple and len(x)):
+        if not simple:
             layer.check_input(x)
-        if not simple or k in record.edges:
+        if not simple or k in record.edges or not len(x):
             record.links = None
+        if not x.numel():
+            record.empty.append((k, get_gradient_edge(output)))
+            return
         if record.links is not None:
             record.link(k, x)
-        record.end = weakref.ref(output), output._version
+        edge = get_gradient_edge(output)
+        record.end = weakref.ref(output), output._version, (edge.node, edge.output_nr)
         record.inputs.setdefault(k, []).append(x.detach())
-        record.edges.setdefault(k, []).append(get_gradient_edge(output))
+        record.edges.setdefault(k, []).append(edge)
 
     def _end(self, module: nn.Module, inputs: tuple, output: Tensor) -> Tensor | None:
         record = self.record
+        if record is not None and isinstance(output, Tensor) and output.ndim and not len(output):
+            raise ValueError(f"empty batch: the model's output has shape {tuple(output.shape)}")
         if record is None or not record.edges:
             return None
         if not isinstance(output, Tensor) or output.ndim < 2:
@@ -267,8 +284,7 @@ class _Tap(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         capture, record = ctx.capture(), ctx.record
         on_backward = capture and capture._on_backward()
-        if on_backward and not record.used and not PROBING.depth and _accumulates(capture.layers, record):
-            record.used = True
+        if on_backward and not Probing.under_way() and _accumulates(capture.layers, record):
             record.output = GradientEdge(*ctx.next_functions[0])
             on_backward(record, ctx.values, gradient)
         return gradient, None, None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 import torch
 import torch.distributed
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 from .control import Control, NeedsDual
@@ -28,7 +29,14 @@ def check_model(model: object, lr: object) -> None:
                 f"NGD does not average its factors over processes yet, so {ranks} ranks would drift apart: train in "
                 "one process, with gradient accumulation for large batches"
             )
+    if any(type(module).__name__ == "FullyShardedDataParallel" for module in model.modules()):
+        raise ValueError("NGD needs whole weights, and FullyShardedDataParallel keeps parts of them: do not shard")
     for name, p in model.named_parameters():
+        if type(p.data) is not Tensor:
+            raise ValueError(
+                f"{name!r} is a {type(p.data).__name__}, which NGD does not know how to factorise: it needs whole, "
+                "ordinary tensors, neither sharded (fully_shard, tensor parallelism) nor quantized"
+            )
         shaped = not isinstance(p, UninitializedParameter)
         if p.requires_grad and shaped and p.dtype not in (torch.float32, torch.float64):
             raise ValueError(
@@ -37,6 +45,16 @@ def check_model(model: object, lr: object) -> None:
             )
     if isinstance(lr, bool) or not isinstance(lr, (int, float)) or not 0 < lr < math.inf:
         raise ValueError(f"lr must be a finite number > 0; got {lr!r}")
+
+
+def check_known(model: nn.Module, known: Collection[nn.Parameter]) -> None:
+    """Refuse parameters with a gradient that are not among the `known` ones of the optimizer."""
+    unknown = [name for name, p in model.named_parameters() if p.grad is not None and p not in known]
+    if unknown:
+        raise RuntimeError(
+            f"parameters that were frozen, or not there, when NGD was built have gradients: {', '.join(unknown)}; no "
+            "weight was changed: build a new NGD when you unfreeze or replace layers"
+        )
 
 
 def check_parts(rule: Preconditioner, factors: object, inverse: object, control: object) -> None:

@@ -96,7 +96,8 @@ class Dual:
         weighed, done = [], 0
         for call, output in zip(self._calls, self._outputs):
             own = change[done : done + len(output)]
-            weighed.append(call.fisher_product(self._likelihood, output, own).mul_(self.count / self._share))
+            part = call.share / len(output) * self.count / self._share
+            weighed.append(call.fisher_product(self._likelihood, output, own).mul_(part))
             done += len(output)
         if self._outside is not None:
             weighed.append(torch.zeros_like(change[self.count :]))

@@ -23,16 +23,18 @@ mean over examples, so are the factors: e_m e_mᵀ and x_mt x_mtᵀ enter with w
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor, nn
 
-from .capture import Capture, Record
+from .capture import Capture, Record, has_rows
 from .layers import Layer, second_moment, trainable_layers, uncompiled
 from .likelihood import Likelihood, check_likelihood, sampled_score
-from .schedule import check_every, check_rows
+from .schedule import check_every, check_rows, examples
+from .uses import check_uses
 
 _CHUNK = 2**22
 """Errors back-propagated in one go, in numbers per layer of average width."""
@@ -99,6 +101,7 @@ def kronecker_factors(
         capture.remove()
     record = capture.record
     assert record is not None
+    check_uses(record, layers)
     lambda_tilde = error_factors(record, likelihood, output.detach(), samples, generator, layers, kfac_approx)
     lambda_ = input_factors(record, output, layers, kfac_approx)
     return {layers[k].name: (lambda_tilde[k], lambda_[k]) for k in lambda_tilde}
@@ -120,7 +123,8 @@ class Factors:
         "reduce": inputs are averaged and errors summed over the positions of each example first. The same
         for one position.
     rows : int, optional
-        Examples of each pass on which factors are measured, the first so many; None: all.
+        Examples of each pass on which factors are measured, the first so many; None: all. Fewer ones with several
+        positions are worth as much (`schedule.examples`).
 
     Before the first interval is over, when factors rest on few examples, they are measured more often (`schedule.due`).
     """
@@ -144,21 +148,28 @@ class Factors:
         return self.every > 1 or self.decay > 0
 
 
-def input_factors(record: Record, output: Tensor, layers: list[Layer], kfac_approx: str) -> dict[int, Tensor]:
+def input_factors(
+    record: Record, output: Tensor, layers: list[Layer], kfac_approx: str, rows: int | None = None
+) -> dict[int, Tensor]:
     """Λ of each recorded layer, `[m, m]`."""
     found = {}
-    for k, (x, weights) in input_rows(record, output, layers, kfac_approx).items():
+    for k, (x, weights) in input_rows(record, output, layers, kfac_approx, rows).items():
         found[k] = second_moment(x, layers[k].bias is not None, weights)
     return found
 
 
 def input_rows(
-    record: Record, output: Tensor, layers: list[Layer], kfac_approx: str
+    record: Record, output: Tensor, layers: list[Layer], kfac_approx: str, wanted: int | None = None
 ) -> dict[int, tuple[Tensor, Tensor | None]]:
-    """The x of each recorded layer, one in a row, without the 1 of the bias, and how much each row counts."""
+    """The x of each recorded layer, one in a row, without the 1 of the bias, and how much each row counts.
+
+    Where all examples count alike, they are those of the first ones that are worth `wanted` rows (`schedule.examples`).
+    """
     found = {}
     for k, inputs in record.inputs.items():
         layer, weights = layers[k], record.weights
+        if wanted is not None and kfac_approx == "expand" and weights is None:
+            inputs = [_first(layer, x, len(output), wanted) for x in inputs]
         rows = [layer.input_rows(x) for x in inputs]
         if kfac_approx == "reduce":
             rows = [torch.cat([_by_example(layer, x, output) for x in rows], -2).mean(-2)]
@@ -224,6 +235,11 @@ def check_samples(samples: int | None, likelihood: Likelihood) -> None:
         raise ValueError(f"samples must be a positive integer, or None for exact factors; got {samples!r}")
 
 
+def _first(layer: Layer, x: Tensor, count: int, rows: int) -> Tensor:
+    """The first of the `count` examples in the input `x` of a layer, as many as are worth `rows`."""
+    return x[: examples(rows, layer.positions(x))] if has_rows(x, count) else x
+
+
 def _by_example(layer: Layer, rows: Tensor, output: Tensor, repeats: int = 1) -> Tensor:
     """Rows `[…, R·M·T, n]` of R repetitions as `[…, R·M, T, n]`, M the number of examples in `output`."""
     examples = output[..., 0].numel()
@@ -269,18 +285,29 @@ def _directions(
     if not output.dtype.itemsize > 2:
         rows = rows.float()
     weight = None if record.weights is None else record.weights.flatten().to(rows).sqrt().unsqueeze(-1)
-    chunk = max(1, _CHUNK // max(x.numel() for inputs in record.inputs.values() for x in inputs))
+    largest = max(rows.numel(), *(x.numel() for inputs in record.inputs.values() for x in inputs))
+    chunk = max(1, _CHUNK // largest)
     if samples is None:
         positions = output[0, ..., 0].numel()
-        whole = likelihood.fisher_root(rows)
-        for root in (whole if weight is None else whole * weight).split(chunk):
+        for root in _roots(likelihood, rows, chunk):
             for t in range(positions):
-                directions = root
+                directions = root if weight is None else root * weight
                 if positions > 1:
                     mask = (torch.arange(len(rows), device=rows.device) % positions == t).to(rows.dtype)
-                    directions = root * mask.unsqueeze(-1)
+                    directions = directions * mask.unsqueeze(-1)
                 yield directions.unflatten(1, output.shape[:-1])
         return
     for done in range(0, samples, chunk):
         scores = sampled_score(likelihood, rows, min(chunk, samples - done), generator)
         yield (scores if weight is None else scores * weight).unflatten(1, output.shape[:-1])
+
+
+def _roots(likelihood: Likelihood, rows: Tensor, chunk: int) -> Iterator[Tensor]:
+    """The directions of `fisher_root`, at most `chunk` at once; all at once only if it takes no `part`."""
+    if "part" not in inspect.signature(likelihood.fisher_root).parameters:
+        yield from likelihood.fisher_root(rows).split(chunk)
+        return
+    done = 0
+    while len(root := likelihood.fisher_root(rows, slice(done, done + chunk))):
+        yield root
+        done += len(root)

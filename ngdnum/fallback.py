@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from .layers import labels
-from .stack import NotFinite
 
 Fallback = Callable[[list[nn.Parameter]], Optimizer]
 """Makes an optimizer of some parameters, such as `torch.optim.AdamW` or `lambda p: AdamW(p, lr=1e-3)`."""
@@ -54,39 +53,27 @@ def optimizer_of(parameters: dict[str, nn.Parameter], fallback: Fallback | None)
     return optimizer
 
 
-def step_or_undo(optimizer: Optimizer) -> None:
-    """A step of `optimizer`; if it raises, its parameters and its state are what they were."""
-    values = [(p, p.clone()) for group in optimizer.param_groups for p in group["params"]]
-    state = {p: {name: _copied(value) for name, value in entry.items()} for p, entry in optimizer.state.items()}
-    try:
-        optimizer.step()
-    except BaseException:
-        for p, value in values:
+class Snapshot:
+    """Parameters, state and options of an optimizer, to be put back where a step of it fails or is undone."""
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self._optimizer = optimizer
+        self._values = [(p, p.clone()) for group in optimizer.param_groups for p in group["params"]]
+        self._state = {p: _copied(entry) for p, entry in optimizer.state.items()}
+        self._groups = optimizer.param_groups
+        self._options = [_copied({k: v for k, v in group.items() if k != "params"}) for group in self._groups]
+
+    @torch.no_grad()
+    def put_back(self) -> None:
+        """Make everything what it was."""
+        for p, value in self._values:
             p.copy_(value)
-        optimizer.state.clear()
-        optimizer.state.update(state)
-        raise
+        self._optimizer.state.clear()
+        self._optimizer.state.update(self._state)
+        self._optimizer.param_groups = self._groups
+        for group, options in zip(self._groups, self._options):
+            group.update(options)
 
 
-def _copied(value: Any) -> Any:
-    return value.clone() if isinstance(value, Tensor) else copy.deepcopy(value)
-
-
-def check_gradients(parameters: dict[str, nn.Parameter]) -> None:
-    """Raise NotFinite, naming the parameter, unless all gradients are finite."""
-    found = [(name, _values(p.grad)) for name, p in parameters.items() if p.grad is not None]
-    by_device: dict[torch.device, list[Tensor]] = {}
-    for _, values in found:
-        by_device.setdefault(values.device, []).append(values.isfinite().all())
-    if all(torch.stack(flags).all() for flags in by_device.values()):
-        return
-    name = next(name for name, values in found if not values.isfinite().all())
-    raise NotFinite(
-        f"the gradient of {name!r} is not finite, so no weight was changed: look for NaN or infinity "
-        "in the batch and in the weights"
-    )
-
-
-def _values(gradient: Tensor) -> Tensor:
-    """The numbers in a gradient that may be sparse."""
-    return gradient.coalesce().values() if gradient.is_sparse else gradient
+def _copied(entry: dict[str, Any]) -> dict[str, Any]:
+    return {name: v.clone() if isinstance(v, Tensor) else copy.deepcopy(v) for name, v in entry.items()}

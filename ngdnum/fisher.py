@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
@@ -14,8 +15,8 @@ from torch.func import functional_call, vjp
 
 from .layers import Layer
 from .likelihood import Likelihood, fisher_product
-from .replay import RandomState, replaying
-from .stack import Stack
+from .replay import ONE_AT_A_TIME, RandomState, replaying
+from .stack import Stack, numbers
 
 Vector = list[Tensor]
 """A vector in the space of weights: one tensor per stack, shaped like its weights."""
@@ -45,8 +46,8 @@ class Call(NamedTuple):
     share: float = 1.0
 
     def fisher_product(self, likelihood: Likelihood, output: Tensor, change: Tensor) -> Tensor:
-        """What F_m makes of each row of `change` `[M, n_L]`, times the weight of the row in the sum over all calls."""
-        product = fisher_product(likelihood, output, change) * (self.share / len(output))
+        """What F_m makes of each row of `change` `[M, n_L]`, times the weight of the row among those of the call."""
+        product = fisher_product(likelihood, output, change)
         return product if self.weights is None else product * self.weights.to(product).unsqueeze(-1)
 
 
@@ -74,19 +75,28 @@ class Fisher:
 
     def inner(self, vectors: list[Vector]) -> Tensor:
         """(u_iᵀ F u_j) of k vectors, `[k, k]` in float64."""
-        gram = torch.zeros(len(vectors), len(vectors), dtype=torch.float64)
+        share, k = 0.0, len(vectors)
+        total = [[0.0] * k for _ in vectors]
         for call in self._calls:
             output, changes = self._changes(call, vectors)
-            weighted = torch.stack([call.fisher_product(self._likelihood, output, c).flatten() for c in changes])
-            gram += (torch.stack(changes).flatten(1) @ weighted.mT).cpu()
-        return gram.add(gram.mT).div_(2 * sum(call.share for call in self._calls))
+            products = []
+            for change in changes:
+                weighted = call.fisher_product(self._likelihood, output, change)
+                for other in changes:
+                    products.append((other * weighted).sum())
+            part = call.share / len(output)
+            for i, number in enumerate(numbers(products)):
+                total[i // k][i % k] += part * number
+            share += call.share
+        return torch.tensor(total, dtype=torch.float64).div_(share)
 
     def times(self, vector: Vector) -> Vector:
         """F u."""
         total: Vector = []
         for call, (output, backward) in zip(self._calls, self._backwards()):
             _, (change,) = self._changes(call, [vector])
-            (named,) = backward(call.fisher_product(self._likelihood, output, change))
+            weighted = call.fisher_product(self._likelihood, output, change).mul_(call.share / len(output))
+            (named,) = backward(weighted)
             product = [stack.from_named(named) for stack in self._stacks]
             total = product if not total else [t.add_(p) for t, p in zip(total, product)]
         return [t.div_(sum(call.share for call in self._calls)) for t in total]
@@ -97,28 +107,27 @@ class Fisher:
             return self._chain_changes(call, vectors)
         changes = []
         for vector in vectors:
-            with forward_ad.dual_level(), _moving(self._layers, self._by_layer(vector)):
+            with ONE_AT_A_TIME, forward_ad.dual_level(), _moving(self._layers, self._by_layer(vector)):
                 output, change = forward_ad.unpack_dual(run(self._model, {}, call))
             changes.append(torch.zeros_like(output) if change is None else change)
         return output, changes
 
     def _chain_changes(self, call: Call, vectors: list[Vector]) -> tuple[Tensor, list[Tensor]]:
         """The same where no dual numbers are needed, from W dx + u x of each layer."""
-        columns = []
+        changes, rows = [], []
         for stack in self._stacks:
             inputs = []
             for k in stack.members:
                 inputs.append(call.chain[k].x)
-            columns.append(stack.rows(inputs).mT)
-        changes = []
+            rows.append(stack.rows(inputs))
         for vector in vectors:
             own: dict[int, Tensor] = {}
-            for stack, X, u in zip(self._stacks, columns, vector):
-                own.update(zip(stack.members, u @ X if len(stack.members) > 1 else [u @ X]))
+            for stack, X, u in zip(self._stacks, rows, vector):
+                own.update(zip(stack.members, u @ X.mT if len(stack.members) > 1 else [u @ X.mT]))
             change: Tensor | None = None
             for k, link in call.chain.items():
                 if change is not None:
-                    dx = change if link.slope is None else change * link.slope.mT
+                    dx = change if link.slope is None else change.mul_(link.slope.mT)
                     own[k].addmm_(self._layers[k].weight, dx)
                 change = own[k]
             assert change is not None
@@ -145,39 +154,60 @@ class Fisher:
         return iter(self._backward)
 
 
+class _Probe(threading.local):
+    """The probe of this thread that is under way."""
+
+    owner: object = None
+
+
+_PROBE = _Probe()
+
+
+def end_probes() -> None:
+    """After an error or an interrupt: hooks that may be left of a probe do nothing any more."""
+    _PROBE.owner = None
+
+
 @contextlib.contextmanager
 def _moving(layers: dict[int, Layer], u: dict[int, tuple[Tensor, ...]]) -> Iterator[None]:
     """Within, the output of each layer is dual: its tangent is the change along u, W dx + u x.
 
     The layers themselves see no dual numbers, which costs less than making W dual.
     """
-    handles = []
+    handles, _PROBE.owner = [], object()
     try:
         for k, layer in layers.items():
-            hooks = _Moving(layer, u[k])
+            hooks = _Moving(layer, u[k], _PROBE.owner)
             handles.append(layer.module.register_forward_pre_hook(hooks.before, with_kwargs=True))
             handles.append(layer.module.register_forward_hook(hooks.after, prepend=True, with_kwargs=True))
         yield
     finally:
+        _PROBE.owner = None
         for handle in handles:
             handle.remove()
 
 
 class _Moving:
-    """Hooks around the forward pass of a layer whose weights move along u."""
+    """Hooks around the forward pass of a layer whose weights move along u, while their `owner` is under way."""
 
-    def __init__(self, layer: Layer, u: tuple[Tensor, ...]) -> None:
-        self._layer, self._u = layer, u
+    def __init__(self, layer: Layer, u: tuple[Tensor, ...], owner: object) -> None:
+        self._layer, self._u, self._owner = layer, u, owner
         self._dx: Tensor | None = None
 
     def before(
         self, module: nn.Module, inputs: tuple[Tensor, ...], keywords: dict[str, Tensor]
-    ) -> tuple[tuple[Tensor], dict[str, Tensor]]:
+    ) -> tuple[tuple[Tensor], dict[str, Tensor]] | None:
+        if _PROBE.owner is not self._owner:
+            return None
         (dual,) = inputs or keywords.values()
         x, self._dx = forward_ad.unpack_dual(dual)
         return (x,), {}
 
-    def after(self, module: nn.Module, inputs: tuple[Tensor], keywords: dict[str, Tensor], output: Tensor) -> Tensor:
+    def after(
+        self, module: nn.Module, inputs: tuple[Tensor], keywords: dict[str, Tensor], output: Tensor
+    ) -> Tensor | None:
+        if _PROBE.owner is not self._owner:
+            return None
         return forward_ad.make_dual(output, _change(self._layer, self._u, *inputs, self._dx))
 
 

@@ -11,6 +11,8 @@ from .factors import Factors, error_factors, input_factors
 from .layers import Layer
 from .likelihood import Likelihood
 from .running import error_roots, input_roots
+from .schedule import examples
+from .uses import check_uses
 
 
 def measure(
@@ -23,12 +25,19 @@ def measure(
     samples: int | None,
     generator: torch.Generator,
 ) -> tuple[Matrices, Matrices]:
-    """The factors and the roots among `needs`, at the examples of `record` that the `plan` says."""
-    rows = plan.rows
+    """The factors and the roots among `needs`, at the examples of `record` that the `plan` says.
+
+    Raises
+    ------
+    ValueError
+        If a weight is used by function too.
+    """
+    check_uses(record, layers)
+    rows = None if plan.rows is None else examples(plan.rows, output[0, ..., 0].numel())
     if rows is not None and rows < len(output) and record.counts(rows):
         if plan.kfac_approx == "expand" or _by_example(record, len(output)):
             record, output = record.first(rows, len(output)), output[:rows]
-    inputs = record, output, layers, plan.kfac_approx
+    inputs = record, output, layers, plan.kfac_approx, plan.rows
     errors = record, likelihood, output, samples, generator, layers, plan.kfac_approx
     factors: Matrices = {}
     roots: Matrices = {}

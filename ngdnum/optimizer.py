@@ -3,39 +3,41 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from functools import partial
 from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .amp import loss_scale
+from .amp import full_precision, loss_scale
 from .batch import Batch, Cuts
 from .capture import Capture, Record
-from .checkpoint import Saved, rebuilt
-from .checks import check_model, check_parts
-from .control import Control, FixedStep, NeedsDual, NeedsFisher, StepContext, dot, predicted, ratio
-from .curvature.blocks import Blocks
+from .checkpoint import Saving
+from .checks import check_known, check_model, check_parts
+from .control import Control, FixedStep, predicted, ratio
 from .curvature.curvature import Curvature
 from .damping import Damping, LevenbergMarquardt
-from .dual import Dual
 from .factors import Factors, check_samples
-from .fallback import Fallback, check_gradients, optimizer_of
-from .fisher import Fisher, Vector
+from .fallback import Fallback, optimizer_of
+from .fisher import end_probes
+from .graph import Probing
+from .groups import Groups, check_groups, check_rate
 from .inverse import Inverse
 from .layers import trainable_layers, uncompiled
 from .likelihood import Likelihood, check_likelihood
-from .measure import measure
+from .misfit import FirstLook
+from .observer import Observer
 from .presets import Presets
+from .proposal import Proposer
 from .report import Report, StepRecord, report
-from .row_weights import weigh
-from .rule import Preconditioner, resolve
+from .rule import resolve
 from .rules import Rule
-from .stack import check_finite
-from .trial import Closure, Evaluation, apply_or_undo
+from .trial import Closure, Evaluation, Move
 
 
-class NGD(Presets, torch.optim.Optimizer):
+class NGD(Presets, Saving, torch.optim.Optimizer):
     r"""Natural gradient descent: W_i ← W_i + α ΔW_i with ΔW_i = rule(G_i, Λ̃_i, Λ_{i-1}).
 
     G_i = ⟨e_i x_{i-1}ᵀ⟩ is the negative gradient of the loss, Λ̃_i = ⟨e_i e_iᵀ⟩ and Λ_{i-1} =
@@ -133,33 +135,43 @@ class NGD(Presets, torch.optim.Optimizer):
         inverse: Inverse = Inverse(),
         control: Control = FixedStep(),
         fallback: Fallback | None = None,
+        weight_decay: float = 0.0,
+        groups: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         check_model(model, lr)
+        check_rate("weight_decay", weight_decay)
         check_likelihood(likelihood)
         check_samples(samples, likelihood)
         model = uncompiled(model)
         self.model, self.likelihood, self.samples = model, likelihood, samples
         self.factors, self.inverse, self.control = factors, inverse, control
         self.rule = resolve(rule, inverse.solver if isinstance(inverse, Inverse) else None)
-        self._rule = rule
+        self._given_rule = rule
         self.damping = damping if isinstance(damping, Damping) else LevenbergMarquardt(damping)
         check_parts(self.rule.at(self.damping.lam), factors, inverse, control)
         self.layers, self._rest = trainable_layers(model)
+        self._frozen = [p for p in model.parameters() if not p.requires_grad]
         self.fallback = optimizer_of(self._rest, fallback)
-        self.steps = 0
+        common = {"lr": lr, "weight_decay": weight_decay}
+        self._groups = Groups(model, self.layers, self._rest, groups, common)
+        self._groups.start[0]["damping"] = self.damping.lam
         self._ready = False
-        named = [pair for layer in self.layers for pair in zip(layer.names, layer.parameters)]
-        super().__init__(named, {"lr": lr, "damping": self.damping.lam})
+        super().__init__(self._groups.start, common)
         if self.fallback:
             self.param_groups += self.fallback.param_groups
-        self._ready = True
+        check_groups(self.param_groups, len(self._groups.start))
+        self._ready, self.steps = True, 0
         self.generator = torch.Generator(self.layers[0].weight.device)
         self.generator.manual_seed(torch.initial_seed())
         self._evaluate = Evaluation()
         self._cuts = Cuts()
         self._batch = Batch(self._cuts)
-        self._curvature = Curvature(self.layers, self.rule, factors, inverse, self.state)
-        self._needs = control.needs
+        self._curvature = Curvature(self.layers, self._groups.of, self.rule, factors, inverse, self.state)
+        self._look = FirstLook(likelihood)
+        self._observer = Observer(
+            model, self.layers, likelihood, self.rule, factors, samples, self.generator, control.needs, self._look
+        )
+        self._proposer = Proposer(model, likelihood, self._rest, inverse, control)
         self._last: StepRecord | None = None
         self._capture = Capture(model, self.layers, self._observe)
 
@@ -199,7 +211,7 @@ class NGD(Presets, torch.optim.Optimizer):
         if closure is not None and not self._batch.layers:
             with torch.enable_grad():
                 loss, closure = closure(), None
-        with torch.autocast(self.generator.device.type, enabled=False), loss_scale(self) as scale:
+        with full_precision(self.generator.device), loss_scale(self) as scale:
             self._batch.scale = scale
             if scale == 0.0:
                 self._batch = Batch(self._cuts)
@@ -213,49 +225,44 @@ class NGD(Presets, torch.optim.Optimizer):
         if before is not None and not math.isfinite(before):
             raise ValueError(f"the loss before the step is {float(before)}: check the batch and the weights")
 
-        self._last = None
-        lam = self.param_groups[0]["damping"]
-        rule = self.rule.at(lam)
-        with self._curvature.including(self._batch, lam, self.damping.relative, rule) as blocks:
-            scale, lengths = self._update(rule, blocks, lam, closure, before)
-        self._batch = Batch(self._cuts)
-        self.steps += 1
-        self._last = StepRecord(self.rule.name, blocks.blocks, blocks.kept(), scale, lengths)
+        self._look.at_loss(before, self._batch.scale, self._batch.count)
+        if self._batch.measured or any(p.grad is not None for p in self._frozen):
+            check_known(self.model, {p for group in self.param_groups for p in group["params"]})
+        check_groups(self.param_groups, len(self._groups.start))
+        group, curvature = self.param_groups[0], self._curvature
+        lam, old = group["damping"], (self.steps, self._batch, self._last)
+        known, move = curvature.snapshot(), None
+        try:
+            rule = self.rule.at(lam)
+            draft = curvature.including(self._batch, lam, self.damping.relative, rule, self.steps)
+            blocks, rates = draft.blocks, self._groups.rates(self.param_groups, draft.blocks.stacks)
+            step, slope, lengths = self._proposer.propose(
+                self._batch, blocks, rule, rates, lam, self.damping.relative, self.steps
+            )
+            scale, rho, undone = rates.lr * step.scale, None, False
+            move = Move(blocks.stacks, step.updates, scale, rates.decays, self.fallback, closure is not None)
+            if closure is not None and before is not None:
+                change, undone = move.on_trial(partial(self._evaluate, closure), before, self.damping)
+                rho = ratio(change, predicted(rates.lr, step.scale * slope, step.curvature), before)
+            blocks.remember(None if undone else rates.free(step.velocity))
+            if undone:
+                curvature.forget_velocities()
+            curvature.commit(draft)
+            self._last = StepRecord(
+                self.rule.name, blocks.blocks, blocks.kept(), 0.0 if undone else abs(scale), lengths
+            )
+            group["damping"] = self.damping.next(lam, rho, self._batch.relative_residual())
+            self._batch, self.steps = Batch(self._cuts), self.steps + 1
+            if not undone:
+                move.finish()
+        except BaseException:
+            end_probes()
+            Probing.end()
+            if move is None or move.undo():
+                curvature.put_back(known)
+                (self.steps, self._batch, self._last), group["damping"] = old, lam
+            raise
         return before
-
-    def _update(
-        self, rule: Preconditioner, blocks: Blocks, lam: float, closure: Closure | None, before: Tensor | float | None
-    ) -> tuple[float, list[Tensor]]:
-        """Change the weights; returns the scale and norms `[B]` of the updates of each stack."""
-        group, stacks = self.param_groups[0], blocks.stacks
-        lr, gradients = group["lr"], []
-        for stack in stacks:
-            gradients.append(stack.gradient())
-        check_finite(stacks, gradients, "the gradient", "look for NaN or infinity in the batch and in the weights")
-        if self._rest:
-            check_gradients(self._rest)
-        blocks.factorise(rule, self.inverse, gradients, lam, self.damping.relative, self.steps)
-        context = self._context(blocks, gradients, lr, lam)
-        along = [] if isinstance(self._needs, NeedsDual) else blocks.direction(gradients)
-        step = self.control.move(stacks, along, blocks.velocity, context)
-        scale = lr * step.scale
-        lengths = step.lengths or [stack.norms(u) for stack, u in zip(stacks, step.updates)]
-        largest = min(torch.finfo(length.dtype).max for length in lengths)
-        if not abs(scale) * float(torch.cat(lengths).sum() if len(lengths) > 1 else lengths[0].sum()) < largest:
-            updates = [scale * u for u in step.updates]
-            check_finite(stacks, updates, "the new weight", "lower lr or raise the damping")
-
-        after = closure and (lambda: float(self._evaluate(closure)))
-        change, undone = apply_or_undo(stacks, step.updates, scale, self.fallback, after, before, self.damping)
-        rho = None
-        if change is not None and before is not None:
-            trace = step.scale * dot(step.updates, gradients)
-            rho = ratio(change, predicted(lr, trace, step.curvature), before)
-        group["damping"] = self.damping.next(lam, rho, self._batch.relative_residual())
-        blocks.remember(None if undone else step.velocity)
-        if undone:
-            self._curvature.forget_velocities()
-        return 0.0 if undone else abs(scale), lengths
 
     def report(self) -> Report:
         """What the last step was made of: conditions, ranks, damping, lengths and times, layer by layer.
@@ -282,83 +289,9 @@ class NGD(Presets, torch.optim.Optimizer):
             raise ValueError("NGD takes its parameters from the model: build a new NGD for a changed model")
         super().add_param_group(param_group)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Everything needed to go on to the bit as if never interrupted.
-
-        That is lr, damping, random state, number of steps, running factors, inverses and momentum.
-        """
-        own = self._saved().entry(self._curvature, self.steps, self.generator)
-        return {**super().state_dict(), "ngd": own}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned, by the names of the parameters; the argument is not changed.
-
-        What was saved is cast to dtype and device of the weights.
-
-        Raises
-        ------
-        ValueError
-            If it is of another model or another kind of optimizer, or not complete. Nothing is changed then.
-        """
-        saved, own = self._saved(), state_dict.get("ngd", {})
-        entries, groups = saved.checked(state_dict, self.param_groups)
-        saved.load_fallback(own["fallback"])
-        super().load_state_dict({"state": {}, "param_groups": groups})
-        if self.fallback:
-            self.param_groups[1:] = self.fallback.param_groups
-        self.state.update({layer.weight: entries[layer.name] for layer in self.layers if entries[layer.name]})
-        self._curvature.restore(self.state, own["active"], saved.groups(own["blocks"]), own["measured"])
-        self.steps = own["steps"]
-        self.generator.set_state(own["generator"].cpu())
-        self._batch, self._last = Batch(self._cuts), None
-
-    def __reduce__(self) -> tuple:
-        """Copies and pickles come with their model: they are built anew around it and load the state."""
-        parts = ("likelihood", "damping", "samples", "factors", "inverse", "control")
-        options = {name: getattr(self, name) for name in parts} | {"rule": self._rule}
-        return rebuilt, (type(self), self.model, options, self.fallback, self.state_dict())
-
-    def _saved(self) -> Saved:
-        return Saved(self.layers, self.rule, self.control, self.fallback, self.state)
-
     def _observe(self, record: Record, output: Tensor, gradient: Tensor) -> None:
-        """Collect what one forward pass tells, in its backward pass."""
+        """Collect what one forward pass tells, in its backward pass, or what one more loss of it adds."""
         self._evaluate.check()
         if self._batch.stale(self.layers):
             self._batch = Batch(self._cuts)
-        batch, needs = self._batch, self._needs
-        with torch.no_grad(), torch.autocast(output.device.type, enabled=False):
-            rows, slopes = output.flatten(0, -2), gradient.flatten(0, -2)
-            weigh(record, gradient)
-            batch.add(record, len(rows))
-            if self._curvature.due(self.steps, record):
-                fresh = measure(
-                    self.rule.needs,
-                    self.factors,
-                    record,
-                    output,
-                    self.layers,
-                    self.likelihood,
-                    self.samples,
-                    self.generator,
-                )
-                batch.add_factors(record, *fresh)
-            if isinstance(needs, NeedsFisher):
-                batch.add_residual(self.likelihood, record, rows, slopes)
-                batch.keep(self.model, record, output, needs.rows)
-            if isinstance(needs, NeedsDual):
-                batch.gradients.append(slopes)
-
-    def _context(self, blocks: Blocks, gradients: Vector, lr: float, lam: float) -> StepContext:
-        """What the control may ask about this step."""
-        batch, model, likelihood = self._batch, self.model, self.likelihood
-
-        def fisher() -> Fisher:
-            return Fisher(model, likelihood, blocks.stacks, batch.calls)
-
-        def dual() -> Dual:
-            slopes = [g / batch.known_scale() for g in batch.gradients]
-            return Dual(model, likelihood, blocks.stacks, batch.calls, slopes, gradients, blocks.halves())
-
-        chain = list(batch.layers) if batch.chained else None
-        return StepContext(gradients, lr, lam, blocks.damped, blocks.direction, fisher, batch.residual, dual, chain)
+        self._observer.observe(self._batch, record, output, gradient, self._curvature.due(self.steps, record))

@@ -37,6 +37,9 @@ class Presets:
         1 % over the run. `rule="pi_damped"` with `Inverse(every=128, solver="low_rank")` is the natural gradient
         itself. `options` are those of the constructor and replace the preset's.
 
+        Since the outputs set the length of a step, `clip_grad_norm_` does not shorten it: a clipped gradient counts
+        less in the momentum only. Lower `lr` or the control's `second_order_bound` instead.
+
         Examples
         --------
         >>> import torch

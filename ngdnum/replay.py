@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 
 import torch
@@ -11,6 +12,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 RandomState = tuple[Tensor, Tensor | None]
 """States of torch's generators of the CPU and of the weights' CUDA device."""
+
+ONE_AT_A_TIME = threading.RLock()
+"""Held while what all threads share is changed: generators, and the level of forward-mode derivatives."""
 
 
 def random_state(device: torch.device) -> RandomState:
@@ -26,12 +30,24 @@ def replaying(state: RandomState | None, device: torch.device) -> Iterator[None]
     `scaled_dot_product_attention` have no forward-mode derivatives.
     """
     devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices), torch.compiler.set_stance("force_eager"), sdpa_kernel(SDPBackend.MATH):
+    with (
+        ONE_AT_A_TIME,
+        torch.random.fork_rng(devices),
+        torch.compiler.set_stance("force_eager"),
+        sdpa_kernel(SDPBackend.MATH),
+    ):
         if state is not None:
             torch.set_rng_state(state[0])
             if state[1] is not None:
                 torch.cuda.set_rng_state(state[1], device)
-        yield
+        try:
+            yield
+        except Exception as error:
+            error.add_note(
+                "This came up where NGD ran the model again to measure a step. Forward hooks and functions of your own "
+                "run there too, some of them without gradients or with forward-mode derivatives (`jvp`)."
+            )
+            raise
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from torch import Tensor
 from .curvature.block import Block, Kept
 from .rule import Preconditioner, Quantities
 from .rules.linalg import leading_pairs
+from .stack import product_and_norms
 from .symmetric import full
 
 if TYPE_CHECKING:
@@ -45,14 +46,14 @@ HEADER = (
 class StepRecord(NamedTuple):
     """What is kept of a step for a report: the rule's name, the blocks, what they knew, and ‖ΔW‖ of each layer.
 
-    That is `scale` times `lengths`, `[B]` for each stack.
+    That is `scale` times `lengths`, one for each layer of each stack.
     """
 
     rule: str
     blocks: list[Block]
     kept: list[Kept]
     scale: float
-    lengths: list[Tensor]
+    lengths: list[float]
 
 
 @dataclass(frozen=True)
@@ -256,20 +257,26 @@ def report(steps: int, last: StepRecord) -> Report:
         spent = _times(done.rule, quantities | {"lam": done.lam, "L": depth}, weights)
         for i, (stack, weight) in enumerate(zip(block.stacks, weights)):
             own = {name: stack.split(A[i]) for name, A in seen.items()}
-            moved = last.scale * next(lengths)
-            ratios = torch.where(moved > 0, moved / stack.norms(weight), 0.0).tolist()
-            for j, (k, layer) in enumerate(stack.members.items()):
+            for j, ((k, layer), size) in enumerate(
+                zip(stack.members.items(), product_and_norms([stack], [weight], [weight])[1])
+            ):
+                moved = last.scale * next(lengths)
                 factors = {name: matrices[j] for name, matrices in own.items()}
                 layers[k] = LayerReport(
                     layer.name,
                     layer.shape,
                     done.lam,
                     _factors(done.rule, factors, done.lam),
-                    ratios[j],
+                    _ratio(moved, size),
                     steps - 1 - done.step,
                     *(1e3 * seconds / len(block.layers) for seconds in spent),
                 )
     return Report(last.rule, steps, [layers[k] for k in sorted(layers)])
+
+
+def _ratio(moved: float, size: float) -> float:
+    """Length of a step over that of the weights, which may be 0."""
+    return (moved / size if size else math.inf) if moved else 0.0
 
 
 def _times(rule: Preconditioner, quantities: Quantities, weights: list[Tensor]) -> tuple[float, float]:

@@ -14,36 +14,30 @@ import torch
 from torch import Size, Tensor
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from .capture import PASSES, PROBING, Record
+from .capture import PASSES, Record
+from .graph import Paths, Probing, reachable
 
 
-def telling(loss: Tensor, output: Tensor, weights: Tensor) -> Tensor:
-    """The `loss` of a likelihood; its backward pass tells the passes behind `output` the `weights` `[M, …]` or `[]`."""
+def telling(loss: Tensor, output: Tensor, weights: Tensor | float) -> Tensor:
+    """The `loss` of a likelihood; its backward pass tells the passes behind `output` the `weights` `[M, …]`, or one."""
     hidden = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
     if PASSES and loss.requires_grad and output.grad_fn is not None and not hidden:
-        loss.register_hook(partial(_tell, get_gradient_edge(output), weights.detach(), output.shape))
+        fixed = weights.detach() if isinstance(weights, Tensor) else weights
+        loss.register_hook(partial(_tell, get_gradient_edge(output), fixed, output.shape))
     return loss
 
 
-def _tell(edge: GradientEdge, weights: Tensor, shape: Size, gradient: Tensor) -> None:
-    if PROBING.depth:
+def _tell(edge: GradientEdge, weights: Tensor | float, shape: Size, gradient: Tensor) -> None:
+    if Probing.under_way():
         return
-    weights = (gradient.detach() * weights).expand(shape[:-1])
+    weights = gradient.detach() * weights
     node: Any = edge.node
     if node in PASSES:
         node.record.tell(weights)
         return
-    passes: list[Any] = list(PASSES)
-    if not passes:
-        return
-    with PROBING:
-        found = torch.autograd.grad(
-            [edge],
-            [GradientEdge(node, 0) for node in passes],
-            [weights.unsqueeze(-1).expand(shape)],
-            retain_graph=True,
-            allow_unused=True,
-        )
+    passes: list[Any] = [node for node in reachable(node, PASSES) if node in PASSES]
+    sent_along = weights.expand(shape[:-1]).unsqueeze(-1).expand(shape)
+    found = Paths(edge, [GradientEdge(node, 0) for node in passes], last=True)(sent_along)
     for node, sent in zip(passes, found):
         if sent is not None:
             node.record.tell(sent[..., 0].where((sent == sent[..., :1]).all(-1), torch.nan))
@@ -57,15 +51,30 @@ def weigh(record: Record, gradient: Tensor) -> None:
     """
     told = record.told
     if told is not None:
-        if any(told.stride()):
+        rows = gradient.shape[:-1].numel()
+        if told.ndim:
             low, high, total = torch.stack([told.min(), told.max(), told.sum()]).tolist()
-        else:  # one number
-            low = high = told[(0,) * told.ndim].item()
-            total = low * told.numel()
+        else:
+            low = high = told.item()
+            total = low * rows
         if low >= 0 and total > 0:
-            record.share, record.weights = total, None if low == high else told * (told.numel() / total)
+            record.share, record.weights = total, None if low == high else told * (rows / total)
             return
     counted = gradient.any(-1)
     count = int(counted.sum())
     if 0 < count < counted.numel():
         record.weights = counted.to(gradient.dtype) * (counted.numel() / count)
+
+
+def weigh_again(record: Record, gradient: Tensor) -> float:
+    """The same for one more loss of a pass, which adds to what its rows count; returns the share of this loss."""
+    share, weights = record.share, record.weights
+    record.share, record.weights = 1.0, None
+    weigh(record, gradient)
+    own, total = record.share, share + record.share
+    if weights is not None or record.weights is not None:
+        alike = torch.ones_like(gradient[..., 0])
+        parts = [(share, weights), (own, record.weights)]
+        record.weights = sum((s * (alike if w is None else w) for s, w in parts), torch.zeros_like(alike)) / total
+    record.share = total
+    return own

@@ -27,10 +27,12 @@ from .likelihood import Likelihood
 from .rules.layer import woodbury_update
 
 
-def input_roots(record: Record, output: Tensor, layers: list[Layer], kfac_approx: str) -> dict[int, Tensor]:
+def input_roots(
+    record: Record, output: Tensor, layers: list[Layer], kfac_approx: str, rows: int | None = None
+) -> dict[int, Tensor]:
     """X of each recorded layer with XᵀX = Λ, in homogeneous coordinates if it has a bias."""
     roots = {}
-    for k, (x, weights) in input_rows(record, output, layers, kfac_approx).items():
+    for k, (x, weights) in input_rows(record, output, layers, kfac_approx, rows).items():
         X = layers[k].homogeneous(x) / x.shape[-2] ** 0.5
         roots[k] = compress_rows(X if weights is None else X * weights.sqrt().unsqueeze(-1))
     return roots

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 def due(step: int, every: int) -> bool:
     """Whether it is done in the step with this number, counted from 0: at every so many.
@@ -17,6 +19,19 @@ def due(step: int, every: int) -> bool:
     taken = step + 1
     early = taken < 8 or taken % (1 << taken.bit_length() - 2) == 0
     return step % every == 0 or step < every and early
+
+
+def examples(rows: int, positions: int) -> int:
+    """How many examples of so many positions are worth `rows` of independent ones.
+
+    Positions of one example are alike, so T of them are taken to be worth √T.
+
+    Examples
+    --------
+    >>> examples(200, 1), examples(200, 64), examples(16, 64)
+    (200, 25, 2)
+    """
+    return math.ceil(rows / math.sqrt(positions))
 
 
 def check_every(every: int) -> None:

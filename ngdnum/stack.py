@@ -7,18 +7,19 @@ Convolutions in g groups have the axis `[g, n, m]` of their own.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from .layers import Layer
 from .symmetric import Upper, full
 
 
 class NotFinite(ValueError):
-    """A quantity of a layer is infinite or not a number."""
+    """A quantity of a layer is infinite, not a number, or too large for anything right to come of it."""
 
 
 class Stack:
@@ -28,7 +29,18 @@ class Stack:
         self.members = members
         self.layers = list(members.values())
         self.weights = [layer.weight for layer in self.layers]
-        self.parameters = [p for layer in self.layers for p in layer.parameters]
+        self.biases = [layer.bias for layer in self.layers if layer.bias is not None]
+        self.parameters = [*self.weights, *self.biases]
+        names = [layer.names for layer in self.layers]
+        self.names = [name for kind in zip(*names) for name in kind]
+        self._single = len(self.layers) == 1
+        self._plain = self._single and self.layers[0].weight.ndim == 2
+        first, batch = self.layers[0], () if self._single else (len(self.layers),)
+        n, m = first.shape
+        groups = (first.groups,) if first.groups > 1 else ()
+        self._inputs = m - bool(self.biases)
+        self._matrix, self._column = (*batch, *groups, n, self._inputs), (*batch, *groups, n, 1)
+        self._weight, self._bias = (*batch, *first.weight.shape), (*batch, len(first.weight))
 
     def gather(self, matrices: Mapping[int, Tensor | Upper], whole: bool = True) -> Any:
         """One matrix per member, `[B, ...]`, from a dictionary over layers; a single one is not copied.
@@ -44,16 +56,15 @@ class Stack:
         """The matrix of each member, or its triangle."""
         return [(A,) for A in self.split(matrices[0])] if isinstance(matrices, tuple) else self.split(matrices)
 
-    def rows(self, inputs: list[Tensor]) -> Tensor:
-        """What the matrices act on, `[B, M, m]`, from inputs of linear layers: with a 1 for a bias at the end."""
-        layer = self.layers[0]
-        X = (torch.stack(inputs) if len(inputs) > 1 else inputs[0]).to(layer.weight.dtype)
-        return X if layer.bias is None else torch.cat([X, torch.ones_like(X[..., :1])], -1)
-
     def parts(self, tensors: tuple[Tensor | None, ...]) -> list[tuple[Tensor | None, ...]]:
         """Those of each member, from tensors with one entry per member `[B, ...]`, or None."""
         nothing = (None,) * len(self.members)
         return list(zip(*(nothing if t is None else self.split(t) for t in tensors)))
+
+    def rows(self, inputs: list[Tensor]) -> Tensor:
+        """What the matrices act on, `[B, M, m]`, from inputs of linear layers: with a 1 for a bias at the end."""
+        X = torch.stack(inputs) if len(inputs) > 1 else inputs[0]
+        return F.pad(X, (0, 1), value=1.0) if self.biases else X
 
     def split(self, matrices: Tensor) -> tuple[Tensor, ...]:
         """The matrix of each member."""
@@ -61,49 +72,49 @@ class Stack:
 
     def weight(self) -> Tensor:
         """W `[B, n, m]`; may share memory with the parameters."""
-        return _stack([layer.matrix(*layer.parameters) for layer in self.layers])
+        return self.matrices(list(self.weights), list(self.biases))
 
     def gradient(self) -> Tensor:
         """G = −∂L/∂W `[B, n, m]`."""
-        matrices, layers = [], self.layers
-        for layer in layers:
-            bias = layer.bias
-            assert layer.weight.grad is not None
-            matrices.append(layer.matrix(layer.weight.grad, None if bias is None else bias.grad))
-        gradient = torch.stack(matrices) if len(matrices) > 1 else matrices[0]
-        first = layers[0].weight.grad
-        own = first is not None and gradient.data_ptr() != first.data_ptr()
-        return gradient.neg_() if own else gradient.neg()
+        gradients = []
+        for parameter in self.parameters:
+            assert parameter.grad is not None
+            gradients.append(parameter.grad)
+        if self._plain and self.biases:
+            weight, bias = gradients
+            return torch.cat([weight, bias.unsqueeze(-1)], -1).neg_()
+        count = len(self.layers)
+        G = self.matrices(gradients[:count], gradients[count:])
+        return G.neg_() if self.biases or count > 1 else G.neg()
+
+    def matrices(self, weights: list[Tensor], biases: list[Tensor]) -> Tensor:
+        """`[B, n, m]` from tensors shaped like the weights and the biases."""
+        W = weights[0] if self._plain else _stack(weights).reshape(self._matrix)
+        return torch.cat([W, _stack(biases).view(self._column)], -1) if biases else W
 
     def pieces(self, matrices: Tensor) -> list[Tensor]:
         """`matrices` `[B, n, m]` as tensors shaped like the `parameters`."""
-        found: list[Tensor] = []
-        for layer, matrix in zip(self.layers, matrices if len(self.layers) > 1 else [matrices]):
-            found += layer.pieces(matrix)
-        return found
+        if not self.biases:
+            weights = matrices.reshape(self._weight)
+            return [weights] if self._single else [*weights.unbind()]
+        weights, biases = matrices[..., : self._inputs], matrices[..., -1]
+        if self._plain:
+            return [weights, biases]
+        weights, biases = weights.reshape(self._weight), biases.reshape(self._bias)
+        return [weights, biases] if self._single else [*weights.unbind(), *biases.unbind()]
+
+    def named(self, matrices: Tensor) -> dict[str, Tensor]:
+        """`matrices` `[B, n, m]` as tensors shaped like the parameters, by their names in the model."""
+        return dict(zip(self.names, self.pieces(matrices)))
+
+    def from_named(self, named: dict[str, Tensor]) -> Tensor:
+        """`[B, n, m]` from tensors shaped like the parameters: the inverse of `named`."""
+        tensors, count = [named[name] for name in self.names], len(self.layers)
+        return self.matrices(tensors[:count], tensors[count:])
 
     def norms(self, matrices: Tensor) -> Tensor:
         """Frobenius norm of the matrix of each member, `[B]`."""
         return matrices.reshape(len(self.members), -1).norm(dim=1)
-
-    def part_norms(self, matrices: Tensor) -> tuple[Tensor, Tensor]:
-        """Norms, `[B]` each, of the weight of each member and of its bias, 0 without one."""
-        m = matrices.shape[-1] - (self.layers[0].bias is not None)
-        rows = matrices.reshape(len(self.members), -1, matrices.shape[-1])
-        weights, biases = rows[..., :m], rows[..., m:]
-        return torch.linalg.vector_norm(weights, dim=(1, 2)), torch.linalg.vector_norm(biases, dim=(1, 2))
-
-    def named(self, matrices: Tensor) -> dict[str, Tensor]:
-        """`matrices` `[B, n, m]` as tensors shaped like the parameters, by their names in the model."""
-        named: dict[str, Tensor] = {}
-        for layer, w in zip(self.layers, self.split(matrices)):
-            named.update(zip(layer.names, layer.pieces(w)))
-        return named
-
-    def from_named(self, named: dict[str, Tensor]) -> Tensor:
-        """`[B, n, m]` from tensors shaped like the parameters: the inverse of `named`."""
-        layers = self.layers
-        return _stack([layer.matrix(*(named[name] for name in layer.names)) for layer in layers])
 
     def check_finite(self, what: str, matrices: Tensor, advice: str) -> None:
         """Raise NotFinite, naming the layer, unless all `matrices` `[B, ...]` are finite."""
@@ -115,21 +126,46 @@ class Stack:
             raise NotFinite(f"{what} of layer {name!r} is not finite, so no weight was changed: {advice}")
 
 
-def check_finite(stacks: list[Stack], vector: list[Tensor], what: str, advice: str) -> None:
-    """Raise NotFinite, naming the layer, unless all of `vector`, one tensor per stack, is finite."""
-    total = vector[0].sum()
-    for v in vector[1:]:
-        total = total + v.sum().to(total.device)
-    if not math.isfinite(total):
-        for stack, v in zip(stacks, vector):
-            stack.check_finite(what, v, advice)
+def product_and_norms(stacks: list[Stack], u: list[Tensor], v: list[Tensor]) -> tuple[float, list[float]]:
+    """Σ_i tr u_iᵀ v_i, and the Frobenius norm of u in each member of each stack.
+
+    The product is not by `torch.dot`, which "medium" precision of matrix products rounds, and slows down.
+    """
+    scalars: list[Tensor] = []
+    matrices: list[Tensor] = []
+    for stack, both, own in zip(stacks, torch._foreach_mul(u, v), u):
+        scalars.append(both.sum())
+        matrices += stack.split(own) if len(stack.layers) > 1 else (own,)
+    found = numbers([*scalars, *torch._foreach_norm(matrices)])
+    return sum(found[: len(u)]), found[len(u) :]
 
 
-def stacks(layers: dict[int, Layer]) -> list[Stack]:
-    """Group `layers` by shape, groups, dtype and device."""
+def relative_norms(stacks: list[Stack], u: list[Tensor]) -> list[float]:
+    """‖u‖/‖W‖ of the weight of each member of each stack, biases left out; 0 where W = 0."""
+    weights: list[Tensor] = []
+    changes: list[Tensor] = []
+    for stack, own in zip(stacks, u):
+        weights += stack.weights
+        m = own.shape[-1] - (stack.layers[0].bias is not None)
+        changes += [matrix[..., :m] for matrix in stack.split(own)]
+    found = numbers([*torch._foreach_norm(changes), *torch._foreach_norm(weights)])
+    return [change / size if size else 0.0 for change, size in zip(found, found[len(changes) :])]
+
+
+def numbers(scalars: Sequence[Tensor]) -> list[float]:
+    """The values of some tensors `[]`, from their devices in one go."""
+    device, moved = scalars[0].device, []
+    for scalar in scalars:
+        moved.append(scalar.to(device))
+    return torch.stack(moved).tolist()
+
+
+def stacks(layers: dict[int, Layer], apart: Sequence[int] | None = None) -> list[Stack]:
+    """Group `layers` by shape and groups of their weights, whether they have biases, dtype, device and `apart`."""
     groups: dict[tuple, dict[int, Layer]] = {}
     for k, layer in layers.items():
-        key = (*layer.shape, layer.groups, layer.bias is None, layer.weight.dtype, layer.weight.device)
+        own, weight = 0 if apart is None else apart[k], layer.weight
+        key = (own, weight.shape, layer.groups, layer.bias is None, weight.dtype, weight.device)
         groups.setdefault(key, {})[k] = layer
     return [Stack(members) for members in groups.values()]
 

@@ -1,4 +1,4 @@
-"""Steps on trial: what the loss was before and is after, and steps that are undone."""
+"""Steps on trial: what the loss was before and is after, and steps that are undone, also by an interrupt."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .damping import Damping
-from .fallback import step_or_undo
+from .fallback import Snapshot
 from .stack import Stack
 
 Closure = Callable[[], Tensor | float]
@@ -48,46 +48,82 @@ class Evaluation:
             raise RuntimeError(FORWARD_ONLY)
 
 
-def apply_or_undo(
-    stacks: list[Stack],
-    updates: list[Tensor],
-    scale: float,
-    fallback: torch.optim.Optimizer | None,
-    loss: Callable[[], float] | None,
-    before: Tensor | float | None,
-    damping: Damping,
-) -> tuple[float | None, bool]:
-    """W ← W + scale · updates, and a step of the `fallback`.
+class Move:
+    """W ← (1 − δ) W + scale · u, for biases b ← b + scale · u, and a step of the fallback optimizer.
 
-    Returns by how much the loss has changed since `before`, if `loss` tells it, and whether the move was undone:
-    since the loss is not finite, or has risen and the `damping` rejects that. Undone is also what raises an error.
+    Either all of it happens or nothing, whatever interrupts it: what was before is kept, or the move is a single
+    operation of torch, the last one of the step.
+
+    Parameters
+    ----------
+    stacks, updates
+        The weights, and u of each stack.
+    scale : float
+    decays : list of float
+        δ of each stack.
+    fallback : torch.optim.Optimizer or None
+        The optimizer of the other parameters.
+    on_trial : bool
+        Whether the move may be judged, and undone.
     """
-    parameters: list[Tensor] = []
-    pieces: list[Tensor] = []
-    for stack, u in zip(stacks, updates):
-        parameters += stack.parameters
-        pieces += stack.pieces(u)
-    if loss is None:
-        if fallback:
-            step_or_undo(fallback)
-        torch._foreach_add_(parameters, pieces, alpha=scale)
-        return None, False
-    weights = [p.clone() for p in parameters]
-    torch._foreach_add_(parameters, pieces, alpha=scale)
-    try:
-        assert before is not None
-        change = loss() - float(before)
-        undo = not math.isfinite(change) or change > 0 and damping.rejects
-        if fallback and not undo:
-            step_or_undo(fallback)
-    except BaseException:
-        _restore(parameters, weights)
-        raise
-    if undo:
-        _restore(parameters, weights)
-    return change, undo
 
+    def __init__(
+        self,
+        stacks: list[Stack],
+        updates: list[Tensor],
+        scale: float,
+        decays: list[float],
+        fallback: torch.optim.Optimizer | None,
+        on_trial: bool,
+    ) -> None:
+        self._parameters: list[Tensor] = []
+        self._pieces: list[Tensor] = []
+        for stack, u in zip(stacks, updates):
+            self._parameters += stack.parameters
+            self._pieces += stack.pieces(u)
+        self._scale, self._fallback, self._added = scale, fallback, False
+        self._decays = [(list[Tensor](stack.weights), delta) for stack, delta in zip(stacks, decays) if delta]
+        self._others: Snapshot | None = None
+        self._version = self._parameters[0]._version
+        self._before = [p.clone() for p in self._parameters] if on_trial or self._decays else None
 
-def _restore(parameters: list[Tensor], weights: list[Tensor]) -> None:
-    for parameter, weight in zip(parameters, weights):
-        parameter.copy_(weight)
+    def on_trial(
+        self, loss: Callable[[], Tensor | float], before: Tensor | float, damping: Damping
+    ) -> tuple[float, bool]:
+        """By how much the step of the layers changes the `loss` from `before`, and whether it is undone.
+
+        The decay is not part of it. A loss that is not finite undoes it, or one that rises if `damping` rejects that.
+        """
+        self._add()
+        self._added = True
+        change = float(loss()) - float(before)
+        undone = not math.isfinite(change) or change > 0 and damping.rejects
+        if undone:
+            self.undo()
+        return change, undone
+
+    def finish(self) -> None:
+        """What is left to do: the step of the fallback optimizer, the decay, and that of the layers without a trial."""
+        if self._fallback:
+            self._others = Snapshot(self._fallback)
+            self._fallback.step()
+        if self._before is not None:
+            old = {id(p): value for p, value in zip(self._parameters, self._before)}
+            for weights, delta in self._decays:
+                torch._foreach_add_(weights, [old[id(w)] for w in weights], alpha=-delta)
+        if not self._added:
+            self._add()
+
+    def undo(self) -> bool:
+        """Put everything back; False if the step was complete, so that nothing was to be put back."""
+        if self._before is None and self._parameters[0]._version != self._version:
+            return False
+        if self._before is not None:
+            for parameter, value in zip(self._parameters, self._before):
+                parameter.copy_(value)
+        if self._others:
+            self._others.put_back()
+        return True
+
+    def _add(self) -> None:
+        torch._foreach_add_(self._parameters, self._pieces, alpha=self._scale)

@@ -36,11 +36,8 @@ class Units(NamedTuple):
         for name, own in (("Lambda", bias), ("Lambda_tilde", False)):
             if name in factors:
                 found[name] = inverse_sizes(factors[name].diagonal(dim1=-2, dim2=-1), own).unsqueeze(-2)
-        inputs, errors = found.get("Lambda"), found.get("Lambda_tilde")
-        return cls(
-            torch.ones_like(errors[..., :1]) if inputs is None else inputs,
-            torch.ones_like(inputs[..., :1]) if errors is None else errors[..., :1],
-        )
+        one = torch.ones_like(next(iter(found.values()))[..., :1])
+        return cls(found.get("Lambda", one), found.get("Lambda_tilde", one)[..., :1])
 
     @property
     def scale(self) -> Tensor:

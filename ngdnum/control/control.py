@@ -14,7 +14,7 @@ from torch import Tensor
 from ..dual import Dual
 from ..fisher import Fisher, Vector
 from ..rules.control import predicted_change, quadratic_change
-from ..stack import Stack
+from ..stack import Stack, numbers
 
 
 @dataclass(frozen=True)
@@ -75,15 +75,15 @@ class StepContext(NamedTuple):
 class Step(NamedTuple):
     """The step lr · scale · u.
 
-    u; the scale; (scale · u)ᵀF(scale · u) if it is known; the velocity to remember; the norm of u in each layer of
-    each stack, `[B]`, if it is known.
+    u; the scale; (scale · u)ᵀF(scale · u) if it is known; the velocity to remember; and, where they are known, gᵀu and
+    the norm of u in each layer of each stack.
     """
 
     updates: Vector
     scale: float = 1.0
     curvature: float | None = None
     velocity: Vector | None = None
-    lengths: list[Tensor] | None = None
+    size: tuple[float, list[float]] | None = None
 
 
 class Control(ABC):
@@ -105,11 +105,8 @@ class Control(ABC):
 
 
 def dot(first: Vector, second: Vector) -> float:
-    """Σ_i tr u_iᵀ v_i.
-
-    Not by `torch.dot`, which "medium" precision of matrix products rounds, and slows down.
-    """
-    return sum(torch.stack([(u * v).sum().to(first[0].device) for u, v in zip(first, second)]).tolist())
+    """Σ_i tr u_iᵀ v_i."""
+    return sum(numbers([product.sum() for product in torch._foreach_mul(first, second)]))
 
 
 def predicted(lr: float, trace: float, curvature: float | None) -> float:

@@ -71,19 +71,18 @@ class ExactLineSearch(Control):
         span = [directions]
         if known:
             span.append([torch.zeros_like(d) if v is None else v for d, v in zip(directions, velocity)])
-        gram = context.fisher().inner(span)
+        gram = context.fisher().inner(span).tolist()
         if self.damped:
             damped = [context.damped(v) for v in span]
-            gram += context.lam * torch.tensor([[dot(u, v) for v in damped] for u in span], dtype=gram.dtype)
+            gram = [[F + context.lam * dot(u, v) for F, v in zip(row, damped)] for row, u in zip(gram, span)]
         slopes = [dot(context.gradients, u) for u in span]
-        rounding = torch.finfo(directions[0].dtype).eps
-        gram.diagonal().mul_(1 + 10 * rounding)  # keeps α and μ moderate where d and v are nearly parallel
-        alpha, mu = _best(slopes, gram.tolist())
+        for i, row in enumerate(gram):
+            row[i] *= 1 + 10 * torch.finfo(directions[0].dtype).eps  # α and μ stay moderate for nearly parallel d and v
+        alpha, mu = _best(slopes, gram)
         updates = [alpha * d for d in directions]
         if known:
             updates = [u.add_(v, alpha=mu) for u, v in zip(updates, span[1])]
-        coefficients = torch.tensor([alpha, mu][: len(span)], dtype=gram.dtype)
-        curvature = float(coefficients @ gram @ coefficients)
+        curvature = sum(a * b * F for a, row in zip((alpha, mu), gram) for b, F in zip((alpha, mu), row))
         return Step(updates, 1.0, curvature, updates if self.momentum else None)
 
 

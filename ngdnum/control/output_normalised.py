@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ..fisher import Vector
 from ..schedule import check_rows
-from ..stack import Stack
-from .control import Control, Needs, NeedsFisher, Step, StepContext, dot
+from ..stack import Stack, product_and_norms, relative_norms
+from .control import Control, Needs, NeedsFisher, Step, StepContext
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,12 @@ class OutputNormalised(Control):
     momentum : float, default 0.8
         β.
     rows : int or None, default 64
-        Examples on which q is measured, by one forward-mode derivative; None: all.
+        Examples on which q is measured, by one forward-mode derivative, or fewer with several positions that are
+        worth as much (`schedule.examples`); None: all.
     second_order_bound : float, default 0.3
         How much of a step may be of second order. Without a bound, steps in the network of Figure 1C diverge from
         some starting weights; with the default, no batch may have twice its first loss there
-        (`tests/test_output_normalised.py`).
+        (`tests/test_ngdnum/control/test_output_normalised.py`).
     """
 
     momentum: float = 0.8
@@ -75,28 +76,26 @@ class OutputNormalised(Control):
     ) -> Step:
         """u, √(ℓ/q) or what `second_order_bound` allows, and the new v."""
         beta = self.momentum
-        velocities = [(1 - beta) * d if v is None else torch.lerp(d, v, beta) for d, v in zip(directions, velocity)]
-        updates = [d.lerp_(v, beta) for d, v in zip(directions, velocities)]
-        residual, q = context.residual(), float(context.fisher().inner([updates]))
+        before = []
+        for d, v in zip(directions, velocity):
+            before.append(torch.zeros_like(d) if v is None else v)
+        velocities = list(torch._foreach_lerp(directions, before, beta))
+        torch._foreach_lerp_(directions, velocities, beta)
+        residual, q = context.residual(), context.fisher().inner([directions]).item()
+        slope, lengths = product_and_norms(stacks, directions, context.gradients)
         if residual:
-            q = max(q, dot(updates, context.gradients) ** 2 / residual)
+            q = max(q, slope * slope / residual)
         scale = math.sqrt(residual / q) if q > 0 else 0.0
-        parts = [stack.part_norms(u) for stack, u in zip(stacks, updates)]
-        second = context.lr * scale * _second_order(stacks, [weights for weights, _ in parts])
-        if second > self.second_order_bound:
-            scale *= self.second_order_bound / second
-        lengths = [torch.hypot(weights, biases) for weights, biases in parts]
-        return Step(updates, scale, scale**2 * q, velocities, lengths)
+        if context.lr * scale:
+            longest = self.second_order_bound / (context.lr * scale)
+            second = _second_order(stacks, directions)
+            scale *= min(1.0, longest / second) if second else 1.0
+        return Step(directions, scale, scale**2 * q, velocities, (slope, lengths))
 
 
-def _second_order(stacks: list[Stack], lengths: list[Tensor]) -> float:
-    """Σ_{i<j} r_i r_j / Σ r_i, with the norms of u, `[B]` for each stack, in the place of those of ΔW."""
-    weights: list[Tensor] = []
-    for stack in stacks:
-        weights += stack.weights
-    sizes, norms = torch.stack(torch._foreach_norm(weights)), torch.cat(lengths)
+def _second_order(stacks: list[Stack], u: Vector) -> float:
+    """Σ_{i<j} r_i r_j / Σ r_i, with u in the place of ΔW."""
     pairs = total = 0.0
-    for size, norm in zip(sizes.tolist(), norms.tolist()):
-        r = norm / size if size else 0.0
+    for r in relative_norms(stacks, u):
         pairs, total = pairs + r * total, total + r
     return pairs / total if total else 0.0

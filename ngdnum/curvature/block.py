@@ -42,7 +42,7 @@ class Factorisation(NamedTuple):
     lam: float
     step: int
     origin: Quantities
-    memory: Upper | None
+    memory: Tensor | Upper | None
     units: Units | None
 
 
@@ -198,8 +198,8 @@ class Block:
         elif last is not None:
             entry = self._state[self.layers[0].weight]
             if self._shown is not last:
-                shown = last._replace(units=last.units and tuple(last.units))
-                entry["factorisation"] = dict(zip(Factorisation._fields[1:], shown[1:]))
+                plain = {"units": last.units and tuple(last.units)}
+                entry["factorisation"] = dict(zip(Factorisation._fields[1:], last[1:])) | plain
                 self._shown = last
         velocity = self.kept.velocity
         if velocity is not None and self.single:
@@ -215,13 +215,17 @@ class Block:
             for layer, own in zip(stack.layers, stack.divide(value)):
                 self._state[layer.weight][name] = own
 
-    def restore(self, rule: Preconditioner) -> None:
-        """Take over the factorisation in `opt.state`."""
+    def restore(self, rule: Preconditioner, depth: int) -> None:
+        """Take over the factorisation in `opt.state`; a ValueError if it does not serve the layers."""
         saved = self._state.get(self.layers[0].weight, {}).get("factorisation")
-        if saved is not None:
-            fresh = Factorisation(rule.at(saved["lam"]), *(saved[name] for name in Factorisation._fields[1:]))
-            fresh = fresh._replace(units=fresh.units and Units(*fresh.units))
-            self.kept = self.kept._replace(factorisation=fresh)
+        if saved is None:
+            return
+        fresh = Factorisation(rule.at(saved["lam"]), *(saved[name] for name in Factorisation._fields[1:]))
+        fresh = fresh._replace(units=fresh.units and Units(*fresh.units))
+        self.kept = self.kept._replace(factorisation=fresh)
+        G = [torch.ones_like(stack.weight()) for stack in self.stacks]
+        if not all(u.shape == g.shape and u.isfinite().all() for u, g in zip(self.direction(G, depth), G)):
+            raise ValueError(f"the factorisation of layer {self.layers[0].name!r} is of another rule or shape")
 
     def halves(self, depth: int) -> Halves:
         """What the rule does to the left of G, and to its right, for each layer."""
@@ -269,12 +273,14 @@ class Block:
             except torch.linalg.LinAlgError as error:
                 last = error
             else:
-                memory: Upper | None = None
+                memory: Tensor | Upper | None = None
                 if inverse.dtype is not None:
                     parts = each(parts, partial(Tensor.to, dtype=dtype))
                 if rule.remembers:
                     _check_memory(rule, parts, quantities["G_0"])
-                    memory, parts = packed(parts[-1]), (*parts[:-1], None)
+                    memory, parts = parts[-1], (*parts[:-1], None)
+                    if inverse.seldom(step):
+                        memory = packed(memory)
                 return Factorisation(rule, parts, lam * RAISE**raised, step, origin, memory, units)
         names = ", ".join(layer.name for layer in self.layers)
         up_to = f" and up to {lam * RAISE**raised:g}" if raised else ""

@@ -36,17 +36,21 @@ class Blocks:
         cls,
         used: list[int],
         layers: list[Layer],
+        apart: list[int],
         network: bool,
         last: Blocks,
         state: MutableMapping[Tensor, dict[str, Any]],
     ) -> Blocks:
-        """The blocks of the `used` ones of all `layers`; those that were in `last` are taken over."""
+        """The blocks of the `used` ones of all `layers`, none with different entries in `apart`.
+
+        Those that were in `last` are taken over.
+        """
         if used == last.layers:
             return last
         if network:
             groups = [[Stack({k: layers[k]}) for k in used]]
         else:
-            groups = [[stack] for stack in stacks({k: layers[k] for k in sorted(used)})]
+            groups = [[stack] for stack in stacks({k: layers[k] for k in sorted(used)}, apart)]
         known = {block.key: block for block in last.blocks}
         fresh = [Block(group, state) for group in groups]
         return cls(used, [known.get(block.key, block) for block in fresh])
@@ -56,9 +60,11 @@ class Blocks:
     ) -> None:
         """Bring the factorisations up to date."""
         depth, start, calendar = len(self.layers), 0, due(step, inverse.every)
+        asked = calendar or inverse.drift is not None
         for block in self.blocks:
-            end = start + len(block.stacks)
-            block.factorise(rule, inverse, gradients[start:end], lam, relative, depth, step, calendar)
+            end, last = start + len(block.stacks), block.kept.factorisation
+            if asked or last is None or last.rule is not rule:
+                block.factorise(rule, inverse, gradients[start:end], lam, relative, depth, step, calendar)
             start = end
 
     def direction(self, gradients: Vector) -> Vector:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import MutableMapping
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -16,11 +15,35 @@ from ..layers import Layer
 from ..rule import Preconditioner
 from ..schedule import due
 from ..stack import Stack
-from .block import Block, known
+from .block import Block, Kept, known
 from .blocks import Blocks
 
 State = MutableMapping[Tensor, dict[str, Any]]
 """`opt.state`: what is kept of each layer, under its weight."""
+
+
+class Draft(NamedTuple):
+    """What a step knows of the curvature before it is taken.
+
+    The blocks it moves; those and the ones that were only measured; whether there were factors in its batch, whether
+    its rule remembers what it factorised, and whether that serves many steps.
+    """
+
+    blocks: Blocks
+    changed: list[Block]
+    measured: bool
+    remembers: bool
+    lasting: bool
+
+
+class Snapshot(NamedTuple):
+    """The blocks of the last step, and all that is kept."""
+
+    blocks: Blocks
+    kept: list[Kept]
+    measured: int
+    known: set[int]
+    state: dict[Tensor, dict[str, Any]]
 
 
 class Curvature:
@@ -32,12 +55,21 @@ class Curvature:
         Those of the last step.
     measured : int
         How many steps have measured factors.
+    state : dict
+        What is kept of each layer, under its weight.
     """
 
     def __init__(
-        self, layers: list[Layer], rule: Preconditioner, factors: Factors, inverse: Inverse, state: State
+        self,
+        layers: list[Layer],
+        groups: list[int],
+        rule: Preconditioner,
+        factors: Factors,
+        inverse: Inverse,
+        state: State,
     ) -> None:
-        self._layers, self._rule, self._factors, self._inverse, self._state = layers, rule, factors, inverse, state
+        self._groups = groups
+        self._layers, self._rule, self._factors, self._inverse, self.state = layers, rule, factors, inverse, state
         self._known: set[int] = set()
         self.blocks, self.measured = Blocks([], []), 0
 
@@ -45,64 +77,72 @@ class Curvature:
         """Whether this pass measures factors: by the calendar, or since a layer is new."""
         return due(step, self._factors.every) or not record.edges.keys() <= self._known
 
-    @contextmanager
-    def including(
-        self, batch: Batch, lam: float, relative: bool, rule: Preconditioner
-    ) -> Iterator[Blocks]:
-        """The blocks of the layers that took part in `batch`, its factors included.
-
-        Within, they may be changed; at the end they show in `opt.state`, or after an error are as they were.
-        """
+    def including(self, batch: Batch, lam: float, relative: bool, rule: Preconditioner, step: int) -> Draft:
+        """The blocks of the layers that took part in `batch`, its factors included, for a step to change and commit."""
         used = batch.used(self._layers, self._known)
         if self._rule.network and not batch.chained:
             raise ValueError(
                 f"rule {self._rule.name!r} needs a chain of nn.Linear layers, each fed with the output of the "
                 "one before, the last one's output being the model's"
             )
-        blocks = Blocks.of(used, self._layers, self._rule.network, self.blocks, self._state)
-        changed, kept = list(blocks.blocks), blocks.kept()
-        try:
-            if batch.measured:
-                changed += self._idle(batch, used)
-                for block in changed:
-                    block.absorb(batch, self.measured + 1, self._factors.decay, lam, relative)
-            yield blocks
-        except BaseException:
-            for block, old in zip(blocks.blocks, kept):
-                block.kept = old
-            raise
-        self._commit(blocks, changed, bool(batch.measured), rule.remembers)
+        blocks = Blocks.of(used, self._layers, self._groups, self._rule.network, self.blocks, self.state)
+        changed = list(blocks.blocks)
+        if batch.measured:
+            changed += self._idle(batch, used)
+            for block in changed:
+                block.absorb(batch, self.measured + 1, self._factors.decay, lam, relative)
+        return Draft(blocks, changed, bool(batch.measured), rule.remembers, self._inverse.seldom(step))
 
-    def forget_velocities(self) -> None:
-        """Forget the velocities of all layers, also those that took no part in the last step."""
-        for entry in self._state.values():
-            entry.pop("velocity", None)
-
-    def restore(self, state: State, active: list[int], groups: list[list[list[int]]], measured: int) -> None:
-        """Take over what is in `state`: the layers of each stack of each block, and which of them were active."""
-        self._state, self.measured = state, measured
-        blocks = [Block([Stack({k: self._layers[k] for k in stack}) for stack in group], state) for group in groups]
-        for block in blocks:
-            block.restore(self._rule)
-        self.blocks, self._known = Blocks(active, blocks), self._with_factors()
-
-    def _idle(self, batch: Batch, used: list[int]) -> list[Block]:
-        """Layers whose factors were measured though they make no step."""
-        idle = batch.measured.difference(used) if self._factors.kept else set()
-        return [Block([Stack({k: self._layers[k]})], self._state) for k in sorted(idle)]
-
-    def _commit(self, blocks: Blocks, changed: list[Block], measured: bool, remembers: bool) -> None:
-        seldom, factors = self._inverse.every > 1, measured and self._factors.kept
-        self.measured += measured
+    def commit(self, draft: Draft) -> None:
+        """Show the blocks of a step in `opt.state`."""
+        blocks, seldom, factors = draft.blocks, self._inverse.every > 1, draft.measured and self._factors.kept
+        self.measured += draft.measured
         if blocks is not self.blocks:
             for block in self.blocks.blocks:
-                self._state.get(block.layers[0].weight, {}).pop("factorisation", None)
-        for block in changed:
-            block.commit(factors, seldom, seldom or remembers)
+                self.state.get(block.layers[0].weight, {}).pop("factorisation", None)
+        for block in draft.changed:
+            block.commit(factors, draft.lasting, seldom or draft.remembers)
         if factors:
             self._known = self._with_factors()
         self.blocks = blocks
 
+    def snapshot(self) -> Snapshot:
+        """All that a step may change, by reference: what is kept is replaced, never changed in place."""
+        state = {weight: dict(entry) for weight, entry in self.state.items()}
+        return Snapshot(self.blocks, self.blocks.kept(), self.measured, self._known, state)
+
+    def put_back(self, before: Snapshot) -> None:
+        """Make everything what it was."""
+        self.blocks, kept, self.measured, self._known, state = before
+        for block, old in zip(self.blocks.blocks, kept):
+            block.kept = old
+        self.state.clear()
+        self.state.update(state)
+
+    def forget_velocities(self) -> None:
+        """Forget the velocities of all layers, also those that took no part in the last step."""
+        for entry in self.state.values():
+            entry.pop("velocity", None)
+
+    def restore(self, active: list[int], groups: list[list[list[int]]], measured: int) -> None:
+        """Take over what is in `opt.state`: the layers of each stack of each block, and which of them were active.
+
+        Raises
+        ------
+        ValueError
+            If what a rule factorised does not serve its layers.
+        """
+        layers = self._layers
+        blocks = [Block([Stack({k: layers[k] for k in stack}) for stack in group], self.state) for group in groups]
+        for block in blocks:
+            block.restore(self._rule, len(layers))
+        self.blocks, self.measured, self._known = Blocks(active, blocks), measured, self._with_factors()
+
+    def _idle(self, batch: Batch, used: list[int]) -> list[Block]:
+        """Layers whose factors were measured though they make no step."""
+        idle = batch.measured.difference(used) if self._factors.kept else set()
+        return [Block([Stack({k: self._layers[k]})], self.state) for k in sorted(idle)]
+
     def _with_factors(self) -> set[int]:
         """The layers of which there are factors from earlier steps."""
-        return {k for k, layer in enumerate(self._layers) if known(self._rule, self._state.get(layer.weight, {}))}
+        return {k for k, layer in enumerate(self._layers) if known(self._rule, self.state.get(layer.weight, {}))}

@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..results import Result, settings_text
 from . import EXPERIMENTS, SETTINGS, TASKS, run
+from .ablation import ablate
+from .blocks import compare_blocks
+from .blow_up import count_blow_ups
 from .command import Job
 from .compare import SEEDS, compare
 from .flow import follow_flows
+from .inverses import compare_inverses
 from .measurements import Measurements
 from .readings import compare_readings
 from .report import Report
@@ -24,7 +28,14 @@ from .tuning import tune_task
 if TYPE_CHECKING:
     from rich.table import Table
 
-MEASURED: dict[str, Callable[..., Measurements]] = {"readings": compare_readings, "flow": follow_flows}
+MEASURED: dict[str, tuple[str, Callable[..., Measurements]]] = {
+    "readings": ("the paper's text against its code", compare_readings),
+    "blocks": ("the full Fisher matrix and its blocks", compare_blocks),
+    "flow": ("continuous time against closed forms", follow_flows),
+    "inverses": ("accuracy and cost of inverses, and what sampling does to them", compare_inverses),
+    "ablation": ("the paper's algorithm with one part changed at a time", ablate),
+    "blow-up": ("random starts whose flow meets a singular map", count_blow_ups),
+}
 RESUME = "go on where the interrupted command with these arguments has stopped"
 
 
@@ -41,8 +52,10 @@ def _add_run(commands: Any) -> None:
     command.add_argument(
         "experiment",
         metavar="EXPERIMENT",
-        help="; ".join(f"{e.name}: {e.title}" for e in EXPERIMENTS.values())
-        + "; readings: the paper's text against its code; flow: random starts that meet a singular map",
+        help="; ".join(
+            [f"{e.name}: {e.title}" for e in EXPERIMENTS.values()]
+            + [f"{name}: {title}" for name, (title, _) in MEASURED.items()]
+        ),
     )
     command.add_argument("--json", action="store_true", help="print the result as one JSON object")
     command.add_argument("--seed", type=int, default=0, metavar="N", help="seed of data and weights (default 0)")
@@ -132,7 +145,7 @@ def _measure(args: argparse.Namespace) -> Job:
     if given:
         raise ValueError(f"{args.experiment} has cases and seeds of its own; leave out --{' --'.join(given)}")
     output = args.output or Path("results") / f"{args.experiment}.json"
-    return Job(lambda: MEASURED[args.experiment](output=output), output)
+    return Job(lambda: MEASURED[args.experiment][1](output=output), output)
 
 
 def _bench(args: argparse.Namespace) -> Job:

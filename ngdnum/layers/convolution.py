@@ -34,6 +34,9 @@ class Convolution(Layer):
             rows = rows.movedim(0, -2).flatten(-2)
         return rows.reshape(shape[0], *shape[2:], shape[1]).movedim(-1, 1)
 
+    def positions(self, x: Tensor) -> int:
+        return x[0, 0].numel()
+
     def fits(self, x: Tensor) -> tuple[bool, str]:
         dims = len(self.module.kernel_size)
         return x.ndim == dims + 2, f"[M, {self.module.in_channels}{', …' * dims}]"

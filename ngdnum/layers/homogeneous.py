@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def homogeneous(rows: Tensor) -> Tensor:
@@ -14,7 +14,7 @@ def homogeneous(rows: Tensor) -> Tensor:
     >>> homogeneous(torch.tensor([[2.0, 3.0]]))
     tensor([[2., 3., 1.]])
     """
-    return torch.cat([rows, torch.ones_like(rows[..., :1])], -1)
+    return F.pad(rows, (0, 1), value=1.0)
 
 
 def second_moment(rows: Tensor, bias: bool, weights: Tensor | None = None) -> Tensor:

@@ -105,20 +105,22 @@ class Layer(ABC):
         """What has these rows and `shape`: the inverse of `output_rows`."""
 
     @abstractmethod
+    def positions(self, x: Tensor) -> int:
+        """How many positions an example of `x` has."""
+
+    @abstractmethod
     def fits(self, x: Tensor) -> tuple[bool, str]:
         """Whether `x` has an axis for examples, and the shape it should have, in words."""
 
     @final
     def check_input(self, x: Tensor) -> None:
-        """Raise ValueError for inputs that have no first axis for examples, or none of them."""
+        """Raise ValueError for inputs that have no first axis for examples."""
         fits, axes = self.fits(x)
         if not fits:
             raise ValueError(
                 f"layer {self.name!r} got an input of shape {tuple(x.shape)}; NGD needs {axes}, the examples "
                 "along the first axis"
             )
-        if not len(x):
-            raise ValueError(f"empty batch: layer {self.name!r} got an input of shape {tuple(x.shape)}")
 
 
 def join_names(path: str, kind: str) -> str:

@@ -26,5 +26,8 @@ class Linear(Layer):
     def output(self, rows: Tensor, shape: Size) -> Tensor:
         return rows.reshape(shape)
 
+    def positions(self, x: Tensor) -> int:
+        return x[0, ..., 0].numel()
+
     def fits(self, x: Tensor) -> tuple[bool, str]:
         return x.ndim > 1, f"[M, …, {x.shape[-1]}]"

@@ -43,9 +43,11 @@ class Bernoulli(Likelihood):
         """y − σ(f), `[M, n]`."""
         return _checked(output, target) - output.sigmoid()
 
-    def fisher_root(self, output: Tensor) -> Tensor:
-        """s_r = √(p_r(1−p_r)) onehot(r), `[n, M, n]`."""
-        return (output.sigmoid() * (-output).sigmoid()).sqrt().diag_embed().movedim(-1, 0)
+    def fisher_root(self, output: Tensor, part: slice = slice(None)) -> Tensor:
+        """s_r = √(p_r(1−p_r)) onehot(r), `[n, M, n]`, or those of the r in `part`."""
+        n = output.shape[-1]
+        onehot = torch.eye(n, dtype=output.dtype, device=output.device)[part]
+        return onehot.view(-1, *[1] * (output.ndim - 1), n) * (output.sigmoid() * (-output).sigmoid()).sqrt()
 
     def fisher_product(self, output: Tensor, change: Tensor) -> Tensor:
         """p(1−p) c for each row c of `change`, `[M, n]`."""

@@ -86,12 +86,12 @@ class Categorical(Likelihood):
             return _onehot_minus_p(output, classes)
         return _onehot_minus_p(output, classes.where(~ignored, 0)) * ~ignored.unsqueeze(-1)
 
-    def fisher_root(self, output: Tensor) -> Tensor:
-        """s_r = √p_r (onehot(r) − p), `[n, M, n]`: Σ_r s_r s_rᵀ = diag p − p pᵀ."""
+    def fisher_root(self, output: Tensor, part: slice = slice(None)) -> Tensor:
+        """s_r = √p_r (onehot(r) − p), `[n, M, n]`, or those of the r in `part`: Σ_r s_r s_rᵀ = diag p − p pᵀ."""
         p = output.softmax(-1)
         n = p.shape[-1]
-        eye = torch.eye(n, dtype=p.dtype, device=p.device).view(n, *[1] * (p.ndim - 1), n)
-        return p.movedim(-1, 0).sqrt().unsqueeze(-1) * (eye - p)
+        eye = torch.eye(n, dtype=p.dtype, device=p.device)[part].view(-1, *[1] * (p.ndim - 1), n)
+        return p.movedim(-1, 0)[part].sqrt().unsqueeze(-1) * (eye - p)
 
     def fisher_product(self, output: Tensor, change: Tensor) -> Tensor:
         """(diag p − ppᵀ)c for each row c of `change`, `[M, n]`."""

@@ -56,6 +56,7 @@ class Gaussian(Likelihood):
             eye = torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
             self._precision_root = torch.linalg.solve_triangular(self._root, eye, upper=False).mT
         self.covariance = covariance
+        self._precision = None if covariance.ndim else 1 / float(covariance)
 
     def __repr__(self) -> str:
         scalar = self.covariance.ndim == 0
@@ -64,10 +65,10 @@ class Gaussian(Likelihood):
     def log_density(self, output: Tensor, target: Tensor) -> Tensor:
         """−½ (y−f)ᵀΣ̃⁻¹(y−f) of each example, `[M]`."""
         check_shapes(output, target)
-        precision_root = self._fitted(self._precision_root, output)
-        if not precision_root.ndim:
+        if self._precision is not None:
             square = F.mse_loss(output, target.to(output), reduction="none")  # one pass forward, one back
-            return -0.5 * precision_root.square() * square.sum(-1)
+            return square.sum(-1) * (-0.5 * self._precision)
+        precision_root = self._fitted(self._precision_root, output)
         residual = target - output
         white = residual * precision_root if precision_root.ndim < 2 else residual @ precision_root
         return -0.5 * white.square().sum(-1)
@@ -86,18 +87,20 @@ class Gaussian(Likelihood):
         """Σ̃⁻¹(y − f), `[M, n]`."""
         return self._precision_times(output, _difference(output, target))
 
-    def fisher_root(self, output: Tensor) -> Tensor:
-        """The columns of P with P Pᵀ = Σ̃⁻¹, the same for every example, `[n, M, n]`."""
+    def fisher_root(self, output: Tensor, part: slice = slice(None)) -> Tensor:
+        """The columns of P with P Pᵀ = Σ̃⁻¹, the same for every example, `[n, M, n]`, or those in `part`."""
         n = output.shape[-1]
         eye = torch.eye(n, dtype=output.dtype, device=output.device)
-        columns = _times_transpose(eye, self._fitted(self._precision_root, output))
-        return columns.view(n, *[1] * (output.ndim - 1), n).expand(n, *output.shape)
+        columns = _times_transpose(eye, self._fitted(self._precision_root, output))[part]
+        return columns.view(-1, *[1] * (output.ndim - 1), n).expand(-1, *output.shape)
 
     def fisher_product(self, output: Tensor, change: Tensor) -> Tensor:
         """Σ̃⁻¹c for each row c of `change`, `[M, n]`."""
         return self._precision_times(output, change)
 
     def _precision_times(self, output: Tensor, rows: Tensor) -> Tensor:
+        if self._precision is not None:
+            return rows * self._precision
         precision_root = self._fitted(self._precision_root, output)
         if precision_root.ndim < 2:
             return rows * precision_root.square()

@@ -16,7 +16,9 @@ class Likelihood(ABC):
     """A likelihood of your own: implement `log_density` and `sample`, scores and Fisher follow from them.
 
     `fisher_product` and `fisher_root`, if you implement them too, take the place of estimates from sampled scores
-    (`density.fisher_product`); `fisher_root` is needed for exact factors (`samples=None`).
+    (`density.fisher_product`); `fisher_root` is needed for exact factors (`samples=None`): it
+    returns s `[R, M, n]`, Σ_r s_r s_rᵀ the Fisher of each row. One that takes a second argument `part`, a slice, is
+    asked for these r only, so that many outputs need no more memory than a few.
 
     Examples
     --------
@@ -35,7 +37,7 @@ class Likelihood(ABC):
     tensor(1.)
     """
 
-    fisher_root: Callable[[Tensor], Tensor]
+    fisher_root: Callable[..., Tensor]
 
     @abstractmethod
     def log_density(self, output: Tensor, target: Tensor) -> Tensor:
@@ -77,7 +79,7 @@ class Likelihood(ABC):
             weights = weight.to(output) if weights is None else weight.to(weights) * weights
         if weights is None:
             loss, shape = -log_density(self, output, target).mean(), output.shape[:-1]
-            return telling(loss, output, loss.new_full((), 1 / max(1, shape.numel())))
+            return telling(loss, output, 1 / max(1, shape.numel()))
         least, total = torch.stack([weights.min(), weights.sum()]).tolist()
         if not (least >= 0 and 0 < total < torch.inf):
             raise ValueError(

@@ -24,6 +24,13 @@ def positive_trace(A: Tensor) -> Tensor:
     return trace(A).clamp(min=torch.finfo(A.dtype).tiny ** 0.5)
 
 
+def larger(a: Tensor | float, b: Tensor | float) -> Tensor | float:
+    """The larger of two numbers, either of them `[..., 1, 1]` or plain."""
+    if isinstance(a, Tensor):
+        return a.clamp(min=b)
+    return b.clamp(min=a) if isinstance(b, Tensor) else max(a, b)
+
+
 def cholesky(A: Tensor) -> Tensor:
     """Lower Cholesky factor of a positive definite `A`; raises `torch.linalg.LinAlgError` if it is not."""
     return torch.linalg.cholesky_ex(A, check_errors=True).L
@@ -124,9 +131,9 @@ def leading_solve_right(B: Tensor, root: Tensor, scale: Tensor) -> Tensor:
 
 def leading_sandwich(left: Tensor, scale: Tensor, B: Tensor, right: Tensor) -> Tensor:
     """scale · (I − X Xᵀ) B (I − Y Yᵀ) for the roots X and Y, see `leading_root`."""
-    if is_square(left):
+    if left.shape[-2] == left.shape[-1]:
         return leading_solve_right(left @ B, right, scale)
-    if is_square(right):
+    if right.shape[-2] == right.shape[-1]:
         return leading_solve(left, scale, B @ right)
     product = B @ right
     rest = left.mT @ B - (left.mT @ product) @ right.mT

@@ -86,8 +86,11 @@ MEANING = {
     "S_tilde": "Running sum of G Gᵀ.",
     "S": "Running sum of Gᵀ G.",
     "U": "Running sum of squares of the entries of G.",
+    "U_0": "The largest U until the last time.",
     "U_F": "Mean square of the entries of G in the eigenbases of both factors.",
     "U_S": "Mean square of the entries of G in the eigenbases of both running sums.",
+    "U_W": "Running mean of squares of the entries of ΔW.",
+    "p": "Exponent of both factors.",
     "K_tilde": "Inverse of the covariance of the errors.",
     "K": "Inverse of the covariance of the inputs.",
     "P": "Pseudo-inverse of the factor of the other layer.",
@@ -141,6 +144,8 @@ def is_positive(scalar: Expr) -> bool:
 
 def check_shapes(matrix: Basic) -> None:
     """Raise ValueError unless every sum, product, power and trace inside has fitting sizes."""
+    if isinstance(matrix, MatrixSymbol):
+        return
     for inner in matrix.args:
         check_shapes(inner)
     if isinstance(matrix, MatAdd):

@@ -51,8 +51,8 @@ class Program(LowRankNodes):
         if isinstance(matrix, Operator):
             return self.operator(matrix)
         raise TypeError(
-            f"cannot lower {type(matrix).__name__} {matrix}: use sums, products, powers, Pinv and "
-            "other operators of ngdsym.algebra.operators"
+            f"cannot lower {type(matrix).__name__} {matrix}: use sums, products, powers, Pinv, "
+            "Hadamard and EntrywisePower, and other operators of ngdsym.algebra.operators"
         )
 
     def operator(self, matrix: Operator) -> Node:
@@ -62,8 +62,10 @@ class Program(LowRankNodes):
 
         def build(code: Lowering) -> Node:
             operands = args if code.inner is None else [build(code.inner)]
-            label = code.label.format(letter=letter(inner[0]))
-            return self.node(code.template, *operands, flops=code.flops, label=label)
+            text, traces, scalars = self.scalar(code.scalar)
+            places = (f"{{{k + len(traces)}}}" for k in range(len(operands)))
+            template, label = code.template.format(*places, scalar=text), code.label.format(letter=letter(inner[0]))
+            return self.node(template, *traces, *operands, flops=code.flops, scalars=scalars, label=label)
 
         return build(matrix.lowering(*map(self.positive, inner)))
 
@@ -170,28 +172,54 @@ class Program(LowRankNodes):
         solvable = [self.is_root(f) and (self.low_rank or f.exp == -1) for f in factors]
         if self.low_rank and solvable == [True, False, True]:
             return self.sandwich(scale, *factors)
+        if len(factors) > 3 and not any(fast) and is_palindrome(factors):
+            return self.scaled(scale, self.palindrome(factors, solvable), sizes[0] * sizes[-1])
 
         def build(part: Join | int) -> Node:
             if isinstance(part, int):
                 return self.lower(factors[part])
-            flops, template = part.flops, "{0} @ {1}"
-            args: tuple[Node, ...]
             if part.how == "multiply":
-                args = build(part.left), build(part.right)
-            elif self.low_rank:
-                left = part.how == "solve left"
-                inverse = self.leading_inverse(factors[part.left if left else part.right])
-                pair, size = inverse[:2], factors[part.left if left else part.right].shape[0]
-                args = (*pair, build(part.right)) if left else (build(part.left), *pair)
-                flops = 2 * inverse.rank / size * part.flops
-                template = "leading_solve({0}, {1}, {2})" if left else "leading_solve_right({0}, {1}, {2})"
-            elif part.how == "solve left":
-                args = build(part.right), self.cholesky(factors[part.left].base)
-                template = "torch.cholesky_solve({0}, {1})"
-            else:
-                args = build(part.left), self.cholesky(factors[part.right].base)
-                template = "solve_right({0}, {1})"
-            label = "step" if any(arg.fast for arg in args) else "product"
-            return self.node(template, *args, flops=flops, label=label)
+                return self.multiplied(build(part.left), build(part.right), part.flops)
+            left = part.how == "solve left"
+            inverse, other = (part.left, part.right) if left else (part.right, part.left)
+            return self.solved(factors[inverse], build(other), left, part.flops)
 
         return self.scaled(scale, build(associate(sizes, fast, solvable, self.reuse)), sizes[0] * sizes[-1])
+
+    def palindrome(self, factors: list[MatrixExpr], solvable: list[bool]) -> Node:
+        """BᵀSB, with B the product of the second half of `factors`, which is made once."""
+        half = len(factors) // 2
+        B, S = self.lower(MatMul(*factors[half + 1 :], evaluate=False)), factors[half]
+        rows, columns = S.shape[0], factors[-1].shape[1]
+        flops = 2 * rows**2 * columns
+        right = self.solved(S, B, True, flops) if solvable[half] else self.multiplied(self.lower(S), B, flops)
+        return self.node("{0}.mT @ {1}", B, right, flops=2 * rows * columns**2, label="product")
+
+    def multiplied(self, left: Node, right: Node, flops: Expr) -> Node:
+        """Product of two matrices."""
+        return self.node("{0} @ {1}", left, right, flops=flops, label=label_of(left, right))
+
+    def solved(self, inverse: MatrixExpr, other: Node, left: bool, flops: Expr) -> Node:
+        """`inverse` times `other`, to its `left` or to its right, by solving; `flops` are those of a product."""
+        args: tuple[Node, ...]
+        if self.low_rank:
+            root, scale, rank = self.leading_inverse(inverse)
+            template = "leading_solve({0}, {1}, {2})" if left else "leading_solve_right({0}, {1}, {2})"
+            args = (root, scale, other) if left else (other, root, scale)
+            flops = 2 * rank / inverse.shape[0] * flops
+        else:
+            template = "torch.cholesky_solve({0}, {1})" if left else "solve_right({0}, {1})"
+            args = other, self.cholesky(inverse.base)
+        return self.node(template, *args, flops=flops, label=label_of(*args))
+
+
+def label_of(*args: Node) -> str:
+    """What a product of these is called."""
+    return "step" if any(arg.fast for arg in args) else "product"
+
+
+def is_palindrome(factors: list[MatrixExpr]) -> bool:
+    """Whether the product is BᵀSB: of an odd number of factors, each the transpose of that on the other side."""
+    half = len(factors) // 2
+    pairs = zip(factors[:half], reversed(factors[half + 1 :]))
+    return len(factors) % 2 == 1 and all(first == Transpose(last).doit() for first, last in pairs)

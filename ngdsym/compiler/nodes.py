@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
+from functools import reduce
 
-from sympy import Add, Expr, Float, Integer, MatMul, MatrixSymbol, Mul, Pow, Rational, S, Symbol, Trace, sympify
+from sympy import (
+    Add,
+    Expr,
+    Float,
+    Integer,
+    MatMul,
+    MatrixSymbol,
+    Max,
+    Mul,
+    Pow,
+    Rational,
+    S,
+    Symbol,
+    Trace,
+    exp,
+    sympify,
+)
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
 from ngdsym.algebra.symbols import L, positive
@@ -112,6 +130,10 @@ class Nodes(ABC):
             if isinstance(e, Add):
                 terms = [text(term) if not negative(term) else f"-({text(-term)})" for term in e.args]
                 return " ".join(terms[:1] + [f"- {t[1:]}" if t[0] == "-" else f"+ ({t})" for t in terms[1:]])
+            if isinstance(e, Max):
+                return reduce(lambda one, other: f"larger({one}, {other})", map(text, e.args))
+            if isinstance(e, exp):
+                return f"{math.e} ** ({text(e.exp)})"
             numerator, denominator = e.as_numer_denom()
             if denominator != 1:
                 return f"({text(numerator)}) / ({text(denominator)})"
@@ -119,7 +141,7 @@ class Nodes(ABC):
                 return " * ".join(f"({text(factor)})" for factor in e.args)
             if isinstance(e, Pow):
                 return f"({text(e.base)}) ** ({text(e.exp)})"
-            raise TypeError(f"cannot lower the scalar {e}: use numbers, symbols, +, *, ** and Trace")
+            raise TypeError(f"cannot lower the scalar {e}: use numbers, symbols, +, *, **, Max, exp and Trace")
 
         return text(scalar), nodes, names
 

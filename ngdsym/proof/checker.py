@@ -9,6 +9,7 @@ M is only semidefinite)."""
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from collections.abc import Mapping
@@ -30,31 +31,31 @@ def examine(data: Mapping) -> None:
     Optional: `positive`, letter → "pd" or "psd"; `lemmas`, each with `cofactors` and an `equation`, or with `squares`
     `[c, X, [M] or []]` and whether in `trace`. Their conclusions are numbered on behind the assumptions.
     """
-    letters, positive = data["letters"], data.get("positive", {})
+    letters, positive, number = data["letters"], data.get("positive", {}), functools.cache(Fraction)
 
-    def need(condition: object, reason: str) -> None:
+    def need(condition: object, *reason: object) -> None:
         if not condition:
-            raise Refused(reason)
+            raise Refused(" ".join(map(str, reason)))
 
     def kind(word: list, at: tuple) -> tuple:
-        need(all(x in letters for x in word), f"undeclared letter in {word}")
-        need(all(letters[x][1] == letters[y][0] for x, y in itertools.pairwise(word)), f"ill-typed product {word}")
+        need(all(x in letters for x in word), "undeclared letter in", word)
+        need(all(letters[x][1] == letters[y][0] for x, y in itertools.pairwise(word)), "ill-typed product", word)
         return (letters[word[0]][0], letters[word[-1]][1]) if word else at
 
     def read(polynomial: list) -> tuple[tuple, list]:
         types = {kind(word, ()) for _, word in polynomial if word}
-        need(len(types) == 1, f"terms of different type, or no letters: {polynomial}")
+        need(len(types) == 1, "terms of different type, or no letters:", polynomial)
         rows, cols = types.pop()
-        need(rows == cols or all(word for _, word in polynomial), f"1 in a rectangular sum: {polynomial}")
-        return (rows, cols), [(Fraction(c), tuple(word)) for c, word in polynomial]
+        need(rows == cols or all(word for _, word in polynomial), "1 in a rectangular sum:", polynomial)
+        return (rows, cols), [(number(c), tuple(word)) for c, word in polynomial]
 
     def transpose(at: tuple, terms: list) -> tuple[tuple, list]:
         return at[::-1], [(c, tuple(letters[x][2] for x in word[::-1])) for c, word in terms]
 
     for x, (rows, cols, t) in letters.items():
-        need(re.fullmatch(NAME, x), f"{x!r} cannot name a letter")
+        need(re.fullmatch(NAME, x), repr(x), "cannot name a letter")
         primed = x == t + "'" if x.endswith("'") else t in (x, x + "'")
-        need(primed and letters.get(t) == [cols, rows, x], f"{t} cannot be the transpose of {x}")
+        need(primed and letters.get(t) == [cols, rows, x], t, "cannot be the transpose of", x)
     facts = [read(p) for p in data["assumptions"]]
     need(len(data["claims"]) == len(data["cofactors"]) > 0, "not one list of cofactors for each claim")
     claims = [{"equation": p, "cofactors": proof} for p, proof in zip(data["claims"], data["cofactors"])]
@@ -66,21 +67,21 @@ def examine(data: Mapping) -> None:
             trace, roots, terms, at = step["trace"], [], [], None
             for c, X, M in step["squares"]:
                 (r, s), p = read(X)
-                need(Fraction(c) > 0 and len(M) < 2 and (trace or at in (None, (s, s))), f"no sum of squares: {c}, {M}")
-                need(all(letters[x] == [r, r, x] and positive[x] in ("pd", "psd") for x in M), f"no weight: {M}")
-                terms += [(Fraction(c) * a * b, (*v, *M, *w), s) for a, v in transpose((r, s), p)[1] for b, w in p]
+                need(number(c) > 0 and len(M) < 2 and (trace or at in (None, (s, s))), "no sum of squares:", c, M)
+                need(all(letters[x] == [r, r, x] and positive[x] in ("pd", "psd") for x in M), "no weight:", M)
+                terms += [(number(c) * a * b, (*v, *M, *w), s) for a, v in transpose((r, s), p)[1] for b, w in p]
                 fact = [(a, (*(x for x in M if positive[x] == "psd"), *w)) for a, w in p]
                 at, roots = (s, s), [*roots, ((r, s), fact)]
         for c, left, k, transposed, right in step["cofactors"]:
-            need(type(k) is int and 0 <= k < len(facts), f"there is no assumption {k}")
+            need(type(k) is int and 0 <= k < len(facts), "there is no assumption", k)
             (r, s), generator = transpose(*facts[k]) if transposed else facts[k]
             (rows, x), (y, cols) = kind(left, (r, r)), kind(right, (s, s))
             fits = (x, y) == (r, s) and (rows == cols if trace else (rows, cols) == at)
-            need(fits, f"ill-typed cofactor: {left} · assumption {k} · {right}")
-            terms += [(-Fraction(c) * a, (*left, *w, *right), rows) for a, w in generator]
+            need(fits, "ill-typed cofactor:", left, "· assumption", k, "·", right)
+            terms += [(-number(c) * a, (*left, *w, *right), rows) for a, w in generator]
         rest: dict[tuple, Fraction] = {}
         for c, word, size in terms:
             word = min((word[i:] + word[:i] for i in range(len(word))), default=((size,),)) if trace else word
-            rest[word] = rest.get(word, 0) + c
-        need(not any(rest.values()), f"the cofactors leave over {[w for w in rest if rest[w]]}")
+            rest[word] = rest[word] + c if word in rest else c
+        need(not any(rest.values()), "the cofactors leave over", [w for w in rest if rest[w]])
         facts += roots

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from ngdsym.proof.certificate import Certificate
 from ngdsym.proof.declarations import declare
@@ -76,7 +77,7 @@ def exists(
     rest, witness = -known, {}
     for c, before, name, after in terms.values():
         value = _partner(before, inverses, pinvs) * rest * _partner(after, inverses, pinvs)
-        witness[name] = 1 / c * value
+        witness[name] = Fraction(1, c) * value
         rest = rest - before * value * after
     return Existence(witness, certify(Problem(letters, given, [Equation(-rest, 0 * rest)]), timeout))
 

@@ -19,10 +19,10 @@ def refuse_impossible(letters: Letters, assumptions: Iterable[Equation]) -> None
     The rank of a product is at most the smallest size on its way, that of a sum at most the sum.
     """
     for equation in assumptions:
-        terms = equation.difference.terms
         kind = equation.type
-        if kind is None or "" not in terms:
+        if kind is None or equation.left.terms.get("") == equation.right.terms.get(""):
             continue
+        terms = equation.difference.terms
         rank = Integer(0)
         for word in terms:
             if word:

@@ -149,6 +149,8 @@ def _rank(word: str) -> tuple[int, str]:
 
 def _weights(sums: Sequence[Terms]) -> list[Fraction] | None:
     """c ≥ 0 with Σ c = 1 and Σ c · sum = 0, if there are any; few are not zero."""
+    if not sums:
+        return None
     from scipy.optimize import linprog
     from scipy.sparse import coo_array
 

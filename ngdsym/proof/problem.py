@@ -29,7 +29,7 @@ class Problem:
     def data(self) -> dict:
         """The statement as a certificate records it."""
         letters = self.letters
-        table = {name: [*letters.types[name], *letters.spell(*letters[name].T.terms)] for name in letters.names}
+        table = {name: [*letters.types[name], letters.transposed(name)] for name in letters.names}
         return {
             "letters": table,
             "assumptions": [e.listing() for e in self.assumptions],

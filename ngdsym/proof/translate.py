@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Set
 from fractions import Fraction
+from functools import reduce
+from operator import mul
 
 from sympy import (
     Adjoint,
@@ -69,6 +71,7 @@ class Translator:
         self._symmetric = symmetric
         self._positive = positive
         self._owner: dict[str, MatrixExpr] = {}
+        self._read: dict[Basic, Polynomial] = {}
         self._sizes: dict[str, Symbol] = {}
 
     def equation(self, statement: Basic) -> Equation:
@@ -100,13 +103,18 @@ class Translator:
 
     def polynomial(self, expr: Basic) -> Polynomial:
         """The expression as a polynomial; declares the letters it meets."""
+        if expr not in self._read:
+            self._read[expr] = self._polynomial(expr)
+        return self._read[expr]
+
+    def _polynomial(self, expr: Basic) -> Polynomial:
         match expr:
             case MatrixSymbol():
                 return self._known(expr.name, expr) or self._declare(
                     expr.name, expr, expr == expr.T or expr in self._symmetric
                 )
             case Identity():
-                return Polynomial(self.letters, self._kind(expr), {"": Fraction(1)})
+                return Polynomial(self.letters, self._kind(expr), {"": 1})
             case ZeroMatrix():
                 return Polynomial(self.letters, self._kind(expr), {})
             case Transpose():
@@ -134,10 +142,9 @@ class Translator:
                     )
                 if not isinstance(c, Rational):
                     raise TypeError(f"the coefficient {c} of {expr} is not rational: make it a matrix")
-                result = Fraction(int(c.p), int(c.q)) * self.letters.one
-                for factor in factors:
-                    result = result * self.polynomial(factor)
-                return result
+                number = int(c.p) if c.q == 1 else Fraction(int(c.p), int(c.q))
+                product = reduce(mul, map(self.polynomial, factors))
+                return product if number == 1 else number * product
             case BlockMatrix():
                 raise TypeError(
                     f"{expr} is a matrix of blocks: name its blocks and state one equation for each, as "

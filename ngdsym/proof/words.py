@@ -60,6 +60,7 @@ class Letters:
         self.relations: list[Equation] = []
         self.positive: dict[str, str] = {}
         self._codes: dict[str, str] = {}
+        self._spelled: dict[str, str] = {}
         self._transpose: dict[int, str] = {}
 
     def __call__(
@@ -143,14 +144,15 @@ class Letters:
     def _add(self, name: str, kind: Type) -> None:
         if name in self.types:
             raise ValueError(f"the letter {name} is declared twice")
-        self._codes[name] = chr(0x4E00 + len(self.names))
+        code = chr(0x4E00 + len(self.names))
+        self._codes[name], self._spelled[code] = code, name
         self.names.append(name)
         self.types[name] = kind
 
     def __getitem__(self, name: str) -> Polynomial:
         if name not in self.types:
             raise UndeclaredLetter(f"the letter {name} is not declared; declared are {', '.join(self.names)}")
-        return Polynomial(self, self.types[name], {self._codes[name]: Fraction(1)})
+        return Polynomial(self, self.types[name], {self._codes[name]: 1})
 
     def __contains__(self, name: str) -> bool:
         return name in self.types
@@ -158,11 +160,15 @@ class Letters:
     @property
     def one(self) -> Polynomial:
         """The identity of whatever size its neighbours in a sum ask for."""
-        return Polynomial(self, None, {"": Fraction(1)})
+        return Polynomial(self, None, {"": 1})
 
     def spell(self, word: str) -> tuple[str, ...]:
         """The letters of an encoded word."""
-        return tuple(self.names[ord(code) - 0x4E00] for code in word)
+        return tuple([self._spelled[code] for code in word])
+
+    def transposed(self, name: str) -> str:
+        """The name of a letter's transpose."""
+        return self.spell(self.transpose(self._codes[name]))[0]
 
     def transpose(self, word: str) -> str:
         """The transpose of an encoded word: letters transposed, order reversed."""
@@ -173,16 +179,16 @@ class Polynomial:
     """A rational combination of words of one type; supports `+`, `-`, `*`, `.T` and comparison.
 
     `terms` maps an encoded word (one character per letter) to its coefficient; `type` is None for a multiple
-    of an identity whose size is not known yet. `words` are those it was made from, cancelled ones included.
+    of an identity whose size is not known yet. `cancelled` are words it was made from that left nothing.
     """
 
     def __init__(
-        self, letters: Letters, kind: Type | None, terms: Mapping[str, Number], words: Iterable[str] = ()
+        self, letters: Letters, kind: Type | None, terms: Mapping[str, Number], cancelled: Iterable[str] = ()
     ) -> None:
         self.letters = letters
         self.terms: dict[str, Number] = {word: c for word, c in terms.items() if c}
         self.type = kind
-        self.words = tuple(dict.fromkeys([*words, *terms]))
+        self.cancelled = (*cancelled, *[word for word, c in terms.items() if not c])
 
     @property
     def known_type(self) -> Type:
@@ -196,7 +202,7 @@ class Polynomial:
                 raise ValueError("letters of two different declarations cannot be combined")
             return other
         if isinstance(other, (int, Fraction)):
-            return Polynomial(self.letters, None, {"": Fraction(other)})
+            return Polynomial(self.letters, None, {"": other})
         raise TypeError(f"cannot combine a polynomial in matrices with {other!r}")
 
     def __add__(self, other: object) -> Polynomial:
@@ -204,7 +210,7 @@ class Polynomial:
         terms = dict(self.terms)
         for word, c in other.terms.items():
             terms[word] = terms.get(word, 0) + c
-        return Polynomial(self.letters, _common_type(self, other), terms, self.words + other.words)
+        return Polynomial(self.letters, _common_type(self, other), terms, self.cancelled + other.cancelled)
 
     def __mul__(self, other: object) -> Polynomial:
         other = self._coerce(other)
@@ -215,10 +221,12 @@ class Polynomial:
             for right, b in other.terms.items():
                 terms[left + right] = terms.get(left + right, 0) + a * b
         kind = (self.type[0], other.type[1]) if self.type and other.type else self.type or other.type
-        return Polynomial(self.letters, kind, terms, [a + b for a in self.words for b in other.words])
+        cancelled = [a + b for a in self.cancelled for b in (*other.terms, *other.cancelled)]
+        cancelled += [a + b for a in self.terms for b in other.cancelled]
+        return Polynomial(self.letters, kind, terms, cancelled)
 
     def __neg__(self) -> Polynomial:
-        return Polynomial(self.letters, self.type, {word: -c for word, c in self.terms.items()}, self.words)
+        return Polynomial(self.letters, self.type, {word: -c for word, c in self.terms.items()}, self.cancelled)
 
     def __sub__(self, other: object) -> Polynomial:
         return self + (-self._coerce(other))
@@ -236,11 +244,12 @@ class Polynomial:
     def T(self) -> Polynomial:
         kind = self.type and (self.type[1], self.type[0])
         turn = self.letters.transpose
-        return Polynomial(self.letters, kind, {turn(w): c for w, c in self.terms.items()}, map(turn, self.words))
+        return Polynomial(self.letters, kind, {turn(w): c for w, c in self.terms.items()}, map(turn, self.cancelled))
 
     def listing(self) -> list[list]:
         """`[[coefficient, [letter, …]], …]`, ready for JSON."""
-        return [[str(c), list(self.letters.spell(word))] for word, c in self.terms.items()]
+        spell = self.letters.spell
+        return [[str(c), [*spell(word)]] for word, c in self.terms.items()]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Polynomial):
@@ -270,7 +279,7 @@ class Equation:
         kind = _common_type(self.left, self.right)
         for name, side in (("left", self.left), ("right", self.right)):
             if side.type is None:
-                object.__setattr__(self, name, Polynomial(side.letters, kind, side.terms, side.words))
+                object.__setattr__(self, name, Polynomial(side.letters, kind, side.terms, side.cancelled))
 
     @property
     def type(self) -> Type | None:
@@ -288,7 +297,7 @@ class Equation:
         """
         spell = self.left.letters.spell
         return self.left.listing() + (-self.right).listing() or [
-            [c, list(spell(word))] for word in (self.left - self.right).words if word for c in ("1", "-1")
+            [c, [*spell(word)]] for word in dict.fromkeys(self.difference.cancelled) if word for c in ("1", "-1")
         ]
 
     def __str__(self) -> str:

@@ -18,6 +18,7 @@ from sympy import (
     MatMul,
     MatPow,
     MatrixSymbol,
+    Max,
     Mul,
     OneMatrix,
     Pow,
@@ -26,6 +27,7 @@ from sympy import (
     Symbol,
     Trace,
     Transpose,
+    exp,
     symbols,
 )
 from sympy.matrices.expressions.matexpr import MatrixExpr
@@ -166,8 +168,10 @@ DEGREES = {
     "K_tilde": 2 * t - c,
     "K": -2 * r,
     "U": 2 * (r - t + c),
+    "U_0": 2 * (r - t + c),
     "U_F": 2 * (r - t + c),
     "U_S": 2 * (r - t + c),
+    "U_W": 2 * (t - r),
     "S_tilde": 2 * (r - t + c),
     "S": 2 * (r - t + c),
     "A": -t,
@@ -221,7 +225,11 @@ def degree(expression: Expr, *scales: Symbol, known: Mapping[str, Expr] = DEGREE
         return (expression.exp * degree(expression.base, *scales, known=known)).expand()
     if isinstance(expression, (MatMul, Mul)):
         return Add(*(degree(factor, *scales, known=known) for factor in expression.args)).expand()
-    if isinstance(expression, (MatAdd, Add)):
+    if isinstance(expression, exp):
+        if degree(expression.exp, *scales, known=known) != 0:
+            raise NotCovariant(f"{expression} is no power of a scale")
+        return S.Zero
+    if isinstance(expression, (MatAdd, Add, Max)):
         degrees = {degree(term, *scales, known=known) for term in expression.args}
         if len(degrees) > 1:
             raise NotCovariant(f"the terms of {expression} scale differently")

@@ -100,7 +100,8 @@ class LinearInstance:
         """Value at layer i of each matrix that a rule may mention; C is one that a memory of this layer may be."""
         A, B = self.map(i + 1, len(self.weights)), self.map(1, i - 1)
         D, Lambda_tilde, Lambda = self.Z @ self.Sigma, A.T @ self.P @ A, B @ self.Sigma @ B.T
-        G = A.T @ self.P @ D @ B.T
+        G, before = (A.T @ self.P @ residual @ B.T for residual in (D, self.Z[::-1, ::-1] @ self.Sigma))
+        S_tilde, S = G @ G.T + before @ before.T, G.T @ G + before.T @ before
 
         def squares(left: np.ndarray, right: np.ndarray) -> np.ndarray:
             return (np.linalg.eigh(left)[1].T @ G @ np.linalg.eigh(right)[1]) ** 2
@@ -113,15 +114,17 @@ class LinearInstance:
             "B": B,
             "D": D,
             "Sigma": self.Sigma,
-            "S_tilde": G @ G.T,
-            "S": G.T @ G,
+            "S_tilde": S_tilde,
+            "S": S,
             "G_0": G,
             "C": np.eye(len(B)) + len(B) * (G.T @ G) / np.vdot(G, G),
             "K_tilde": np.linalg.pinv(Lambda_tilde, rcond=RANK_TOLERANCE),
             "K": np.linalg.pinv(Lambda, rcond=RANK_TOLERANCE),
             "U": G**2,
+            "U_0": before**2,
+            "U_W": self.weights[i - 1] ** 2,
             "U_F": squares(Lambda_tilde, Lambda),
-            "U_S": squares(G @ G.T, G.T @ G),
+            "U_S": squares(S_tilde, S),
         }
 
     def update(self, expression: MatrixExpr, i: int, damping: float) -> np.ndarray:

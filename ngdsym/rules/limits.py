@@ -88,6 +88,8 @@ def overdamp(matrix: MatrixExpr) -> tuple[Expr, MatrixExpr]:
         return Mul(scale, *scales, inner), MatMul(*without_bases(factors)).doit()
     if isinstance(matrix, MatAdd):
         terms = [overdamp(term) for term in matrix.args]
+        if any(scale.as_coeff_exponent(lam)[0].has(lam) for scale, _ in terms):
+            raise ValueError(f"no limit known for λ → ∞ of {matrix}")
         order = max((scale.as_coeff_exponent(lam)[1] for scale, _ in terms))
         kept = [(scale, leading) for scale, leading in terms if scale.as_coeff_exponent(lam)[1] == order]
         if len(kept) == 1:

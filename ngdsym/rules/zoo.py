@@ -4,7 +4,7 @@ from __future__ import annotations
 from sympy import Identity, MatrixSymbol, OneMatrix, Rational, Symbol, Trace, sqrt
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
-from ngdsym.algebra.operators import Eigenbasis, Eigenvalues, EntrywisePower, Hadamard, Sign
+from ngdsym.algebra.operators import Eigenbasis, Eigenvalues, EntrywisePower, Hadamard, Maximum, Sign
 from ngdsym.algebra.symbols import G_0, PD, PSD, G, L, Lambda, Lambda_tilde, Pinv, Polar, gamma, k, lam, m, n, n_0, n_L
 from ngdsym.rules.rule import Rule, Update
 
@@ -86,11 +86,19 @@ def divided(matrix: MatrixExpr, by: MatrixExpr) -> MatrixExpr:
 
 sign_descent = Rule("sign_descent", Sign(G), "descent along signs", "Bernstein et al. 2018")
 
-U, U_F, U_S = (MatrixSymbol(name, n, m) for name in ("U", "U_F", "U_S"))
+U, U_0, U_F, U_S, U_W = (MatrixSymbol(name, n, m) for name in ("U", "U_0", "U_F", "U_S", "U_W"))
 adagrad = Rule(
     "adagrad", divided(G, EntrywisePower(U, half) + lam * ones),
     "AdaGrad; with running means for G and U, RMSProp and Adam",
     "Duchi et al. 2011; Tieleman & Hinton 2012; Kingma & Ba 2015",
+)
+amsgrad = Rule(
+    "amsgrad", divided(G, EntrywisePower(Maximum(U_0, U), half) + lam * ones),
+    "AMSGrad, with running means for G and U", "Reddi, Kale & Kumar 2018",
+)
+adadelta = Rule(
+    "adadelta", Hadamard(G, Hadamard(EntrywisePower(U_W + lam * ones, half), EntrywisePower(U + lam * ones, -half))),
+    "AdaDelta, with a running mean for U: steps have the units of weights", "Zeiler 2012",
 )
 left_basis, right_basis = Eigenbasis(Lambda_tilde), Eigenbasis(Lambda)
 rotated = left_basis.T * G * right_basis
@@ -111,12 +119,27 @@ soap = Rule(
     * right_basis_S.T,
     "SOAP without momentum: Adam in the eigenbases of Shampoo", "Vyas et al. 2024",
 )
+splus = Rule(
+    "splus", left_basis_S * Sign(left_basis_S.T * G * right_basis_S) * right_basis_S.T,
+    "SPlus without averages: descent along signs in the eigenbases of Shampoo", "Frans et al. 2025",
+)
 asgo = Rule("asgo", G * (S + lam * I_m)**-half, "one-sided Shampoo", "An et al. 2025")
-newton_muon = Rule("newton_muon", Polar(G * (Lambda + lam * I_m).I), "Muon of the input-only natural gradient")
+newton_muon = Rule("newton_muon", Polar(G * (Lambda + lam * I_m).I), "Muon of the input-only natural gradient",
+                   "Du & Su 2026")
 fismo_left, fismo_right = (S_tilde + lam * I_n)**-half, (S + lam * I_m)**-half
 fismo = Rule(
     "fismo", fismo_left * Polar(fismo_left * G * fismo_right) * fismo_right,
-    "FISMO without normalisation: Muon in the metric of gradients",
+    "FISMO without normalisation: Muon in the metric of gradients", "Xu, Yan & Zhang 2026",
+)
+mousse_left, mousse_right = (S_tilde + lam * I_n)**(-half * quarter), (S + lam * I_m)**(-half * quarter)
+mousse = Rule(
+    "mousse", mousse_left * Polar(mousse_left * G * mousse_right) * mousse_right,
+    "Mousse without grafting: FISMO with Shampoo's eighth roots", "Zhang et al. 2026",
+)
+p = Symbol("p", positive=True)
+pmuon = Rule(
+    "pmuon", Polar((S_tilde + lam * I_n)**-p * G * (S + lam * I_m)**-p),
+    "PMuon: Muon of a gradient preconditioned on both sides", "modded-nanogpt, track 3", constants=((p, half),),
 )
 
 # --- not a rule: how running inverses follow their factors ----------------------------------------
@@ -141,6 +164,9 @@ FOR_NGD = (
     running,
 )
 """Rules that are written for the optimizer."""
-ZOO = (*FOR_NGD, shampoo, asgo, newton_muon, fismo, sign_descent, adagrad, ekfac, soap, tikhonov)
+ZOO = (
+    *FOR_NGD, shampoo, asgo, newton_muon, fismo, mousse, pmuon, sign_descent, adagrad, amsgrad, adadelta, ekfac, soap,
+    splus, tikhonov,
+)
 """All rules; the optimizer takes the `emit()` of one that is not written for it, if it knows its quantities."""
 UPDATES = (brought_inverse, source_map, woodbury)

@@ -11,7 +11,8 @@ SECTIONS = (
     "foundations", "natural_gradient", "moore_penrose", "generalized_inverse", "gradient", "fisher",
     "simple_inverse", "flow", "pseudo_inverse_flow", "exact_flow", "late_rate", "exact_rule", "existence",
     "discretization", "equivariance", "equalised", "damping", "running_inverses", "biases", "softmax", "nonlinear",
-    "gradient_descent_flow", "block_diagonal", "scaled_descent", "sample_space", "weight_sharing", "muon_flow",
+    "gradient_descent_flow", "imbalance", "block_diagonal", "conditioning", "scaled_descent", "sample_space",
+    "damped_step", "weight_sharing", "muon_flow",
 )
 
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from sympy import Eq, Expr, Identity, MatAdd, MatMul, MatrixSymbol, Symbol, ZeroMatrix
+from sympy import Expr, Ge, Identity, Le, MatMul, MatrixSymbol, Max, Symbol, lambdify
+from sympy.core.relational import Relational
 
 from ngdsym.algebra.instance import Draw
 from ngdsym.algebra.symbols import PD, PSD, Pinv
@@ -51,39 +52,58 @@ ACTION = Theorem(
 )
 
 
-def centres(L: int, b: int) -> list[int]:
-    """Layers whose neighbourhoods |i − j| ≤ b part the layers 1 … L: there are ⌈L/(2b + 1)⌉ of them.
-
-    The first and the last neighbourhood may reach beyond the layers, by at most b each: they are cut at 1 and at L by
-    what ⌈L/(2b + 1)⌉ whole ones are too long.
-    """
-    count, width = -(-L // (2 * b + 1)), 2 * b + 1
-    if count == 1:
-        return [(L + 1) // 2]
-    lengths = [width] * count
-    excess = count * width - L
-    lengths[0] -= min(b, excess)
-    lengths[-1] -= excess - min(b, excess)
-    ends = np.cumsum(lengths)
-    return [int(ends[0]) - b, *(int(end) + b + 1 for end in ends[:-1])]
+b, r = Symbol("b", integer=True), Symbol("r", integer=True)
+first = Max(1, r - b)
 
 
-def bands(L: int) -> tuple[tuple[Eq, ...], tuple[Eq, ...]]:
-    """Every row of the band sums to Z, all layers to ⌈L/(2b + 1)⌉ Z, for b = 1 and 2."""
-    assumes, claims = [], []
-    for b in (1, 2):
-        moves = [MatrixSymbol(f"D_{b}_{i}", o, d) for i in range(1, L + 1)]
-        moved = centres(L, b)
-        assumes += [eq(move, Z if i in moved else ZeroMatrix(o, d)) for i, move in enumerate(moves, 1)]
-        rows = [moves[max(0, i - b):i + b + 1] for i in range(L)]
-        claims += [eq(MatAdd(*row) if len(row) > 1 else row[0], Z) for row in rows]
-        claims.append(eq(MatAdd(*moves) if L > 1 else moves[0], MatMul(-(-L // (2 * b + 1)), Z)))
-    return tuple(assumes), tuple(claims)
+def at_least_zero(linear: Expr) -> bool:
+    """Whether a linear function is ≥ 0 where 1 ≤ r ≤ 2b + 1: at the corner (b, r) = (0, 1), along both edges."""
+    return linear.subs({b: 0, r: 1}) >= 0 and linear.diff(b) >= 0 and linear.diff(b) + 2 * linear.diff(r) >= 0
+
+
+def everywhere(claim: Relational) -> bool:
+    """Whether Max(x, y) ≤ z, by both x and y, or Max(x, y) ≥ z, by one of them, for all b and r."""
+    each = [at_least_zero(claim.gts - claim.lts) for claim in (claim.func(x, claim.rhs, evaluate=False)
+                                                               for x in claim.lhs.args)]
+    return all(each) if claim.gts == claim.rhs else any(each)
+
+
+def counted(claim: Relational) -> float:
+    """0 if a claim is true for b < 8 and every r, else ∞."""
+    gap = lambdify((b, r), claim.gts - claim.lts, "math")
+    return 0.0 if all(gap(i, k) >= 0 for i in range(8) for k in range(1, 2 * i + 2)) else float("inf")
+
+
+PARTED = Theorem(
+    name="bands-part-the-layers",
+    title="Neighbourhoods |i − j| ≤ b of ⌈L/(2b + 1)⌉ layers, 2b + 1 apart, part the layers 1 … L, for all L and b",
+    given="Let w = 2b + 1, κ = ⌈L/w⌉, r = L − (κ − 1) w, so 1 ≤ r ≤ w; the centres are j = c + k w, k = 0 … κ − 1, "
+          "with c = max(1, r − b). |i − j| ≤ b says 0 ≤ i − c + b − k w < w: k is the quotient of i − c + b by w, and "
+          "there is one. It is ≥ 0 for i ≥ 1 if c ≤ b + 1, and ≤ κ − 1 for i ≤ L if c ≥ r − b. All centres are layers "
+          "if c ≥ 1 and c ≤ r. Claims: these four.",
+    equations=("22",),
+    claims=(Le(first, b + 1, evaluate=False), Ge(first, r - b, evaluate=False), Ge(first, 1, evaluate=False),
+            Le(first, r, evaluate=False)),
+    wrong=(Le(first, b, evaluate=False), Ge(first, r, evaluate=False), Ge(first, 2, evaluate=False),
+           Le(first, r - b, evaluate=False)),
+    symbolic=everywhere,
+    numeric=counted,
+    missing={"certificate": "Linear inequalities between whole numbers are no equations of words; they are decided for "
+                            "all b and r at a corner and along two edges."},
+)
+
+
+def centres(L: int, b: int) -> range:
+    """The layers of bands-part-the-layers."""
+    width = 2 * b + 1
+    return range(max(1, (L - 1) % width + 1 - b), L + 1, width)
 
 
 N, p = Symbol("N", integer=True, positive=True), Symbol("p", integer=True, positive=True)
 J, H, F_b = MatrixSymbol("J", N, p), PD("H", N, N), MatrixSymbol("F_b", p, p)
 U, V, kappa, z = MatrixSymbol("U", p, N), MatrixSymbol("V", p, 1), MatrixSymbol("kappa", N, N), MatrixSymbol("z", N, 1)
+
+
 def masked(net: Net, b: int) -> np.ndarray:
     """F with the blocks outside the band set to zero."""
     rows = [[net.block(i, j) * int(abs(i - j) <= b) for j in net.layers] for i in net.layers]
@@ -104,19 +124,16 @@ BANDED = Theorem(
     name="banded-fisher",
     title="In wide nets, inverting the band |i − j| ≤ b of F gives dW/dt = ⌈L/(2b + 1)⌉ (W* − W)",
     equations=("18", "22", "SM 37"),
-    given="κ = ⌈L/(2b + 1)⌉, times I. Layers 1 … L are parted by κ neighbourhoods |i − j| ≤ b of centres j: choose the "
-          "first and last as short as L needs, between b + 1 and 2b + 1 long, the others 2b + 1. With c_j = 1 at "
-          "centres "
-          "and 0 elsewhere all sums of banded-action are 1, so for every target there is a U with F_b U = Jᵀ H and "
-          "J U = κ. F_b may be singular and indefinite: this proves that *every* V with F_b V = Jᵀ H z moves W by κ "
-          "z. b = 0: K-FAC.",
+    given="κ = ⌈L/(2b + 1)⌉, times I. With c_j = 1 at the centres of bands-part-the-layers and 0 elsewhere every sum "
+          "of banded-action has one term, so the stack U of its V_j, over all targets Z, has F_b U = Jᵀ H and J U = κ. "
+          "F_b may be singular and indefinite: this proves that *every* V with F_b V = Jᵀ H z moves W by κ z. b = 0: "
+          "K-FAC.",
     assumes=(eq(F_b.T, F_b), invertible(H), eq(F_b * U, J.T * H), eq(J * U, kappa), eq(kappa.T * H, H * kappa),
              eq(F_b * V, J.T * H * z)),
     claims=(eq(J * V, kappa * z),),
     wrong=(eq(J * V, z), eq(J * V, -kappa * z), eq(J * V, 2 * kappa * z)),
     values=banded_values,
     points=True,
-    instances=bands,
 )
 
 
@@ -152,6 +169,8 @@ COUNTED = Theorem(
 
 Delta, g, F_d = MatrixSymbol("Delta", p, 1), MatrixSymbol("g", p, 1), PSD("F_d", p, p)
 F, ell = PSD("F", p, p), MatrixSymbol("ell", 1, 1)
+
+
 def predicted_values(draw: Draw) -> Mapping[Expr, Any]:
     """Three layers of a wide network, a full step of Eq. 10."""
     net = Net((1, 2, 1, 1) if not isinstance(draw(), float) else (2, 3, 4, 2), draw)
@@ -205,4 +224,4 @@ RATIO = Theorem(
     missing={"certificate": "A quotient of two numbers; block-diagonal-prediction certifies both of them."},
 )
 
-THEOREMS = (ACTION, BANDED, COUNTED, PREDICTED, RATIO)
+THEOREMS = (ACTION, PARTED, BANDED, COUNTED, PREDICTED, RATIO)

@@ -1,8 +1,9 @@
 """The exact natural gradient for every architecture: each component shared by its layers."""
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping
+from fractions import Fraction
 
 import numpy as np
 from sympy import Expr, Identity, MatAdd, MatMul, MatrixSymbol, Rational
@@ -50,16 +51,16 @@ LOCAL = Theorem(
 
 def shares(L: int) -> tuple[tuple[Expr, ...], tuple[Expr, ...]]:
     """Σ over layers i and α ≤ i ≤ β of (P_α − P_{α−1}) Z (Q_β − Q_{β+1})/(β−α+1), against the staircase."""
-    total: Counter = Counter()
+    total: defaultdict[tuple[int, int], Fraction] = defaultdict(Fraction)
     for i in range(1, L + 1):
         for alpha in range(1, i + 1):
             for beta in range(i, L + 1):
                 for sign, left, right in ((1, alpha, beta), (-1, alpha - 1, beta), (-1, alpha, beta + 1),
                                           (1, alpha - 1, beta + 1)):
                     if left >= 1 and right <= L:
-                        total[left, right] += Rational(sign, beta - alpha + 1)
+                        total[left, right] += Fraction(sign, beta - alpha + 1)
     p, q = ([MatrixSymbol(f"{name}_{i}", k, k) for i in range(1, L + 1)] for name, k in (("P", o), ("Q", d)))
-    terms = [MatMul(c, p[i - 1], Z, q[j - 1]) for (i, j), c in total.items() if c]
+    terms = [MatMul(Rational(c), p[i - 1], Z, q[j - 1]) for (i, j), c in total.items() if c]
     stairs = [MatMul(p[i], Z, q[i]) for i in range(L)] + [MatMul(-1, p[i], Z, q[i + 1]) for i in range(L - 1)]
     return (), (eq(MatAdd(*terms) if len(terms) > 1 else terms[0], MatAdd(*stairs) if L > 1 else stairs[0]),)
 

@@ -17,8 +17,8 @@ DUAL = Theorem(
     name="sample-space",
     title="(Jᵀ H J + λ)⁻¹ Jᵀ H = Jᵀ (J Jᵀ + λ H⁻¹)⁻¹: the damped step from a matrix of the size of the samples",
     equations=("4", "20"),
-    given=SCALAR + " Dangel et al. 2025 (arXiv 2505.12149) for H = I. Without the H on the left it is false unless H "
-                   "= I.",
+    given=SCALAR + " Guzmán-Cordero et al. 2025 (arXiv 2505.12149) for H = I. Without the H on the left it is false "
+                   "unless H = I.",
     assumes=(eq(l_p * J.T, J.T * l_N), eq(l_N * Inverse(H), Inverse(H) * l_N)),
     claims=(eq(Inverse(J.T * H * J + l_p) * J.T * H, J.T * Inverse(J * J.T + l_N * Inverse(H))),),
     wrong=(eq(Inverse(J.T * H * J + l_p) * J.T, J.T * Inverse(J * J.T + l_N * Inverse(H))),

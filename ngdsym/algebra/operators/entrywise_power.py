@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sympy import Expr, OneMatrix, sympify
+from sympy import Expr, MatrixSymbol, OneMatrix, sympify
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
 from ngdsym.algebra.operators.entrywise import Entrywise
@@ -29,6 +29,8 @@ class EntrywisePower(Entrywise):
         return EntrywisePower(self.arg.T, self.exponent)
 
     def value(self, *arrays: np.ndarray) -> np.ndarray:
+        if not self.exponent.is_number:
+            raise ValueError(f"the power {self.exponent} of entries has no value: make it a constant of the rule")
         kept = arrays[0] > RANK_TOLERANCE * arrays[0].max()
         return np.where(kept, np.where(kept, arrays[0], 1) ** float(self.exponent), 0)
 
@@ -40,10 +42,10 @@ class EntrywisePower(Entrywise):
         return scale**self.exponent, EntrywisePower(matrix, self.exponent)
 
     def lowering(self, *kinds: str | None) -> Lowering:
-        if not self.exponent.is_number:
-            raise ValueError(f"the power of entries {self.exponent} must be a number")
-        template = f"entrywise_power({{0}}, {float(self.exponent)})"
-        return Lowering(template, self.shape[0] * self.shape[1], "power_of_entries")
+        flops = self.shape[0] * self.shape[1]
+        return Lowering("entrywise_power({0}, {scalar})", flops, "power_of_entries", scalar=self.exponent)
 
     def _latex(self, printer: Any) -> str:
-        return rf"{printer.parenthesize(self.arg, 200)}^{{\circ {printer._print(self.exponent)}}}"
+        inner = printer._print(self.arg)
+        base = inner if isinstance(self.arg, MatrixSymbol) else rf"\left({inner}\right)"
+        return rf"{base}^{{\circ {printer._print(self.exponent)}}}"

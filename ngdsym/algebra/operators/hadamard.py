@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from sympy import Expr, OneMatrix
 from sympy.matrices.expressions.matexpr import MatrixExpr
+from sympy.printing.precedence import PRECEDENCE
 
 from ngdsym.algebra.operators.entrywise import Entrywise
 from ngdsym.algebra.operators.operator import Lowering
@@ -14,6 +15,8 @@ from ngdsym.algebra.operators.operator import Lowering
 
 class Hadamard(Entrywise):
     """A ∘ B, whose entries are those of A times those of B."""
+
+    precedence = PRECEDENCE["Mul"]
 
     def __new__(cls, left: MatrixExpr, right: MatrixExpr) -> MatrixExpr:
         if left.shape != right.shape:

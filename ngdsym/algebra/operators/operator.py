@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from sympy import Expr
+from sympy import Expr, S
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
 from ngdsym.algebra.transformation import NotCovariant, Pair, Types, describe
@@ -17,14 +17,15 @@ RANK_TOLERANCE = 1e-10
 class Lowering(NamedTuple):
     """How an operator is computed in torch.
 
-    `template` has `{0}` … for the arguments; `{letter}` in the label stands for the name of what they are made of. With
-    `inner`, that is computed first, once for all operators that ask for it, and is `{0}`.
+    `template` has `{0}` … for the arguments and `{scalar}` for `scalar`; `{letter}` in the label stands for the name of
+    what they are made of. With `inner`, that is computed first, once for all operators that ask for it, and is `{0}`.
     """
 
     template: str
     flops: Expr
     label: str
     inner: Lowering | None = None
+    scalar: Expr = S.One
 
 
 class Operator(MatrixExpr):

@@ -1,0 +1,58 @@
+"""What a backward pass tells, collected while it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from .amp import full_precision
+from .batch import Batch
+from .capture import Record
+from .control import Needs, NeedsDual, NeedsFisher
+from .factors import Factors
+from .layers import Layer
+from .likelihood import Likelihood
+from .measure import measure
+from .misfit import FirstLook
+from .row_weights import weigh, weigh_again
+from .rule import Preconditioner
+
+
+@dataclass(frozen=True)
+class Observer:
+    """What of the passes of `model` the parts of its optimizer ask for."""
+
+    model: nn.Module
+    layers: list[Layer]
+    likelihood: Likelihood
+    rule: Preconditioner
+    factors: Factors
+    samples: int | None
+    generator: torch.Generator
+    needs: Needs
+    look: FirstLook
+
+    @torch.no_grad()
+    def observe(self, batch: Batch, record: Record, output: Tensor, gradient: Tensor, due: bool) -> None:
+        """Include in `batch` what one forward pass tells in its backward pass, and its factors if they are `due`."""
+        with full_precision(output.device):
+            rows, slopes = output.flatten(0, -2), gradient.flatten(0, -2)
+            if record.batch and record.batch() is batch:  # one more loss of it
+                batch.share += weigh_again(record, gradient)
+                if isinstance(self.needs, NeedsFisher):
+                    batch.add_residual(self.likelihood, record, rows, slopes)
+                    batch.keep_again(record)
+                return
+            self.look.at_gradient(rows, slopes)
+            weigh(record, gradient)
+            batch.add(record, len(rows))
+            if due:
+                plan = self.rule.needs, self.factors, record, output, self.layers
+                batch.add_factors(record, *measure(*plan, self.likelihood, self.samples, self.generator))
+            if isinstance(self.needs, NeedsFisher):
+                batch.add_residual(self.likelihood, record, rows, slopes)
+                batch.keep(self.model, self.layers, record, output, self.needs.rows)
+            if isinstance(self.needs, NeedsDual):
+                batch.gradients.append(slopes)

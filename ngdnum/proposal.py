@@ -1,0 +1,86 @@
+"""From the gradients of a batch to the step that the control proposes; no weight is moved yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+from torch import nn
+
+from .batch import Batch
+from .bounds import check_gradients, check_step
+from .control import Control, NeedsDual, Step, StepContext
+from .curvature.blocks import Blocks
+from .dual import Dual
+from .fisher import Fisher, Vector
+from .groups import Rates
+from .inverse import Inverse
+from .likelihood import Likelihood
+from .rule import Preconditioner
+from .stack import product_and_norms
+
+
+class Proposal(NamedTuple):
+    """The step; gᵀu, with g the negative gradient; and the norm of u in each layer of each stack."""
+
+    step: Step
+    slope: float
+    lengths: list[float]
+
+
+@dataclass(frozen=True)
+class Proposer:
+    """The parts of an optimizer that make a step of gradients; `others` have an optimizer of their own."""
+
+    model: nn.Module
+    likelihood: Likelihood
+    others: dict[str, nn.Parameter]
+    inverse: Inverse
+    control: Control
+
+    def propose(
+        self,
+        batch: Batch,
+        blocks: Blocks,
+        rule: Preconditioner,
+        rates: Rates,
+        lam: float,
+        relative: bool,
+        steps: int,
+    ) -> Proposal:
+        """The step number `steps`, of `blocks`, from the gradients of `batch`; λ is `relative` or absolute.
+
+        Raises
+        ------
+        NotFinite
+            If gradients or the step are not finite, or too large.
+        torch.linalg.LinAlgError
+            If a damped factor is not positive definite.
+        """
+        stacks, gradients = blocks.stacks, []
+        for stack in stacks:
+            gradients.append(stack.gradient())
+        check_gradients(stacks, gradients, self.others)
+        blocks.factorise(rule, self.inverse, gradients, lam, relative, steps)
+        context = self._context(batch, blocks, gradients, rates, lam)
+        along = [] if isinstance(self.control.needs, NeedsDual) else context.precondition(gradients)
+        step = self.control.move(stacks, along, rates.velocity(blocks.velocity), context)
+        slope, lengths = step.size or product_and_norms(stacks, step.updates, gradients)
+        check_step(stacks, step.updates, lengths, rates.lr, step.scale)
+        return Proposal(step, slope, lengths)
+
+    def _context(self, batch: Batch, blocks: Blocks, gradients: Vector, rates: Rates, lam: float) -> StepContext:
+        """What the control may ask about this step."""
+
+        def precondition(vector: Vector) -> Vector:
+            return rates.scaled(blocks.direction(vector))
+
+        def dual() -> Dual:
+            slopes = [g / batch.known_scale() for g in batch.gradients]
+            halves = rates.halves(blocks.stacks, blocks.halves())
+            return Dual(self.model, self.likelihood, blocks.stacks, batch.calls, slopes, gradients, halves)
+
+        fisher = partial(Fisher, self.model, self.likelihood, blocks.stacks, batch.calls)
+        chain = list(batch.layers) if batch.chained else None
+        return StepContext(gradients, rates.lr, lam, blocks.damped, precondition, fisher, batch.residual, dual, chain)

@@ -1,0 +1,101 @@
+"""Runs that are killed as a process, or whose reader leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ngdnum.experiments import EXPERIMENTS, run_experiment
+from ngdnum.results import load
+from support.paths import ROOT
+from support.runs import curves
+
+SCRIPT = """
+import os, signal, sys
+from ngdnum.experiments import EXPERIMENTS
+from ngdnum.experiments.training import Run
+from ngdnum.results import Result
+from ngdnum.__main__ import main
+
+one, save, calls = Run.step, Result.save, []
+
+def step(run):
+    one(run)
+    calls.append(run)
+    if len(calls) == {steps}:
+        os.kill(os.getpid(), signal.{signal})
+
+def again(result, path):
+    save(result, path)
+    if len(calls) >= {steps}:
+        os.kill(os.getpid(), signal.{signal})
+
+Run.step, Result.save = step, again
+sys.exit(main(["run", "fig1a", "--json", "--samples", "1000", "--output", "r.json"]))
+"""
+
+
+def start(script: str, folder: Path) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run((sys.executable, "-c", script), cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def test_two_interrupts_in_a_row_leave_the_partial_result_and_no_traceback(tmp_path):
+    ended = start(SCRIPT.format(steps=200, signal="SIGINT"), tmp_path)
+    assert ended.returncode == 130 and "Traceback" not in ended.stderr
+    assert "interrupted: the partial result is in r.json.part; --resume goes on" in ended.stderr
+    assert json.loads(ended.stdout) == json.loads((tmp_path / "r.json.part").read_text())
+    assert json.loads(ended.stdout)["complete"] is False and load(tmp_path / "r.json.part").experiment == "fig1a"
+
+
+def test_a_run_that_was_killed_for_real_goes_on(tmp_path):
+    ended = start(SCRIPT.format(steps=220, signal="SIGKILL"), tmp_path)
+    assert ended.returncode == -signal.SIGKILL and not (tmp_path / "r.json").exists()
+    ended = subprocess.run(
+        (sys.executable, "-m", "ngdnum", "run", "fig1a", "--samples", "1000", "--output", "r.json", "--resume"),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert ended.returncode == 0, ended.stderr
+    whole = run_experiment(EXPERIMENTS["fig1a"], samples=1_000, progress=False)
+    assert curves(load(tmp_path / "r.json")) == curves(whole)
+    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == ["r.json"]
+
+
+@pytest.mark.parametrize("arguments", [["--json"], []])
+def test_a_reader_who_left_ends_the_command_quietly(tmp_path, arguments):
+    reading, writing = os.pipe()
+    os.close(reading)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(
+        (sys.executable, "-m", "ngdnum", "run", "fig1a", "--samples", "100", *arguments),
+        cwd=tmp_path,
+        env=environment,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writing)
+    assert ended.returncode == 141 and "Traceback" not in ended.stderr and "error:" not in ended.stderr
+    assert load(tmp_path / "results" / "fig1a-seed0.json").complete
+
+
+def test_an_interrupt_while_torch_is_imported_leaves_no_traceback(tmp_path):
+    (tmp_path / "torch.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    path = os.pathsep.join((str(tmp_path), str(ROOT)))
+    ended = subprocess.run(
+        (sys.executable, "-m", "ngdnum", "run", "fig1a"),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert ended.returncode == -signal.SIGINT and ended.stderr == ended.stdout == ""

@@ -1,0 +1,277 @@
+"""Results are never lost: unfinished ones lie beside the file, and what was interrupted goes on to the same numbers."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from ngdnum import NGD
+from ngdnum.__main__ import main
+from ngdnum.data import linear_teacher
+from ngdnum.experiments import EXPERIMENTS, NotWritten, output, run_experiment, step
+from ngdnum.experiments.compare import compare
+from ngdnum.experiments.method import adamw, method, muon, natural, sgd
+from ngdnum.experiments.output import open_output
+from ngdnum.experiments.search import SCHEDULES
+from ngdnum.experiments.task import Benchmark, Experiment
+from ngdnum.experiments.training import Budget, Run
+from ngdnum.experiments.tuned import load_tuned
+from ngdnum.experiments.tuning import tune_task
+from ngdnum.results import Result, load
+from support.runs import curves
+
+METHODS = (
+    method("SGD", sgd, (0.05, 0.1), (20,), schedule=SCHEDULES, momentum=(0.9,)),
+    method("AdamW", adamw, (0.01, 0.02), (20,), schedule=SCHEDULES),
+    method("Muon", muon, (0.01, 0.02), (20,), schedule=SCHEDULES),
+    method("NGD.paper", natural(NGD.paper), (1.0,), (100,), True, damping=(1e-2, 1e-1), schedule=SCHEDULES),
+    method("NGD.fast", natural(NGD.fast), (0.5, 1.0), (50,), schedule=SCHEDULES),
+    method("NGD.sample_efficient", natural(NGD.sample_efficient), (0.5, 1.0), (50,), True, schedule=SCHEDULES),
+)
+if not hasattr(torch.optim, "Muon"):
+    METHODS = tuple(m for m in METHODS if m.name != "Muon")
+
+
+class Killed(BaseException):
+    """As sudden as a signal that nobody can catch."""
+
+
+def problem(seed, data):
+    return linear_teacher((4, 6, 3), seed, train=500, validation=100, test=100)
+
+
+EXPERIMENT = Experiment("small", "Small", problem, METHODS, points=20, budget=Budget(samples=1_000))
+TASK = Benchmark(
+    "small",
+    "Small",
+    problem,
+    METHODS[-3:],
+    points=10,
+    budgets=(200, 600),
+    unit="samples",
+    targets={"10×floor": 10.0},
+    measure="test error ÷ floor of the seed",
+    goal=1.5,
+    tuning_seeds=(1_000, 1_001),
+)
+
+
+@pytest.fixture(autouse=True)
+def save_always(monkeypatch):
+    monkeypatch.setattr(output, "SHARE", float("inf"))
+
+
+@pytest.fixture
+def kill_at(monkeypatch):
+    """Let the step with this number of all steps of all runs be the last; None: no more killing."""
+    one, state = Run.step, {"stop": None, "calls": itertools.count()}
+
+    def killed(run):
+        if next(state["calls"]) == state["stop"]:
+            raise Killed
+        one(run)
+
+    def set_stop(stop):
+        state.update(stop=stop, calls=itertools.count())
+
+    monkeypatch.setattr(Run, "step", killed)
+    return set_stop
+
+
+@pytest.fixture(scope="module")
+def whole() -> Result:
+    return run_experiment(EXPERIMENT, progress=False)
+
+
+@pytest.mark.parametrize("stop", [3, 77, 200, 420])
+def test_a_killed_run_goes_on_to_the_same_numbers_and_leaves_the_old_result(tmp_path, kill_at, whole, stop):
+    file = tmp_path / "r.json"
+    whole.save(file)
+    before = file.read_bytes()
+    kill_at(stop)
+    with pytest.raises(Killed):
+        run_experiment(EXPERIMENT, progress=False, output=file)
+    assert file.read_bytes() == before
+    if stop > 10:
+        assert not load(tmp_path / "r.json.part").complete
+    kill_at(None)
+    resumed = run_experiment(EXPERIMENT, progress=False, output=file, resume=True)
+    assert curves(resumed) == curves(whole) and resumed.complete
+    assert load(file) == resumed and [path.name for path in tmp_path.iterdir()] == ["r.json"]
+
+
+def test_a_resumed_run_does_not_train_again_what_was_trained(tmp_path, kill_at, monkeypatch, whole):
+    kill_at(420)
+    with pytest.raises(Killed):
+        run_experiment(EXPERIMENT, progress=False, output=tmp_path / "r.json")
+    kill_at(None)
+    counted, one = [], Run.step
+    monkeypatch.setattr(Run, "step", lambda run: (counted.append(run), one(run)))
+    run_experiment(EXPERIMENT, progress=False, output=tmp_path / "r.json", resume=True)
+    resumed = len(counted)
+    counted.clear()
+    run_experiment(EXPERIMENT, progress=False)
+    assert len(counted) - 420 <= resumed < len(counted) - 320
+
+
+@pytest.mark.parametrize("stop", [60, 200])
+def test_killed_tuning_keeps_its_trials(tmp_path, kill_at, stop):
+    kill_at(None)
+    whole = tune_task(TASK, tmp_path / "whole.json", progress=False)
+    kill_at(stop)
+    with pytest.raises(Killed):
+        tune_task(TASK, tmp_path / "t.json", progress=False)
+    kill_at(None)
+    resumed = tune_task(TASK, tmp_path / "t.json", progress=False, resume=True)
+    assert resumed.winners() == whole.winners()
+    for name, search in whole.methods.items():
+        assert resumed.methods[name].trials == search.trials
+    assert load_tuned(tmp_path / "t.json") == resumed
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["t.json", "whole.json"]
+
+
+@pytest.mark.parametrize("stop", [5, 45, 70])
+def test_a_killed_comparison_goes_on_to_the_same_numbers(tmp_path, kill_at, stop):
+    kill_at(None)
+    tuned = tune_task(TASK, None, progress=False).winners()
+    whole = compare(TASK, tuned, seeds=2, progress=False)
+    kill_at(stop)
+    with pytest.raises(Killed):
+        compare(TASK, tuned, seeds=2, progress=False, output=tmp_path / "b.json")
+    kill_at(None)
+    resumed = compare(TASK, tuned, seeds=2, progress=False, output=tmp_path / "b.json", resume=True)
+    for ours, theirs in zip(resumed.outcomes, whole.outcomes, strict=True):
+        assert ours.final() == theirs.final()
+        assert ours.first(10.0, "samples") == theirs.first(10.0, "samples")
+    assert json.loads((tmp_path / "b.json").read_text())["complete"] is True
+
+
+def test_timed_cases_are_not_timed_again(tmp_path, monkeypatch, kill_at):
+    monkeypatch.setattr(step, "STEPS", 16)
+    monkeypatch.setattr(step, "WARM_UP", 16)
+    cases = [step.Case(name, lambda: problem(0, None), 100, METHODS[:2], "highest") for name in ("a", "b")]
+    kill_at(200)  # each case is 2 methods of (1 + 3) · 16 steps
+    with pytest.raises(Killed):
+        step.time_steps(cases, progress=False, output=tmp_path / "s.json")
+    assert json.loads((tmp_path / "s.json.part").read_text())["complete"] is False
+    kill_at(128)
+    found = step.time_steps(cases, progress=False, output=tmp_path / "s.json", resume=True)
+    assert [case for case, _ in found.blocks] == ["a", "a", "b", "b"] and found.complete
+
+
+def test_a_state_of_something_else_is_refused(tmp_path, kill_at):
+    kill_at(100)
+    with pytest.raises(Killed):
+        run_experiment(EXPERIMENT, progress=False, output=tmp_path / "r.json")
+    kill_at(None)
+    state = tmp_path / "r.json.state"
+    for experiment, seed, message in (
+        (EXPERIMENT, 1, "with command 'python -m ngdnum run small --seed 0', not"),
+        (replace(EXPERIMENT, methods=METHODS[:2]), 0, "with settings"),
+        (replace(EXPERIMENT, problem=lambda seed, data: linear_teacher((4, 5, 3), seed, train=500)), 0, "other data"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            run_experiment(experiment, seed=seed, progress=False, output=tmp_path / "r.json", resume=True)
+    state.write_bytes(state.read_bytes()[:-100])
+    with pytest.raises(ValueError, match="is damaged .* leave out --resume"):
+        run_experiment(EXPERIMENT, progress=False, output=tmp_path / "r.json", resume=True)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+def test_an_output_that_is_no_ordinary_file_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").write_text("")
+    for path, message in (
+        (tmp_path, "is a folder; give a file in it"),
+        (tmp_path / "pipe", "is no ordinary file"),
+        (Path("/dev/null"), "is no ordinary file"),
+        (tmp_path / "file" / "r.json", "cannot be written"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            run_experiment(EXPERIMENT, progress=False, output=path)
+    assert (tmp_path / "pipe").is_fifo() and sorted(p.name for p in tmp_path.iterdir()) == ["file", "pipe"]
+
+
+def test_an_output_that_may_not_be_written_is_refused_at_once(tmp_path, monkeypatch, kill_at):
+    kill_at(0)
+    (tmp_path / "r.json").write_text("old")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(ValueError, match="may not be written"):
+        run_experiment(EXPERIMENT, progress=False, output=tmp_path / "r.json")
+
+
+def test_of_two_runs_writing_one_file_the_second_is_told(tmp_path, kill_at):
+    kill_at(0)
+    with open_output(tmp_path / "r.json", {}, print):
+        with pytest.raises(ValueError, match="another run is writing .*r.json"):
+            run_experiment(EXPERIMENT, progress=False, output=tmp_path / "r.json")
+    with pytest.raises(Killed):
+        run_experiment(EXPERIMENT, progress=False, output=tmp_path / "r.json")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_is_followed(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "r.json").symlink_to(tmp_path / "folder" / "real.json")
+    run_experiment(replace(EXPERIMENT, methods=METHODS[:1]), progress=False, output=tmp_path / "r.json")
+    assert (tmp_path / "r.json").is_symlink() and load(tmp_path / "folder" / "real.json").complete
+
+
+@pytest.fixture
+def small_fig1a(monkeypatch):
+    small = replace(EXPERIMENT, name="fig1a", methods=METHODS[:1])
+    monkeypatch.setitem(EXPERIMENTS, "fig1a", small)
+
+
+def test_a_result_that_cannot_be_written_is_printed_all_the_same(tmp_path, small_fig1a, monkeypatch, capfd):
+    def full(self, path):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Result, "save", full)
+    with pytest.raises(NotWritten) as caught:
+        run_experiment(EXPERIMENT, progress=False, output=tmp_path / "r.json")
+    assert caught.value.result.complete
+    assert main(["run", "fig1a", "--json", "--output", str(tmp_path / "r.json")]) == 2
+    captured = capfd.readouterr()
+    assert json.loads(captured.out)["complete"] is True
+    assert "cannot be kept (No space left on device); the run goes on" in captured.err
+    assert captured.err.count("cannot be kept") == 1 and "cannot be written (No space left" in captured.err
+
+
+def test_the_command_says_what_lies_where(tmp_path, small_fig1a, kill_at, capfd):
+    command = ["run", "fig1a", "--json", "--output", str(tmp_path / "r.json")]
+    kill_at(None)
+    assert main(command) == 0 and "note" not in capfd.readouterr().err
+    kill_at(80)
+    with pytest.raises(Killed):
+        main(command)
+    assert "r.json stays as it is until this run is complete" in capfd.readouterr().err
+    kill_at(80)
+    with pytest.raises(Killed):
+        main(command)
+    assert "--resume would go on" in capfd.readouterr().err
+    kill_at(None)
+    assert main([*command, "--resume"]) == 0
+    assert main([*command, "--resume"]) == 0
+    assert "nothing to resume" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("width", "shown", "hidden"),
+    [
+        (40, ["SGD", "test", "more columns"], ["settings", "seconds", "…"]),
+        (120, ["settings", "lr 0."], ["more column"]),
+    ],
+)
+def test_narrow_tables_show_fewer_columns(tmp_path, small_fig1a, monkeypatch, capfd, width, shown, hidden):
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert main(["run", "fig1a", "--output", str(tmp_path / "r.json")]) == 0
+    text = capfd.readouterr().out
+    assert all(word in text for word in shown) and not any(word in text for word in hidden)
+    assert all(len(line.rstrip()) <= width for line in text.splitlines() if not line.startswith("written"))

@@ -1,0 +1,153 @@
+"""A step that is interrupted, wherever it is, is undone or complete; the next one goes on from there."""
+
+from __future__ import annotations
+
+import copy
+import random
+import signal
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ngdnum import NGD, ConjugateGradient, Gaussian, LevenbergMarquardt
+from support.interrupts import bytecodes, interrupted
+
+ADAM = partial(torch.optim.AdamW, lr=0.02)
+MAKE: dict[str, Callable[..., NGD]] = {
+    "paper": NGD.paper,
+    "fast": NGD.fast,
+    "sample_efficient": NGD.sample_efficient,
+    "rejecting": partial(NGD.paper, damping=LevenbergMarquardt(0.1, reject=True)),
+    "decaying": partial(NGD.fast, weight_decay=0.1),
+    "iterating": partial(NGD.fast, control=ConjugateGradient()),
+}
+
+
+class Trial:
+    """A step of the same optimizer, from the same state, again and again."""
+
+    def __init__(self, make: Callable[..., NGD], closed: bool, others: bool) -> None:
+        torch.manual_seed(0)
+        layers = [nn.Linear(3, 4), *([nn.LayerNorm(4)] if others else []), nn.Tanh(), nn.Linear(4, 4), nn.Linear(4, 2)]
+        self.model = nn.Sequential(*layers).double()
+        self.opt = make(self.model, Gaussian(), **({"fallback": ADAM} if others else {}))
+        self.closed = closed
+        for k in range(3):
+            self.backward(k)
+            self.step()
+        self._saved = copy.deepcopy((self.model.state_dict(), self.opt.state_dict()))
+        self.before = self.seen()
+        self.backward(3)
+        self.step()
+        self.after = self.seen()
+
+    def backward(self, k: int) -> None:
+        generator = torch.Generator().manual_seed(k)
+        self.x = torch.randn(8, 3, dtype=torch.float64, generator=generator)
+        self.y = torch.randn(8, 2, dtype=torch.float64, generator=generator)
+        self.opt.zero_grad()
+        self.loss = Gaussian()(self.model(self.x), self.y)
+        self.loss.backward()
+
+    def step(self) -> None:
+        if self.closed:
+            self.opt.step(lambda: Gaussian()(self.model(self.x), self.y), loss=self.loss)
+        else:
+            self.opt.step()
+
+    def ready(self) -> None:
+        """Everything as before the step."""
+        model, opt = self._saved
+        self.model.load_state_dict(model)
+        self.opt.load_state_dict(opt)
+        self.backward(3)
+
+    def seen(self) -> dict[str, Any]:
+        """All that a step changes; the next random numbers are drawn in `backward`."""
+        state = self.opt.state_dict()
+        state["ngd"].pop("generator")
+        return copy.deepcopy({"weights": list(self.model.parameters()), **state})
+
+    def verdict(self) -> str:
+        """What has become of the step."""
+        now = self.seen()
+        if same(now, self.after):
+            return "complete"
+        if not same(now, self.before):
+            return "half done"
+        self.step()  # the batch is still there
+        return "undone" if same(self.seen(), self.after) else "lost"
+
+
+def same(first: object, second: object) -> bool:
+    """Whether two trees of tensors and other values are equal, but for times."""
+    if isinstance(first, Tensor):
+        return isinstance(second, Tensor) and first.equal(second)
+    if isinstance(first, dict):
+        return (
+            isinstance(second, dict)
+            and first.keys() == second.keys()
+            and all(map(same, first.values(), second.values()))
+        )
+    if isinstance(first, (tuple, list)):
+        return isinstance(second, (tuple, list)) and len(first) == len(second) and all(map(same, first, second))
+    return first == second
+
+
+def bad(trial: Trial, points: range) -> list[str]:
+    """Interrupts after which the step is neither undone nor complete."""
+    found = []
+    for k in points:
+        trial.ready()
+        raised, where = interrupted(trial.step, k)
+        verdict = trial.verdict()
+        if not raised or verdict not in ("undone", "complete"):
+            found.append(f"{k} at {where}: {verdict if raised else 'swallowed'}")
+    return found
+
+
+@pytest.mark.parametrize("others", [False, True], ids=["layers", "fallback"])
+@pytest.mark.parametrize("closed", [False, True], ids=["plain", "closure"])
+@pytest.mark.parametrize("make", MAKE.values(), ids=MAKE)
+def test_an_interrupt_anywhere_undoes_the_step_or_finds_it_complete(
+    make: Callable[..., NGD], closed: bool, others: bool
+) -> None:
+    trial = Trial(make, closed, others)
+    trial.ready()
+    count = bytecodes(trial.step)
+    assert trial.verdict() == "complete"
+    assert not bad(trial, range(1 + (closed + 2 * others) * 13, count, 601))
+
+
+def raise_interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers that send signals")
+@pytest.mark.parametrize("make", [NGD.fast, NGD.sample_efficient], ids=["fast", "sample_efficient"])
+def test_signals_at_random_times(make: Callable[..., NGD]) -> None:
+    """Those of the system come between bytecodes too, also within torch."""
+    trial, chance, verdicts = Trial(make, True, True), random.Random(0), []
+    handler = signal.signal(signal.SIGALRM, raise_interrupt)
+    try:
+        trial.ready()
+        start = time.perf_counter()
+        trial.step()
+        duration = time.perf_counter() - start
+        for _ in range(60):
+            trial.ready()
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 1e-6 + chance.random() * duration)
+                trial.step()
+            except KeyboardInterrupt:
+                verdicts.append(trial.verdict())
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+    finally:
+        signal.signal(signal.SIGALRM, handler)
+    assert len(verdicts) > 5 and set(verdicts) <= {"undone", "complete"}, verdicts
