@@ -99,7 +99,7 @@ class Presets:
         """
         preset = {
             "rule": "pi_damped",
-            "damping": LevenbergMarquardt(0.1, floor=1e-6, factor=2.0, reject=True),
+            "damping": LevenbergMarquardt(0.1, floor=1e-4, factor=2.0, reject=True),
             "factors": Factors(every=1, decay=0.9),
             "inverse": Inverse(solver="inverse"),
             "control": DualConjugateGradient(steps=5),

@@ -1,13 +1,13 @@
 r"""Units of the damping: of each layer those in which its factors have a mean eigenvalue of 1.
 
 A rule that damps is applied to x̂ = x/√τ and ê = e/√τ̃, with τ the mean square of the inputs of the layer and τ̃ that
-of its errors, and with a bias whose input, the constant 1, is its own unit:
+of its errors, and with a bias whose input, the constant 1, counts as √10 units, so that it is hardly damped:
 
 .. math::
 
     \hat\Lambda = S \Lambda S, \quad \hat{\tilde\Lambda} = \tilde\Lambda/\tilde\tau, \quad
     \hat G = \tilde\tau^{-1/2} G S, \quad \Delta W = \tilde\tau^{-1/2} \Delta\hat W S, \quad
-    S = \operatorname{diag}(\tau^{-1/2}, \dots, \tau^{-1/2}, 1)
+    S = \operatorname{diag}(\tau^{-1/2}, \dots, \tau^{-1/2}, \sqrt{10})
 
 so λ is a pure number. Where inputs x become a x, the weight of the first layer W/a, those of the last b W, and targets
 b y, the function is b f, and every rule of K-FAC's form takes the step that belongs to that: ΔW/a, b ΔW, and in between
@@ -21,6 +21,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+BIAS = 10.0
+"""Square of the input of a bias, in units."""
 
 
 class Units(NamedTuple):
@@ -56,18 +59,20 @@ class Units(NamedTuple):
 
 
 def inverse_sizes(squares: Tensor, bias: bool) -> Tensor:
-    """1/√ of the mean of the last axis, in the place of each entry; with a `bias`, the last one is left out and alone.
+    """1/√ of the mean of the last axis in the place of each entry; with a `bias`, the last one is left out, and in its own place
+    makes `BIAS` of its square.
 
     Nothing has the size 1.
 
     Examples
     --------
-    >>> inverse_sizes(torch.tensor([1.0, 7.0, 16.0]), bias=True)
-    tensor([0.5000, 0.5000, 0.2500])
+    >>> inverse_sizes(torch.tensor([1.0, 7.0, 40.0]), bias=True)
+    tensor([0.5000, 0.5000, 0.5000])
     >>> inverse_sizes(torch.zeros(2), bias=False)
     tensor([1., 1.])
     """
     m = squares.shape[-1] - bias
     means = squares.clone()
     means[..., :m] = squares[..., :m].mean(-1, keepdim=True)
+    means[..., m:] /= BIAS
     return torch.where(means > torch.finfo(means.dtype).tiny, means, 1.0).rsqrt()

@@ -99,7 +99,7 @@ def ablate(
 
 def _measure(figure: str, variant: Variant, seed: int, samples: int) -> Row:
     problem = FIGURES[figure].problem(seed, None)
-    options = {"damping": LevenbergMarquardt(LAM), **variant.options}
+    options = {"damping": LevenbergMarquardt(LAM, relative=False), **variant.options}
     trained = method("NGD", natural(NGD.paper, **options), (1.0,), (variant.M,), True)
     settings = trained.grid[0]
     entry = Entry(Run(problem, trained, settings, seed), Budget(samples=samples), 1.0, Curve("NGD", settings))
