@@ -59,10 +59,9 @@ class Units(NamedTuple):
 
 
 def inverse_sizes(squares: Tensor, bias: bool) -> Tensor:
-    """1/√ of the mean of the last axis in the place of each entry; with a `bias`, the last one is left out, and in its own place
-    makes `BIAS` of its square.
+    """1/√ of the mean of the last axis in the place of each entry; with a `bias`, of all but the last.
 
-    Nothing has the size 1.
+    The last one is 1/√ of a tenth of itself then, see `BIAS`. Nothing has the size 1.
 
     Examples
     --------
