@@ -20,7 +20,7 @@ from .world import Part
 
 Matrices = dict[str, dict[int, Tensor]]
 """`{quantity: {layer: matrix}}`."""
-Sums = tuple[float, float, float]
+Sums = tuple[float, float, float, float]
 
 
 class Cuts:
@@ -81,7 +81,7 @@ class Batch:
         self.scale: float | None = 1.0
         self.error: Exception | None = None
         self._kept = 0
-        self._square = self._length = 0.0
+        self._square = self._length = self._spread = 0.0
         self._backward = -1
         self._cuts = cuts
 
@@ -97,7 +97,7 @@ class Batch:
 
     def add(self, record: Record, count: int) -> None:
         """Include one pass of `count` examples."""
-        record.batch, record.gradient, record.residual, record.kept = weakref.ref(self), None, (0.0, 0.0), None
+        record.batch, record.gradient, record.residual, record.kept = weakref.ref(self), None, (0.0, 0.0, 0.0), None
         self._backward = torch._C._current_graph_task_id()
         self.count += count
         self.share += record.share
@@ -119,7 +119,10 @@ class Batch:
                 root[k] = compress_rows(torch.cat(both, -2))
 
     def add_residual(self, likelihood: Likelihood, record: Record, output: Tensor, gradient: Tensor) -> None:
-        """Include `gradient` `[M, n_L]` of the loss in `output` in the residual, or add it to that of other losses."""
+        """Include `gradient` `[M, n_L]` of the loss in `output` in the residual, or add it to that of other losses.
+
+        And how far the outputs spread.
+        """
         if record.gradient is not None:
             gradient = record.gradient + gradient
         record.gradient = gradient
@@ -129,12 +132,18 @@ class Batch:
         if record.weights is not None:
             w = record.weights.to(gradient).view(-1, 1)
             score = torch.where(w > 0, gradient / w, 0)
-        sums = (gradient * score).sum(), (gradient * fisher_product(likelihood, output, score)).sum()
-        square, length = torch.stack(sums).tolist()
+        away = output - output.mean(0)
+        sums = (
+            (gradient * score).sum(),
+            (gradient * fisher_product(likelihood, output, score)).sum(),
+            (away * fisher_product(likelihood, output, away)).sum(),
+        )
+        square, length, spread = torch.stack(sums).tolist()
         before, factor = record.residual, len(output) / record.share
-        record.residual = square * factor, length * factor
+        record.residual = square * factor, length * factor, spread * record.share / len(output)
         self._square += record.residual[0] - before[0]
         self._length += record.residual[1] - before[1]
+        self._spread += record.residual[2] - before[2]
 
     def keep(self, model: nn.Module, record: Record, output: Tensor, rows: int | None) -> None:
         """Keep the call of a pass of `model` that had this `output`: of all passes the first examples, or all.
@@ -212,8 +221,8 @@ class Batch:
 
     @property
     def sums(self) -> Sums:
-        """Share of all passes, Σ w ‖e‖² and Σ w eᵀF e, see `residual`."""
-        return self.share, self._square, self._length
+        """Share of all passes, Σ w ‖e‖² and Σ w eᵀF e, see `residual`, and Σ w (f − ⟨f⟩)ᵀF(f − ⟨f⟩)."""
+        return self.share, self._square, self._length, self._spread
 
     @property
     def part(self) -> Part:
@@ -227,7 +236,7 @@ class Batch:
         Length, in the metric of F, of the step along e that is best for the quadratic model. For a Gaussian
         with Σ̃ = σ²I it is ⟨‖y − f‖²⟩/σ². The `sums` are those of this batch, unless others are given.
         """
-        share, square, length = sums or self.sums
+        share, square, length, _ = sums or self.sums
         if not length:
             if square:
                 warnings.warn(
@@ -237,6 +246,17 @@ class Batch:
                 )
             return 0.0
         return share * (square / self.known_scale()) ** 2 / length
+
+    def relative_residual(self, sums: Sums | None = None) -> float:
+        """R = ℓ/(ℓ + ⟨(f − ⟨f⟩)ᵀ F (f − ⟨f⟩)⟩), from 1 for constant outputs to 0 for exact ones; 1 if not measured.
+
+        For a Gaussian, 1 − R is nearly the coefficient of determination. The `sums` are as in `residual`.
+        """
+        share, _, length, spread = sums or self.sums
+        if not length or self.scale is None:
+            return 1.0
+        residual = self.residual(sums)
+        return residual / (residual + spread / share)
 
     def known_scale(self) -> float:
         """What the loss was multiplied by; a RuntimeError if that is unknown."""

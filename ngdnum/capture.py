@@ -77,7 +77,7 @@ class Record:
         self.end: tuple[weakref.ref, int, tuple[Node, int]] | None = None
         self.batch: weakref.ref | None = None
         self.gradient: Tensor | None = None
-        self.residual = 0.0, 0.0
+        self.residual = 0.0, 0.0, 0.0
         self.kept: tuple[int, int, int] | None = None
         self.weights: Tensor | None = None
         self.share = 1.0

@@ -1,6 +1,8 @@
 """Damping: how λ changes from one step to the next.
 
-λ itself lives in `optimizer.param_groups[0]["damping"]`, where schedulers and `state_dict` see it.
+λ is a pure number: what is added to a factor is measured in its mean eigenvalue (`ngdnum.units`), so that the units of
+inputs and targets, and errors that shrink from layer to layer, do not matter. With `relative=False` it is absolute, as
+in the paper. λ itself lives in `optimizer.param_groups[0]["damping"]`, where schedulers and `state_dict` see it.
 """
 
 from __future__ import annotations
@@ -13,9 +15,10 @@ from .rules.control import levenberg_marquardt
 
 
 class Damping(ABC):
-    """How λ changes; `lam` is that of the first step."""
+    """How λ changes; `lam` is that of the first step; `relative` says whether it is in units of the factors."""
 
     lam: float
+    relative: bool = True
 
     @property
     def rejects(self) -> bool:
@@ -23,8 +26,8 @@ class Damping(ABC):
         return False
 
     @abstractmethod
-    def next(self, lam: float, rho: float | None) -> float:
-        """λ of the next step, given ρ of this one if it is known."""
+    def next(self, lam: float, rho: float | None, residual: float = 1.0) -> float:
+        """λ of the next step, given ρ of this one if it is known, and R (`Batch.relative_residual`), or 1."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,12 @@ class Fixed(Damping):
     """
 
     lam: float
+    relative: bool = True
 
     def __post_init__(self) -> None:
         _check(self.lam)
 
-    def next(self, lam: float, rho: float | None) -> float:
+    def next(self, lam: float, rho: float | None, residual: float = 1.0) -> float:
         """λ of the next step."""
         return lam
 
@@ -64,6 +68,7 @@ class Decay(Damping):
     lam: float
     steps: float
     floor: float = 1e-8
+    relative: bool = True
 
     def __post_init__(self) -> None:
         _check(self.lam)
@@ -73,9 +78,9 @@ class Decay(Damping):
         if isinstance(self.steps, bool) or not isinstance(self.steps, (int, float)) or not self.steps > 0:
             raise ValueError(f"steps must be a number > 0; got {self.steps!r}")
 
-    def next(self, lam: float, rho: float | None) -> float:
+    def next(self, lam: float, rho: float | None, residual: float = 1.0) -> float:
         """λ of the next step."""
-        return lam and max(self.floor, lam * math.exp(-1 / self.steps))
+        return lam and max(self.floor * residual, lam * math.exp(-1 / self.steps))
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,8 @@ class LevenbergMarquardt(Damping):
         ω > 1. At ten steps per pass through the data, 3/2 is slow.
     reject : bool, default False
         Whether a step after which the loss of its batch is higher than before is undone.
+    relative : bool, default True
+        Whether λ, with floor and ceiling, is in units of the factors.
 
     Examples
     --------
@@ -119,6 +126,7 @@ class LevenbergMarquardt(Damping):
     factor: float = 1.5
     reject: bool = False
     ceiling: float = 100.0
+    relative: bool = True
 
     def __post_init__(self) -> None:
         _check(self.lam)
@@ -136,13 +144,13 @@ class LevenbergMarquardt(Damping):
     def rejects(self) -> bool:
         return self.reject
 
-    def next(self, lam: float, rho: float | None) -> float:
+    def next(self, lam: float, rho: float | None, residual: float = 1.0) -> float:
         """λ of the next step, given ρ of this one; without ρ, λ stays."""
         if rho is None or not lam:
             return lam
         once, paper = levenberg_marquardt(1.0, rho), levenberg_marquardt(1.0, 0.0)
         fresh = lam * once ** (math.log(self.factor) / math.log(paper))
-        return max(min(fresh, max(self.ceiling, self.lam)), self.floor)
+        return max(min(fresh, max(self.ceiling, self.lam)), self.floor * residual)
 
 
 def _check(value: float) -> None:

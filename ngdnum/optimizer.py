@@ -257,9 +257,11 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
         known, move = curvature.snapshot(), None
         try:
             rule = self.rule.at(lam)
-            draft = curvature.including(self._batch, lam, rule, self.steps)
+            draft = curvature.including(self._batch, lam, self.damping.relative, rule, self.steps)
             blocks, rates = draft.blocks, self._groups.rates(self.param_groups, draft.blocks.stacks)
-            step, slope, lengths = self._proposer.propose(self._batch, blocks, rule, rates, lam, self.steps)
+            step, slope, lengths = self._proposer.propose(
+                self._batch, blocks, rule, rates, lam, self.damping.relative, self.steps
+            )
             scale, rho, undone = rates.lr * step.scale, None, False
             move = Move(blocks.stacks, step.updates, scale, rates.decays, self.fallback, closure is not None)
             if closure is not None and before is not None:
@@ -274,7 +276,9 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
             self._last = StepRecord(
                 self.rule.name, blocks.blocks, blocks.kept(), 0.0 if undone else abs(scale), lengths
             )
-            self._batch, self.steps, group["damping"] = Batch(self._cuts), self.steps + 1, self.damping.next(lam, rho)
+            residual = self._batch.relative_residual(self._world.sums if self._world else None)
+            group["damping"] = self.damping.next(lam, rho, residual)
+            self._batch, self.steps = Batch(self._cuts), self.steps + 1
             move.finish(self._world)
         except BaseException:
             end_probes()

@@ -42,9 +42,16 @@ class Proposer:
     world: World | None
 
     def propose(
-        self, batch: Batch, blocks: Blocks, rule: Preconditioner, rates: Rates, lam: float, steps: int
+        self,
+        batch: Batch,
+        blocks: Blocks,
+        rule: Preconditioner,
+        rates: Rates,
+        lam: float,
+        relative: bool,
+        steps: int,
     ) -> Proposal:
-        """The step number `steps`, of `blocks`, from the gradients of `batch`.
+        """The step number `steps`, of `blocks`, from the gradients of `batch`; λ is `relative` or absolute.
 
         Raises
         ------
@@ -57,7 +64,7 @@ class Proposer:
         for stack in stacks:
             gradients.append(stack.gradient())
         check_gradients(stacks, gradients, self.others)
-        blocks.factorise(rule, self.inverse, gradients, lam, steps)
+        blocks.factorise(rule, self.inverse, gradients, lam, relative, steps)
         context = self._context(batch, blocks, gradients, rates, lam)
         along = [] if isinstance(self.control.needs, NeedsDual) else context.precondition(gradients)
         step = self.control.move(stacks, along, rates.velocity(blocks.velocity), context)
@@ -79,4 +86,4 @@ class Proposer:
         fisher = partial(Fisher, self.model, self.likelihood, blocks.stacks, batch.calls, self.world)
         residual = batch.residual if self.world is None else partial(batch.residual, self.world.sums)
         chain = list(batch.layers) if batch.chained else None
-        return StepContext(gradients, rates.lr, lam, precondition, fisher, residual, dual, chain)
+        return StepContext(gradients, rates.lr, lam, blocks.damped, precondition, fisher, residual, dual, chain)

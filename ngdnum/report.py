@@ -250,9 +250,13 @@ def report(steps: int, last: StepRecord) -> Report:
         done = kept.factorisation
         assert done is not None
         quantities = block.quantities(done.rule, done.rule.slow + done.rule.fast, kept)
+        seen = {name: [full(A) for A in matrices] for name, matrices in kept.factors.items()}
+        if done.units is not None:
+            quantities = done.units.measure(quantities)
+            seen = {name: [A] for name, A in done.units.measure({name: A for name, (A,) in seen.items()}).items()}
         spent = _times(done.rule, quantities | {"lam": done.lam, "L": depth}, weights)
         for i, (stack, weight) in enumerate(zip(block.stacks, weights)):
-            own = {name: stack.split(full(A[i])) for name, A in kept.factors.items()}
+            own = {name: stack.split(A[i]) for name, A in seen.items()}
             for j, ((k, layer), size) in enumerate(
                 zip(stack.members.items(), product_and_norms([stack], [weight], [weight])[1])
             ):

@@ -8,6 +8,8 @@ with XᵀX the factor of the batch, X in rows. Without `Factors.decay` there is 
 inverse of XᵀX + √λ I, as in Eq. 20. Either way only a matrix as large as the number of rows is factorised,
 which pays if these are far fewer than the width of the layer.
 
+Where λ is relative, √λ I is in units of the factor of each batch: see `ngdnum.units`.
+
 Damping put in once would be forgotten with the examples, and √λ I is of full rank. So some axes are damped
 after each batch, in turn, with a weight that keeps the mean of D at √λ (`cyclic-damping` among the theorems).
 """
@@ -23,7 +25,6 @@ from .factors import error_rows, input_rows
 from .layers import Layer
 from .likelihood import Likelihood
 from .rules.layer import woodbury_update
-from .rules.linalg import identity_like
 
 
 def input_roots(
@@ -54,14 +55,17 @@ def error_roots(
     return {k: root / count**0.5 for k, root in roots.items()}
 
 
-def follow(K: Tensor | None, root: Tensor, k: int, decay: float, lam: float) -> Tensor:
-    """K `[…, m, m]` after measurement k of the root `[…, rows, m]` of a factor; None if there is no past."""
-    gamma, level = min(1 - 1 / k, decay), lam**0.5
+def follow(K: Tensor | None, root: Tensor, k: int, decay: float, lam: float, unit: Tensor | None = None) -> Tensor:
+    """K `[…, m, m]` after measurement k of the root `[…, rows, m]` of a factor; None if there is no past.
+
+    √λ is in units of each axis `[…, m]`, or absolute.
+    """
+    gamma = min(1 - 1 / k, decay)
+    level = lam**0.5 * (torch.ones_like(root[..., 0, :]) if unit is None else unit)
     if K is None or not gamma:
-        start = identity_like(root).expand(*root.shape[:-2], -1, -1) / level
-        return woodbury_update(start, root, eta=1.0, gamma=1.0)
+        return woodbury_update(torch.diag_embed(1 / level), root, eta=1.0, gamma=1.0)
     axes, weight = turn(root.shape[-1], k, decay)
-    damping = (weight * level) ** 0.5 * identity_like(root)[axes].expand(*root.shape[:-2], -1, -1)
+    damping = torch.diag_embed((weight * level) ** 0.5)[..., axes, :]
     rows = compress_rows(torch.cat([(1 - gamma) ** 0.5 * root, damping], -2))
     return woodbury_update(K, rows, eta=1.0, gamma=gamma)
 

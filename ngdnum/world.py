@@ -54,7 +54,7 @@ class Part(NamedTuple):
 
     layers: tuple[int, ...]
     alike: object
-    sums: tuple[float, float, float]
+    sums: tuple[float, float, float, float]
     error: Exception | None
 
 
@@ -65,7 +65,7 @@ class World:
     ----------
     rank, ranks : int
         The number of this one, and how many there are.
-    sums : tuple of float
+    sums : tuple of four floats
         Those of the whole batch.
     """
 
@@ -73,7 +73,7 @@ class World:
         self._group = group
         self._device = device if "nccl" in dist.get_backend(group) else torch.device("cpu")
         self.rank, self.ranks = dist.get_rank(group), dist.get_world_size(group)
-        self.sums = 1.0, 0.0, 0.0
+        self.sums = 1.0, 0.0, 0.0, 0.0
         self._settled = self._empty = False
 
     def together(self, take: Callable[..., R], *arguments: Any) -> R:
@@ -105,8 +105,8 @@ class World:
         alike = _digest(options), float(steps), _digest((part.layers, part.alike, loss is None)), size
         table = self.meet(*alike, *part.sums, 0.0 if loss is None else float(loss))
         _check_alike(table, *ALIKE)
-        *_, share, square, length, mean = (sum(column) / self.ranks for column in zip(*table))
-        self.sums = share, square, length
+        *_, share, square, length, spread, mean = (sum(column) / self.ranks for column in zip(*table))
+        self.sums = share, square, length, spread
         return torch.full_like(loss, mean) if isinstance(loss, Tensor) else None if loss is None else mean
 
     def settle(self, updates: Sequence[Tensor] = (), scale: float = 0.0) -> None:

@@ -17,7 +17,7 @@ from ..layers import Layer
 VERSION = 2
 """Of the entry "ngd"; raised when its meaning changes."""
 KEYS = ("parts", "shapes", "others", "steps", "measured", "kept", "active", "blocks", "generator", "fallback")
-FACTORISATION = {"parts", "lam", "step", "origin", "memory"}
+FACTORISATION = {"parts", "lam", "step", "origin", "memory", "units"}
 
 
 class Damaged(ValueError):

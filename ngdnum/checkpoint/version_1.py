@@ -42,6 +42,7 @@ def upgraded(
         if undamped != (first["damping"] == 0.0):
             continue
         kept = {"parts": made, "lam": lam * RAISE**raised, "step": step, "origin": origin, "memory": memory}
+        kept["units"] = None
         entries[members[0]]["factorisation"] = kept
         named = [name[k] for k in members]
         blocks.append([[n] for n in named] if network else [named])

@@ -16,9 +16,10 @@ from .control import Control, Needs, NeedsFisher, Step, StepContext, dot
 
 @dataclass(frozen=True)
 class ConjugateGradient(Control):
-    r"""Solve (F + λI) u = g, the exact natural-gradient step of the batch, preconditioned by the rule.
+    r"""Solve (F + λΩ) u = g, the exact natural-gradient step of the batch, preconditioned by the rule.
 
-    F is the exact Fisher of the first `rows` examples and g the negative gradient. The first iterate is the
+    F is the exact Fisher of the first `rows` examples, g the negative gradient, and Ω the unit of λ: I if λ is
+    absolute (`ngdnum.units`). The first iterate is the
     rule's direction with its best length. Each iteration costs a forward- and a reverse-mode derivative of the
     model. A few make a good step on a mini-batch, many the exact natural gradient. Rules that are no fixed
     symmetric matrix are allowed for (Polak–Ribière), at the memory of one more vector.
@@ -28,7 +29,7 @@ class ConjugateGradient(Control):
     steps : int, default 3
         Largest number of iterations.
     tolerance : float, default 0.0
-        Stop at ‖g − (F + λI) u‖ ≤ tolerance · ‖g‖, at the latest when the residual is rounding.
+        Stop at ‖g − (F + λΩ) u‖ ≤ tolerance · ‖g‖, at the latest when the residual is rounding.
     rows : int or None, default None
         Examples on which F is measured; None: all.
     damped : bool, default True
@@ -71,7 +72,7 @@ class ConjugateGradient(Control):
     def move(
         self, stacks: list[Stack], directions: Vector, velocity: list[Tensor | None], context: StepContext
     ) -> Step:
-        """u, and uᵀ(F + λI)u."""
+        """u, and uᵀ(F + λΩ)u."""
         fisher, lam = context.fisher(), context.lam if self.damped else 0.0
         u = [torch.zeros_like(d) for d in directions]
         r = [g.clone() for g in context.gradients]
@@ -82,7 +83,7 @@ class ConjugateGradient(Control):
         for k in range(1, self.steps + 1):
             Fp = fisher.times(p)
             if lam:
-                Fp = [torch.add(a, b, alpha=lam) for a, b in zip(Fp, p)]
+                Fp = [torch.add(a, b, alpha=lam) for a, b in zip(Fp, context.damped(p))]
             pFp = dot(p, Fp)
             if not pFp > 0:
                 break

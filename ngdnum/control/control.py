@@ -45,6 +45,9 @@ class StepContext(NamedTuple):
         G of every stack, the negative gradient of the loss.
     lr, lam : float
         Learning rate and damping λ.
+    damped : callable
+        Ω u for u: λ Ω is the damping of the Fisher. Ω is I for an absolute λ and for rules without one; for a relative
+        λ it is τ τ̃ in the weights of a layer and τ̃/10 in its biases (`ngdnum.units`).
     precondition : callable
         The rule, with the factors and inverses of this step, as a map from G to ΔW.
     fisher : callable
@@ -61,6 +64,7 @@ class StepContext(NamedTuple):
     gradients: Vector
     lr: float
     lam: float
+    damped: Callable[[Vector], Vector]
     precondition: Callable[[Vector], Vector]
     fisher: Callable[[], Fisher]
     residual: Callable[[], float]

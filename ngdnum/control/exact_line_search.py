@@ -21,9 +21,10 @@ class ExactLineSearch(Control):
     .. math::
 
         u = \alpha d + \mu v, \quad (\alpha, \mu) = \arg\min \;
-        -g^\top u + \tfrac12 u^\top (F + \lambda I) u, \quad W \leftarrow W + \text{lr} \; u
+        -g^\top u + \tfrac12 u^\top (F + \lambda \Omega) u, \quad W \leftarrow W + \text{lr} \; u
 
-    g is the negative gradient and F the exact Fisher of the first `rows` examples, so the scale of d does not
+    g is the negative gradient and F the exact Fisher of the first `rows` examples, Ω the unit of λ (I if λ is
+    absolute, see `ngdnum.units`), so the scale of d does not
     matter, and α and μ need no tuning (Martens and Grosse 2015, section 7). Costs two forward-mode
     derivatives, or one without momentum.
 
@@ -65,14 +66,15 @@ class ExactLineSearch(Control):
     def move(
         self, stacks: list[Stack], directions: Vector, velocity: list[Tensor | None], context: StepContext
     ) -> Step:
-        """u, uᵀ(F + λI)u, and u again to remember."""
+        """u, uᵀ(F + λΩ)u, and u again to remember."""
         known = self.momentum and any(v is not None for v in velocity)
         span = [directions]
         if known:
             span.append([torch.zeros_like(d) if v is None else v for d, v in zip(directions, velocity)])
         gram = context.fisher().inner(span).tolist()
         if self.damped:
-            gram = [[F + context.lam * dot(u, v) for F, v in zip(row, span)] for row, u in zip(gram, span)]
+            damped = [context.damped(v) for v in span]
+            gram = [[F + context.lam * dot(u, v) for F, v in zip(row, damped)] for row, u in zip(gram, span)]
         slopes = [dot(context.gradients, u) for u in span]
         for i, row in enumerate(gram):
             row[i] *= 1 + 10 * torch.finfo(directions[0].dtype).eps  # α and μ stay moderate for nearly parallel d and v

@@ -21,6 +21,7 @@ from ..rule import Preconditioner, Quantities
 from ..running import follow
 from ..stack import Stack
 from ..symmetric import Upper, full, packed
+from ..units import Units, inverse_sizes
 
 Vector = list[Tensor]
 Halves = list[tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]]
@@ -32,7 +33,8 @@ class Factorisation(NamedTuple):
     """What a rule factorised.
 
     The rule; its parts; the damping in use, which is raised where the rule failed; the number of the step;
-    a copy of what it was computed from, if `Inverse.drift` asks for it; and what the rule remembers.
+    a copy of what it was computed from, if `Inverse.drift` asks for it; what the rule remembers; and the units of
+    λ, none if it is absolute or the rule has none.
     """
 
     rule: Preconditioner
@@ -41,6 +43,7 @@ class Factorisation(NamedTuple):
     step: int
     origin: Quantities
     memory: Tensor | Upper | None
+    units: Units | None
 
 
 class Kept(NamedTuple):
@@ -79,8 +82,10 @@ class Block:
         self.kept = Kept(factors, None, velocity)
         self._shown: Factorisation | None = None
 
-    def absorb(self, batch: Batch, k: int, decay: float, lam: float) -> None:
+    def absorb(self, batch: Batch, k: int, decay: float, lam: float, relative: bool) -> None:
         """Include the factors of `batch`, measurement number k = 1, 2, …, in the running means and inverses.
+
+        These are damped by λ, `relative` to the factors of the batch or as it is.
 
         A ← A + (1 − min(1 − 1/k, decay)) (fresh A − A): a mean with bias correction.
 
@@ -95,8 +100,10 @@ class Block:
             return fresh if old is None else full(old).lerp(fresh, weight)
 
         def inverse(old: Tensor | None, root: Tensor, layer: Layer) -> Tensor:
+            bias = name == "K" and layer.bias is not None
+            unit = inverse_sizes(root.square().sum(-2), bias) ** -2 if relative else None
             try:
-                return follow(old, root, k, decay, lam)
+                return follow(old, root, k, decay, lam, unit)
             except torch.linalg.LinAlgError as error:
                 raise torch.linalg.LinAlgError(
                     f"the running inverse of layer {layer.name!r} is no longer positive definite, so "
@@ -110,9 +117,19 @@ class Block:
         self.kept = self.kept._replace(factors=factors)
 
     def factorise(
-        self, rule: Preconditioner, inverse: Inverse, G: Vector, lam: float, depth: int, step: int, calendar: bool
+        self,
+        rule: Preconditioner,
+        inverse: Inverse,
+        G: Vector,
+        lam: float,
+        relative: bool,
+        depth: int,
+        step: int,
+        calendar: bool,
     ) -> None:
         """Bring the factorisation up to date: by the `calendar`, or as far as `inverse` asks for it in this `step`.
+
+        λ is `relative` to the factors, or as it is.
 
         Raises
         ------
@@ -134,7 +151,7 @@ class Block:
                 stack.check_finite(name, full(A), ADVICE)
         if rule.remembers:
             quantities |= {"G_0": G[0], "C": _remembered(last, G[0])}
-        fresh = self._factorise(rule, inverse, quantities, lam, step)
+        fresh = self._factorise(rule, inverse, quantities, lam, relative, step)
         self.kept = self.kept._replace(factorisation=fresh)
 
     def direction(self, G: Vector, depth: int) -> Vector:
@@ -144,6 +161,10 @@ class Block:
         quantities: Quantities = {"L": depth, "lam": last.lam}
         if last.rule.fast_factors:
             quantities |= self.quantities(last.rule, last.rule.fast, self.kept)
+        if last.units is not None:
+            scale = last.units.scale
+            (update,) = last.rule.apply([G[0] * scale], last.parts, last.units.measure(quantities))
+            return [update * scale]
         updates = last.rule.apply(G, last.parts, quantities)
         for i, g in enumerate(G):
             if updates[i].data_ptr() == g.data_ptr():
@@ -177,7 +198,8 @@ class Block:
         elif last is not None:
             entry = self._state[self.layers[0].weight]
             if self._shown is not last:
-                entry["factorisation"] = dict(zip(Factorisation._fields[1:], last[1:]))
+                plain = {"units": last.units and tuple(last.units)}
+                entry["factorisation"] = dict(zip(Factorisation._fields[1:], last[1:])) | plain
                 self._shown = last
         velocity = self.kept.velocity
         if velocity is not None and self.single:
@@ -199,6 +221,7 @@ class Block:
         if saved is None:
             return
         fresh = Factorisation(rule.at(saved["lam"]), *(saved[name] for name in Factorisation._fields[1:]))
+        fresh = fresh._replace(units=fresh.units and Units(*fresh.units))
         self.kept = self.kept._replace(factorisation=fresh)
         G = [torch.ones_like(stack.weight()) for stack in self.stacks]
         if not all(u.shape == g.shape and u.isfinite().all() for u, g in zip(self.direction(G, depth), G)):
@@ -213,7 +236,15 @@ class Block:
         for own in parts:
             left, right = last.rule.halves(own, {"L": depth})
             found.append((left, right))
-        return found
+        if last.units is None:
+            return found
+        scales = [scale for stack in self.stacks for scale in stack.split(last.units.scale)]
+        return [(left, partial(_between, right, scale)) for (left, right), scale in zip(found, scales)]
+
+    def damped(self, u: Vector) -> Vector:
+        """u in the metric that λ multiplies: u for an absolute λ, for a relative one τ τ̃ u but for biases."""
+        last = self.kept.factorisation
+        return u if last is None or last.units is None else [v / last.units.scale.square() for v in u]
 
     def quantities(self, rule: Preconditioner, names: tuple[str, ...], kept: Kept) -> Quantities:
         """The `kept` factors among `names`: tensors for a stack, lists for a network, there with the weights."""
@@ -223,13 +254,17 @@ class Block:
         return {name: matrices for name, (matrices,) in lists.items()}
 
     def _factorise(
-        self, rule: Preconditioner, inverse: Inverse, quantities: Quantities, lam: float, step: int
+        self, rule: Preconditioner, inverse: Inverse, quantities: Quantities, lam: float, relative: bool, step: int
     ) -> Factorisation:
         """The slow part of the rule, at the first damping for which it works."""
         dtype = self.layers[0].weight.dtype
         slow = {name: quantities[name] for name in rule.slow}
         matrices = {name: q for name, q in slow.items() if name not in ("lam", "L", "G_0", "C")}
         origin = {} if inverse.drift is None else each(matrices, Tensor.clone)
+        units: Units | None = None
+        if relative and "lam" in rule.needs and matrices:
+            units = Units.of(matrices, self.layers[0].bias is not None)
+            slow = units.measure(slow)
         precise = slow if inverse.dtype is None else each(slow, partial(Tensor.to, dtype=inverse.dtype))
         parts: tuple
         for raised in range(inverse.retries + 1 if "lam" in slow and lam else 1):
@@ -246,7 +281,7 @@ class Block:
                     memory, parts = parts[-1], (*parts[:-1], None)
                     if inverse.seldom(step):
                         memory = packed(memory)
-                return Factorisation(rule, parts, lam * RAISE**raised, step, origin, memory)
+                return Factorisation(rule, parts, lam * RAISE**raised, step, origin, memory, units)
         names = ", ".join(layer.name for layer in self.layers)
         up_to = f" and up to {lam * RAISE**raised:g}" if raised else ""
         raise torch.linalg.LinAlgError(
@@ -277,6 +312,11 @@ def each(tree: Any, change: Callable[[Tensor], Tensor]) -> Any:
     if isinstance(tree, (tuple, list)):
         return type(tree)(each(part, change) for part in tree)
     return tree
+
+
+def _between(right: Callable[[Tensor], Tensor], scale: Tensor, G: Tensor) -> Tensor:
+    """What the rule does to the right of G, in the units of the damping."""
+    return right(G * scale) * scale
 
 
 def _remembered(last: Factorisation | None, G: Tensor) -> Tensor:

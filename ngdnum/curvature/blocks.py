@@ -55,14 +55,16 @@ class Blocks:
         fresh = [Block(group, state) for group in groups]
         return cls(used, [known.get(block.key, block) for block in fresh])
 
-    def factorise(self, rule: Preconditioner, inverse: Inverse, gradients: Vector, lam: float, step: int) -> None:
+    def factorise(
+        self, rule: Preconditioner, inverse: Inverse, gradients: Vector, lam: float, relative: bool, step: int
+    ) -> None:
         """Bring the factorisations up to date."""
         depth, start, calendar = len(self.layers), 0, due(step, inverse.every)
         asked = calendar or inverse.drift is not None
         for block in self.blocks:
             end, last = start + len(block.stacks), block.kept.factorisation
             if asked or last is None or last.rule is not rule:
-                block.factorise(rule, inverse, gradients[start:end], lam, depth, step, calendar)
+                block.factorise(rule, inverse, gradients[start:end], lam, relative, depth, step, calendar)
             start = end
 
     def direction(self, gradients: Vector) -> Vector:
@@ -77,6 +79,14 @@ class Blocks:
     def halves(self) -> Halves:
         """What the rule does to the left of G, and to its right, for each layer."""
         return [half for block in self.blocks for half in block.halves(len(self.layers))]
+
+    def damped(self, vector: Vector) -> Vector:
+        """A vector in the metric that λ multiplies."""
+        found: Vector = []
+        for block in self.blocks:
+            start = len(found)
+            found += block.damped(vector[start : start + len(block.stacks)])
+        return found
 
     def kept(self) -> list[Kept]:
         """What every block keeps."""

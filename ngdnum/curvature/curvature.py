@@ -83,7 +83,7 @@ class Curvature:
             check_alone()
         return found
 
-    def including(self, batch: Batch, lam: float, rule: Preconditioner, step: int) -> Draft:
+    def including(self, batch: Batch, lam: float, relative: bool, rule: Preconditioner, step: int) -> Draft:
         """The blocks of the layers that took part in `batch`, its factors included, for a step to change and commit."""
         used = batch.used(self._layers, self._known)
         if self._rule.network and not batch.chained:
@@ -98,7 +98,7 @@ class Curvature:
                 _sync(batch, self._world)
             changed += self._idle(batch, used)
             for block in changed:
-                block.absorb(batch, self.measured + 1, self._factors.decay, lam)
+                block.absorb(batch, self.measured + 1, self._factors.decay, lam, relative)
         return Draft(blocks, changed, bool(batch.measured), rule.remembers, self._inverse.seldom(step))
 
     def commit(self, draft: Draft) -> None:

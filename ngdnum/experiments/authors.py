@@ -65,9 +65,9 @@ class CodeDamping(LevenbergMarquardt):
 
     depth: int = 1
 
-    def next(self, lam: float, rho: float | None) -> float:
+    def next(self, lam: float, rho: float | None, residual: float = 1.0) -> float:
         """λ of the next step, given the text's ρ of this one."""
-        return super().next(lam, None if rho is None else rho * code_ratio(self.depth))
+        return super().next(lam, None if rho is None else rho * code_ratio(self.depth), residual)
 
 
 def code_ratio(depth: int) -> float:
@@ -105,9 +105,9 @@ def code_ngd(model: nn.Module, settings: Settings, seed: int) -> NGD:
     lam, depth = float(settings["damping"]), sum(isinstance(layer, nn.Linear) for layer in model.modules())
     options: dict[str, Any] = {"rule": IN_SPAN} if settings["inverse"] == "span" else {}
     damping = (
-        CodeDamping(lam, floor=LEAST, depth=depth)
+        CodeDamping(lam, floor=LEAST, relative=False, depth=depth)
         if settings["rho"] == "code"
-        else LevenbergMarquardt(lam, floor=LEAST)
+        else LevenbergMarquardt(lam, floor=LEAST, relative=False)
     )
     optimizer = NGD.paper(model, Gaussian(), damping=damping, **options)
     optimizer.generator.manual_seed(seed)

@@ -12,7 +12,7 @@ from torch import nn
 
 from .. import NGD
 from ..data import Examples, Problem, digits
-from .method import method, natural, sgd
+from .method import method, natural, paper, sgd
 from .search import SCHEDULES
 from .task import Experiment
 from .training import Budget
@@ -54,7 +54,7 @@ FIG1D = Experiment(
         ),
         method(
             "NGD.paper",
-            natural(NGD.paper),
+            paper,
             (1.0,),
             (125, 250, 500, 1_000),
             True,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .. import NGD
 from ..data import Problem, linear_teacher
-from .method import Method, method, natural, sgd
+from .method import Method, method, paper, sgd
 from .task import Experiment
 from .training import Budget
 
@@ -15,8 +14,8 @@ MOMENTUM_RATES = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016)
 EXACT_RATE = 0.4  # the largest of 0.3, 0.35, 0.4, 0.45 at which the training loss rose in none of eight runs
 DAMPINGS = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 
-PAPER = method("NGD.paper", natural(NGD.paper), (1.0,), (1_000,), True, damping=DAMPINGS, K=(1,), rule=("kronecker",))
-EXACT = method("NGD.exact", natural(NGD.paper), (EXACT_RATE,), (1_000,), True, damping=(0.0,), K=(1,), rule=("exact",))
+PAPER = method("NGD.paper", paper, (1.0,), (1_000,), True, damping=DAMPINGS, K=(1,), rule=("kronecker",))
+EXACT = method("NGD.exact", paper, (EXACT_RATE,), (1_000,), True, damping=(0.0,), K=(1,), rule=("exact",))
 MOMENTUM = method("SGD with momentum", sgd, MOMENTUM_RATES, (20,), momentum=(0.9,))
 
 

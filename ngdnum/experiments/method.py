@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from .. import NGD, Gaussian
+from .. import NGD, Gaussian, LevenbergMarquardt
 from ..results import Settings
 from .muon import MuonWithAdamW
 from .ranks import rank
@@ -101,11 +101,18 @@ def muon(model: nn.Module, settings: Settings, seed: int) -> MuonWithAdamW:
     return MuonWithAdamW(model.parameters(), float(settings["lr"]), BIAS_RATE)
 
 
+def paper(model: nn.Module, settings: Settings, seed: int) -> NGD:
+    """The paper's algorithm with its λ, which is absolute."""
+    damping = LevenbergMarquardt(float(settings["damping"]), relative=False)
+    others = {name: value for name, value in settings.items() if name != "damping"}
+    return natural(NGD.paper, damping=damping)(model, others, seed)
+
+
 def natural(preset: Callable[..., NGD], **options: Any) -> Build:
     """A preset of NGD, with `options`, and those settings of the grid that are options too (`OPTIONS`)."""
 
     def build(model: nn.Module, settings: Settings, seed: int) -> NGD:
-        chosen = {option: settings[name] for name, option in OPTIONS.items() if name in settings}
+        chosen: dict[str, Any] = {option: settings[name] for name, option in OPTIONS.items() if name in settings}
         optimizer = preset(model, Gaussian(), **options, **chosen)
         optimizer.generator.manual_seed(seed + rank())
         return optimizer

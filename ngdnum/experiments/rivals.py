@@ -6,7 +6,7 @@ All grids of a task are equally large.  A constant rate or one that falls linear
 from __future__ import annotations
 
 from .. import NGD, Inverse
-from .method import Method, adamw, method, muon, natural, nesterov, sgd
+from .method import Method, adamw, method, muon, natural, nesterov, paper, sgd
 from .search import SCHEDULES
 
 LINEAR: tuple[Method, ...] = (
@@ -16,7 +16,7 @@ LINEAR: tuple[Method, ...] = (
     method("Muon", muon, (0.0025, 0.005, 0.01, 0.02, 0.04, 0.08), (20,), schedule=SCHEDULES),
     method(
         "NGD.paper",
-        natural(NGD.paper),
+        paper,
         (1.0,),
         (200,),
         True,
@@ -44,9 +44,7 @@ IMAGES: tuple[Method, ...] = (
     method("SGD+momentum", nesterov, (0.0005, 0.001, 0.002, 0.004), (20, 50), schedule=SCHEDULES),
     method("AdamW", adamw, (2.5e-4, 5e-4, 1e-3, 2e-3), (50, 100), schedule=SCHEDULES),
     method("Muon", muon, (0.01, 0.02, 0.04, 0.08), (200, 400), schedule=SCHEDULES),
-    method(
-        "NGD.paper", natural(NGD.paper), (1.0,), (250, 500), True, damping=(1e-2, 1e-1, 1.0, 10.0), schedule=SCHEDULES
-    ),
+    method("NGD.paper", paper, (1.0,), (250, 500), True, damping=(1e-2, 1e-1, 1.0, 10.0), schedule=SCHEDULES),
     method("NGD.fast", natural(NGD.fast), (0.6, 0.9), (100, 200, 400, 800), schedule=SCHEDULES),
     method(
         "NGD.sample_efficient",
