@@ -101,7 +101,8 @@ class LevenbergMarquardt(Damping):
     lam : float
         λ of the first step.
     floor : float, default 1e-8
-        Smallest λ, times the relative residual where the control measures it: at the smallest achievable loss ρ ≈ 1, and λ would vanish.
+        Smallest λ, times the relative residual where the control measures it: at the smallest
+        achievable loss ρ ≈ 1, and λ would vanish.
     ceiling : float, default 100.0
         Largest λ, or `lam` if that is larger: what ρ is at the smallest achievable loss is rounding, and λ would
         grow beyond all use.
