@@ -53,8 +53,9 @@ class Fixed(Damping):
 
 @dataclass(frozen=True)
 class Decay(Damping):
-    """λ_t = max(floor, λ_0 e^{−t/steps}): large while the factors rest on few examples, then small.
+    """λ_t = max(floor · R, λ_0 e^{−t/steps}): large while the factors rest on few examples, then small.
 
+    R, at most 1, is the residual relative to the spread of the outputs where the control measures it, else 1.
     The floor is positive if λ_0 is: λ would reach 0, which stands for the undamped rule, by rounding.
 
     Examples
@@ -100,7 +101,8 @@ class LevenbergMarquardt(Damping):
     lam : float
         λ of the first step.
     floor : float, default 1e-8
-        Smallest λ: at the smallest achievable loss ρ ≈ 1, and λ would vanish.
+        Smallest λ, times the relative residual where the control measures it: at the smallest
+        achievable loss ρ ≈ 1, and λ would vanish.
     ceiling : float, default 100.0
         Largest λ, or `lam` if that is larger: what ρ is at the smallest achievable loss is rounding, and λ would
         grow beyond all use.

@@ -67,7 +67,8 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
     rule : str, Rule, module or source text, default "kronecker"
         How G becomes ΔW, see `ngdnum.rule`.
     damping : float or Damping, default 1e-2
-        λ of the first step; a number is adapted by (21) in `step(closure)`. With 0.0 exactly, the undamped
+        λ of the first step, in units of the factors (`ngdnum.units`); a number is adapted by (21) in `step(closure)`,
+        and `LevenbergMarquardt(1e-2, relative=False)` is the paper's absolute λ. With 0.0 exactly, the undamped
         rule with Moore–Penrose inverses is used.
     samples : int or None, default 1
         Targets per example drawn from the model; None computes Λ̃ exactly (n_L back-propagated directions).

@@ -21,6 +21,8 @@ class Presets:
     def paper(cls, model: nn.Module, likelihood: Likelihood, **options: Any) -> Self:
         """The paper's algorithm: Eq. 20 with α = 1 and one sampled target per example, λ by Eq. 21.
 
+        λ is in units of the factors; with `damping=LevenbergMarquardt(1e-2, relative=False)` it is the paper's own.
+
         The same as the plain constructor; call `step(closure)`, so that λ can follow the loss. `options` are
         those of the constructor and replace the preset's.
         """

@@ -203,7 +203,7 @@ class Watched(Damping):
     def __init__(self) -> None:
         self.seen: list[float | None] = []
 
-    def next(self, lam: float, rho: float | None) -> float:
+    def next(self, lam: float, rho: float | None, residual: float = 1.0) -> float:
         self.seen.append(rho)
         return lam
 

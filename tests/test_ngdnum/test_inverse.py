@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ngdnum import NGD, ConjugateGradient, Factors, Gaussian, Inverse, kronecker_factors
+from ngdnum import NGD, ConjugateGradient, Factors, Gaussian, Inverse, LevenbergMarquardt, kronecker_factors
 from ngdnum.rules import Rule
 from ngdnum.schedule import due
 from support.networks import batch, network
@@ -42,7 +42,7 @@ def train(model: nn.Module, opt: NGD, steps: range) -> None:
 def step_with(offset: float, lam: float, **options: object) -> tuple[nn.Module, NGD]:
     """A model after a step in which the smallest eigenvalue of a Λ was lowered to −`offset`."""
     model = network([4, 3])
-    opt = NGD(model, Gaussian(), lr=1.0, rule=RECORDING, damping=lam, **options)
+    opt = NGD(model, Gaussian(), lr=1.0, rule=RECORDING, damping=LevenbergMarquardt(lam, relative=False), **options)
     backward(model, opt)
     Lambda = opt._batch.factors["Lambda"][0]
     Lambda -= (torch.linalg.eigvalsh(Lambda)[0] + offset) * torch.eye(5).double()
@@ -105,7 +105,13 @@ def test_double_precision_inverses_of_single_precision_weights() -> None:
     off = {}
     for dtype in (torch.float64, None):
         model = network([4, 3], activation=nn.Identity).to(torch.float32)
-        opt = NGD(model, Gaussian(), damping=1e-10, samples=None, inverse=Inverse(dtype=dtype))
+        opt = NGD(
+            model,
+            Gaussian(),
+            damping=LevenbergMarquardt(1e-10, relative=False),
+            samples=None,
+            inverse=Inverse(dtype=dtype),
+        )
         x, before = batch(30, 4).float(), model[0].weight.detach().double()
         x[:, 1] = x[:, 0] + 1e-3 * x[:, 1]
         Gaussian()(model(x), batch(30, 3, 1).float()).backward()
@@ -134,7 +140,7 @@ def renewed(drift: float | None, decay: float, rule: str = "kronecker") -> list[
         Gaussian(),
         lr=0.01,
         rule=rule,
-        damping=1.0,
+        damping=LevenbergMarquardt(1.0, relative=False),
         samples=None,
         factors=Factors(decay=decay),
         inverse=Inverse(every=1000, drift=drift),

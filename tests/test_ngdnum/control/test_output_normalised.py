@@ -143,7 +143,7 @@ def test_a_quadratic_loss_changes_as_predicted() -> None:
     model, x, y = network([4, 3]), batch(30, 4), batch(30, 3, seed=2)
     opt = NGD(model, Gaussian(), lr=0.4, rule="sgd", damping=1.0, control=OutputNormalised(rows=30))
     ratios = []
-    opt.damping = type("Spy", (Damping,), {"next": lambda self, lam, rho: ratios.append(rho) or lam})()
+    opt.damping = type("Spy", (Damping,), {"next": lambda self, lam, rho, residual: ratios.append(rho) or lam})()
     for _ in range(3):
         opt.zero_grad()
         Gaussian()(model(x), y).backward()

@@ -181,7 +181,7 @@ def test_the_change_of_the_loss_is_the_predicted_one(lr: float) -> None:
     class Watched(Damping):
         lam, seen = 0.0, None
 
-        def next(self, lam: float, rho: float | None) -> float:
+        def next(self, lam: float, rho: float | None, residual: float = 1.0) -> float:
             self.seen = rho
             return lam
 
