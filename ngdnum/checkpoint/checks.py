@@ -123,7 +123,7 @@ def check_entry(layer: Layer, entry: dict[str, Any], kept: list[str]) -> None:
     sizes = dict(zip(MEANS + INVERSES, (n, m, n, m)))
     for name, value in entry.items():
         if name == "factorisation":
-            _check_factorisation(layer, value, [(m, m), (-(-m // 2), m + 1), (n, m)])
+            _check_factorisation(layer, value, [(m, m), (-(-m // 2), m + 1)])
             continue
         packed = isinstance(value, tuple)
         tensor = value[0] if packed else value
