@@ -123,7 +123,7 @@ def check_entry(layer: Layer, entry: dict[str, Any], kept: list[str]) -> None:
     sizes = dict(zip(MEANS + INVERSES, (n, m, n, m)))
     for name, value in entry.items():
         if name == "factorisation":
-            _check_factorisation(layer, value, (-(-m // 2), m + 1))
+            _check_factorisation(layer, value, [(m, m), (-(-m // 2), m + 1)])
             continue
         packed = isinstance(value, tuple)
         tensor = value[0] if packed else value
@@ -134,13 +134,14 @@ def check_entry(layer: Layer, entry: dict[str, Any], kept: list[str]) -> None:
     _check_finite(f"of layer {layer.name!r}", entry)
 
 
-def _check_factorisation(layer: Layer, value: dict[str, Any], packed: tuple[int, int]) -> None:
+def _check_factorisation(layer: Layer, value: dict[str, Any], shapes: list[tuple[int, int]]) -> None:
     """Refuse what is no factorisation; whether its parts serve the rule shows where they are tried."""
     if value.keys() != FACTORISATION:
         raise Damaged(f"the factorisation of layer {layer.name!r} has {sorted(value)}")
     check_count(f"the step of the factorisation of layer {layer.name!r}", value["step"])
     memory = value["memory"]
-    if memory is not None and not (isinstance(memory, tuple) and [t.shape[-2:] for t in memory] == [packed]):
+    (matrix,) = memory if isinstance(memory, tuple) else (memory,)
+    if matrix is not None and matrix.shape[-2:] not in shapes:
         raise Damaged(f"what the rule remembers of layer {layer.name!r} has another shape")
 
 
