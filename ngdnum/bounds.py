@@ -15,7 +15,7 @@ UNITS = "look for outliers in the batch, clip the gradient, or give the data in 
 
 def check_gradients(stacks: list[Stack], gradients: list[Tensor], others: dict[str, nn.Parameter]) -> None:
     """Raise NotFinite, naming layer or parameter, unless the norms of all gradients are below LARGEST."""
-    if not max(numbers(torch._foreach_norm(gradients))) < LARGEST:
+    if not sum(numbers(torch._foreach_norm(gradients))) < LARGEST:
         for stack, G in zip(stacks, gradients):
             stack.check_finite("the gradient", G, LOOK)
             for layer, norm in zip(stack.layers, stack.norms(G.double()).tolist()):
