@@ -136,7 +136,7 @@ class Batch:
         self._square += record.residual[0] - before[0]
         self._length += record.residual[1] - before[1]
 
-    def keep(self, model: nn.Module, layers: list[Layer], record: Record, output: Tensor, rows: int | None) -> None:
+    def keep(self, model: nn.Module, record: Record, output: Tensor, rows: int | None) -> None:
         """Keep the call of a pass of `model` that had this `output`: of all passes the first examples, or all.
 
         They are those that are worth `rows` of one position each, see `schedule.examples`.
@@ -156,7 +156,7 @@ class Batch:
         if record.links is not None:
             slopes = record.slopes(wanted)
             for k, (x,) in record.inputs.items():
-                chain[k] = Link(x[:wanted].to(layers[k].weight.dtype, copy=True), slopes[k])
+                chain[k] = Link(x[:wanted].clone(), slopes[k])
         elif wanted < count and not self._cuts.agree(model, whole, call):
             call, wanted = whole, count
         first = output[:wanted].clone() if chain else None
@@ -184,14 +184,14 @@ class Batch:
         fresh, used = [*self.factors.values(), *self.roots.values()], []
         for k in self.layers:
             layer = layers[k]
-            missing = [name for name, p in zip(layer.names, layer.parameters) if p.grad is None]
-            if len(missing) == len(layer.parameters):
-                continue
-            if missing:
+            if layer.bias is not None and (layer.weight.grad is None) != (layer.bias.grad is None):
+                missing = layer.names[layer.bias.grad is None]
                 raise RuntimeError(
-                    f"{missing[0]!r} has no gradient, but the rest of its layer has one, so no weight was changed: "
+                    f"{missing!r} has no gradient, but the rest of its layer has one, so no weight was changed: "
                     "what is frozen must be so, by requires_grad_(False), before NGD is built"
                 )
+            if layer.weight.grad is None:
+                continue
             if k in known or all(k in matrices for matrices in fresh):
                 used.append(k)
         if not used:

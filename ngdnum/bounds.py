@@ -36,7 +36,10 @@ def check_step(stacks: list[Stack], updates: list[Tensor], lengths: list[float],
     That is if it is more than 1/ε times as long as they are, or as 1 where they are smaller, though lr does not ask for
     it: as lr where that is more than 1. `lengths` are the norms of the `updates` u in each layer of each stack.
     """
-    if abs(lr * scale) * sum(lengths) * max(torch.finfo(u.dtype).eps for u in updates) < 1:
+    rounding = 0.0
+    for u in updates:
+        rounding = max(rounding, torch.finfo(u.dtype).eps)
+    if abs(lr * scale) * sum(lengths) * rounding < 1:
         return
     for stack, u in zip(stacks, updates):
         stack.check_finite("the new weight", lr * scale * u, "lower lr or raise the damping")

@@ -81,13 +81,15 @@ class Fisher:
     ) -> None:
         self._world = world
         self._model, self._likelihood, self._stacks, self._calls = model, likelihood, stacks, calls
-        self._layers = {k: layer for stack in stacks for k, layer in stack.members.items()}
+        self._layers: dict[int, Layer] = {}
+        for stack in stacks:
+            self._layers |= stack.members
         self._backward: list[tuple[Tensor, Callable]] = []
 
     def inner(self, vectors: list[Vector]) -> Tensor:
         """(u_iᵀ F u_j) of k vectors, `[k, k]` in float64."""
         share, k = 0.0, len(vectors)
-        total = [[0.0] * k for _ in vectors]
+        total = [0.0] * k**2
         for call in self._calls:
             output, changes = self._changes(call, vectors)
             products = []
@@ -97,12 +99,11 @@ class Fisher:
                     products.append((other * weighted).sum())
             part = call.share / len(output)
             for i, number in enumerate(numbers(products)):
-                total[i // k][i % k] += part * number
+                total[i] += part * number
             share += call.share
         if self._world is not None:
-            *flat, share = self._world.total(*sum(total, []), share)
-            total = [flat[i * k : (i + 1) * k] for i in range(k)]
-        return torch.tensor(total, dtype=torch.float64).div_(share)
+            *total, share = self._world.total(*total, share)
+        return torch.tensor(total, dtype=torch.float64).view(k, k).div_(share)
 
     def times(self, vector: Vector) -> Vector:
         """F u."""
@@ -123,7 +124,7 @@ class Fisher:
             return self._chain_changes(call, vectors)
         changes = []
         for vector in vectors:
-            with ONE_AT_A_TIME, forward_ad.dual_level(), _moving(self._layers, self._by_layer(vector)):
+            with ONE_AT_A_TIME, _dual_level(), _moving(self._layers, self._by_layer(vector)):
                 output, change = forward_ad.unpack_dual(run(self._model, {}, call))
             changes.append(torch.zeros_like(output) if change is None else change)
         return output, changes
@@ -174,9 +175,23 @@ class _Probe(threading.local):
     """The probe of this thread that is under way."""
 
     owner: object = None
+    dual = False
 
 
 _PROBE = _Probe()
+
+
+@contextlib.contextmanager
+def _dual_level() -> Iterator[None]:
+    """`forward_ad.dual_level`, of which torch allows one at a time; one that an interrupt left open is closed first."""
+    if _PROBE.dual:
+        with contextlib.suppress(RuntimeError):
+            torch._C._exit_dual_level(level=0)
+        forward_ad._current_level = -1
+    _PROBE.dual = True
+    with forward_ad.dual_level():
+        yield
+    _PROBE.dual = False
 
 
 def end_probes() -> None:

@@ -61,6 +61,6 @@ class Observer:
                 batch.add_factors(record, *measure(*plan, self.likelihood, self.samples, self.generator))
             if isinstance(self.needs, NeedsFisher):
                 batch.add_residual(self.likelihood, record, rows, slopes)
-                batch.keep(self.model, self.layers, record, output, self.needs.rows)
+                batch.keep(self.model, record, output, self.needs.rows)
             if isinstance(self.needs, NeedsDual):
                 batch.gradients.append(slopes)

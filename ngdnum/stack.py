@@ -63,7 +63,7 @@ class Stack:
 
     def rows(self, inputs: list[Tensor]) -> Tensor:
         """What the matrices act on, `[B, M, m]`, from inputs of linear layers: with a 1 for a bias at the end."""
-        X = torch.stack(inputs) if len(inputs) > 1 else inputs[0]
+        X = (torch.stack(inputs) if len(inputs) > 1 else inputs[0]).to(self.weights[0].dtype)
         return F.pad(X, (0, 1), value=1.0) if self.biases else X
 
     def split(self, matrices: Tensor) -> tuple[Tensor, ...]:

@@ -123,8 +123,7 @@ def check_entry(layer: Layer, entry: dict[str, Any], kept: list[str]) -> None:
     sizes = dict(zip(MEANS + INVERSES, (n, m, n, m)))
     for name, value in entry.items():
         if name == "factorisation":
-            if value.keys() != FACTORISATION:
-                raise Damaged(f"the factorisation of layer {layer.name!r} has {sorted(value)}")
+            _check_factorisation(layer, value, (-(-m // 2), m + 1))
             continue
         packed = isinstance(value, tuple)
         tensor = value[0] if packed else value
@@ -133,6 +132,16 @@ def check_entry(layer: Layer, entry: dict[str, Any], kept: list[str]) -> None:
         if name not in (*sizes, "velocity") or tensor.shape != expected:
             raise Damaged(f"{name} of layer {layer.name!r} has shape {tuple(tensor.shape)}, not {tuple(expected)}")
     _check_finite(f"of layer {layer.name!r}", entry)
+
+
+def _check_factorisation(layer: Layer, value: dict[str, Any], packed: tuple[int, int]) -> None:
+    """Refuse what is no factorisation; whether its parts serve the rule shows where they are tried."""
+    if value.keys() != FACTORISATION:
+        raise Damaged(f"the factorisation of layer {layer.name!r} has {sorted(value)}")
+    check_count(f"the step of the factorisation of layer {layer.name!r}", value["step"])
+    memory = value["memory"]
+    if memory is not None and not (isinstance(memory, tuple) and [t.shape[-2:] for t in memory] == [packed]):
+        raise Damaged(f"what the rule remembers of layer {layer.name!r} has another shape")
 
 
 def _check_finite(where: str, entry: dict[str, Any]) -> None:

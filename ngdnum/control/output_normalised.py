@@ -85,9 +85,10 @@ class OutputNormalised(Control):
         if residual:
             q = max(q, slope * slope / residual)
         scale = math.sqrt(residual / q) if q > 0 else 0.0
-        longest = self.second_order_bound / (context.lr * scale) if context.lr * scale else math.inf
-        if sum(lengths) > 2 * longest:  # else no weights, however small, make the second order too large
-            scale *= min(1.0, longest / _second_order(stacks, lengths))
+        bound, rate = self.second_order_bound, context.lr * scale
+        if rate * sum(lengths) > 2 * bound:  # else it is small for any weights
+            second = rate * _second_order(stacks, lengths)
+            scale *= bound / second if second > bound else 1.0
         return Step(directions, scale, scale**2 * q, velocities, (slope, lengths))
 
 

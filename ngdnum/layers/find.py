@@ -65,4 +65,9 @@ def _why(model: nn.Module) -> str:
         for path, module in model.named_modules()
         if any(kind.resembles(module) and not kind.takes(module) for kind in TYPES)
     ]
-    return f"; what these compute is not torch's own forward: {', '.join(odd)}" if odd else ""
+    if odd:
+        return f"; what these compute is not torch's own forward: {', '.join(odd)}"
+    quantised = [
+        path or "the model" for path, module in model.named_modules() if "quantized" in type(module).__module__
+    ]
+    return f"; quantised weights cannot be trained: {', '.join(quantised)}" if quantised else ""

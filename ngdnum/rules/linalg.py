@@ -124,7 +124,7 @@ def leading_solve(root: Tensor, scale: Tensor, B: Tensor) -> Tensor:
 
 def leading_solve_right(B: Tensor, root: Tensor, scale: Tensor) -> Tensor:
     """B (A + c I)⁻¹."""
-    if is_square(root):
+    if root.shape[-2] == root.shape[-1]:
         return B @ (scale * root)
     return minus_product(scale * B, B @ root, scale * root.mT)
 

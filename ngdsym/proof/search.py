@@ -15,8 +15,9 @@ word strictly inside is skipped (the noncommutative chain criterion: both shorte
 rule are treated anyway).
 
 Leading words are found by hashing: `_leads` maps a word to the rule that it leads, so a factor of a word is
-looked up for each length that occurs; `_starts` and `_ends` map the proper prefixes and suffixes of the
-leading words to their rules, so all overlaps of a new rule are found without looking at the others."""
+looked up for each length that occurs with its first letter; `_starts` and `_ends` map the proper prefixes and
+suffixes of the leading words to their rules, so all overlaps of a new rule are found without looking at the
+others."""
 
 from __future__ import annotations
 
@@ -82,7 +83,7 @@ class Search:
         self.deadline, self.order = deadline, order
         self._obstructions: list[tuple[int, int, int, int]] = []
         self._leads: dict[str, int] = {}
-        self._lengths: list[int] = []
+        self._lengths: dict[str, list[int]] = {}
         self._starts: defaultdict[str, list[int]] = defaultdict(list)
         self._ends: defaultdict[str, list[int]] = defaultdict(list)
 
@@ -115,8 +116,8 @@ class Search:
         """Where the oldest rule that rewrites `word` does so: (left, rule, right). Old rules have short histories."""
         leads, lengths, size = self._leads, self._lengths, len(word)
         best, found = len(self.rules), (0, 0)
-        for at in range(size):
-            for length in lengths:
+        for at, letter in enumerate(word):
+            for length in lengths.get(letter, ()):
                 end = at + length
                 if end > size:
                     break
@@ -197,8 +198,7 @@ class Search:
         """Index rule `new` and queue its obstructions with all rules."""
         lead = self.rules[new].lead
         self._leads[lead] = new
-        if len(lead) not in self._lengths:
-            self._lengths = sorted([*self._lengths, len(lead)])
+        self._lengths[lead[0]] = sorted({*self._lengths.get(lead[0], ()), len(lead)})
         for cut in range(1, len(lead)):
             self._starts[lead[:cut]].append(new)
             self._ends[lead[cut:]].append(new)
@@ -216,7 +216,7 @@ class Search:
     def _chained(self, word: str, i: int, j: int) -> bool:
         """Whether a third rule leads strictly inside `word`."""
         for at in range(1, len(word) - 1):
-            for length in self._lengths:
+            for length in self._lengths.get(word[at], ()):
                 if at + length >= len(word):
                     break
                 if self._leads.get(word[at : at + length], i) not in (i, j):

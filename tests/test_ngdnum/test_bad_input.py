@@ -348,3 +348,10 @@ def test_a_step_that_overflows_the_weights_is_refused(dtype: torch.dtype, lr: fl
     with pytest.raises(ValueError, match="the new weight of layer"):
         opt.step()
     assert all(p.equal(old) for p, old in zip(model.parameters(), before))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_quantised_layers_are_named() -> None:
+    model = torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(3, 2)), {nn.Linear})
+    with pytest.raises(ValueError, match="no trainable .* layer .* quantised weights cannot be trained: 0"):
+        NGD(model, Gaussian())

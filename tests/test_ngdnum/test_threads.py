@@ -27,30 +27,29 @@ class Skip(nn.Module):
         return self.last(x + self.net(x))
 
 
-def train(preset: Callable[..., NGD], seed: int, found: dict[int, Tensor | BaseException]) -> None:
+def train(model: Skip, opt: NGD, errors: list[BaseException]) -> None:
     try:
-        model = Skip(seed)
-        opt = preset(model, Gaussian(), samples=None)
         for k in range(25):
             x, y = batch(30, 4, seed=k), batch(30, 3, seed=100 + k)
             opt.zero_grad()
             Gaussian()(model(x)[:20], y[:20]).backward()
             opt.step()
-        found[seed] = parameters(model)
     except BaseException as error:
-        found[seed] = error
+        errors.append(error)
 
 
 @pytest.mark.parametrize("preset", [NGD.paper, NGD.fast, NGD.sample_efficient])
 def test_two_threads(preset: Callable[..., NGD]) -> None:
-    expected: dict[int, Tensor | BaseException] = {}
-    found: dict[int, Tensor | BaseException] = {}
-    for seed in (0, 1):
-        train(preset, seed, expected)
-    threads = [threading.Thread(target=train, args=(preset, seed, found)) for seed in (0, 1)]
+    errors: list[BaseException] = []
+    models = [Skip(seed) for seed in (0, 1, 0, 1)]
+    runs = [(model, preset(model, Gaussian(), samples=None), errors) for model in models]
+    for run in runs[:2]:
+        train(*run)
+    threads = [threading.Thread(target=train, args=run) for run in runs[2:]]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    torch.testing.assert_close(found[0], expected[0])
-    torch.testing.assert_close(found[1], expected[1])
+    assert not errors
+    torch.testing.assert_close(parameters(models[2]), parameters(models[0]))
+    torch.testing.assert_close(parameters(models[3]), parameters(models[1]))

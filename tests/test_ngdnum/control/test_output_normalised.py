@@ -190,3 +190,14 @@ def test_examples_that_do_not_change_cannot_make_a_step_too_long() -> None:
     opt.step()
     change = (model(x) - f).norm() / (y - f).norm()
     assert change.item() == pytest.approx(0.5, rel=1e-3)
+
+
+def test_a_long_step_of_one_layer_has_no_second_order() -> None:
+    model = nn.Linear(4, 3).double()
+    opt, x, y = NGD.fast(model, Gaussian()), batch(30, 4), 1e4 * batch(30, 3, seed=2)
+    before = float(Gaussian()(model(x), y).detach())
+    for _ in range(5):
+        opt.zero_grad()
+        Gaussian()(model(x), y).backward()
+        opt.step()
+    assert Gaussian()(model(x), y) < before / 10

@@ -1,0 +1,65 @@
+"""What a step of `NGD.fast` does besides the two passes of the loss, counted: calls, and examples of the probe."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import FrameType
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import ngdnum
+from ngdnum import NGD, Categorical, Gaussian
+from ngdnum.schedule import examples
+
+ROOT = os.path.dirname(ngdnum.__file__)
+
+
+def test_a_plain_step_on_three_layers_makes_few_python_calls() -> None:
+    """At most 150 within ngdnum, from the forward pass on; neither factors nor inverses are due."""
+    model = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 4))
+    likelihood = Gaussian()
+    opt = NGD.fast(model, likelihood)
+    x, y, calls = torch.randn(64, 6), torch.randn(64, 4), []
+
+    def count(frame: FrameType, event: str, _: Any) -> None:
+        if event == "call" and frame.f_code.co_filename.startswith(ROOT):
+            calls.append(frame.f_code.co_qualname)
+
+    for k in range(10):
+        opt.zero_grad()
+        sys.setprofile(count if k == 9 else None)
+        likelihood(model(x), y).backward()
+        opt.step()
+        sys.setprofile(None)
+    assert not {"measure", "Block._factorise"} & set(calls)
+    assert 50 < len(calls) <= 150, calls
+
+
+class Sequences(nn.Module):
+    """Outputs `[M, T, 3]`; layers that are no chain. `seen` are the numbers of examples it was called with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 5), nn.Linear(5, 3)
+        self.seen: list[int] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen.append(len(x))
+        return self.last(torch.tanh(self.first(x)).cumsum(1))
+
+
+@pytest.mark.parametrize("positions", [1, 4, 64, 400])
+def test_the_probe_takes_as_few_sequences_as_are_worth_its_rows(positions: int) -> None:
+    model, likelihood = Sequences(), Categorical()
+    opt = NGD.fast(model, likelihood)
+    x, y = torch.randn(30, positions, 4), torch.randint(3, (30, positions))
+    for _ in range(2):
+        model.seen.clear()
+        opt.zero_grad()
+        likelihood(model(x), y).backward()
+        opt.step()
+    assert model.seen == [30, examples(16, positions)]
