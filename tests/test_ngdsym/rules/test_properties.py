@@ -64,9 +64,8 @@ THEORY = {
             + 20 * c_m**2 * m
             + 6 * c_n * n**2
             + 10 * c_n**2 * n  # pairs of both factors and of C
-            + 4 * m * n * r_E
-            + 2 * m**2 * n
-            + 8 * m**2 * r_X  # the whitened gradient's Gram
+            + 4 * m * n * (r_E + r_X)
+            + 2 * m**2 * n  # the whitened gradient and its Gram
             + 8 * m * (r_X + r_C) ** 2,  # roots of the factor and of C
             4 * m * n * (r_E + r_XC) + 2 * r_E * r_XC * (m + n),
         ),
