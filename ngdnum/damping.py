@@ -1,8 +1,8 @@
 """Damping: how λ changes from one step to the next.
 
-λ is a pure number: what is added to a factor is measured in its mean eigenvalue (`ngdnum.units`), so that the units of
-inputs and targets, and errors that shrink from layer to layer, do not matter. With `relative=False` it is absolute, as
-in the paper. λ itself lives in `optimizer.param_groups[0]["damping"]`, where schedulers and `state_dict` see it.
+λ is absolute, as in the paper. With `relative=True` it is a pure number: what is added to a factor is measured in its
+mean eigenvalue (`ngdnum.units`), so that the units of inputs and targets do not matter, and floors follow the residual.
+λ itself lives in `optimizer.param_groups[0]["damping"]`, where schedulers and `state_dict` see it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Damping(ABC):
     """How λ changes; `lam` is that of the first step; `relative` says whether it is in units of the factors."""
 
     lam: float
-    relative: bool = True
+    relative: bool = False
 
     @property
     def rejects(self) -> bool:
@@ -27,7 +27,7 @@ class Damping(ABC):
 
     @abstractmethod
     def next(self, lam: float, rho: float | None, residual: float = 1.0) -> float:
-        """λ of the next step, given ρ of this one if it is known, and R (`Batch.relative_residual`), or 1."""
+        """λ of the next step, given ρ of this one if it is known; a relative one is given R, see `Batch`, too."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Fixed(Damping):
     """
 
     lam: float
-    relative: bool = True
+    relative: bool = False
 
     def __post_init__(self) -> None:
         _check(self.lam)
@@ -69,7 +69,7 @@ class Decay(Damping):
     lam: float
     steps: float
     floor: float = 1e-8
-    relative: bool = True
+    relative: bool = False
 
     def __post_init__(self) -> None:
         _check(self.lam)
@@ -110,7 +110,7 @@ class LevenbergMarquardt(Damping):
         ω > 1. At ten steps per pass through the data, 3/2 is slow.
     reject : bool, default False
         Whether a step after which the loss of its batch is higher than before is undone.
-    relative : bool, default True
+    relative : bool, default False
         Whether λ, with floor and ceiling, is in units of the factors.
 
     Examples
@@ -128,7 +128,7 @@ class LevenbergMarquardt(Damping):
     factor: float = 1.5
     reject: bool = False
     ceiling: float = 100.0
-    relative: bool = True
+    relative: bool = False
 
     def __post_init__(self) -> None:
         _check(self.lam)

@@ -67,9 +67,9 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
     rule : str, Rule, module or source text, default "kronecker"
         How G becomes ΔW, see `ngdnum.rule`.
     damping : float or Damping, default 1e-2
-        λ of the first step, in units of the factors (`ngdnum.units`); a number is adapted by (21) in `step(closure)`,
-        and `LevenbergMarquardt(1e-2, relative=False)` is the paper's absolute λ. With 0.0 exactly, the undamped
-        rule with Moore–Penrose inverses is used.
+        λ of the first step; a number is adapted by (21) in `step(closure)`. It is absolute, as in the paper, or in
+        units of the factors: `LevenbergMarquardt(1e-2, relative=True)`, for inputs and targets in any units. With
+        0.0 exactly, the undamped rule with Moore–Penrose inverses is used.
     samples : int or None, default 1
         Targets per example drawn from the model; None computes Λ̃ exactly (n_L back-propagated directions).
     factors : Factors, default Factors()
@@ -277,8 +277,7 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
             self._last = StepRecord(
                 self.rule.name, blocks.blocks, blocks.kept(), 0.0 if undone else abs(scale), lengths
             )
-            residual = self._batch.relative_residual(self._world.sums if self._world else None)
-            group["damping"] = self.damping.next(lam, rho, residual)
+            group["damping"] = self.damping.next(lam, rho, *self._relative_residual())
             self._batch, self.steps = Batch(self._cuts), self.steps + 1
             move.finish(self._world)
         except BaseException:
@@ -289,6 +288,12 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
                 (self.steps, self._batch, self._last), group["damping"] = old, lam
             raise
         return before
+
+    def _relative_residual(self) -> tuple[float, ...]:
+        """What a relative λ follows besides ρ."""
+        if not self.damping.relative:
+            return ()
+        return (self._batch.relative_residual(self._world.sums if self._world else None),)
 
     def report(self) -> Report:
         """What the last step was made of: conditions, ranks, damping, lengths and times, layer by layer.

@@ -21,8 +21,6 @@ class Presets:
     def paper(cls, model: nn.Module, likelihood: Likelihood, **options: Any) -> Self:
         """The paper's algorithm: Eq. 20 with α = 1 and one sampled target per example, λ by Eq. 21.
 
-        λ is in units of the factors; with `damping=LevenbergMarquardt(1e-2, relative=False)` it is the paper's own.
-
         The same as the plain constructor; call `step(closure)`, so that λ can follow the loss. `options` are
         those of the constructor and replace the preset's.
         """
@@ -62,7 +60,7 @@ class Presets:
         preset = {
             "lr": 0.6,
             "rule": "fisher_shampoo",
-            "damping": Decay(0.5, steps=20.0, floor=1e-2),
+            "damping": Decay(0.1, steps=30.0, floor=1e-2),
             "factors": Factors(every=64, decay=0.8, rows=200),
             "inverse": Inverse(every=128),
             "control": OutputNormalised(momentum=0.8, rows=16),
@@ -101,7 +99,7 @@ class Presets:
         """
         preset = {
             "rule": "pi_damped",
-            "damping": LevenbergMarquardt(0.1, floor=1e-4, factor=2.0, reject=True),
+            "damping": LevenbergMarquardt(0.1, floor=1e-6, factor=2.0, reject=True),
             "factors": Factors(every=1, decay=0.9),
             "inverse": Inverse(solver="inverse"),
             "control": DualConjugateGradient(steps=5),

@@ -46,15 +46,13 @@ VARIANTS: dict[str, Variant] = {
     "decay 0.9": Variant("running means", {"factors": Factors(decay=0.9)}),
     "every 2nd step": Variant("refresh", {"inverse": Inverse(every=2)}),
     "every 5th step": Variant("refresh", {"inverse": Inverse(every=5)}),
-    "λ = 1 at first": Variant("damping", {"damping": LevenbergMarquardt(1.0, relative=False)}),
-    "λ = 1e-6 at first": Variant("damping", {"damping": LevenbergMarquardt(1e-6, relative=False)}),
-    "ω = 4": Variant("damping", {"damping": LevenbergMarquardt(LAM, factor=4.0, relative=False)}),
-    "ω = 4, bad steps undone": Variant(
-        "damping", {"damping": LevenbergMarquardt(LAM, factor=4.0, reject=True, relative=False)}
-    ),
-    "λ = 1e-2 for ever": Variant("damping", {"damping": Fixed(LAM, relative=False)}),
-    "λ = 1e-6 for ever": Variant("damping", {"damping": Fixed(1e-6, relative=False)}),
-    "λ falls like e^{-t/3}": Variant("damping", {"damping": Decay(LAM, steps=3.0, floor=1e-16, relative=False)}),
+    "λ = 1 at first": Variant("damping", {"damping": LevenbergMarquardt(1.0)}),
+    "λ = 1e-6 at first": Variant("damping", {"damping": LevenbergMarquardt(1e-6)}),
+    "ω = 4": Variant("damping", {"damping": LevenbergMarquardt(LAM, factor=4.0)}),
+    "ω = 4, bad steps undone": Variant("damping", {"damping": LevenbergMarquardt(LAM, factor=4.0, reject=True)}),
+    "λ = 1e-2 for ever": Variant("damping", {"damping": Fixed(LAM)}),
+    "λ = 1e-6 for ever": Variant("damping", {"damping": Fixed(1e-6)}),
+    "λ falls like e^{-t/3}": Variant("damping", {"damping": Decay(LAM, steps=3.0, floor=1e-16)}),
     "π": Variant("split of the damping", {"rule": "pi_damped"}),
     "best length": Variant("step control", {"control": ExactLineSearch(momentum=False)}),
     "best length, momentum": Variant("step control", {"control": ExactLineSearch()}),
@@ -63,7 +61,7 @@ VARIANTS: dict[str, Variant] = {
         "together",
         {
             "rule": "pi_damped",
-            "damping": LevenbergMarquardt(LAM, factor=4.0, reject=True, relative=False),
+            "damping": LevenbergMarquardt(LAM, factor=4.0, reject=True),
             "control": ExactLineSearch(),
             "factors": Factors(decay=0.5),
         },
@@ -101,7 +99,7 @@ def ablate(
 
 def _measure(figure: str, variant: Variant, seed: int, samples: int) -> Row:
     problem = FIGURES[figure].problem(seed, None)
-    options = {"damping": LevenbergMarquardt(LAM, relative=False), **variant.options}
+    options = {"damping": LevenbergMarquardt(LAM), **variant.options}
     trained = method("NGD", natural(NGD.paper, **options), (1.0,), (variant.M,), True)
     settings = trained.grid[0]
     entry = Entry(Run(problem, trained, settings, seed), Budget(samples=samples), 1.0, Curve("NGD", settings))

@@ -105,9 +105,9 @@ def code_ngd(model: nn.Module, settings: Settings, seed: int) -> NGD:
     lam, depth = float(settings["damping"]), sum(isinstance(layer, nn.Linear) for layer in model.modules())
     options: dict[str, Any] = {"rule": IN_SPAN} if settings["inverse"] == "span" else {}
     damping = (
-        CodeDamping(lam, floor=LEAST, relative=False, depth=depth)
+        CodeDamping(lam, floor=LEAST, depth=depth)
         if settings["rho"] == "code"
-        else LevenbergMarquardt(lam, floor=LEAST, relative=False)
+        else LevenbergMarquardt(lam, floor=LEAST)
     )
     optimizer = NGD.paper(model, Gaussian(), damping=damping, **options)
     optimizer.generator.manual_seed(seed)

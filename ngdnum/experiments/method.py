@@ -103,7 +103,7 @@ def muon(model: nn.Module, settings: Settings, seed: int) -> MuonWithAdamW:
 
 def paper(model: nn.Module, settings: Settings, seed: int) -> NGD:
     """The paper's algorithm with its λ, which is absolute."""
-    damping = LevenbergMarquardt(float(settings["damping"]), relative=False)
+    damping = LevenbergMarquardt(float(settings["damping"]))
     others = {name: value for name, value in settings.items() if name != "damping"}
     return natural(NGD.paper, damping=damping)(model, others, seed)
 

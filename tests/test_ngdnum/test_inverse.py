@@ -42,7 +42,7 @@ def train(model: nn.Module, opt: NGD, steps: range) -> None:
 def step_with(offset: float, lam: float, **options: object) -> tuple[nn.Module, NGD]:
     """A model after a step in which the smallest eigenvalue of a Λ was lowered to −`offset`."""
     model = network([4, 3])
-    opt = NGD(model, Gaussian(), lr=1.0, rule=RECORDING, damping=LevenbergMarquardt(lam, relative=False), **options)
+    opt = NGD(model, Gaussian(), lr=1.0, rule=RECORDING, damping=LevenbergMarquardt(lam), **options)
     backward(model, opt)
     Lambda = opt._batch.factors["Lambda"][0]
     Lambda -= (torch.linalg.eigvalsh(Lambda)[0] + offset) * torch.eye(5).double()
@@ -108,7 +108,7 @@ def test_double_precision_inverses_of_single_precision_weights() -> None:
         opt = NGD(
             model,
             Gaussian(),
-            damping=LevenbergMarquardt(1e-10, relative=False),
+            damping=LevenbergMarquardt(1e-10),
             samples=None,
             inverse=Inverse(dtype=dtype),
         )
@@ -140,7 +140,7 @@ def renewed(drift: float | None, decay: float, rule: str = "kronecker") -> list[
         Gaussian(),
         lr=0.01,
         rule=rule,
-        damping=LevenbergMarquardt(1.0, relative=False),
+        damping=LevenbergMarquardt(1.0),
         samples=None,
         factors=Factors(decay=decay),
         inverse=Inverse(every=1000, drift=drift),

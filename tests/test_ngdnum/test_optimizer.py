@@ -27,7 +27,7 @@ def test_step_is_equation_20_layer_by_layer(dtype: torch.dtype) -> None:
     model = network(SIZES).to(dtype)
     x, y = batch(30, 4).to(dtype), batch(30, 3, seed=2).to(dtype)
     lam, alpha = 0.3, 0.7
-    opt = NGD(model, Gaussian(), lr=alpha, damping=LevenbergMarquardt(lam, relative=False), samples=None)
+    opt = NGD(model, Gaussian(), lr=alpha, damping=LevenbergMarquardt(lam), samples=None)
     factors = kronecker_factors(model, Gaussian(), x)
     Gaussian()(model(x), y).backward()
     expected = []

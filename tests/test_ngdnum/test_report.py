@@ -30,7 +30,7 @@ def weights(model: nn.Module) -> list[Tensor]:
 
 def ready(steps: int = 3, sizes: tuple[int, ...] = (4, 5, 3), **options: object) -> tuple[nn.Module, NGD]:
     model = network(list(sizes))
-    opt = NGD(model, Gaussian(), **({"lr": 0.1, "samples": None, "damping": Fixed(0.04, relative=False)} | options))
+    opt = NGD(model, Gaussian(), **({"lr": 0.1, "samples": None, "damping": Fixed(0.04)} | options))
     train(model, opt, range(steps))
     return model, opt
 
@@ -113,7 +113,7 @@ def test_age_of_the_inverses() -> None:
 
 
 def test_the_damping_that_was_used_is_reported() -> None:
-    model, opt = ready(damping=Fixed(1e-4, relative=False))
+    model, opt = ready(damping=Fixed(1e-4))
     opt.zero_grad()
     Gaussian()(model(batch(30, 4)), batch(30, 3)).backward()
     Lambda = opt._batch.factors["Lambda"][1]
@@ -181,7 +181,7 @@ def test_groups_are_reported_together() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv1d(4, 6, 2, groups=2), nn.Flatten(), nn.Linear(12, 3)).double()
     before, x = weights(model), batch(30, 12).view(30, 4, 3)
-    opt = NGD(model, Gaussian(), lr=0.1, damping=Fixed(0.04, relative=False), samples=None)
+    opt = NGD(model, Gaussian(), lr=0.1, damping=Fixed(0.04), samples=None)
     expected = kronecker_factors(model, Gaussian(), x)["0"]
     Gaussian()(model(x), batch(30, 3)).backward()
     opt.step()

@@ -90,7 +90,7 @@ def test_without_decay_the_step_is_that_of_kronecker_damping(rows: int, bias: bo
     steps = []
     for rule in ("running", "kronecker"):
         model = network([4, 5, 5, 3], bias=bias)
-        train(model, NGD(model, Gaussian(), lr=0.1, rule=rule, damping=Fixed(0.01, relative=False)), range(4), rows)
+        train(model, NGD(model, Gaussian(), lr=0.1, rule=rule, damping=Fixed(0.01)), range(4), rows)
         steps.append(weights(model))
     torch.testing.assert_close(*steps, rtol=1e-8, atol=1e-10)
 
@@ -100,7 +100,7 @@ def test_convolutions_with_groups() -> None:
     for rule in ("running", "kronecker"):
         torch.manual_seed(0)
         model = nn.Sequential(nn.Conv1d(4, 6, 2, groups=2), nn.Flatten(), nn.Linear(12, 3)).double()
-        opt = NGD(model, Gaussian(), lr=0.1, rule=rule, damping=Fixed(0.01, relative=False))
+        opt = NGD(model, Gaussian(), lr=0.1, rule=rule, damping=Fixed(0.01))
         for _ in range(3):
             opt.zero_grad()
             Gaussian()(model(x), y).backward()
@@ -117,7 +117,7 @@ def test_inverses_of_a_training_run() -> None:
         Gaussian(),
         lr=0.05,
         rule="running",
-        damping=Fixed(0.01, relative=False),
+        damping=Fixed(0.01),
         samples=None,
         factors=Factors(every=2, decay=0.8),
     )
@@ -180,7 +180,7 @@ def test_running_inverses_need_damping() -> None:
     model = network([4, 3])
     with pytest.raises(ValueError, match="'running' has no undamped form: use damping > 0"):
         NGD(model, Gaussian(), rule="running", damping=0.0)
-    opt = NGD(model, Gaussian(), rule="running", damping=Fixed(0.1, relative=False))
+    opt = NGD(model, Gaussian(), rule="running", damping=Fixed(0.1))
     before = weights(model)
     opt.param_groups[0]["damping"] = 0.0
     with pytest.raises(ValueError, match="no undamped form"):
@@ -204,6 +204,6 @@ def test_a_rule_of_ones_own_may_ask_for_one_inverse() -> None:
     steps = []
     for rule, lam in ((source, 0.01), ("foof", 0.1)):
         model = network([4, 5, 3])
-        train(model, NGD(model, Gaussian(), lr=0.1, rule=rule, damping=Fixed(lam, relative=False)), range(3))
+        train(model, NGD(model, Gaussian(), lr=0.1, rule=rule, damping=Fixed(lam)), range(3))
         steps.append(weights(model))
     torch.testing.assert_close(*steps)

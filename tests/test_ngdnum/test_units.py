@@ -1,15 +1,24 @@
-"""Steps do not depend on the units of inputs and targets, and λ is in units of the factors."""
+"""With a relative λ, in units of the factors, steps do not depend on the units of inputs and targets."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
 
-from ngdnum import NGD, ConjugateGradient, ExactLineSearch, Fixed, Gaussian
+from ngdnum import NGD, ConjugateGradient, Decay, ExactLineSearch, Fixed, Gaussian, LevenbergMarquardt
 
-PRESETS = ("paper", "fast", "sample_efficient")
+PRESETS = {
+    "paper": LevenbergMarquardt(1e-2, relative=True),
+    "fast": Decay(0.5, steps=20.0, floor=1e-2, relative=True),
+    "sample_efficient": LevenbergMarquardt(0.1, floor=1e-4, factor=2.0, reject=True, relative=True),
+}
 SCALES = [(1e-4, 1.0), (1e4, 1.0), (1.0, 1e-4), (1.0, 1e4)]
+
+
+def preset_of(name):
+    return partial(getattr(NGD, name), damping=PRESETS[name])
 
 
 def dense(seed):
@@ -49,7 +58,7 @@ def losses(make, build, a=1.0, b=1.0, steps=12):
 @pytest.mark.parametrize("a, b", SCALES)
 @pytest.mark.parametrize("preset", PRESETS)
 def test_loss_curves_of_the_presets_do_not_depend_on_units(preset, a, b, build):
-    make = getattr(NGD, preset)
+    make = preset_of(preset)
     expected = losses(make, build)
     assert expected[-1] < 0.95 * expected[0]
     torch.testing.assert_close(losses(make, build, a, b), expected, rtol=1e-6, atol=0)
@@ -59,14 +68,14 @@ def test_loss_curves_of_the_presets_do_not_depend_on_units(preset, a, b, build):
 @pytest.mark.parametrize("rule", ["kronecker", "pi_damped", "foof"])
 def test_other_rules_and_controls_do_not_depend_on_the_units_of_inputs(rule, control):
     def make(model, likelihood):
-        return NGD(model, likelihood, rule=rule, control=control)
+        return NGD(model, likelihood, rule=rule, control=control, damping=PRESETS["paper"])
 
     torch.testing.assert_close(losses(make, dense, 1e-4), losses(make, dense), rtol=1e-6, atol=0)
 
 
 def test_running_inverses_do_not_depend_on_units():
     def make(model, likelihood):
-        return NGD(model, likelihood, rule="running", damping=Fixed(0.1), lr=0.3)
+        return NGD(model, likelihood, rule="running", damping=Fixed(0.1, relative=True), lr=0.3)
 
     for a, b in SCALES:
         torch.testing.assert_close(losses(make, dense, a, b), losses(make, dense), rtol=1e-6, atol=0)
@@ -77,7 +86,7 @@ def test_a_relative_step_is_equation_20_with_each_factor_damped_by_its_mean_eige
     x = torch.randn(30, 4, dtype=torch.float64) * torch.tensor([0.1, 1.0, 3.0, 5.0], dtype=torch.float64)
     y = torch.randn(30, 3, dtype=torch.float64)
     likelihood, before = Gaussian(), copy.deepcopy(model)
-    opt = NGD(model, likelihood, damping=Fixed(lam), samples=None)
+    opt = NGD(model, likelihood, damping=Fixed(lam, relative=True), samples=None)
     likelihood(model(x), y).backward()
     opt.step()
     inputs, errors = x.T @ x / 30, torch.eye(3, dtype=torch.float64)
@@ -94,7 +103,7 @@ def test_inputs_in_other_units_end_no_worse_than_with_adamw():
         torch.manual_seed(0)
         model = nn.Sequential(nn.Linear(4, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, 3))
         likelihood, teacher = Gaussian(), torch.randn(4, 3)
-        opt = NGD.fast(model, likelihood) if name == "NGD" else torch.optim.AdamW(model.parameters(), lr=1e-2)
+        opt = preset_of("fast")(model, likelihood) if name == "NGD" else torch.optim.AdamW(model.parameters(), lr=1e-2)
         curve = []
         for _ in range(400):
             x = torch.randn(100, 4)
@@ -112,7 +121,7 @@ def test_inputs_in_other_units_end_no_worse_than_with_adamw():
 @pytest.mark.parametrize("preset, bound", [("fast", 1e-5), ("sample_efficient", 1e-6)])
 def test_floors_fall_with_the_residual(preset, bound):
     model, likelihood = dense(0), Gaussian()
-    opt, random = getattr(NGD, preset)(model, likelihood), torch.Generator().manual_seed(1)
+    opt, random = preset_of(preset)(model, likelihood), torch.Generator().manual_seed(1)
     x = torch.randn(100, 4, dtype=torch.float64, generator=random)
     y = dense(1)(x).detach()
     for _ in range(300):

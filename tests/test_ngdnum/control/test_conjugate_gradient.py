@@ -22,7 +22,7 @@ def test_it_is_the_natural_gradient_of_a_tanh_network(sizes: list[int], likeliho
     F, g = dense_fisher(model, likelihood, x), -gradient(model, likelihood(model(x), y))
     assert torch.linalg.matrix_rank(F, hermitian=True) < len(F)
     control = ConjugateGradient(400, tolerance=1e-10, damped=False)
-    opt = NGD(model, likelihood, damping=Fixed(1e-3, relative=False), samples=None, control=control)
+    opt = NGD(model, likelihood, damping=Fixed(1e-3), samples=None, control=control)
     delta = step(model, opt, likelihood, x, y)
     assert (F @ delta - g).norm() < 1e-8 * g.norm()
 
@@ -33,7 +33,7 @@ def test_any_rule_leads_to_the_solution_of_the_damped_system(rule: str) -> None:
     model, x, y = network([4, 5, 3]), batch(40, 4), batch(40, 3, seed=2)
     F, g = dense_fisher(model, likelihood, x), -gradient(model, likelihood(model(x), y))
     expected = torch.linalg.solve(F + lam * torch.eye(len(g)), g)
-    opt = NGD(model, likelihood, 0.5, rule, Fixed(lam, relative=False), control=ConjugateGradient(150, tolerance=1e-11))
+    opt = NGD(model, likelihood, 0.5, rule, Fixed(lam), control=ConjugateGradient(150, tolerance=1e-11))
     torch.testing.assert_close(step(model, opt, likelihood, x, y), 0.5 * expected)
 
 
@@ -44,7 +44,7 @@ def test_a_few_steps_are_conjugate_gradients() -> None:
         model = network([4, 5, 3])
         g = -gradient(model, Gaussian()(model(x), y))
         A = dense_fisher(model, Gaussian(), x) + lam * torch.eye(len(g))
-        opt = NGD(model, Gaussian(), 1.0, "sgd", Fixed(lam, relative=False), control=ConjugateGradient(k))
+        opt = NGD(model, Gaussian(), 1.0, "sgd", Fixed(lam), control=ConjugateGradient(k))
         krylov = torch.linalg.qr(torch.stack([torch.linalg.matrix_power(A, j) @ g for j in range(k)], 1)).Q
         expected = krylov @ torch.linalg.solve(krylov.T @ A @ krylov, krylov.T @ g)
         torch.testing.assert_close(step(model, opt, Gaussian(), x, y), expected)
@@ -57,7 +57,7 @@ def test_the_kronecker_factors_precondition() -> None:
         model, x, y = network([6, 8, 8, 4]), batch(200, 6), batch(200, 4, seed=2)
         g = -gradient(model, Gaussian()(model(x), y))
         A = dense_fisher(model, Gaussian(), x) + 1e-2 * torch.eye(len(g))
-        opt = NGD(model, Gaussian(), 1.0, rule, Fixed(1e-2, relative=False), samples=None, control=ConjugateGradient(8))
+        opt = NGD(model, Gaussian(), 1.0, rule, Fixed(1e-2), samples=None, control=ConjugateGradient(8))
         delta = step(model, opt, Gaussian(), x, y)
         gaps[rule] = float(0.5 * delta @ A @ delta - g @ delta + 0.5 * g @ torch.linalg.solve(A, g))
     assert 0 <= gaps["pi_damped"] < 0.5 * gaps["sgd"]
@@ -69,7 +69,7 @@ def test_a_rule_that_is_not_linear_still_descends_the_quadratic() -> None:
         model = network([4, 5, 3])
         g = -gradient(model, Gaussian()(model(x), y))
         A = dense_fisher(model, Gaussian(), x) + 0.1 * torch.eye(len(g))
-        opt = NGD(model, Gaussian(), 1.0, "muon", Fixed(0.1, relative=False), control=ConjugateGradient(k))
+        opt = NGD(model, Gaussian(), 1.0, "muon", Fixed(0.1), control=ConjugateGradient(k))
         delta = step(model, opt, Gaussian(), x, y)
         values.append(float(0.5 * delta @ A @ delta - g @ delta))
     assert values == sorted(values, reverse=True)

@@ -32,7 +32,7 @@ PRODUCTS = [name for name, rule in RULES.items() if rule.halves and rule.damping
 def change(model: nn.Module, likelihood: Likelihood, batches: list, control: Control, **options: object) -> Tensor:
     """What one step on the sum of the losses changes; `model` itself stays as it is."""
     own = copy.deepcopy(model)
-    opt = NGD(own, likelihood, damping=Fixed(0.1, relative=False), samples=None, control=control, **options)
+    opt = NGD(own, likelihood, damping=Fixed(0.1), samples=None, control=control, **options)
     opt.zero_grad()
     for x, y in batches:
         (likelihood(own(x), y) / len(batches)).backward()
@@ -92,7 +92,7 @@ def test_damped_it_solves_with_the_curvature_of_the_rule() -> None:
         damped = (A + root * torch.eye(len(A), dtype=A.dtype) for A in (Lambda_tilde, Lambda))
         blocks.append(2 * torch.kron(*damped))
     expected = torch.linalg.solve(F + root * torch.block_diag(*blocks), g)
-    opt = NGD(model, Gaussian(), damping=Fixed(lam, relative=False), samples=None, control=DualConjugateGradient(100))
+    opt = NGD(model, Gaussian(), damping=Fixed(lam), samples=None, control=DualConjugateGradient(100))
     torch.testing.assert_close(step(model, opt, Gaussian(), x, y), expected)
 
 
@@ -120,7 +120,7 @@ def test_gradients_changed_after_the_backward_pass_are_solved_for(edit: Callable
 
     def edited(control: Control) -> tuple[Tensor, Tensor]:
         own = copy.deepcopy(model)
-        opt = NGD(own, Gaussian(), damping=Fixed(lam, relative=False), samples=None, control=control)
+        opt = NGD(own, Gaussian(), damping=Fixed(lam), samples=None, control=control)
         Gaussian()(own(x), y).backward()
         edit(own)
         g = -torch.cat([p.grad.flatten() for p in own.parameters()])

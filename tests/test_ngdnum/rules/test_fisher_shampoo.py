@@ -53,9 +53,7 @@ def network() -> nn.Sequential:
 
 
 def optimizer(model: nn.Module, **options) -> NGD:
-    return NGD(
-        model, Gaussian(), lr=0.1, rule="fisher_shampoo", damping=Fixed(LAM, relative=False), samples=None, **options
-    )
+    return NGD(model, Gaussian(), lr=0.1, rule="fisher_shampoo", damping=Fixed(LAM), samples=None, **options)
 
 
 def backward(model: nn.Module, opt: NGD, k: int) -> Tensor:
