@@ -140,18 +140,6 @@ def product_and_norms(stacks: list[Stack], u: list[Tensor], v: list[Tensor]) -> 
     return sum(found[: len(u)]), found[len(u) :]
 
 
-def relative_norms(stacks: list[Stack], u: list[Tensor]) -> list[float]:
-    """‖u‖/‖W‖ of the weight of each member of each stack, biases left out; 0 where W = 0."""
-    weights: list[Tensor] = []
-    changes: list[Tensor] = []
-    for stack, own in zip(stacks, u):
-        weights += stack.weights
-        m = own.shape[-1] - (stack.layers[0].bias is not None)
-        changes += [matrix[..., :m] for matrix in stack.split(own)]
-    found = numbers([*torch._foreach_norm(changes), *torch._foreach_norm(weights)])
-    return [change / size if size else 0.0 for change, size in zip(found, found[len(changes) :])]
-
-
 def numbers(scalars: Sequence[Tensor]) -> list[float]:
     """The values of some tensors `[]`, from their devices in one go."""
     device, moved = scalars[0].device, []

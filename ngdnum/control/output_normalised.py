@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from operator import mul
 
 import torch
 from torch import Tensor
 
 from ..fisher import Vector
 from ..schedule import check_rows
-from ..stack import Stack, product_and_norms, relative_norms
+from ..stack import Stack, numbers, product_and_norms
 from .control import Control, Needs, NeedsFisher, Step, StepContext
 
 
@@ -37,9 +38,7 @@ class OutputNormalised(Control):
 
     .. math::
 
-        \sum_{i<j} r_i r_j \le \text{second_order_bound} \sum_i r_i, \quad r_i = \|\Delta W_i\| / \|W_i\|,
-
-    biases not counted, nor weights that are still zero: what they compute together with others is zero as well.
+        \sum_{i<j} r_i r_j \le \text{second_order_bound} \sum_i r_i, \quad r_i = \|\Delta W_i\| / \max(1, \|W_i\|).
 
     Parameters
     ----------
@@ -86,14 +85,18 @@ class OutputNormalised(Control):
         if residual:
             q = max(q, slope * slope / residual)
         scale = math.sqrt(residual / q) if q > 0 else 0.0
-        bound, second = self.second_order_bound, context.lr * scale * _second_order(stacks, directions)
-        scale *= bound / second if second > bound else 1.0
+        bound, rate = self.second_order_bound, context.lr * scale
+        if rate * sum(lengths) > 2 * bound:  # else it is small for any weights
+            second = rate * _second_order(stacks, lengths)
+            scale *= bound / second if second > bound else 1.0
         return Step(directions, scale, scale**2 * q, velocities, (slope, lengths))
 
 
-def _second_order(stacks: list[Stack], u: Vector) -> float:
-    """Σ_{i<j} r_i r_j / Σ r_i, with u in the place of ΔW."""
-    pairs = total = 0.0
-    for r in relative_norms(stacks, u):
-        pairs, total = pairs + r * total, total + r
-    return pairs / total if total else 0.0
+def _second_order(stacks: list[Stack], lengths: list[float]) -> float:
+    """Σ_{i<j} r_i r_j / Σ r_i, with the norms of u in the place of those of ΔW."""
+    weights: list[Tensor] = []
+    for stack in stacks:
+        weights += stack.weights
+    r = [length / max(1.0, size) for length, size in zip(lengths, numbers(torch._foreach_norm(weights)))]
+    total = sum(r)
+    return (total - sum(map(mul, r, r)) / total) / 2
