@@ -118,10 +118,12 @@ class Batch:
                 both = [(1 - share) ** 0.5 * root[k], share**0.5 * X] if k in root else [X]
                 root[k] = compress_rows(torch.cat(both, -2))
 
-    def add_residual(self, likelihood: Likelihood, record: Record, output: Tensor, gradient: Tensor) -> None:
+    def add_residual(
+        self, likelihood: Likelihood, record: Record, output: Tensor, gradient: Tensor, spread: bool
+    ) -> None:
         """Include `gradient` `[M, n_L]` of the loss in `output` in the residual, or add it to that of other losses.
 
-        And how far the outputs spread.
+        With `spread`, also how far the outputs are from their mean.
         """
         if record.gradient is not None:
             gradient = record.gradient + gradient
@@ -132,15 +134,13 @@ class Batch:
         if record.weights is not None:
             w = record.weights.to(gradient).view(-1, 1)
             score = torch.where(w > 0, gradient / w, 0)
-        away = output - output.mean(0)
-        sums = (
-            (gradient * score).sum(),
-            (gradient * fisher_product(likelihood, output, score)).sum(),
-            (away * fisher_product(likelihood, output, away)).sum(),
-        )
-        square, length, spread = torch.stack(sums).tolist()
+        sums = [(gradient * score).sum(), (gradient * fisher_product(likelihood, output, score)).sum()]
+        if spread:
+            away = output - output.mean(0)
+            sums.append((away * fisher_product(likelihood, output, away)).sum())
+        square, length, *far = torch.stack(sums).tolist()
         before, factor = record.residual, len(output) / record.share
-        record.residual = square * factor, length * factor, spread * record.share / len(output)
+        record.residual = square * factor, length * factor, sum(far) / factor
         self._square += record.residual[0] - before[0]
         self._length += record.residual[1] - before[1]
         self._spread += record.residual[2] - before[2]

@@ -72,9 +72,10 @@ class Inverse:
         if self.dtype not in (None, torch.float32, torch.float64):
             raise ValueError(f"dtype must be torch.float32, torch.float64 or None; got {self.dtype!r}")
 
-    def seldom(self, step: int) -> bool:
-        """Whether, by the calendar, many steps use what was factorised in this `step`."""
-        return 1 < self.every <= step
+    @property
+    def seldom(self) -> bool:
+        """Whether, by the calendar, many steps use what was factorised in one."""
+        return self.every > 1
 
     def moved(self, origin: Quantities, quantities: Quantities) -> bool:
         """Whether a matrix is further from its `origin` than `drift` allows."""

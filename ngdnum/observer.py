@@ -23,7 +23,7 @@ from .world import World
 
 @dataclass(frozen=True)
 class Observer:
-    """What of the passes of `model` the parts of its optimizer ask for."""
+    """What of the passes of `model` the parts of its optimizer ask for, its λ being `relative` or not."""
 
     model: nn.Module
     layers: list[Layer]
@@ -33,6 +33,7 @@ class Observer:
     samples: int | None
     generator: torch.Generator
     needs: Needs
+    relative: bool
     look: FirstLook
 
     def of_rank(self, world: World) -> Observer:
@@ -50,7 +51,7 @@ class Observer:
             if record.batch and record.batch() is batch:  # one more loss of it
                 batch.share += weigh_again(record, gradient)
                 if isinstance(self.needs, NeedsFisher):
-                    batch.add_residual(self.likelihood, record, rows, slopes)
+                    batch.add_residual(self.likelihood, record, rows, slopes, self.relative)
                     batch.keep_again(record)
                 return
             self.look.at_gradient(rows, slopes)
@@ -60,7 +61,7 @@ class Observer:
                 plan = self.rule.needs, self.factors, record, output, self.layers
                 batch.add_factors(record, *measure(*plan, self.likelihood, self.samples, self.generator))
             if isinstance(self.needs, NeedsFisher):
-                batch.add_residual(self.likelihood, record, rows, slopes)
+                batch.add_residual(self.likelihood, record, rows, slopes, self.relative)
                 batch.keep(self.model, record, output, self.needs.rows)
             if isinstance(self.needs, NeedsDual):
                 batch.gradients.append(slopes)

@@ -184,7 +184,16 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
         self._curvature = Curvature(self.layers, self._groups.of, self.rule, factors, inverse, self.state, world)
         self._look = FirstLook(likelihood)
         self._observer = Observer(
-            model, self.layers, likelihood, self.rule, factors, samples, self.generator, control.needs, self._look
+            model,
+            self.layers,
+            likelihood,
+            self.rule,
+            factors,
+            samples,
+            self.generator,
+            control.needs,
+            self.damping.relative,
+            self._look,
         )
         if world is not None:
             self._observer = self._observer.of_rank(world)
@@ -258,7 +267,7 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
         known, move = curvature.snapshot(), None
         try:
             rule = self.rule.at(lam)
-            draft = curvature.including(self._batch, lam, self.damping.relative, rule, self.steps)
+            draft = curvature.including(self._batch, lam, self.damping.relative, rule)
             blocks, rates = draft.blocks, self._groups.rates(self.param_groups, draft.blocks.stacks)
             step, slope, lengths = self._proposer.propose(
                 self._batch, blocks, rule, rates, lam, self.damping.relative, self.steps
@@ -277,7 +286,11 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
             self._last = StepRecord(
                 self.rule.name, blocks.blocks, blocks.kept(), 0.0 if undone else abs(scale), lengths
             )
-            group["damping"] = self.damping.next(lam, rho, *self._relative_residual())
+            if self.damping.relative:
+                sums = self._world.sums if self._world else None
+                group["damping"] = self.damping.next(lam, rho, self._batch.relative_residual(sums))
+            else:
+                group["damping"] = self.damping.next(lam, rho)
             self._batch, self.steps = Batch(self._cuts), self.steps + 1
             move.finish(self._world)
         except BaseException:
@@ -288,12 +301,6 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
                 (self.steps, self._batch, self._last), group["damping"] = old, lam
             raise
         return before
-
-    def _relative_residual(self) -> tuple[float, ...]:
-        """What a relative λ follows besides ρ."""
-        if not self.damping.relative:
-            return ()
-        return (self._batch.relative_residual(self._world.sums if self._world else None),)
 
     def report(self) -> Report:
         """What the last step was made of: conditions, ranks, damping, lengths and times, layer by layer.

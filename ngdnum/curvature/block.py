@@ -279,7 +279,7 @@ class Block:
                 if rule.remembers:
                     _check_memory(rule, parts, quantities["G_0"])
                     memory, parts = parts[-1], (*parts[:-1], None)
-                    if inverse.seldom(step):
+                    if inverse.seldom:
                         memory = packed(memory)
                 return Factorisation(rule, parts, lam * RAISE**raised, step, origin, memory, units)
         names = ", ".join(layer.name for layer in self.layers)

@@ -27,15 +27,14 @@ State = MutableMapping[Tensor, dict[str, Any]]
 class Draft(NamedTuple):
     """What a step knows of the curvature before it is taken.
 
-    The blocks it moves; those and the ones that were only measured; whether there were factors in its batch, whether
-    its rule remembers what it factorised, and whether that serves many steps.
+    The blocks it moves; those and the ones that were only measured; whether there were factors in its batch, and
+    whether its rule remembers what it factorised.
     """
 
     blocks: Blocks
     changed: list[Block]
     measured: bool
     remembers: bool
-    lasting: bool
 
 
 class Snapshot(NamedTuple):
@@ -83,7 +82,7 @@ class Curvature:
             check_alone()
         return found
 
-    def including(self, batch: Batch, lam: float, relative: bool, rule: Preconditioner, step: int) -> Draft:
+    def including(self, batch: Batch, lam: float, relative: bool, rule: Preconditioner) -> Draft:
         """The blocks of the layers that took part in `batch`, its factors included, for a step to change and commit."""
         used = batch.used(self._layers, self._known)
         if self._rule.network and not batch.chained:
@@ -99,17 +98,17 @@ class Curvature:
             changed += self._idle(batch, used)
             for block in changed:
                 block.absorb(batch, self.measured + 1, self._factors.decay, lam, relative)
-        return Draft(blocks, changed, bool(batch.measured), rule.remembers, self._inverse.seldom(step))
+        return Draft(blocks, changed, bool(batch.measured), rule.remembers)
 
     def commit(self, draft: Draft) -> None:
         """Show the blocks of a step in `opt.state`."""
-        blocks, seldom, factors = draft.blocks, self._inverse.every > 1, draft.measured and self._factors.kept
+        blocks, seldom, factors = draft.blocks, self._inverse.seldom, draft.measured and self._factors.kept
         self.measured += draft.measured
         if blocks is not self.blocks:
             for block in self.blocks.blocks:
                 self.state.get(block.layers[0].weight, {}).pop("factorisation", None)
         for block in draft.changed:
-            block.commit(factors, draft.lasting, seldom or draft.remembers)
+            block.commit(factors, seldom, seldom or draft.remembers)
         if factors:
             self._known = self._with_factors()
         self.blocks = blocks

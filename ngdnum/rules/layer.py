@@ -687,11 +687,11 @@ def source_map(Lambda_tilde: Tensor, A: Tensor) -> Tensor:
 
 
 def woodbury_update(K: Tensor, X: Tensor, eta: float, gamma: float) -> Tensor:
-    r"""Inverse of γ K⁻¹ + η XᵀX (Woodbury 1950; for one row Sherman & Morrison 1950). FLOPs: k³/3 + 4·k²·m + 6·k·m².
+    r"""Inverse of γ K⁻¹ + η XᵀX (Woodbury 1950; for one row Sherman & Morrison 1950). FLOPs: k³ + 4·k²·m + 6·k·m².
 
     .. math:: \left(\eta X^{T} X + \gamma K^{-1}\right)^{-1}
     """
-    product_scaled = X @ (K @ X.mT) / gamma
-    product = X @ K
-    product_2 = torch.cholesky_solve(product, cholesky(product_scaled + identity_like(product_scaled) / eta))
-    return K / gamma - product.mT @ product_2 / gamma ** 2
+    product = K @ X.mT
+    product_scaled = X @ product / gamma
+    inverse_K = torch.cholesky_inverse(cholesky(product_scaled + identity_like(product_scaled) / eta))
+    return K / gamma - product @ (inverse_K @ (X @ K)) / gamma ** 2

@@ -219,7 +219,13 @@ def label_of(*args: Node) -> str:
 
 
 def is_palindrome(factors: list[MatrixExpr]) -> bool:
-    """Whether the product is BᵀSB: of an odd number of factors, each the transpose of that on the other side."""
+    """Whether the product is BᵀSB: of an odd number of factors, each the transpose of that on the other side.
+
+    Not where a letter K is outermost: in K/γ − K Xᵀ (…)⁻¹ X K, followed from batch to batch, the product as written
+    shrinks what rounding makes unsymmetric in K, and Bᵀ in the place of K Xᵀ would let it grow like γ⁻ᵏ.
+    """
     half = len(factors) // 2
+    if isinstance(factors[-1], MatrixSymbol):
+        return False
     pairs = zip(factors[:half], reversed(factors[half + 1 :]))
     return len(factors) % 2 == 1 and all(first == Transpose(last).doit() for first, last in pairs)
