@@ -15,7 +15,6 @@ from .fisher import Call, Link, run
 from .layers import Layer
 from .likelihood import Likelihood, fisher_product
 from .replay import same_rows
-from .schedule import examples
 from .world import Part
 
 Matrices = dict[str, dict[int, Tensor]]
@@ -146,15 +145,13 @@ class Batch:
         self._spread += record.residual[2] - before[2]
 
     def keep(self, model: nn.Module, record: Record, output: Tensor, rows: int | None) -> None:
-        """Keep the call of a pass of `model` that had this `output`: of all passes the first examples, or all.
-
-        They are those that are worth `rows` of one position each, see `schedule.examples`.
+        """Keep the call of a pass of `model` that had this `output`: of all passes the first `rows` examples, or all.
 
         All, too, if the model treats something as long as the batch as if it had no row for each example.
         """
         count = wanted = len(output)
         if rows is not None:
-            wanted = min(count, examples(rows, output[0, ..., 0].numel()) - self._kept)
+            wanted = min(count, rows - self._kept)
             if wanted <= 0:
                 return
         if not record.counts(wanted):

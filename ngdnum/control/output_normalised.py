@@ -45,8 +45,7 @@ class OutputNormalised(Control):
     momentum : float, default 0.8
         β.
     rows : int or None, default 64
-        Examples on which q is measured, by one forward-mode derivative, or fewer with several positions that are
-        worth as much (`schedule.examples`); None: all.
+        Examples on which q is measured, by one forward-mode derivative; None: all.
     second_order_bound : float, default 0.3
         How much of a step may be of second order. Without a bound, steps in the network of Figure 1C diverge from
         some starting weights; with the default, no batch may have twice its first loss there

@@ -51,9 +51,9 @@ class Sequences(nn.Module):
         return self.last(torch.tanh(self.first(x)).cumsum(1))
 
 
-@pytest.mark.parametrize(("positions", "wanted"), [(1, 16), (4, 8), (64, 2), (400, 1)])
-def test_the_probe_takes_as_few_sequences_as_are_worth_its_rows(positions: int, wanted: int) -> None:
-    """T positions of one example are worth √T independent rows."""
+@pytest.mark.parametrize("positions", [1, 64])
+def test_the_probe_takes_so_many_sequences_as_it_says(positions: int) -> None:
+    """However long they are: with fewer, the steps of a small language model became too long."""
     model, likelihood = Sequences(), Categorical()
     opt = NGD.fast(model, likelihood)
     x, y = torch.randn(30, positions, 4), torch.randint(3, (30, positions))
@@ -62,4 +62,4 @@ def test_the_probe_takes_as_few_sequences_as_are_worth_its_rows(positions: int, 
         opt.zero_grad()
         likelihood(model(x), y).backward()
         opt.step()
-    assert model.seen == [30, wanted]
+    assert model.seen == [30, 16]

@@ -230,7 +230,7 @@ def test_estimated_fisher_where_the_hessian_is_not_the_fisher() -> None:
 @pytest.mark.parametrize("preset", [NGD.fast, NGD.sample_efficient], ids=["fast", "sample_efficient"])
 @pytest.mark.parametrize("base", [Gaussian(0.3), Categorical(), Bernoulli()], ids=repr)
 def test_two_methods_train_as_well_as_the_closed_form(base: Likelihood, preset: Callable[..., NGD]) -> None:
-    """In the mean over six starts, among which the losses differ by more than a tenth."""
+    """In the mean over 24 starts, among which the losses differ by much more than that of the means."""
 
     def loss(likelihood: object, seed: int) -> float:
         torch.manual_seed(seed)
@@ -244,8 +244,8 @@ def test_two_methods_train_as_well_as_the_closed_form(base: Likelihood, preset: 
             opt.step()
         return base(model(x), y).item()
 
-    closed, estimated = (sum(loss(likelihood, k) for k in range(6)) for likelihood in (base, TwoMethods(base)))
-    assert estimated < 1.1 * closed
+    closed, estimated = (sum(loss(likelihood, k) for k in range(24)) for likelihood in (base, TwoMethods(base)))
+    assert estimated < 1.15 * closed
 
 
 def test_log_density_that_sums_over_examples_is_refused() -> None:

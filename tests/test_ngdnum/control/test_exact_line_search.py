@@ -147,7 +147,7 @@ def test_accumulated_passes_are_one_batch(control: object) -> None:
 def test_a_quadratic_loss_changes_as_predicted(control: object, rule: str) -> None:
     model, x, y = network([4, 3]), batch(30, 4), batch(30, 3, seed=2)
     opt, ratios = NGD(model, Gaussian(), 0.4, rule, damping=1.0, control=control), []
-    opt.damping = type("Spy", (Damping,), {"next": lambda self, lam, rho, residual: ratios.append(rho) or lam})()
+    opt.damping = type("Spy", (Damping,), {"next": lambda self, lam, rho: ratios.append(rho) or lam})()
     for _ in range(3):
         opt.zero_grad()
         Gaussian()(model(x), y).backward()
