@@ -16,7 +16,9 @@ from support.paths import ROOT
 
 PUBLIC = ("ngdsym", "ngdsym.symbols", "ngdsym.zoo", "ngdsym.dense")
 # A section of the theorems has its letters; the pages on the compiler and on identities look inside theirs.
-SHOWN = re.compile(r"ngdsym\.theorems(\.(gradient_descent_flow|block_diagonal))?|ngdsym\.compiler\.\w+|ngdsym\.bench\.identities")
+SHOWN = re.compile(
+    r"ngdsym\.theorems(\.(gradient_descent_flow|block_diagonal))?|ngdsym\.compiler\.\w+|ngdsym\.bench\.identities"
+)
 PAGES = [*sorted((ROOT / "book").glob("*.ipynb")), ROOT / "README.md"]
 
 
@@ -59,4 +61,6 @@ def test_pages_import_public_names_only(page: Path) -> None:
         if SHOWN.fullmatch(module):
             continue
         assert module in PUBLIC, f"{module} is internal"
-        assert {name.split(" as ")[0].strip() for name in names.split(",") if name.strip()} <= set(import_module(module).__all__)
+        assert {name.split(" as ")[0].strip() for name in names.split(",") if name.strip()} <= set(
+            import_module(module).__all__
+        )
