@@ -77,9 +77,12 @@ INSPECT = r"""(() => {
   };
 })()"""
 AXE = (files("axe_core_python") / "axe.min.js").read_text(encoding="utf-8")
-ACCESS = """axe.run({include: [["body"]], exclude: [["mjx-container"]]}, {
+# not looked at: formulas, what a terminal prints in colours of its own; nor roles and names of parts by docutils and
+# sphinx-exercise
+ACCESS = """axe.run({include: [["body"]], exclude: [["mjx-container"], ["div.cell_output pre"]]}, {
   runOnly: ["wcag2a", "wcag2aa"],
-  rules: {"aria-roles": {enabled: false}, "aria-required-children": {enabled: false}},  // of citations, by docutils
+  rules: Object.fromEntries(
+    ["aria-roles", "aria-required-children", "duplicate-id"].map((rule) => [rule, {enabled: false}])),
 }).then((found) =>
   found.violations.flatMap((rule) => rule.nodes.map((node) => `${rule.id}: ${node.html.slice(0, 120)}`)))"""
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -171,6 +174,10 @@ def inspect(browser: Browser, page: Path, shots: Path | None) -> tuple[list[str]
     browser.call("Target.setAutoAttach", session, autoAttach=True, waitForDebuggerOnStart=False, flatten=True)
     for domain in ("Page", "Network", "Runtime", "Log"):
         browser.call(f"{domain}.enable", session)
+    width, height = SCREENS["wide"]
+    browser.call(
+        "Emulation.setDeviceMetricsOverride", session, width=width, height=height, deviceScaleFactor=1, mobile=False
+    )
     browser.call("Page.navigate", session, url=page.as_uri())
     browser.wait_for("Page.loadEventFired")
     evaluate(LOAD_ALL)
@@ -182,6 +189,11 @@ def inspect(browser: Browser, page: Path, shots: Path | None) -> tuple[list[str]
     for kind in ("refused", "untypeset", "raw", "misjudged", "broken", "nameless"):
         wrong += [f"{kind}: {item}" for item in found[kind]]
     evaluate(AT_ONCE)
+    for theme in ("light", "dark") if page.parent.name == "book" else ():
+        evaluate(AXE)
+        evaluate(THEME.format(theme))
+        browser.drain(0.1)
+        wrong += [f"{theme}, {problem}" for problem in evaluate(ACCESS)]
     for screen, (width, height) in SCREENS.items():
         browser.call(
             "Emulation.setDeviceMetricsOverride",
@@ -210,11 +222,6 @@ def inspect(browser: Browser, page: Path, shots: Path | None) -> tuple[list[str]
                 },
             )
             (shots / f"{page.stem}-{screen}-{theme}.png").write_bytes(base64.b64decode(picture["data"]))
-    for theme in ("light", "dark") if page.parent.name == "book" else ():
-        evaluate(AXE)
-        evaluate(THEME.format(theme))
-        browser.drain(0.1)
-        wrong += [f"{theme}, {problem}" for problem in evaluate(ACCESS)]
     browser.call("Target.closeTarget", targetId=target)
     return wrong, found
 

@@ -49,7 +49,7 @@ class OutputNormalised(Control):
     second_order_bound : float, default 0.3
         How much of a step may be of second order. Without a bound, steps in the network of Figure 1C diverge from
         some starting weights; with the default, no batch may have twice its first loss there
-        (`tests/test_ngdnum/control/test_output_normalised.py`).
+        (`test_output_normalised.py`).
     """
 
     momentum: float = 0.8
