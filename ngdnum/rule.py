@@ -37,9 +37,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .batch import Matrices
 from .rules import NETWORK_RULES, RETIRED, RULES, Rule
-from .stack import Stack
 
 QUANTITIES = ("Lambda_tilde", "Lambda", "lam", "L", "K_tilde", "K")
 SLOW_QUANTITIES = (*QUANTITIES, "G_0", "C")
@@ -117,17 +115,6 @@ class Preconditioner:
     def damping(self, quantities: Quantities) -> dict[str, Tensor | float]:
         """c of every factor A that the rule damps, as A + c I, by name; empty if that is not known."""
         return self._damping(**{name: quantities[name] for name in self._slower})
-
-    def jobs(self, stacks: list[Stack]) -> list[list[Stack]]:
-        """What is treated together: each stack alone, or all."""
-        return [stacks] if self.network else [[stack] for stack in stacks]
-
-    def gather(self, stacks: list[Stack], factors: Matrices, names: tuple[str, ...]) -> Quantities:
-        """The factors among `names` of one job: tensors for a stack, lists for a network, there with the weights."""
-        lists = {name: [stack.gather(factors[name]) for stack in stacks] for name in names if name in factors}
-        if self.network:
-            return {**lists, "weights": [stack.weight() for stack in stacks]}
-        return {name: matrices for name, (matrices,) in lists.items()}
 
 
 def resolve(rule: str | Rule | ModuleType, solver: str | None = None) -> Preconditioner:
