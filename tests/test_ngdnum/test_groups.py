@@ -7,7 +7,6 @@ import itertools
 import math
 import pickle
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any
 
 import pytest
@@ -28,9 +27,9 @@ from ngdnum import (
     OutputNormalised,
     TrustRegion,
 )
+from support.grouped import ADAM, data, grouped, moved, network, normed, step, values
 
 torch.set_num_threads(1)
-ADAM = partial(torch.optim.AdamW, lr=0.02)
 CONTROLS: list[Control] = [
     FixedStep(),
     OutputNormalised(),
@@ -39,46 +38,6 @@ CONTROLS: list[Control] = [
     ConjugateGradient(),
     DualConjugateGradient(),
 ]
-
-
-def network(seed: int = 0) -> nn.Sequential:
-    torch.manual_seed(seed)
-    return nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 5), nn.Tanh(), nn.Linear(5, 3)).double()
-
-
-def normed() -> nn.Sequential:
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(4, 5), nn.LayerNorm(5), nn.Tanh(), nn.Linear(5, 3)).double()
-
-
-def data(seed: int = 0) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(30, 4, dtype=torch.float64, generator=generator)
-    return x, torch.randn(30, 3, dtype=torch.float64, generator=generator)
-
-
-def step(opt: NGD, seed: int = 0, closed: bool = False) -> None:
-    x, y = data(seed)
-    opt.zero_grad()
-    loss = Gaussian()(opt.model(x), y)
-    loss.backward()
-    opt.step(*([lambda: Gaussian()(opt.model(x), y)] if closed else []))
-
-
-def values(model: nn.Module) -> list[Tensor]:
-    return [p.detach().clone() for p in model.parameters()]
-
-
-def moved(opt: NGD, seed: int = 0, closed: bool = False) -> list[Tensor]:
-    """By how much a step moves each parameter."""
-    before = values(opt.model)
-    step(opt, seed, closed)
-    return [new - old for new, old in zip(values(opt.model), before, strict=True)]
-
-
-def grouped(make: Callable[..., NGD], model: nn.Sequential, group: dict[str, Any], **options: Any) -> NGD:
-    """With the last layer in a group of its own."""
-    return make(model, Gaussian(), groups=[{"params": model[-1].parameters(), **group}], **options)
 
 
 @pytest.mark.parametrize("closed", [False, True])
@@ -324,121 +283,3 @@ def test_what_is_not_trained_may_be_in_a_group() -> None:
     model = network()
     model[4].requires_grad_(False)
     assert len(grouped(NGD, model, {"lr": 0.1}).param_groups) == 1
-
-
-Case = tuple[Callable[[nn.Sequential], list[Any]], type[Exception], str]
-REFUSED: dict[str, Case] = {
-    "no dict": (lambda m: [m[0]], TypeError, r"groups\[0\] must be a dict with an entry 'params'"),
-    "no parameters": (lambda m: [{"lr": 0.1}], TypeError, "an entry 'params'"),
-    "names": (lambda m: [{"params": ["0.weight"]}], TypeError, "parameters of the model.*it has str"),
-    "unknown options": (lambda m: [{"params": m[0].parameters(), "betas": 1}], ValueError, r"groups\[0\] has betas"),
-    "negative rate": (lambda m: [{"params": m[0].parameters(), "lr": -1}], ValueError, r"lr of groups\[0\] .* is -1"),
-    "no number": (
-        lambda m: [{"params": m[0].parameters(), "weight_decay": "x"}],
-        ValueError,
-        r"weight_decay of groups\[0\] .* is 'x'",
-    ),
-    "twice": (
-        lambda m: [{"params": m[0].parameters()}, {"params": m[0].weight}],
-        ValueError,
-        r"'0.weight' is in groups\[0\] and groups\[1\]",
-    ),
-    "weight without bias": (
-        lambda m: [{"params": m[0].weight}],
-        ValueError,
-        "weight and bias of layer '0' are in different groups",
-    ),
-    "of the fallback": (
-        lambda m: [{"params": m.parameters()}],
-        ValueError,
-        r"groups\[0\] has '1.weight', which the fallback optimizer updates",
-    ),
-    "of another model": (lambda m: [{"params": network().parameters()}], ValueError, "that the model has not"),
-    "more than all": (
-        lambda m: [{"params": m[0].parameters(), "weight_decay": 2.0}],
-        ValueError,
-        r"lr · weight_decay in param_groups\[1\] is 2",
-    ),
-}
-
-
-@pytest.mark.parametrize(("groups", "error", "message"), REFUSED.values(), ids=REFUSED)
-def test_groups_that_make_no_sense_are_refused(groups: Callable, error: type[Exception], message: str) -> None:
-    model = normed()
-    with pytest.raises(error, match=message):
-        NGD(model, Gaussian(), groups=groups(model), fallback=ADAM)
-    assert not any(module._forward_hooks for module in model.modules())
-
-
-@pytest.mark.parametrize("value", [-0.1, math.nan, math.inf, None, "fast", True, 1j])
-@pytest.mark.parametrize("name", ["lr", "damping", "weight_decay"])
-@pytest.mark.parametrize("make", [NGD, NGD.fast, NGD.sample_efficient], ids=["plain", "fast", "sample_efficient"])
-def test_values_set_by_hand_are_named_before_anything_changes(
-    make: Callable[..., NGD], name: str, value: object
-) -> None:
-    opt = make(normed(), Gaussian(), fallback=ADAM)
-    step(opt)
-    opt.param_groups[0][name] = value
-    before, state = values(opt.model), copy.deepcopy(opt.state_dict()["state"])
-    with pytest.raises(ValueError, match=rf"{name} in param_groups\[0\] must be a finite number ≥ 0; it is"):
-        step(opt)
-    assert all(p.equal(q) for p, q in zip(values(opt.model), before, strict=True))
-    assert str(opt.state_dict()["state"]) == str(state)
-
-
-@pytest.mark.parametrize("value", [-0.1, math.nan])
-def test_so_are_those_of_other_groups_and_of_the_fallback_optimizer(value: float) -> None:
-    for k in (1, 2):
-        model = normed()
-        opt = NGD.fast(model, Gaussian(), groups=[{"params": model[3].parameters()}], fallback=ADAM)
-        opt.param_groups[k]["lr"] = value
-        with pytest.raises(ValueError, match=rf"lr in param_groups\[{k}\]"):
-            step(opt)
-
-
-@pytest.mark.parametrize("decay", [-0.1, math.nan, math.inf, True, "a"])
-def test_a_weight_decay_that_is_none_is_refused(decay: object) -> None:
-    with pytest.raises(ValueError, match="weight_decay must be a finite number"):
-        NGD(network(), Gaussian(), weight_decay=decay)
-
-
-def test_numbers_of_other_kinds_are_numbers() -> None:
-    numpy = pytest.importorskip("numpy")
-    opt = NGD(network(), Gaussian())
-    opt.param_groups[0]["lr"] = numpy.float32(0.5)
-    opt.param_groups[0]["damping"] = 1
-    step(opt)
-    assert opt.steps == 1
-
-
-@pytest.mark.parametrize("make", [NGD, NGD.fast, NGD.sample_efficient], ids=["plain", "fast", "sample_efficient"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("size", [1e20, 1e30])
-def test_a_huge_gradient_moves_nothing(make: Callable[..., NGD], dtype: torch.dtype, size: float) -> None:
-    """Finite, in a layer's gradient by hand, by a target, or in a parameter of the fallback optimizer."""
-    for where in ("layer", "target", "other"):
-        opt = make(normed().to(dtype), Gaussian(), fallback=ADAM)
-        x, y = (t.to(dtype) for t in data())
-        for _ in range(2):
-            opt.zero_grad()
-            Gaussian()(opt.model(x), y).backward()
-            opt.step()
-        before, state = values(opt.model), copy.deepcopy(opt.state_dict())
-        opt.zero_grad()
-        Gaussian()(opt.model(x), size * 10 * y if where == "target" else y).backward()
-        if where != "target":
-            opt.model[0 if where == "layer" else 1].weight.grad.view(-1)[0] = size
-        with pytest.raises(ValueError, match="has norm .* outliers"):
-            opt.step()
-        assert all(p.equal(q) for p, q in zip(values(opt.model), before, strict=True))
-        assert str(opt.state_dict()["state"]) == str(state["state"])
-
-
-def test_a_step_that_leaves_nothing_of_the_weights_is_refused() -> None:
-    opt = NGD(network().float(), Gaussian(), rule="sgd")
-    x, y = (t.float() for t in data())
-    Gaussian()(opt.model(x), y).backward()
-    opt.model[2].weight.grad.mul_(1e12)
-    with pytest.raises(ValueError, match="the step of layer '2' has length .* no digit of its weights"):
-        opt.step()
-    assert not opt.steps
