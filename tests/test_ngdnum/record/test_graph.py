@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 from torch.nn import functional as F
 
-from ngdnum.graph import Paths
+from ngdnum.record.graph import Paths
 
 torch.set_num_threads(1)
 

@@ -52,7 +52,7 @@ def test_exact_factors_equal_a_dense_reference(likelihood: Likelihood, bias: boo
 def test_exact_factors_do_not_depend_on_the_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     model, x = network([4, 5, 3]), batch(6, 4)
     whole = kronecker_factors(model, Categorical(), x)
-    monkeypatch.setattr("ngdnum.factors._CHUNK", 1)
+    monkeypatch.setattr("ngdnum.curvature.factors._CHUNK", 1)
     for name, pair in kronecker_factors(model, Categorical(), x).items():
         torch.testing.assert_close(pair, whole[name])
 

@@ -10,12 +10,12 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from ..fisher.primal import Call, Link, run
+from ..layers import Layer
+from ..likelihood import Likelihood, fisher_product
+from ..world import Part
 from .capture import Record
-from .fisher import Call, Link, run
-from .layers import Layer
-from .likelihood import Likelihood, fisher_product
 from .replay import same_rows
-from .world import Part
 
 Matrices = dict[str, dict[int, Tensor]]
 """`{quantity: {layer: matrix}}`."""

@@ -8,7 +8,7 @@ with XᵀX the factor of the batch, X in rows. Without `Factors.decay` there is 
 inverse of XᵀX + √λ I, as in Eq. 20. Either way only a matrix as large as the number of rows is factorised,
 which pays if these are far fewer than the width of the layer.
 
-Where λ is relative, √λ I is in units of the factor of each batch: see `ngdnum.units`.
+Where λ is relative, √λ I is in units of the factor of each batch: see `ngdnum.curvature.units`.
 
 Damping put in once would be forgotten with the examples, and √λ I is of full rank. So some axes are damped
 after each batch, in turn, with a weight that keeps the mean of D at √λ (`cyclic-damping` among the theorems).
@@ -19,12 +19,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .batch import compress_rows
-from .capture import Record
+from ..layers import Layer
+from ..likelihood import Likelihood
+from ..record.batch import compress_rows
+from ..record.capture import Record
+from ..rules.layer import woodbury_update
 from .factors import error_rows, input_rows
-from .layers import Layer
-from .likelihood import Likelihood
-from .rules.layer import woodbury_update
 
 
 def input_roots(

@@ -23,7 +23,7 @@ from ngdnum import (
     OutputNormalised,
     kronecker_factors,
 )
-from ngdnum.symmetric import full
+from ngdnum.curvature.symmetric import full
 from support.networks import batch, network
 from support.training import parameters
 

@@ -10,7 +10,7 @@ from ngdnum import (
     NGD,
     Gaussian,
 )
-from ngdnum.capture import PASSES
+from ngdnum.record.capture import PASSES
 from support.networks import batch, network
 
 torch.set_num_threads(1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ngdnum import NGD, Factors, Fixed, Gaussian, Inverse, kronecker_factors
-from ngdnum.running import follow, turn
+from ngdnum.curvature.running import follow, turn
 from support.networks import batch, network
 
 torch.set_num_threads(1)

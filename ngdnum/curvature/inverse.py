@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .rule import Quantities
-from .rules.definition import SOLVERS
-from .schedule import check_every
+from ..rule import Quantities
+from ..rules.definition import SOLVERS
+from ..schedule import check_every
 
 RAISE = 10.0
 """What the damping is multiplied by where a factor cannot be factorised."""

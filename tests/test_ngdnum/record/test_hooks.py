@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ngdnum import NGD, Gaussian
-from ngdnum.capture import Record
+from ngdnum.record.capture import Record
 from support.networks import network
 from support.problem import SIZES, problem, train
 

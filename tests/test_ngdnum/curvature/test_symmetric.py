@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ngdnum.symmetric import full, packed
+from ngdnum.curvature.symmetric import full, packed
 
 
 @pytest.mark.parametrize("m", range(1, 8))

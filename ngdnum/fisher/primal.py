@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.func import functional_call, vjp
 
-from .layers import Layer
-from .likelihood import Likelihood, fisher_product
-from .replay import ONE_AT_A_TIME, RandomState, replaying
-from .stack import Stack, numbers
-from .world import World
+from ..layers import Layer
+from ..likelihood import Likelihood, fisher_product
+from ..record.replay import ONE_AT_A_TIME, RandomState, replaying
+from ..stack import Stack, numbers
+from ..world import World
 
 Vector = list[Tensor]
 """A vector in the space of weights: one tensor per stack, shaped like its weights."""

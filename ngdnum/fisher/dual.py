@@ -19,11 +19,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .capture import Capture, Record
-from .fisher import Call, Vector, run
-from .likelihood import Likelihood
-from .stack import Stack
-from .world import World
+from ..likelihood import Likelihood
+from ..record.capture import Capture, Record
+from ..stack import Stack
+from ..world import World
+from .primal import Call, Vector, run
 
 Half = Callable[[Tensor], Tensor]
 

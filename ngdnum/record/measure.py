@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..curvature.factors import Factors, error_factors, input_factors
+from ..curvature.running import error_roots, input_roots
+from ..layers import Layer
+from ..likelihood import Likelihood
+from ..schedule import examples
 from .batch import Matrices
 from .capture import Record, has_rows
-from .factors import Factors, error_factors, input_factors
-from .layers import Layer
-from .likelihood import Likelihood
-from .running import error_roots, input_roots
-from .schedule import examples
 from .uses import check_uses
 
 

@@ -16,8 +16,8 @@ import torch
 from torch import Size, Tensor, nn
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
+from ..layers import Layer
 from .graph import Paths, Probing, aside
-from .layers import Layer
 from .replay import RandomState, random_state
 
 ELEMENTWISE = {

@@ -30,11 +30,11 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor, nn
 
-from .capture import Capture, Record, has_rows
-from .layers import Layer, second_moment, trainable_layers, uncompiled
-from .likelihood import Likelihood, check_likelihood, sampled_score
-from .schedule import check_every, check_rows, examples
-from .uses import check_uses
+from ..layers import Layer, second_moment, trainable_layers, uncompiled
+from ..likelihood import Likelihood, check_likelihood, sampled_score
+from ..record.capture import Capture, Record, has_rows
+from ..record.uses import check_uses
+from ..schedule import check_every, check_rows, examples
 
 _CHUNK = 2**22
 """Errors back-propagated in one go, in numbers per layer of average width."""

@@ -7,18 +7,18 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from ..control import Needs, NeedsDual, NeedsFisher
+from ..curvature.factors import Factors
+from ..layers import Layer
+from ..likelihood import Likelihood
+from ..misfit import FirstLook
+from ..rule import Preconditioner
+from ..world import World
 from .amp import full_precision
 from .batch import Batch
 from .capture import Record
-from .control import Needs, NeedsDual, NeedsFisher
-from .factors import Factors
-from .layers import Layer
-from .likelihood import Likelihood
 from .measure import measure
-from .misfit import FirstLook
 from .row_weights import weigh, weigh_again
-from .rule import Preconditioner
-from .world import World
 
 
 @dataclass(frozen=True)

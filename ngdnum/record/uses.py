@@ -12,9 +12,9 @@ from typing import Any
 from torch import Tensor
 from torch.autograd.graph import Node
 
+from ..layers import Layer
 from .capture import Record
 from .graph import reachable
-from .layers import Layer
 
 
 def check_uses(record: Record, layers: list[Layer]) -> None:
