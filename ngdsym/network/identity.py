@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import reduce
 from math import inf
 from operator import matmul
-from time import monotonic
+from time import process_time
 
 from sympy import MatrixBase
 
@@ -31,9 +31,9 @@ def prove(field: Field, factors: Sequence[MatrixBase], right: MatrixBase, timeou
     Raises
     ------
     TimeoutError
-        If that was not decided in `timeout` seconds. It is looked at the clock before each entry of a product.
+        If that was not decided in `timeout` seconds of processor time. It is looked at the clock before each entry of a product.
     """
-    deadline = inf if timeout is None else monotonic() + timeout
+    deadline = inf if timeout is None else process_time() + timeout
     first, *others = (field.exact(factor) for factor in factors)
     try:
         return identical(reduce(lambda A, B: _product(A, B, deadline), others, first), field.exact(right))
@@ -47,7 +47,7 @@ def prove(field: Field, factors: Sequence[MatrixBase], right: MatrixBase, timeou
 def _product(A: Exact, B: Exact, deadline: float) -> Exact:
     entries = []
     for row, column in itertools.product(A, B.T):
-        if monotonic() > deadline:
+        if process_time() > deadline:
             raise TimeoutError
         entries.append(row @ column)
     return object_array(entries, (len(A), B.shape[1]))

@@ -13,7 +13,7 @@ from fractions import Fraction
 from itertools import combinations
 from math import inf
 from random import Random
-from time import monotonic
+from time import process_time
 
 from sympy import QQ
 from sympy.polys.matrices import DomainMatrix
@@ -29,12 +29,12 @@ Formulas = dict[str, list[tuple[set[str], str, Polynomial]]]
 
 
 def instances(problem: Problem, seed: int, attempts: int, deadline: float = inf) -> Iterator[Counterexample]:
-    """Exact matrices that satisfy the assumptions, smallest sizes first, until `time.monotonic()` is `deadline`."""
+    """Exact matrices that satisfy the assumptions, smallest sizes first, until `time.process_time()` is `deadline`."""
     sizes_of = problem.letters.sizes.values()
     formulas = _formulas(problem)
     symbols = sorted({symbol for expression in sizes_of for symbol in expression.free_symbols}, key=str)
     for attempt in range(attempts):
-        if monotonic() > deadline:
+        if process_time() > deadline:
             return
         rng = Random(1_000_003 * seed + attempt)
         largest = 1 + min(2, 6 * attempt // attempts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from time import monotonic
+from time import process_time
 
 from ngdsym.proof.certificate import Certificate
 from ngdsym.proof.checker import examine
@@ -75,7 +75,7 @@ def prove(
     symmetric : for text, the letters that are their own transposes.
     inverses, pinvs : for text, letter → name of its inverse, or of its Moore–Penrose inverse.
     positive : for text, letter → "pd" or "psd".
-    timeout : seconds to search. Without it the search ends when many rules brought the claim no further, after
+    timeout : seconds of processor time to search. Without it the search ends when many rules brought the claim no further, after
         a minute at most.
     positivity : False for pure algebra, which holds over every field.
 
@@ -144,7 +144,7 @@ class _Proof:
     def __init__(self, problem: Problem, timeout: float | None, positivity: bool) -> None:
         self.problem, self.letters, self.positivity = problem, problem.letters, positivity
         self.patient = timeout is None
-        self.deadline = monotonic() + (TIMEOUT if timeout is None else timeout)
+        self.deadline = process_time() + (TIMEOUT if timeout is None else timeout)
         self.search = Search(self.deadline)
         self.facts = [e.difference for e in problem.assumptions]
         self.origin: list[tuple[int, int]] = []

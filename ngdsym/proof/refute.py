@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import inf
-from time import monotonic
+from time import process_time
 
 from ngdsym.proof.counterexample import Counterexample
 from ngdsym.proof.instances import instances
@@ -31,7 +31,7 @@ def refute(
     """Find exact matrices that satisfy `assumptions` and violate `claim`; arguments as for `prove`.
 
     A list of claims is broken when one of them is. Sizes grow from 1 to 3; dimensions that are numbers stay.
-    The same seed gives the same matrices. `timeout` ends the attempts after so many seconds.
+    The same seed gives the same matrices. `timeout` ends the attempts after so many seconds of processor time.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def refute(
     problem = read(
         assumptions, claim, types=types, symmetric=symmetric, inverses=inverses, pinvs=pinvs, positive=positive
     )
-    deadline = monotonic() + (inf if timeout is None else timeout)
+    deadline = process_time() + (inf if timeout is None else timeout)
     for found in instances(problem, seed, attempts, deadline):
         if not found.keeps_claims():
             return found

@@ -26,7 +26,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from time import monotonic
+from time import process_time
 
 Number = int | Fraction
 """An integer as long as that suffices: its arithmetic is many times faster."""
@@ -73,7 +73,7 @@ class Search:
 
     Parameters
     ----------
-    deadline : value of `time.monotonic()` after which `OutOfTime` is raised.
+    deadline : value of `time.process_time()` after which `OutOfTime` is raised.
     order : key by which words are compared; must be compatible with products.
     """
 
@@ -108,7 +108,7 @@ class Search:
             left, k, right = redex
             add(terms, self.rules[k].tail, -c, left, right)
             steps.append((-c, left, k, right))
-            if monotonic() > self.deadline:
+            if process_time() > self.deadline:
                 raise OutOfTime
         return rest, steps
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from time import monotonic
+from time import process_time
 
 import numpy as np
 from sympy import QQ
@@ -26,10 +26,10 @@ LENGTH_COST = 1e-3
 def shorten(claim: Terms, generators: Sequence[Terms], proof: Cofactors, deadline: float) -> Cofactors:
     """A proof of `claim` with no more terms than `proof`; cofactors are `{(left, generator, right): c}`.
 
-    Repeated while it helps, until `deadline` (of `time.monotonic`): a shorter proof touches fewer words, so more
+    Repeated while it helps, until `deadline` (of `time.process_time`): a shorter proof touches fewer words, so more
     of their neighbourhood is searched.
     """
-    while 1 < len(proof) < MAX_CANDIDATES and (left := deadline - monotonic()) > 0:
+    while 1 < len(proof) < MAX_CANDIDATES and (left := deadline - process_time()) > 0:
         shorter = _optimum(claim, generators, proof, left)
         if len(shorter) >= len(proof):
             break

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-SECONDS = 120
+SECONDS = 600
 """After which ranks that wait for each other are ended."""
 
 PROCESSES = multiprocessing.get_context("forkserver")
