@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import reduce
-from itertools import combinations
 from operator import mul
 from typing import TypeAlias
 
@@ -47,16 +46,17 @@ class Problem:
 def _scalar_relations(letters: Letters, equations: Iterable[Equation]) -> list[Equation]:
     """1 × 1 letters, and 1 × 1 products that occur, equal their transposes and commute."""
     scalars: list[Polynomial] = []
+    relations: list[Equation] = []
     words = [(x,) for x in letters.names] + [
         letters.spell(word) for e in equations for side in (e.left, e.right) for word in side.terms
     ]
     for scalar in dict.fromkeys(factor for word in words for factor in _scalar_factors(letters, word)):
-        product = reduce(mul, map(letters.__getitem__, scalar))
-        if not any(product in (known, known.T) for known in scalars):
-            scalars.append(product)
-    return [Equation(x.T, x) for x in scalars if x != x.T] + [
-        Equation(x * y, y * x) for x, y in combinations(scalars, 2)
-    ]
+        x = reduce(mul, map(letters.__getitem__, scalar))
+        if not any(x in (y, y.T) for y in scalars):
+            relations += [Equation(x.T, x)] if x != x.T else []
+            relations += [Equation(y * x, x * y) for y in scalars]
+            scalars.append(x)
+    return relations
 
 
 def _scalar_factors(letters: Letters, word: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
