@@ -5,6 +5,7 @@ The tests say so themselves, in decorators that this module reads without runnin
     @pytest.mark.what_if("batches", "a batch without examples", "ValueError: “empty batch”")
 
 Exceptions that an outcome names, and messages between “ and ”, must be those that the test asks for: see `unfounded`.
+In a message, … stands for what the test leaves open.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from docutils import nodes
-from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
@@ -40,42 +40,46 @@ def rows(folder: Path = ROOT / "tests") -> list[Row]:
 
 def unfounded(row: Row) -> list[str]:
     """What a row claims and its test does not ask for: names of exceptions, and messages."""
-    messages = [re.sub(r"\\(.)", r"\1", word).replace(".*", "…") for word in row.words]
+    texts = [re.sub(r"\\(.)", r"\1", word).replace(".*", "…") for word in row.words]
     quoted = re.findall("“(.*?)”", row.outcome)
-    named = re.findall(r"\b[A-Z]\w*(?:Error|Warning|Refusal|NotWritten|Interrupted)\b|\bRefusal\b", row.outcome)
-    return [q for q in quoted if not any(q in message for message in messages)] + [n for n in named if n not in row.words]
+    named = re.findall(r"\b(?:[A-Z][a-z]+){2,}\b", re.sub("“.*?”|`.*?`", "", row.outcome))
+    return [q for q in quoted if not any(q in text for text in texts)] + [n for n in named if n not in row.words]
 
 
 def _rows_of(path: Path, root: Path) -> list[Row]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    assigned = {
-        target.id: statement.value
-        for statement in tree.body
-        if isinstance(statement, (ast.Assign, ast.AnnAssign)) and statement.value is not None
-        for target in (statement.targets if isinstance(statement, ast.Assign) else [statement.target])
-        if isinstance(target, ast.Name)
-    }
+    known: dict[str, ast.AST] = {}
+    for statement in tree.body:
+        if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
+            known[statement.name] = statement
+        elif isinstance(statement, (ast.Assign, ast.AnnAssign)):
+            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            known |= {target.id: statement for target in targets if isinstance(target, ast.Name)}
     return [
         Row(*(ast.literal_eval(argument) for argument in mark.args), f"{path.relative_to(root)}::{test.name}", words)
         for test in tree.body
         if isinstance(test, ast.FunctionDef)
         for marks in [[d for d in test.decorator_list if isinstance(d, ast.Call) and ast.unparse(d.func) == MARK]]
         if marks
-        for words in [_words([d for d in test.decorator_list if d not in marks] + test.body, assigned)]
+        for words in [_words([d for d in test.decorator_list if d not in marks] + test.body, known)]
         for mark in marks
     ]
 
 
-def _words(parts: list[ast.AST], assigned: dict[str, ast.expr]) -> frozenset[str]:
-    """Texts and names in `parts` of a file, and in what the file has `assigned` to these names."""
+def _words(parts: list[ast.AST], known: dict[str, ast.AST]) -> frozenset[str]:
+    """Texts and names in `parts` of a file, and in what of the file these names mean; no docstrings."""
     found: set[str] = set()
     while parts:
-        for node in ast.walk(parts.pop()):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        nodes_of_part = list(ast.walk(parts.pop()))
+        comments = {id(node.value) for node in nodes_of_part if isinstance(node, ast.Expr)}
+        for node in nodes_of_part:
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in comments:
                 found.add(node.value)
+            elif isinstance(node, ast.Attribute):
+                found.add(node.attr)
             elif isinstance(node, ast.Name) and node.id not in found:
                 found.add(node.id)
-                parts += [assigned[node.id]] if node.id in assigned else []
+                parts += [known[node.id]] if node.id in known else []
     return frozenset(found)
 
 

@@ -36,6 +36,9 @@ def test_passes(theorem: Theorem, check: str) -> None:
     assert outcome.passed, outcome
 
 
+@pytest.mark.what_if(
+    "certificates", "a theorem is stated with a wrong sign, transpose, factor or index", "each of its checks refuses it"
+)
 @pytest.mark.parametrize("theorem, check", CASES)
 def test_wrong_variants_are_refused(theorem: Theorem, check: str) -> None:
     assert len(theorem.wrong) >= 2
@@ -126,6 +129,7 @@ def test_an_instance_that_breaks_its_hypotheses_is_an_error() -> None:
         broken.instance()
 
 
+@pytest.mark.what_if("statements", "the name of a theorem is misspelt", "UnknownTheorem names near ones: “layer-flow”")
 def test_unknown_name_lists_near_ones() -> None:
     with pytest.raises(UnknownTheorem, match="layer-flow"):
         theorems(["layer-flwo"])
@@ -148,6 +152,11 @@ def test_unknown_name_on_the_command_line() -> None:
     assert done.returncode == 2 and "layer-flow" in done.stderr and not done.stdout
 
 
+@pytest.mark.what_if(
+    "certificates",
+    "a certificate file is damaged",
+    "`verify` and `show` name it: “.json holds no certificates: ”; exit status 2",
+)
 @pytest.mark.parametrize("command", ["verify", "show"])
 @pytest.mark.parametrize(
     ("damage", "message"),
