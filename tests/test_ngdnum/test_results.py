@@ -61,6 +61,19 @@ def test_other_files_are_refused(tmp_path, content):
         load(tmp_path / "other.json")
 
 
+@pytest.mark.what_if(
+    "data and results", "a result has NaN for a number", "ValueError with file and reason: “NaN is no number”"
+)
+@pytest.mark.what_if(
+    "data and results",
+    "a result has text for a number",
+    "ValueError with file and place: “curves[0].test_error[1] must be a number, not '1.0'”",
+)
+@pytest.mark.what_if(
+    "data and results",
+    "columns of a result differ in length",
+    "ValueError with file and place: “curves[0].seconds has 2 entries, samples 3”",
+)
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
@@ -103,6 +116,9 @@ def write(path, text: str) -> None:
         file.write(text.encode())
 
 
+@pytest.mark.what_if(
+    "data and results", "writing a result fails half way", "the old file stays, and nothing lies beside it"
+)
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     path = tmp_path / "result.json"
     write(path, "old")
