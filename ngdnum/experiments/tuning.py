@@ -20,7 +20,7 @@ from .muon import arithmetic
 from .output import Output, open_output
 from .progress import Bar, progress_bars
 from .search import Rung, as_json, better_half_of_schedules
-from .task import Benchmark, conditions, scale
+from .task import Benchmark, conditions
 from .tuned import Search, Tuned, digest, load_tuned
 
 TURNS = 20  # of every setting in each budget
@@ -72,7 +72,7 @@ def task_search(
         method,
         problems,
         rungs,
-        scale,
+        task.scale,
         lambda curve, rung: score(curve, amounts[rung.name], task),
         better_half_of_schedules,
     )
