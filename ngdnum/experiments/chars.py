@@ -15,7 +15,8 @@ from ..errors import accuracy, cross_entropy
 from ..likelihood import Categorical
 
 ALPHABET = "\n" + "".join(map(chr, range(32, 127)))  # anything else is one more character
-LENGTH = 400_000  # characters, of which 8 in 10 are for training, 1 for validation, 1 for testing
+LENGTH = 400_000  # characters
+HELD_OUT = 10_000  # at its end for testing, and as many before for validation
 WINDOW = 32
 WIDTH, HEADS, BLOCKS = 64, 4, 2
 
@@ -67,7 +68,7 @@ def chars_problem(seed: int, data: Path | None) -> Problem:
     if data is not None:
         raise ValueError("chars reads the help of Python; leave the data folder out")
     whole = text()
-    ends = 0, LENGTH * 8 // 10, LENGTH * 9 // 10, LENGTH
+    ends = 0, LENGTH - 2 * HELD_OUT, LENGTH - HELD_OUT, LENGTH
     train, validation, test = (windows(whole[begin:end]) for begin, end in zip(ends, ends[1:]))
     source: dict[str, object] = {
         "kind": "topics of Python's help",

@@ -38,6 +38,20 @@ class Outcome:
             for budget, curves in self.curves.items()
         }
 
+    def accuracies(self) -> dict[str, list[float | None]]:
+        """The accuracy at the end of each budget, by seed; None where there is none."""
+        return {
+            budget: [None if c.diverged or not c.accuracy else c.accuracy[-1] for c in curves]
+            for budget, curves in self.curves.items()
+        }
+
+    def points(self) -> dict[str, list[dict[str, list[float]]]]:
+        """The curves of each budget: seconds and test errors."""
+        return {
+            budget: [{"seconds": c.seconds, "test_error": c.test_error} for c in curves]
+            for budget, curves in self.curves.items()
+        }
+
     def diverged(self) -> dict[str, int]:
         """In how many runs of each budget it diverged."""
         return {budget: sum(curve.diverged for curve in curves) for budget, curves in self.curves.items()}
@@ -86,6 +100,8 @@ class Report(Stored):
                 "samples_to": {name: o.first(target, "samples") for name, target in self.targets.items()},
                 "seconds_to": {name: o.first(target, "seconds") for name, target in self.targets.items()},
                 "error_at": o.final(),
+                **({"accuracy_at": o.accuracies()} if self.classifies() else {}),
+                "curves": o.points(),
                 "diverged": o.diverged(),
                 "resolution": o.resolution(),
             }
@@ -106,6 +122,10 @@ class Report(Stored):
         }
         return compact_json(content)
 
+    def classifies(self) -> bool:
+        """Whether there are right answers."""
+        return any(c.accuracy for o in self.outcomes for curves in o.curves.values() for c in curves)
+
     def trim(self) -> None:
         for outcome in self.outcomes:
             for curve in (curve for curves in outcome.curves.values() for curve in curves):
@@ -121,7 +141,8 @@ class Report(Stored):
             table.add_column(f"samples / seconds to {target}", justify="right")
         for budget in self.budgets:
             table.add_column(f"error at {budget}", justify="right")
-        for heading in ("ms/step", "diverged"):
+        classified = self.budgets if self.classifies() else []
+        for heading in (*(f"accuracy at {budget}" for budget in classified), "ms/step", "diverged"):
             table.add_column(heading, justify="right")
         for o in self.outcomes:
             costs = [
@@ -132,6 +153,7 @@ class Report(Stored):
             ]
             errors = [_text(errors, ".4g") for errors in o.final().values()]
             diverged = str(sum(o.diverged().values()))
+            errors += [_text(o.accuracies()[budget], ".4g") for budget in classified]
             table.add_row(o.name, *costs, *errors, _text([o.step_ms()], ".3g"), diverged)
         return table
 

@@ -76,20 +76,21 @@ def _beyond(
         targets={f"{target:g}": target for target in targets},
         measure=measure,
         scale=scale if measure == MULTIPLES else unscaled,
-        points=20,
+        points=10,
+        tuning_share=0.5,
     )
 
 
 BEYOND = (
-    _beyond("mlp", "Classifier 784-200-100-10", classification(mlp), 2.0, LOSS, (0.3, 0.2), OTHERS),
-    _beyond("cnn", "Convolutional classifier with BatchNorm", classification(cnn), 5.0, LOSS, (0.5, 0.2)),
-    _beyond("chars", "Character transformer", chars_problem, 5.0, LOSS, (2.5, 2.0)),
-    _beyond("tabular", "Friedman's regression", tabular_problem, 1.5, MULTIPLES, (1.2, 1.05)),
+    _beyond("mlp", "Classifier 784-200-100-10", classification(mlp), 1.5, LOSS, (0.3, 0.2), OTHERS),
+    _beyond("cnn", "Convolutional classifier with BatchNorm", classification(cnn), 3.0, LOSS, (0.5, 0.2)),
+    _beyond("chars", "Character transformer", chars_problem, 3.0, LOSS, (2.5, 2.0)),
+    _beyond("tabular", "Friedman's regression", tabular_problem, 1.0, MULTIPLES, (1.2, 1.05)),
     _beyond(
         "function",
         "Fit of a smooth function",
         function_problem,
-        3.0,
+        1.5,
         "test squared error",
         (1e-4, 1e-6, 1e-8),
         FULL_BATCH,
@@ -98,14 +99,14 @@ BEYOND = (
         "poisson",
         "Poisson equation, physics-informed",
         poisson_problem,
-        3.0,
+        1.5,
         "relative error of the solution",
         (1e-1, 1e-2, 1e-3),
         FULL_BATCH,
     ),
-    _beyond("relu20", "20 ReLU layers, torch's initial weights", classification(relu20), 2.0, LOSS, (1.0, 0.5)),
-    _beyond("relu20-he", "20 ReLU layers, He's initial weights", classification(relu20_he), 2.0, LOSS, (0.5, 0.3)),
-    _beyond("tanh20", "20 tanh layers", classification(tanh20), 2.0, LOSS, (0.5, 0.3)),
+    _beyond("relu20", "20 ReLU layers, torch's initial weights", classification(relu20), 1.5, LOSS, (1.0, 0.5)),
+    _beyond("relu20-he", "20 ReLU layers, He's initial weights", classification(relu20_he), 1.5, LOSS, (0.5, 0.3)),
+    _beyond("tanh20", "20 tanh layers", classification(tanh20), 1.5, LOSS, (0.5, 0.3)),
 )
 
 TASKS: dict[str, Benchmark] = {
