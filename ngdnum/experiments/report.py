@@ -13,6 +13,8 @@ from ..results import Curve, Settings, Stored, compact_json, median
 if TYPE_CHECKING:
     from rich.table import Table
 
+ON_THE_WAY = {"1/4": 0.25, "1/2": 0.5}  # of a budget
+
 
 @dataclass
 class Outcome:
@@ -45,12 +47,10 @@ class Outcome:
             for budget, curves in self.curves.items()
         }
 
-    def points(self) -> dict[str, list[dict[str, list[float]]]]:
-        """The curves of each budget: seconds and test errors."""
-        return {
-            budget: [{"seconds": c.seconds, "test_error": c.test_error} for c in curves]
-            for budget, curves in self.curves.items()
-        }
+    def on_the_way(self) -> dict[str, list[float | None]]:
+        """The errors after parts of the time of the longest budget, by seed; None where the method has diverged."""
+        curves = list(self.curves.values())[-1] if self.curves else []
+        return {name: [_after(c, share) for c in curves] for name, share in ON_THE_WAY.items()}
 
     def diverged(self) -> dict[str, int]:
         """In how many runs of each budget it diverged."""
@@ -101,7 +101,7 @@ class Report(Stored):
                 "seconds_to": {name: o.first(target, "seconds") for name, target in self.targets.items()},
                 "error_at": o.final(),
                 **({"accuracy_at": o.accuracies()} if self.classifies() else {}),
-                "curves": o.points(),
+                "error_on_the_way": o.on_the_way(),
                 "diverged": o.diverged(),
                 "resolution": o.resolution(),
             }
@@ -160,6 +160,13 @@ class Report(Stored):
     def _caption(self) -> str:
         state = "" if self.complete else "interrupted: partial result; "
         return f"{state}medians of {len(self.seeds)} seeds, on test data"
+
+
+def _after(curve: Curve, share: float) -> float | None:
+    """The first error recorded after this share of the curve's time."""
+    if curve.diverged or not curve.test_error:
+        return None
+    return next(e for s, e in zip(curve.seconds, curve.test_error) if s >= share * curve.seconds[-1])
 
 
 def _largest_gap(values: list[float]) -> float:

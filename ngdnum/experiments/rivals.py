@@ -60,13 +60,13 @@ IMAGES: tuple[Method, ...] = (
 FALLING = ("linear",)  # all rates of the tasks beyond the autoencoder
 
 STRONG: tuple[Method, ...] = (
-    method("SGD+momentum", nesterov, (0.01, 0.03, 0.1), (32, 128), schedule=FALLING),
-    method("AdamW", adamw, (1e-3, 3e-3, 1e-2), (32, 128), schedule=FALLING),
-    method("Muon", muon_express, (0.01, 0.03, 0.1), (64,), auxiliary=(1e-3, 1e-2), steps=(3,), schedule=FALLING),
+    method("SGD+momentum", nesterov, (0.03, 0.1, 0.3), (32, 128), schedule=FALLING),
+    method("AdamW", adamw, (3e-3, 1e-2, 3e-2), (32, 128), schedule=FALLING),
+    method("Muon", muon_express, (0.03, 0.1, 0.3), (64,), auxiliary=(1e-3, 1e-2), steps=(3,), schedule=FALLING),
     method(
         "SOAP",
         packaged("pytorch_optimizer", "SOAP", weight_decay=0.0),
-        (1e-3, 3e-3, 1e-2),
+        (3e-3, 1e-2, 3e-2),
         (32, 128),
         schedule=FALLING,
     ),

@@ -73,9 +73,10 @@ class Experiment(Task):
 class Benchmark(Task):
     """A task of the benchmark: budgets, and the targets that methods race to.
 
-    `budgets` are in `unit`s ("samples" or "seconds"), from the smallest up; `targets` are errors, times
-    `scale` of the problem, in the unit that `measure` describes.  Tuning trains for `tuning_share` of a budget.  `goal`: settings that get there are ranked by how
-    early they do; None ranks by the error at the end alone.  `tuning_seeds` are never those of the comparison.
+    `budgets` are in `unit`s ("samples" or "seconds"), from the smallest up; `targets` are errors, times `scale` of the
+    problem, in the unit that `measure` describes.  Tuning trains for `tuning_share` of a budget.  `goal`: settings
+    that get there are ranked by how early they do; None ranks by the error at the end alone.  `tuning_seeds` are never
+    those of the comparison.
     """
 
     budgets: tuple[float, ...]

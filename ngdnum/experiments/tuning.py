@@ -62,8 +62,8 @@ def task_search(
 ) -> halving.Search:
     """Search the grid of `method` for the best settings in each budget.
 
-    Each budget is `tuning_share` of the task's. The whole grid trains for the two smallest budgets, the better half of each schedule for every larger one, each time
-    anew from the start, so that schedules end with the budget.
+    Each budget is `tuning_share` of the task's. The whole grid trains for the two smallest budgets, the better half of
+    each schedule for every larger one, each time anew from the start, so that schedules end with the budget.
     """
     amounts = {task.label(amount): amount for amount in budgets}
     turns = min(TURNS, task.points)

@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -94,9 +95,8 @@ def test_json_has_an_entry_per_seed_and_target(registered, capfd):
     assert [m["name"] for m in printed["methods"]] == ["SGD", "NGD.paper"] and "NGD.paper" in captured.err
     for m in printed["methods"]:
         assert "accuracy_at" not in m
-        for budget, ends in m["error_at"].items():
-            assert [curve["test_error"][-1] for curve in m["curves"][budget]] == ends
-            assert all(len(curve["seconds"]) == len(curve["test_error"]) > 3 for curve in m["curves"][budget])
+        way = (*m["error_on_the_way"].values(), m["error_at"]["1.5k"])
+        assert all(early > late for parts in zip(*way) for early, late in pairwise(parts))
         assert set(m["samples_to"]) == set(m["seconds_to"]) == set(printed["targets"])
         for costs in (*m["samples_to"].values(), *m["seconds_to"].values(), *m["error_at"].values()):
             assert len(costs) == 3
@@ -121,6 +121,12 @@ def test_the_shortest_budget_that_reaches_a_target_tells_the_cost():
     short, long = [curve([9.0, 2.0]), curve([9.0, 5.0])], [curve([9.0, 1.0]), curve([9.0, 8.0, 1.0])]
     assert Outcome("m", {}, 0, {"short": short, "long": long}).first(2.0, "samples") == [10, 20]
     assert Outcome("m", {}, 0, {"short": short, "long": long}).first(0.5, "samples") == [None, None]
+
+
+def test_errors_on_the_way_are_the_first_after_a_part_of_the_time():
+    curve = Curve("m", {}, [0, 10, 20, 30], [0.0, 1.0, 2.2, 4.0], [9.0, 7.0, 5.0, 3.0])
+    broken = Curve("m", {}, [0], [0.0], [9.0], diverged=True)
+    assert Outcome("m", {}, 0, {"4s": [curve, broken]}).on_the_way() == {"1/4": [7.0, None], "1/2": [5.0, None]}
 
 
 def test_methods_take_turns(settings, monkeypatch):
@@ -258,7 +264,7 @@ def _search_or_stop(task, m, *rest):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["fig7"], f"choose from {', '.join(task.name for task in BEYOND)}, fig1a, fig1b, fig1c, fig1d, tiny, step"),
+        (["fig7"], f"choose from fig1a, fig1b, fig1c, fig1d, {', '.join(task.name for task in BEYOND)}, tiny, step"),
         (["tiny", "--methods", "Adam"], "tiny has no method 'Adam'; choose from SGD, NGD.paper"),
         (["tiny", "--budget", "700"], "no settings for a budget of 700 samples, only for 500, 1500"),
         (["tiny", "--tune", "--budget", "-1"], "positive number of samples"),
