@@ -179,8 +179,8 @@ def _unpacked(path: Path) -> bytes:
         raise ValueError(f"{path.name} is a damaged gzip file ({error}); fetch it again") from None
 
 
-def _idx_files(folder: Path, kind: str) -> tuple[Path, Path]:
-    """The files of training and test data in a folder laid out as MNIST and Fashion-MNIST are."""
+def _idx_files(folder: Path, part: str, kind: str) -> tuple[Path, Path]:
+    """The files of a `part`, "images" or "labels", of training and test data in a folder laid out as MNIST is."""
     if not folder.is_dir():
         raise ValueError(
             f"data folder {str(folder)!r} does not exist; give a folder with IDX files, "
@@ -201,7 +201,7 @@ def _idx_files(folder: Path, kind: str) -> tuple[Path, Path]:
             )
         return matches[0]
 
-    return find("train"), find("t10k")
+    return find(f"train-{part}"), find(f"t10k-{part}")
 
 
 def _bundled_digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -259,7 +259,7 @@ def digits(folder: Path | None = None) -> tuple[Tensor, Tensor, Tensor, dict[str
     if folder is None:
         training, _, test, _ = _bundled_digits()
     else:
-        training, test = (read_idx_images(path) for path in _idx_files(Path(folder), "idx3-ubyte"))
+        training, test = (read_idx_images(path) for path in _idx_files(Path(folder), "images", "idx3-ubyte"))
     held_out = _held_out(len(training))
     if len(training) <= held_out or len(test) == 0 or training.shape[1:] != test.shape[1:]:
         raise ValueError(
@@ -290,7 +290,7 @@ def digit_labels(folder: Path | None = None) -> tuple[Tensor, Tensor, Tensor]:
     if folder is None:
         _, training, _, test = _bundled_digits()
     else:
-        training, test = (read_idx_labels(path) for path in _idx_files(Path(folder), "idx1-ubyte"))
+        training, test = (read_idx_labels(path) for path in _idx_files(Path(folder), "labels", "idx1-ubyte"))
     held_out = _held_out(len(training))
     parts = training[:-held_out], training[-held_out:], test
     train, validation, held = (torch.from_numpy(part.astype(np.int64)) for part in parts)

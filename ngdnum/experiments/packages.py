@@ -15,6 +15,7 @@ from ..results import Settings
 from .method import Build
 
 OF_THE_RUN = ("batch_size", "schedule")  # settings that are none of the optimizer's
+STALLED = 1e-15  # a change of the loss or the weights after which L-BFGS leaves its step
 INSTALL = "pip install 'ngd[rivals]'"
 
 
@@ -83,5 +84,7 @@ def lbfgs(model: nn.Module, likelihood: Likelihood, settings: Settings, seed: in
         float(settings["lr"]),
         max_iter=iterations,
         history_size=history,
+        tolerance_grad=0.0,
+        tolerance_change=STALLED,
         line_search_fn="strong_wolfe",
     )
