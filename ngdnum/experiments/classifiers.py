@@ -63,10 +63,10 @@ def classification(network: Callable[[], nn.Module]) -> Callable[[int, Path | No
 
     def problem(seed: int, data: Path | None) -> Problem:
         *images, source = digits(data)
-        sets = [Examples(x, y) for x, y in zip(images, digit_labels(data))]
+        train, validation, test = (Examples(x, y) for x, y in zip(images, digit_labels(data)))
         with torch.random.fork_rng(devices=()):
             torch.manual_seed(seed)
             model = network()
-        return Problem(*sets, model, None, source, Categorical(), cross_entropy, accuracy)
+        return Problem(train, validation, test, model, None, source, Categorical(), cross_entropy, accuracy)
 
     return problem
