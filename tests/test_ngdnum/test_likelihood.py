@@ -95,6 +95,9 @@ def test_float32_output_with_a_float64_covariance_stays_float32() -> None:
         assert value.dtype == torch.float32
 
 
+@pytest.mark.what_if(
+    "batches", "the covariance of a Gaussian is not positive definite", "ValueError: “positive definite”"
+)
 @pytest.mark.parametrize(
     ("covariance", "message"),
     [
@@ -112,6 +115,7 @@ def test_impossible_covariances_are_refused(covariance: float | Tensor, message:
         Gaussian(covariance)
 
 
+@pytest.mark.what_if("batches", "a class number is too large", "ValueError: “0 … 2”, the classes there are")
 def test_wrong_shapes_are_refused_instead_of_broadcast() -> None:
     f = outputs()
     with pytest.raises(ValueError, match="same shape"):

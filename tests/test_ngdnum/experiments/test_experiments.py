@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from ngdnum import NGD, Gaussian
+from ngdnum import NGD
 from ngdnum.data import Examples, linear_network, linear_teacher
 from ngdnum.experiments import EXPERIMENTS, Diverged, Interrupted, run, training
 from ngdnum.experiments.experiment import run_experiment, search
@@ -107,8 +107,7 @@ def test_settings_take_turns_in_tuning():
     problem = small().problem(0, None)
     recorded = Method(
         "m",
-        lambda model, settings, seed: Recording(model.parameters(), settings["lr"]),
-        Gaussian(),
+        lambda model, likelihood, settings, seed: Recording(model.parameters(), settings["lr"]),
         settings_grid(lr=(0.1, 0.01), batch_size=(20,)),
     )
     tune(problem, recorded, Budget(samples=800))
@@ -133,8 +132,7 @@ def test_a_factor_that_overflows_is_a_divergence_and_other_errors_are_not():
 
     failing = Method(
         "failing",
-        lambda model, settings, seed: Failing(model.parameters(), 0.1),
-        Gaussian(),
+        lambda model, likelihood, settings, seed: Failing(model.parameters(), 0.1),
         settings_grid(batch_size=(20,)),
     )
     with pytest.raises(ValueError, match="a mistake"):
@@ -156,8 +154,7 @@ def test_a_linear_schedule_ends_at_zero_with_the_budget():
     for schedule, expected in (("constant", [0.1] * 4), ("linear", [0.1, 0.075, 0.05, 0.025])):
         method = Method(
             "m",
-            lambda model, settings, seed: Recording(model.parameters(), settings["lr"]),
-            Gaussian(),
+            lambda model, likelihood, settings, seed: Recording(model.parameters(), settings["lr"]),
             settings_grid(lr=(0.1,), batch_size=(20,), schedule=(schedule,)),
         )
         rates.clear()
@@ -181,16 +178,14 @@ def test_methods_take_turns():
     trained = []
 
     def logging(name: str) -> Method:
-        loss = Gaussian()
-
-        def logged(output, target):
-            trained.append(name)
-            return loss(output, target)
+        class Logged(torch.optim.SGD):
+            def step(self):
+                trained.append(name)
+                return super().step()
 
         return Method(
             name,
-            lambda model, settings, seed: torch.optim.SGD(model.parameters(), 0.1),
-            logged,
+            lambda model, likelihood, settings, seed: Logged(model.parameters(), 0.1),
             settings_grid(batch_size=(20,)),
         )
 
@@ -201,17 +196,16 @@ def test_methods_take_turns():
 
 def test_interrupt_leaves_a_valid_partial_result(tmp_path):
     calls = itertools.count()
-    loss = Gaussian()
 
-    def interrupted(output, target):
-        if next(calls) == 300:
-            raise KeyboardInterrupt
-        return loss(output, target)
+    class Interrupting(torch.optim.SGD):
+        def step(self):
+            if next(calls) == 300:
+                raise KeyboardInterrupt
+            return super().step()
 
     second = Method(
         "late",
-        lambda model, settings, seed: torch.optim.SGD(model.parameters(), 0.1),
-        interrupted,
+        lambda model, likelihood, settings, seed: Interrupting(model.parameters(), 0.1),
         settings_grid(batch_size=(10,)),
     )
     with pytest.raises(Interrupted) as caught:

@@ -50,6 +50,11 @@ def start(script: str, folder: Path, *arguments: str, stdout: int = subprocess.P
     return subprocess.run(command, cwd=folder, env=environment, stdout=stdout, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.what_if(
+    "files and commands",
+    "Ctrl-C is pressed twice",
+    "no traceback: “interrupted: the partial result is in r.json.part; --resume goes on”",
+)
 def test_two_interrupts_in_a_row_leave_the_partial_result_and_no_traceback(tmp_path):
     ended = start(SCRIPT.format(steps=60, signal="SIGINT"), tmp_path, "--json")
     assert ended.returncode == 130 and "Traceback" not in ended.stderr
@@ -68,6 +73,9 @@ def test_a_run_that_was_killed_for_real_goes_on(tmp_path):
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == ["r.json"]
 
 
+@pytest.mark.what_if(
+    "files and commands", "the reader of a pipe leaves", "exit status 141 without a message; the result is in its file"
+)
 @pytest.mark.parametrize("arguments", [["--json"], []])
 def test_a_reader_who_left_ends_the_command_quietly(tmp_path, arguments):
     reading, writing = os.pipe()
@@ -78,6 +86,7 @@ def test_a_reader_who_left_ends_the_command_quietly(tmp_path, arguments):
     assert load(tmp_path / "r.json").complete
 
 
+@pytest.mark.what_if("files and commands", "Ctrl-C is pressed while torch is imported", "no traceback")
 def test_an_interrupt_while_torch_is_imported_leaves_no_traceback(tmp_path):
     (tmp_path / "torch.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
     path = os.pathsep.join((str(tmp_path), str(ROOT)))

@@ -109,6 +109,9 @@ def whole_comparison(whole_tuning) -> Report:
     return compare(TASK, whole_tuning.winners(), seeds=2, progress=False)
 
 
+@pytest.mark.what_if(
+    "files and commands", "a run is killed", "the old result stays; `--resume` goes on to the same numbers"
+)
 @pytest.mark.parametrize("stop", [3, 77, 200, 420])
 def test_a_killed_run_goes_on_to_the_same_numbers_and_leaves_the_old_result(tmp_path, kill_at, whole, stop):
     file = tmp_path / "r.json"
@@ -138,6 +141,9 @@ def test_a_resumed_run_does_not_train_again_what_was_trained(tmp_path, kill_at, 
     assert steps - 420 <= len(counted) < steps - 320
 
 
+@pytest.mark.what_if(
+    "files and commands", "tuning is killed", "finished trials are kept, and `--resume` finds the same winners"
+)
 @pytest.mark.parametrize("stop", [60, 200])
 def test_killed_tuning_keeps_its_trials(tmp_path, kill_at, whole_tuning, stop):
     kill_at(stop)
@@ -179,6 +185,9 @@ def test_timed_cases_are_not_timed_again(tmp_path, monkeypatch, kill_at):
     assert [case for case, _ in found.blocks] == ["a", "a", "b", "b"] and found.complete
 
 
+@pytest.mark.what_if(
+    "files and commands", "`--resume` finds a damaged state", "ValueError: “is damaged … leave out --resume”"
+)
 def test_a_state_of_something_else_is_refused(tmp_path, kill_at):
     kill_at(100)
     with pytest.raises(Killed):
@@ -197,6 +206,11 @@ def test_a_state_of_something_else_is_refused(tmp_path, kill_at):
         run_experiment(EXPERIMENT, progress=False, output=tmp_path / "r.json", resume=True)
 
 
+@pytest.mark.what_if(
+    "files and commands",
+    "the output is a pipe or a device",
+    "ValueError: “is no ordinary file”, and it is not replaced",
+)
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
 def test_an_output_that_is_no_ordinary_file_is_not_replaced(tmp_path):
     os.mkfifo(tmp_path / "pipe")
@@ -220,6 +234,9 @@ def test_an_output_that_may_not_be_written_is_refused_at_once(tmp_path, monkeypa
         run_experiment(EXPERIMENT, progress=False, output=tmp_path / "r.json")
 
 
+@pytest.mark.what_if(
+    "files and commands", "two runs write one file", "the second gets a ValueError: “another run is writing …r.json”"
+)
 def test_of_two_runs_writing_one_file_the_second_is_told(tmp_path, kill_at):
     kill_at(0)
     with open_output(tmp_path / "r.json", {}, print):
@@ -243,6 +260,11 @@ def small_fig1a(monkeypatch):
     monkeypatch.setitem(EXPERIMENTS, "fig1a", small)
 
 
+@pytest.mark.what_if(
+    "files and commands",
+    "the disk is full when the result is written",
+    "NotWritten; under `--json` the result is printed all the same, with exit status 2",
+)
 def test_a_result_that_cannot_be_written_is_printed_all_the_same(tmp_path, small_fig1a, monkeypatch, capfd):
     def full(self, path):
         raise OSError(28, "No space left on device")
@@ -276,6 +298,9 @@ def test_the_command_says_what_lies_where(tmp_path, small_fig1a, kill_at, capfd)
     assert "nothing to resume" in capfd.readouterr().err
 
 
+@pytest.mark.what_if(
+    "files and commands", "the screen is 40 columns wide", "tables show fewer columns, and say so: “more columns”"
+)
 @pytest.mark.parametrize(
     ("width", "shown", "hidden"),
     [

@@ -34,6 +34,7 @@ def test_hooks_vanish_with_the_optimizer_and_nothing_else_was_written() -> None:
         assert not module._forward_hooks and not module._forward_pre_hooks
 
 
+@pytest.mark.what_if("training loops", "the optimizer is deleted between forward and backward pass", "it works as ever")
 def test_backward_after_the_optimizer_is_gone_works() -> None:
     model, opt, x, y = problem()
     loss = Gaussian()(model(x), y)
@@ -60,6 +61,9 @@ def test_gradients_are_those_of_the_plain_model() -> None:
     opt.step()
 
 
+@pytest.mark.what_if(
+    "training loops", "two optimizers share a model", "the factors of each are those that it has alone"
+)
 def test_two_optimizers_on_one_model_do_not_disturb_each_other() -> None:
     """Each measures what it would alone."""
     found = []
