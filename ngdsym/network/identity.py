@@ -31,7 +31,7 @@ def prove(field: Field, factors: Sequence[MatrixBase], right: MatrixBase, timeou
     Raises
     ------
     TimeoutError
-        If that was not decided in `timeout` seconds of processor time. It is looked at the clock before each entry of a product.
+        If that was not decided in `timeout` seconds of processor time, looked up before each entry of a product.
     """
     deadline = inf if timeout is None else process_time() + timeout
     first, *others = (field.exact(factor) for factor in factors)

@@ -75,8 +75,8 @@ def prove(
     symmetric : for text, the letters that are their own transposes.
     inverses, pinvs : for text, letter → name of its inverse, or of its Moore–Penrose inverse.
     positive : for text, letter → "pd" or "psd".
-    timeout : seconds of processor time to search. Without it the search ends when many rules brought the claim no further, after
-        a minute at most.
+    timeout : seconds of processor time to search. Without it the search ends when many rules brought the claim no
+        further, after a minute at most.
     positivity : False for pure algebra, which holds over every field.
 
     Raises
