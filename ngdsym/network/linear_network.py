@@ -246,7 +246,8 @@ class LinearNetwork:
             Whether to prove what passed as an identity of rational functions: fast up to about (3, 3, 3),
             out of reach for large X.
         timeout
-            Seconds of processor time after which the proof is given up, at the next entry of a product; none by default.
+            Seconds of processor time after which the proof is given up, at the next entry of a product; by default,
+            none.
 
         Raises
         ------

@@ -39,6 +39,13 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
     order({module: imports(path) & modules.keys() for module, path in modules.items()})
 
 
+def test_the_packages_do_not_know_each_other() -> None:
+    for path in PARTS:
+        package = name(path).partition(".")[0]
+        others = {"ngdsym", "ngdnum"} - {package}
+        assert not others & {module.partition(".")[0] for module in imports(path)}, path
+
+
 def test_a_circle_is_noticed() -> None:
     with pytest.raises(CycleError):
         order({"a": {"b"}, "b": {"a"}})
