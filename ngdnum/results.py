@@ -32,7 +32,7 @@ class Stored:
 
     def to_json(self) -> str:
         """All of it as one JSON object; numbers JSON cannot express are refused."""
-        return compact_json(asdict(self))  # type: ignore[call-overload]
+        return compact_json(asdict(self))  # type: ignore[call-overload]  # heirs are dataclasses
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write `to_json()` to `path`: either all of it or nothing, never a part."""

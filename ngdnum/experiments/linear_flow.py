@@ -173,7 +173,7 @@ def follow(
     def event(t: float, state: np.ndarray) -> float:
         return 1.0 if stop is None else stop(_parted(torch.from_numpy(state), weights))
 
-    event.terminal = True  # type: ignore[attr-defined]
+    event.terminal = True  # type: ignore[attr-defined]  # what scipy looks for on a function
     found = solve_ivp(
         speed,
         (times[0], times[-1]),

@@ -64,7 +64,7 @@ class FullBatchLBFGS(torch.optim.LBFGS):
     `step` takes a closure that computes the loss alone, as that of other methods here does.
     """
 
-    def step(self, closure: Callable[[], Tensor], loss: Tensor) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Tensor], loss: Tensor) -> Any:  # type: ignore[override]  # both are given
         """Up to `max_iter` iterations on this batch."""
 
         def evaluate() -> Tensor:

@@ -82,7 +82,7 @@ class PolarExpress(torch.optim.Optimizer):
         super().__init__(matrices, {"lr": lr, "momentum": momentum, "steps": steps})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]  # no loss comes back
         """One step; `closure` is not asked."""
         for group in self.param_groups:
             for p in (p for p in group["params"] if p.grad is not None):

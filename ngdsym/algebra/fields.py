@@ -81,7 +81,7 @@ class RationalFunction:
         right = self._lift(other)
         return NotImplemented if right is None else self.num * right.den == right.num * self.den
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # Python's word for unhashable, not mypy's
 
     def __repr__(self) -> str:
         return f"({self.num})/({self.den})"

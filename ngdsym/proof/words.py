@@ -110,7 +110,7 @@ class Polynomial:
             return NotImplemented
         return self.letters is other.letters and self.type == other.type and self.terms == other.terms
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # Python's word for unhashable, not mypy's
 
     def __str__(self) -> str:
         text = " ".join(

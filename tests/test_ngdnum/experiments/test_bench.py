@@ -22,10 +22,9 @@ from ngdnum.experiments.search import SCHEDULES
 from ngdnum.experiments.task import Benchmark
 from ngdnum.experiments.tasks import BEYOND, TASKS, find_task
 from ngdnum.experiments.training import Run
-from ngdnum.experiments.tuned import load_tuned, package_winners, winners
+from ngdnum.experiments.tuned import load_tuned, winners
 from ngdnum.experiments.tuning import score, task_search, tune_task
 from ngdnum.results import Curve
-from support.paths import BOOK
 from support.runs import METHODS
 
 
@@ -325,28 +324,6 @@ def test_tuning_that_ends_early_says_so(registered, monkeypatch, capfd, ending, 
     assert message in captured.err and "Traceback" not in captured.err
     printed = json.loads(captured.out)["methods"] if captured.out else {}
     assert list(printed) == (["SGD", "NGD.paper"] if status == 130 else [])
-
-
-TRIALS = BOOK / "results" / "trials"
-
-
-def test_winners_of_the_package_are_those_of_the_stored_trials():
-    stored = {path.stem: load_tuned(path) for path in TRIALS.glob("*.json")}
-    assert set(stored) == set(TASKS) and package_winners() == {name: of.winners() for name, of in stored.items()}
-    for name, found in stored.items():
-        task = TASKS[name]
-        assert found.seeds == list(task.tuning_seeds) and found.budgets == list(task.budgets) and found.complete
-        assert set(found.methods) == {m.name for m in task.methods}
-        tuned.check_current(found.winners(), task.methods)
-        for m in task.methods:
-            search = found.methods[m.name]
-            assert all(trial["settings"] in m.grid for trial in search.trials)
-            for budget, winner in search.winners.items():
-                scores = {json.dumps(t["settings"]): t["score"] for t in search.trials if t["budget"] == budget}
-                assert scores[json.dumps(winner)] == min(s for s in scores.values() if s is not None)
-        trials = {name: len(search.trials) for name, search in found.methods.items()}
-        ours = {count for name, count in trials.items() if name.startswith("NGD")}
-        assert max(ours) <= min(count for name, count in trials.items() if not name.startswith("NGD"))
 
 
 def test_winners_of_a_file_take_the_place_of_those_of_the_package(registered, settings):
