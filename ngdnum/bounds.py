@@ -22,8 +22,9 @@ def check_gradients(stacks: list[Stack], gradients: list[Tensor], others: dict[s
                 if not norm < LARGEST:
                     raise _too_large(f"layer {layer.name!r}", norm)
     found = [(name, _values(p.grad)) for name, p in others.items() if p.grad is not None] if others else []
-    for (name, values), norm in zip(found, torch._foreach_norm([values for _, values in found]) if found else ()):
-        if not float(norm) < LARGEST:
+    norms = numbers(torch._foreach_norm([values for _, values in found])) if found else []
+    for (name, values), norm in zip(found, norms):
+        if not norm < LARGEST:
             if not values.isfinite().all():
                 raise NotFinite(f"the gradient of {name!r} is not finite, so no weight was changed: {LOOK}")
             if not (exact := float(values.double().norm())) < LARGEST:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from types import FrameType
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import ngdnum
 from ngdnum import NGD, Categorical, Gaussian
@@ -63,3 +65,27 @@ def test_the_probe_takes_so_many_sequences_as_it_says(positions: int) -> None:
         likelihood(model(x), y).backward()
         opt.step()
     assert model.seen == [30, 16]
+
+
+class Reads(TorchDispatchMode):
+    """Counts the numbers that are read from the device one by one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, arguments: tuple = (), keywords: dict | None = None) -> Any:
+        self.count += function is torch.ops.aten._local_scalar_dense.default
+        return function(*arguments, **(keywords or {}))
+
+
+def test_reads_from_the_device_do_not_grow_with_the_parameters_of_the_fallback() -> None:
+    counts = []
+    for norms in (1, 48):
+        model = nn.Sequential(nn.Linear(4, 4), *[nn.LayerNorm(4) for _ in range(norms)])
+        opt = NGD(model, Gaussian(), fallback=partial(torch.optim.SGD, lr=0.1, foreach=True))
+        Gaussian()(model(torch.randn(9, 4)), torch.randn(9, 4)).backward()
+        with Reads() as reads:
+            opt.step()
+        counts.append(reads.count)
+    assert counts[0] == counts[1]
