@@ -47,8 +47,9 @@ def endure(preset: str, dtype: str, steps: int) -> Row:
     number = getattr(torch, dtype)
     teacher = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)).to(number)
     model = copy.deepcopy(teacher)
-    for layer in (model[0], model[2]):
-        layer.reset_parameters()
+    for layer in model:
+        if isinstance(layer, nn.Linear):
+            layer.reset_parameters()
     opt, likelihood = PRESETS[preset](model, Gaussian()), Gaussian()
     decay = torch.optim.lr_scheduler.LinearLR(opt, 1.0, 0.01, steps)
     loss_sum = floor_sum = 0.0

@@ -56,7 +56,7 @@ def test_the_span_matters_only_where_the_batch_is_smaller_than_the_layer():
         for inverse in ("span", "whole"):
             torch.manual_seed(0)
             model = torch.nn.Sequential(*(torch.nn.Linear(6, 6, bias=False, dtype=torch.float64) for _ in range(2)))
-            opt = code_ngd(model, {"damping": 0.1, "rho": "text", "inverse": inverse}, 0)
+            opt = code_ngd(model, Gaussian(), {"damping": 0.1, "rho": "text", "inverse": inverse}, 0)
             Gaussian()(model(x), y).backward()
             before = [p.detach().clone() for p in model.parameters()]
             opt.step()
