@@ -13,11 +13,10 @@ from fractions import Fraction
 
 from ngdsym.proof.certificate import Certificate
 from ngdsym.proof.declarations import declare
-from ngdsym.proof.letters import Letters
 from ngdsym.proof.problem import Problem
 from ngdsym.proof.prover import certify
 from ngdsym.proof.reading import equation as read_equation
-from ngdsym.proof.words import Equation, Number, Polynomial
+from ngdsym.proof.words import Alphabet, Equation, Number, Polynomial
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def _term(polynomial: Polynomial, name: str) -> tuple[Number, Polynomial, str, P
     return c, _product(letters, word[:at]), name, _product(letters, word[at + 1 :])
 
 
-def _product(letters: Letters, names: Sequence[str]) -> Polynomial:
+def _product(letters: Alphabet, names: Sequence[str]) -> Polynomial:
     product = letters.one
     for name in names:
         product = product * letters[name]

@@ -96,7 +96,9 @@ def read(
     if kinds == {Basic}:
         return Problem(*translate(*given))
     sides = [[s if isinstance(s, Equation) else Equation(s, 0 * s) for s in side] for side in given]
-    return Problem(sides[1][0].left.letters, *sides)
+    own = sides[1][0].left.letters
+    assert isinstance(own, Letters)
+    return Problem(own, *sides)
 
 
 def _listed(statements: Statement | Iterable[Statement]) -> list:

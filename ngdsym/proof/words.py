@@ -14,10 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, TypeAlias
-
-if TYPE_CHECKING:
-    from ngdsym.proof.letters import Letters
+from typing import Protocol, TypeAlias
 
 Type = tuple[str, str]
 
@@ -29,6 +26,26 @@ class TypeMismatch(ValueError):
     """A sum or product of matrices whose shapes do not fit."""
 
 
+class Alphabet(Protocol):
+    """What polynomials ask of the letters they are made of: `ngdsym.proof.letters.Letters`."""
+
+    names: list[str]
+    types: dict[str, Type]
+    positive: dict[str, str]
+    inverted: dict[str, tuple[Polynomial, str]]
+
+    @property
+    def one(self) -> Polynomial: ...
+
+    def __getitem__(self, name: str) -> Polynomial: ...
+
+    def spell(self, word: str) -> tuple[str, ...]: ...
+
+    def transpose(self, word: str) -> str: ...
+
+    def inverse(self, inner: Polynomial, mark: str, name: str | None = None) -> Polynomial: ...
+
+
 class Polynomial:
     """A rational combination of words of one type; supports `+`, `-`, `*`, `.T` and comparison.
 
@@ -37,7 +54,7 @@ class Polynomial:
     """
 
     def __init__(
-        self, letters: Letters, kind: Type | None, terms: Mapping[str, Number], cancelled: Iterable[str] = ()
+        self, letters: Alphabet, kind: Type | None, terms: Mapping[str, Number], cancelled: Iterable[str] = ()
     ) -> None:
         self.letters = letters
         self.terms: dict[str, Number] = {word: c for word, c in terms.items() if c}
