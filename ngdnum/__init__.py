@@ -16,9 +16,9 @@ from .control import (
     Retraction,
     TrustRegion,
 )
+from .curvature.factors import Factors, kronecker_factors
+from .curvature.inverse import Inverse
 from .damping import Damping, Decay, Fixed, LevenbergMarquardt
-from .factors import Factors, kronecker_factors
-from .inverse import Inverse
 from .likelihood import Bernoulli, Categorical, Gaussian, Likelihood
 from .optimizer import NGD
 from .stack import NotFinite

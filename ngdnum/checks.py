@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 from .control import Control, NeedsDual
-from .factors import Factors
-from .inverse import Inverse
+from .curvature.factors import Factors
+from .curvature.inverse import Inverse
 from .rule import Preconditioner
 
 

@@ -1,7 +1,8 @@
 """Damping: how λ changes from one step to the next.
 
 λ is absolute, as in the paper. With `relative=True` it is a pure number: what is added to a factor is measured in its
-mean eigenvalue (`ngdnum.units`), so that the units of inputs and targets do not matter, and floors follow the residual.
+mean eigenvalue (`ngdnum.curvature.units`), so that the units of inputs and targets do not matter, and floors follow
+the residual.
 λ itself lives in `optimizer.param_groups[0]["damping"]`, where schedulers and `state_dict` see it.
 """
 

@@ -11,26 +11,26 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .amp import full_precision, loss_scale
-from .batch import Batch, Cuts
-from .capture import Capture, Record, refuse_empty
 from .checkpoint import Saving
 from .checks import check_known, check_model, check_parts
 from .control import Control, FixedStep, predicted, ratio
 from .curvature.curvature import Curvature
+from .curvature.factors import Factors, check_samples
+from .curvature.inverse import Inverse
 from .damping import Damping, LevenbergMarquardt
-from .factors import Factors, check_samples
 from .fallback import Fallback, optimizer_of
-from .fisher import end_probes
-from .graph import Probing
+from .fisher.primal import end_probes
 from .groups import Groups, check_groups, check_rate
-from .inverse import Inverse
 from .layers import trainable_layers
 from .likelihood import Likelihood, check_likelihood
 from .misfit import FirstLook
-from .observer import Observer
 from .presets import Presets
 from .proposal import Proposer
+from .record.amp import full_precision, loss_scale
+from .record.batch import Batch, Cuts
+from .record.capture import Capture, Record, refuse_empty
+from .record.graph import Probing
+from .record.observer import Observer
 from .report import Report, StepRecord, report
 from .rule import resolve
 from .rules import Rule

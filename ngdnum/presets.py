@@ -8,9 +8,9 @@ from typing import Any, Self
 from torch import nn
 
 from .control import DualConjugateGradient, OutputNormalised
+from .curvature.factors import Factors
+from .curvature.inverse import Inverse
 from .damping import Decay, LevenbergMarquardt
-from .factors import Factors
-from .inverse import Inverse
 from .likelihood import Likelihood
 
 

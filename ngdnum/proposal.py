@@ -8,15 +8,15 @@ from typing import NamedTuple
 
 from torch import nn
 
-from .batch import Batch
 from .bounds import check_gradients, check_step
 from .control import Control, NeedsDual, Step, StepContext
 from .curvature.blocks import Blocks
-from .dual import Dual
-from .fisher import Fisher, Vector
+from .curvature.inverse import Inverse
+from .fisher.dual import Dual
+from .fisher.primal import Fisher, Vector
 from .groups import Rates
-from .inverse import Inverse
 from .likelihood import Likelihood
+from .record.batch import Batch
 from .rule import Preconditioner
 from .stack import product_and_norms
 from .world import World

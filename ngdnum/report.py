@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from .curvature.block import Block, Kept
+from .curvature.symmetric import full
 from .rule import Preconditioner, Quantities
 from .rules.linalg import leading_pairs
 from .stack import product_and_norms
-from .symmetric import full
 
 if TYPE_CHECKING:
     from rich.table import Table

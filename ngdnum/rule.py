@@ -11,7 +11,7 @@ each of which takes, by name, the quantities it uses out of
     Lambda        `[..., m, m]`   Λ = ⟨x xᵀ⟩
     lam                           damping λ
     L                             number of preconditioned layers
-    K_tilde       `[..., n, n]`   inverse of Λ̃, damped, that runs along: see `ngdnum.running`
+    K_tilde       `[..., n, n]`   inverse of Λ̃, damped, that runs along: see `ngdnum.curvature.running`
     K             `[..., m, m]`   inverse of Λ, likewise
 
 and, `factorise` only,

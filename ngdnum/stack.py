@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .curvature.symmetric import Upper, full
 from .layers import Layer
-from .symmetric import Upper, full
 
 
 class NotFinite(ValueError):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .batch import compress_rows
 from .layers import homogeneous
+from .record.batch import compress_rows
 
 
 class SufficientStatistics:

@@ -9,16 +9,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..batch import Batch, Cuts
 from ..control import Control
 from ..curvature.curvature import Curvature
+from ..curvature.factors import Factors
+from ..curvature.inverse import Inverse
 from ..damping import Damping
-from ..factors import Factors
 from ..fallback import Snapshot
 from ..groups import Groups
-from ..inverse import Inverse
 from ..layers import Layer
 from ..likelihood import Likelihood
+from ..record.batch import Batch, Cuts
 from ..report import StepRecord
 from ..rule import Preconditioner
 from ..world import World

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..inverse import RAISE
+from ..curvature.inverse import RAISE
 from ..layers import Layer
 
 

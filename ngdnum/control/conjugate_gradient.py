@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..fisher import Vector
+from ..fisher.primal import Vector
 from ..schedule import check_rows
 from ..stack import Stack
 from .control import Control, Needs, NeedsFisher, Step, StepContext, dot
@@ -19,7 +19,7 @@ class ConjugateGradient(Control):
     r"""Solve (F + λΩ) u = g, the exact natural-gradient step of the batch, preconditioned by the rule.
 
     F is the exact Fisher of the first `rows` examples, g the negative gradient, and Ω the unit of λ: I if λ is
-    absolute (`ngdnum.units`). The first iterate is the
+    absolute (`ngdnum.curvature.units`). The first iterate is the
     rule's direction with its best length. Each iteration costs a forward- and a reverse-mode derivative of the
     model. A few make a good step on a mini-batch, many the exact natural gradient. Rules that are no fixed
     symmetric matrix are allowed for (Polak–Ribière), at the memory of one more vector.

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..dual import Dual
-from ..fisher import Fisher, Vector
+from ..fisher.dual import Dual
+from ..fisher.primal import Fisher, Vector
 from ..rules.control import predicted_change, quadratic_change
 from ..stack import Stack, numbers
 
@@ -47,7 +47,7 @@ class StepContext(NamedTuple):
         Learning rate and damping λ.
     damped : callable
         Ω u for u: λ Ω is the damping of the Fisher. Ω is I for an absolute λ and for rules without one; for a relative
-        λ it is τ τ̃ in the weights of a layer and τ̃/10 in its biases (`ngdnum.units`).
+        λ it is τ τ̃ in the weights of a layer and τ̃/10 in its biases (`ngdnum.curvature.units`).
     precondition : callable
         The rule, with the factors and inverses of this step, as a map from G to ΔW.
     fisher : callable

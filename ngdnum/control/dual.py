@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..fisher import Vector
+from ..fisher.primal import Vector
 from ..stack import Stack
 from .control import Control, Needs, NeedsDual, Step, StepContext
 

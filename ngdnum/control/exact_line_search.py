@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..fisher import Vector
+from ..fisher.primal import Vector
 from ..rules.control import step_and_momentum
 from ..schedule import check_rows
 from ..stack import Stack
@@ -24,7 +24,7 @@ class ExactLineSearch(Control):
         -g^\top u + \tfrac12 u^\top (F + \lambda \Omega) u, \quad W \leftarrow W + \text{lr} \; u
 
     g is the negative gradient and F the exact Fisher of the first `rows` examples, Ω the unit of λ (I if λ is
-    absolute, see `ngdnum.units`), so the scale of d does not
+    absolute, see `ngdnum.curvature.units`), so the scale of d does not
     matter, and α and μ need no tuning (Martens and Grosse 2015, section 7). Costs two forward-mode
     derivatives, or one without momentum.
 

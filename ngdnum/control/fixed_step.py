@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..fisher import Vector
+from ..fisher.primal import Vector
 from ..stack import Stack
 from .control import Control, Step, StepContext
 

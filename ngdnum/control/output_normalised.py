@@ -9,7 +9,7 @@ from operator import mul
 import torch
 from torch import Tensor
 
-from ..fisher import Vector
+from ..fisher.primal import Vector
 from ..schedule import check_rows
 from ..stack import Stack, numbers, product_and_norms
 from .control import Control, Needs, NeedsFisher, Step, StepContext

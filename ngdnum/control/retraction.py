@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..fisher import Vector
+from ..fisher.primal import Vector
 from ..rules.linalg import pseudo_inverse
 from ..stack import NotFinite, Stack
 from .control import Control, Step, StepContext, dot

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..fisher import Vector
+from ..fisher.primal import Vector
 from ..schedule import check_rows
 from ..stack import Stack
 from .control import Control, Needs, NeedsFisher, Step, StepContext

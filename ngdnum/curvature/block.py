@@ -14,14 +14,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..batch import Batch
-from ..inverse import RAISE, Inverse
 from ..layers import Layer
+from ..record.batch import Batch
 from ..rule import Preconditioner, Quantities
-from ..running import follow
 from ..stack import Stack
-from ..symmetric import Upper, full, packed
-from ..units import Units, inverse_sizes
+from .inverse import RAISE, Inverse
+from .running import follow
+from .symmetric import Upper, full, packed
+from .units import Units, inverse_sizes
 
 Vector = list[Tensor]
 Halves = list[tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]]

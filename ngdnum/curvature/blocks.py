@@ -7,12 +7,12 @@ from typing import Any
 
 from torch import Tensor
 
-from ..inverse import Inverse
 from ..layers import Layer
 from ..rule import Preconditioner
 from ..schedule import due
 from ..stack import Stack, stacks
 from .block import Block, Halves, Kept, Vector
+from .inverse import Inverse
 
 
 class Blocks:

@@ -7,18 +7,18 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from ..batch import Batch, compress_rows
-from ..capture import Record
-from ..factors import Factors
-from ..inverse import Inverse
 from ..layers import Layer
+from ..record.batch import Batch, compress_rows
+from ..record.capture import Record
 from ..rule import Preconditioner
 from ..schedule import due
 from ..stack import Stack
-from ..symmetric import full, packed
 from ..world import World, check_alone
 from .block import Block, Kept, known
 from .blocks import Blocks
+from .factors import Factors
+from .inverse import Inverse
+from .symmetric import full, packed
 
 State = MutableMapping[Tensor, dict[str, Any]]
 """`opt.state`: what is kept of each layer, under its weight."""

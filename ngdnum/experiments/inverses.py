@@ -10,8 +10,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..curvature.factors import kronecker_factors
 from ..data import correlated_inputs, input_deviations, linear_network
-from ..factors import kronecker_factors
 from ..likelihood import Gaussian
 from .measurements import Measurements, Row, measure_rows
 from .solvers import SOLVERS, cholesky, factor

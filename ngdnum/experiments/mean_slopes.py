@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev
 
-from ..factors import kronecker_factors
+from ..curvature.factors import kronecker_factors
 from ..likelihood import Gaussian
 from ..rules import NETWORK_RULES, RULES
 

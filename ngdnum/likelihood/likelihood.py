@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Generator, Tensor
 
-from ..row_weights import telling
+from ..record.row_weights import telling
 from .density import log_density, score
 
 

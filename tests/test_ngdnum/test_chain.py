@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ngdnum import NGD, ExactLineSearch, Gaussian, Likelihood
-from ngdnum.fisher import Call, Fisher
+from ngdnum.fisher.primal import Call, Fisher
 from ngdnum.stack import Stack, stacks
 from support.networks import LIKELIHOODS, batch, targets
 

@@ -24,7 +24,7 @@ from ngdnum import (
     Likelihood,
     TrustRegion,
 )
-from ngdnum.fisher import Call, Fisher
+from ngdnum.fisher.primal import Call, Fisher
 from ngdnum.stack import Stack, stacks
 from support.networks import LIKELIHOODS, batch, dense_fisher, network, targets
 from support.training import gradient, parameters, same, step, weights

@@ -40,6 +40,7 @@ def test_all_facts_are_found_soon_and_checked_at_once() -> None:
     assert all(certificate.check() for certificate in certificates)
 
 
+@pytest.mark.what_if("statements", "a false statement is to be proved", "ProofNotFound, with the advice to “refute” it")
 @pytest.mark.parametrize("name", FALSEHOODS)
 def test_falsehood_is_not_certified(name: str) -> None:
     assumptions, claim, letters = FALSEHOODS[name]
@@ -61,6 +62,7 @@ def test_what_was_not_found_is_not_called_false() -> None:
         prove(["A' A = 0"], "A = 0", types={"A": ("m", "n")}, positivity=False)
 
 
+@pytest.mark.what_if("statements", "a proof is not found in the given time", "ProofNotFound: “given up”")
 @pytest.mark.parametrize("timeout", [0.0, 0.3])
 def test_a_search_ends_in_time(timeout: float) -> None:
     """Braids have no finite completion."""
@@ -113,6 +115,11 @@ def test_traces_of_squares(given: str, letters: dict) -> None:
     assert refute(given, "X = 0", **letters, positive=semidefinite).check()
 
 
+@pytest.mark.what_if(
+    "statements",
+    "a statement uses a letter that is not declared",
+    "UndeclaredLetter: “Y is not declared; declared are A, A'”",
+)
 def test_undeclared_letter_names_the_declared_ones() -> None:
     with pytest.raises(UndeclaredLetter, match="Y is not declared; declared are A, A'"):
         prove([], "A Y A = A", types={"A": ("n", "n")})
@@ -132,6 +139,9 @@ def test_identities_of_different_size_are_different() -> None:
         prove(["A R = 1", "C D = 1"], "A R = C D", **letters)
 
 
+@pytest.mark.what_if(
+    "statements", "hypotheses contradict each other", "VacuousHypotheses, with a proof that they “contradict”"
+)
 @pytest.mark.parametrize(
     "assumptions", [["A B = 1", "B A B = 0"], ["A B = 1", "A = 0"], ["A B = 1", "C A = 0", "B C = 1"]]
 )

@@ -41,6 +41,11 @@ JACOBI = "A (B C - C B) - (B C - C B) A + B (C A - A C) - (C A - A C) B + C (A B
 # --- letters -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.what_if(
+    "statements",
+    "two letters of different sizes or kinds have one name",
+    "ValueError: “two different letters…rename one”",
+)
 @pytest.mark.parametrize("other", [MatrixSymbol("Lambda", m, m), PD("Lambda", m, m), PSD("Lambda", k, k)], ids=repr)
 def test_another_letter_of_the_same_name_is_refused(other: MatrixSymbol) -> None:
     with pytest.raises(ValueError, match="two different letters.*rename one"):
@@ -194,6 +199,9 @@ def test_positive_definite_binds_the_counterexample() -> None:
     assert found.positive == {"A": "pd"} and found.check()
 
 
+@pytest.mark.what_if(
+    "statements", "a hypothesis of SymPy is not understood", "TypeError that says what to write instead"
+)
 @pytest.mark.parametrize(
     "hypothesis, instead",
     [
@@ -365,6 +373,7 @@ def test_statements_come_in_any_collection(kind: type) -> None:
 # --- theorems ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.what_if("statements", "a theorem claims X = X", "ValueError: it “says nothing”")
 @pytest.mark.parametrize("claim", [eq(A * B, A * B), eq(A + B, B + A), eq((A * B).T, B.T * A.T), Eq(A, A)], ids=str)
 def test_a_claim_that_says_nothing_is_refused_at_registration(claim: object) -> None:
     flow = theorems(["layer-flow"])["layer-flow"]

@@ -1,0 +1,292 @@
+"""What the forward and backward passes since the last step have told about their examples."""
+
+from __future__ import annotations
+
+import warnings
+import weakref
+from collections.abc import Collection
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from ..fisher.primal import Call, Link, run
+from ..layers import Layer
+from ..likelihood import Likelihood, fisher_product
+from ..world import Part
+from .capture import Record
+from .replay import same_rows
+
+Matrices = dict[str, dict[int, Tensor]]
+"""`{quantity: {layer: matrix}}`."""
+Sums = tuple[float, float, float, float]
+
+
+class Cuts:
+    """Which arguments of a model have one row per example, found by a trial when they are seen first."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple, bool] = {}
+
+    def agree(self, model: nn.Module, whole: Call, part: Call) -> bool:
+        """Whether `part`, cut from the call `whole`, gives its first rows."""
+        pairs = [*zip(whole.arguments, part.arguments)]
+        pairs += [(argument, part.keywords[name]) for name, argument in whole.keywords.items()]
+        key = (*(new is not old for old, new in pairs), *whole.keywords)
+        if key not in self._known:
+            both = (partial(run, model, {}, call, flat=False) for call in (whole, part))
+            self._known[key] = same_rows(model, *both)
+        return self._known[key]
+
+
+class Batch:
+    """Sums and means over the passes since the last step: gradient accumulation is one large batch.
+
+    Attributes
+    ----------
+    count : int
+        M, the number of examples; positions of the output count as examples.
+    share : float
+        Sum of the passes' shares in the loss.
+    layers : dict of int
+        The layers that took part, in the order of the (last) forward pass.
+    chained : bool
+        Whether the layers form a chain, see `Record`.
+    factors : Matrices
+        Mean of the factors, weighted by the shares of the passes.
+    roots : Matrices
+        X with XᵀX that mean, for running inverses.
+    measured : set of int
+        The layers of which there are factors or roots.
+    calls : list of Call
+        How the model was called for the examples that were to be kept.
+    gradients : list of Tensor
+        ∂ loss/∂f `[M, n_L]` of each of these calls, if it is asked for.
+    scale : float or None
+        What the loss was multiplied by before `backward`; None if unknown.
+    error : Exception or None
+        What went wrong in a pass, if a step from the others must be refused.
+    """
+
+    def __init__(self, cuts: Cuts) -> None:
+        self.count, self.share = 0, 0.0
+        self.layers: dict[int, None] = {}
+        self.chained = True
+        self.factors: Matrices = {}
+        self.roots: Matrices = {}
+        self.measured: set[int] = set()
+        self.calls: list[Call] = []
+        self.gradients: list[Tensor] = []
+        self.scale: float | None = 1.0
+        self.error: Exception | None = None
+        self._kept = 0
+        self._square = self._length = self._spread = 0.0
+        self._backward = -1
+        self._cuts = cuts
+
+    def stale(self, layers: list[Layer]) -> bool:
+        """Whether the gradients of its passes are gone when another one arrives, in a backward pass of its own.
+
+        They are where `model.zero_grad()` or `p.grad = None` took the place of `opt.zero_grad()`.
+        """
+        if not self.layers or self._backward == torch._C._current_graph_task_id():
+            return False
+        found = (layers[k].weight.grad for k in self.layers)
+        return not any(gradient is not None and gradient.any() for gradient in found)
+
+    def add(self, record: Record, count: int) -> None:
+        """Include one pass of `count` examples."""
+        record.batch, record.gradient, record.residual, record.kept = weakref.ref(self), None, (0.0, 0.0, 0.0), None
+        self._backward = torch._C._current_graph_task_id()
+        self.count += count
+        self.share += record.share
+        self.layers |= dict.fromkeys(record.edges)
+        self.chained &= record.chained
+
+    def add_factors(self, record: Record, factors: Matrices, roots: Matrices) -> None:
+        """Include the factors and roots of the last pass."""
+        share = record.share / self.share
+        self.measured.update(*factors.values(), *roots.values())
+        for quantity, matrices in factors.items():
+            mean = self.factors.setdefault(quantity, {})
+            for k, matrix in matrices.items():
+                mean[k] = mean[k].lerp_(matrix, share) if k in mean else matrix
+        for quantity, matrices in roots.items():
+            root = self.roots.setdefault(quantity, {})
+            for k, X in matrices.items():
+                both = [(1 - share) ** 0.5 * root[k], share**0.5 * X] if k in root else [X]
+                root[k] = compress_rows(torch.cat(both, -2))
+
+    def add_residual(
+        self, likelihood: Likelihood, record: Record, output: Tensor, gradient: Tensor, spread: bool
+    ) -> None:
+        """Include `gradient` `[M, n_L]` of the loss in `output` in the residual, or add it to that of other losses.
+
+        With `spread`, also how far the outputs are from their mean.
+        """
+        if record.gradient is not None:
+            gradient = record.gradient + gradient
+        record.gradient = gradient
+        if not gradient.dtype.itemsize > 2:
+            output, gradient = output.float(), gradient.float()
+        score = gradient
+        if record.weights is not None:
+            w = record.weights.to(gradient).view(-1, 1)
+            score = torch.where(w > 0, gradient / w, 0)
+        sums = [(gradient * score).sum(), (gradient * fisher_product(likelihood, output, score)).sum()]
+        if spread:
+            away = output - output.mean(0)
+            sums.append((away * fisher_product(likelihood, output, away)).sum())
+        square, length, *far = torch.stack(sums).tolist()
+        before, factor = record.residual, len(output) / record.share
+        record.residual = square * factor, length * factor, sum(far) / factor
+        self._square += record.residual[0] - before[0]
+        self._length += record.residual[1] - before[1]
+        self._spread += record.residual[2] - before[2]
+
+    def keep(self, model: nn.Module, record: Record, output: Tensor, rows: int | None) -> None:
+        """Keep the call of a pass of `model` that had this `output`: of all passes the first `rows` examples, or all.
+
+        All, too, if the model treats something as long as the batch as if it had no row for each example.
+        """
+        count = wanted = len(output)
+        if rows is not None:
+            wanted = min(count, rows - self._kept)
+            if wanted <= 0:
+                return
+        if not record.counts(wanted):
+            wanted = count
+        whole = Call(record.arguments, record.keywords, random=record.random)
+        call = _first(whole, count, wanted) if wanted < count else whole
+        chain: dict[int, Link] = {}
+        if record.links is not None:
+            slopes = record.slopes(wanted)
+            for k, (x,) in record.inputs.items():
+                chain[k] = Link(x[:wanted].clone(), slopes[k])
+        elif wanted < count and not self._cuts.agree(model, whole, call):
+            call, wanted = whole, count
+        first = output[:wanted].clone() if chain else None
+        call = call._replace(chain=chain, output=first)
+        record.kept = len(self.calls), wanted, count
+        self.calls.append(_weighed(call, record, wanted, count))
+        self._kept += count
+
+    def keep_again(self, record: Record) -> None:
+        """Weigh the rows of the call kept of a pass as they count by all its losses so far."""
+        if record.kept is not None:
+            i, wanted, count = record.kept
+            self.calls[i] = _weighed(self.calls[i], record, wanted, count)
+
+    def used(self, layers: list[Layer], known: Collection[int]) -> list[int]:
+        """Those of `layers` that took part and have gradients and factors, in the order of the forward pass.
+
+        Factors are those of this batch, or are `known`.
+
+        Raises
+        ------
+        RuntimeError
+            If there are none, if a layer has a gradient without having taken part, or one for its weight alone.
+        """
+        fresh, used = [*self.factors.values(), *self.roots.values()], []
+        for k in self.layers:
+            layer = layers[k]
+            if layer.bias is not None and (layer.weight.grad is None) != (layer.bias.grad is None):
+                missing = layer.names[layer.bias.grad is None]
+                raise RuntimeError(
+                    f"{missing!r} has no gradient, but the rest of its layer has one, so no weight was changed: "
+                    "what is frozen must be so, by requires_grad_(False), before NGD is built"
+                )
+            if layer.weight.grad is None:
+                continue
+            if k in known or all(k in matrices for matrices in fresh):
+                used.append(k)
+        if not used:
+            raise RuntimeError(
+                "nothing to step from: call backward() on a loss of the model's output first; if a "
+                "compiled model, or another of its kind, ran before NGD was built, call torch.compiler.reset(); "
+                "torch.utils.checkpoint needs use_reentrant=False"
+            )
+        for k, layer in enumerate(layers) if len(self.layers) < len(layers) else ():
+            gradients = [p.grad for p in layer.parameters if p.grad is not None]
+            if k not in self.layers and any(g.any() for g in gradients):
+                raise RuntimeError(
+                    f"layer {layer.name!r} has a gradient, but was not called since the last zero_grad(), so "
+                    "no weight was changed: call the module itself, not its weight, and not within "
+                    "checkpoint(…, use_reentrant=True)"
+                )
+        return used
+
+    @property
+    def sums(self) -> Sums:
+        """Share of all passes, Σ w ‖e‖² and Σ w eᵀF e, see `residual`, and Σ w (f − ⟨f⟩)ᵀF(f − ⟨f⟩)."""
+        return self.share, self._square, self._length, self._spread
+
+    @property
+    def part(self) -> Part:
+        """What the other ranks are told of it."""
+        alike = sorted(self.measured), self.chained, self.scale
+        return Part(tuple(self.layers), alike, self.sums, self.error)
+
+    def residual(self, sums: Sums | None = None) -> float:
+        r"""ℓ = (1/Σ w) (Σ w ‖e‖²)² / Σ w eᵀF e, with e = ∂ log q/∂f of the training targets, F the Fisher of f.
+
+        Length, in the metric of F, of the step along e that is best for the quadratic model. For a Gaussian
+        with Σ̃ = σ²I it is ⟨‖y − f‖²⟩/σ². The `sums` are those of this batch, unless others are given.
+        """
+        share, square, length, _ = sums or self.sums
+        if not length:
+            if square:
+                warnings.warn(
+                    "the outputs are so certain, and wrong, that their Fisher is 0 in this precision, so there is "
+                    "no step: start from smaller weights, or train in float64",
+                    stacklevel=2,
+                )
+            return 0.0
+        return share * (square / self.known_scale()) ** 2 / length
+
+    def relative_residual(self, sums: Sums | None = None) -> float:
+        """R = ℓ/(ℓ + ⟨(f − ⟨f⟩)ᵀ F (f − ⟨f⟩)⟩), from 1 for constant outputs to 0 for exact ones; 1 if not measured.
+
+        For a Gaussian, 1 − R is nearly the coefficient of determination. The `sums` are as in `residual`.
+        """
+        share, _, length, spread = sums or self.sums
+        if not length or self.scale is None:
+            return 1.0
+        residual = self.residual(sums)
+        return residual / (residual + spread / share)
+
+    def known_scale(self) -> float:
+        """What the loss was multiplied by; a RuntimeError if that is unknown."""
+        if self.scale is None:
+            raise RuntimeError(
+                "this control measures the residual of the loss, whose scale is unknown after "
+                "scaler.unscale_(opt), so no weight was changed: leave the unscaling to scaler.step(opt)"
+            )
+        return self.scale
+
+
+def compress_rows(rows: Tensor) -> Tensor:
+    """X `[…, k, m]` with the same XᵀX and no more rows than columns."""
+    return torch.linalg.qr(rows, mode="r").R if rows.shape[-2] > rows.shape[-1] else rows
+
+
+def _weighed(call: Call, record: Record, wanted: int, count: int) -> Call:
+    """The call of the first `wanted` of `count` examples, which count as they do in the losses of the pass."""
+    share, weights = record.share * wanted / count, record.weights
+    if weights is not None:
+        weights = weights[:wanted].flatten()
+        mean = float(weights.mean())
+        share, weights = share * mean, weights / mean
+    return call._replace(weights=weights, share=share)
+
+
+def _first(whole: Call, count: int, rows: int) -> Call:
+    """The call with the first `rows` of whatever has one row for each of the `count` examples."""
+
+    def first(argument: object) -> object:
+        if not isinstance(argument, Tensor) or not argument.ndim or len(argument) != count:
+            return argument
+        return argument[:rows].clone()
+
+    keywords = {name: first(argument) for name, argument in whole.keywords.items()}
+    return whole._replace(arguments=tuple(map(first, whole.arguments)), keywords=keywords)

@@ -1,0 +1,190 @@
+"""States with one thing wrong are refused, or serve; those of every step, and of version 1, go on."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from ngdnum import NGD, ExactLineSearch, Gaussian, Inverse
+
+ADAM = partial(torch.optim.AdamW, lr=0.02)
+MAKE: dict[str, Callable[..., NGD]] = {
+    "paper": NGD.paper,
+    "fast": NGD.fast,
+    "sample_efficient": NGD.sample_efficient,
+    "low_rank": partial(NGD.fast, rule="pi_damped", inverse=Inverse(every=3, solver="low_rank")),
+    "running": partial(NGD, rule="running", control=ExactLineSearch()),
+}
+
+
+def made(make: Callable[..., NGD]) -> NGD:
+    torch.manual_seed(0)
+    layers = [nn.Linear(3, 4), nn.LayerNorm(4), nn.Tanh(), nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 2)]
+    return make(nn.Sequential(*layers).double(), Gaussian(), fallback=ADAM)
+
+
+def train(opt: NGD, steps: range) -> list[Tensor]:
+    """The parameters after these steps."""
+    for k in steps:
+        generator = torch.Generator().manual_seed(k)
+        x = torch.randn(8, 3, dtype=torch.float64, generator=generator)
+        y = torch.randn(8, 2, dtype=torch.float64, generator=generator)
+        opt.zero_grad()
+        loss = Gaussian()(opt.model(x), y)
+        loss.backward()
+        opt.step(partial(lambda x, y: Gaussian()(opt.model(x), y), x, y), loss=loss)
+    return [p.detach().clone() for p in opt.model.parameters()]
+
+
+def state(opt: NGD) -> dict[str, Any]:
+    return copy.deepcopy(opt.state_dict())
+
+
+def places(tree: Any, path: tuple = ()) -> Iterator[tuple]:
+    """The path to every entry of nested dictionaries, lists and tuples."""
+    entries = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, (list, tuple)) else ()
+    for key, value in entries:
+        yield (*path, key)
+        yield from places(value, (*path, key))
+
+
+def changed(tree: Any, path: tuple, change: Callable[[Any], Any]) -> Any:
+    """`tree` with what is at `path` changed, or left out if that gives None."""
+    key, *rest = path
+    value = changed(tree[key], tuple(rest), change) if rest else change(tree[key])
+    if isinstance(tree, dict):
+        return {k: value if k == key else v for k, v in tree.items() if k != key or value is not None}
+    return type(tree)(value if k == key else v for k, v in enumerate(tree) if k != key or value is not None)
+
+
+def poisoned(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.clone().fill_(math.nan) if value.is_floating_point() else value[:-1]
+    return math.nan if isinstance(value, (int, float)) else "x"
+
+
+def cut(value: Any) -> Any:
+    """One number fewer in a tensor's first axis."""
+    return value[:-1] if isinstance(value, Tensor) and value.ndim else [value]
+
+
+DAMAGE: dict[str, Callable[[Any], Any]] = {
+    "missing": lambda value: None,
+    "text": lambda value: "x",
+    "not finite": poisoned,
+    "cut": cut,
+    "negative": lambda value: -value - 1 if isinstance(value, (int, float)) else -1,
+}
+STATES = {name: (lambda opt: (train(opt, range(5)), state(opt))[1])(made(make)) for name, make in MAKE.items()}
+
+
+@pytest.mark.what_if(
+    "checkpoints",
+    "any one entry of a state is missing, cut, negative, NaN or text",
+    "ValueError that names the “state_dict”, and nothing is changed; or the state serves",
+)
+@pytest.mark.parametrize("name", MAKE)
+@settings(max_examples=25, deadline=None, derandomize=True, database=None)
+@given(data=st.data())
+def test_one_thing_wrong_anywhere_changes_nothing_or_serves(name: str, data: st.DataObject) -> None:
+    saved = STATES[name]
+    path = data.draw(st.sampled_from(list(places(saved))), "place")
+    damaged = changed(saved, path, DAMAGE[data.draw(st.sampled_from(list(DAMAGE)), "damage")])
+    opt = made(MAKE[name])
+    train(opt, range(2))
+    before, generator = state(opt), opt.generator.get_state()
+    try:
+        opt.load_state_dict(damaged)
+    except ValueError as error:
+        assert "state_dict" in str(error)
+        assert same(state(opt), before) and opt.generator.get_state().equal(generator)
+        train(opt, range(2, 4))
+    else:
+        assert all(p.isfinite().all() for p in train(opt, range(5, 8)))
+
+
+def same(first: object, second: object) -> bool:
+    """Whether two trees of tensors and other values are equal."""
+    if isinstance(first, Tensor):
+        return isinstance(second, Tensor) and first.equal(second)
+    if isinstance(first, dict):
+        return (
+            isinstance(second, dict) and list(first) == list(second) and all(same(first[k], second[k]) for k in first)
+        )
+    if isinstance(first, (tuple, list)):
+        return isinstance(second, (tuple, list)) and len(first) == len(second) and all(map(same, first, second))
+    return first == second
+
+
+@pytest.mark.what_if(
+    "checkpoints", "a run is killed after any step, and resumed", "its weights are the same to the bit"
+)
+@pytest.mark.parametrize("name", MAKE)
+def test_a_run_that_is_killed_after_any_step_goes_on_to_the_same_bits(name: str) -> None:
+    opt, saved = made(MAKE[name]), []
+    for k in range(9):
+        saved.append(copy.deepcopy((opt.model.state_dict(), opt.state_dict())))
+        end = train(opt, range(k, k + 1))
+    for k, (weights, kept) in enumerate(saved):
+        resumed = made(MAKE[name])
+        resumed.model.load_state_dict(weights)
+        resumed.load_state_dict(kept)
+        assert all(p.equal(q) for p, q in zip(train(resumed, range(k, 9)), end, strict=True)), k
+
+
+def as_version_1(opt: NGD) -> dict[str, Any]:
+    """The state of `opt` as version 1 laid it out: by the numbers of layers, and all that was kept under "past"."""
+    now = state(opt)
+    index = {layer.name: k for k, layer in enumerate(opt.layers)}
+    entries = {k: now["state"].get(2 * k, {}) for k in index.values()}
+    factors: dict[str, dict[int, Any]] = {}
+    for k, entry in entries.items():
+        for name in entry.keys() & {"Lambda", "Lambda_tilde", "K", "K_tilde"}:
+            factors.setdefault(name, {})[k] = entry[name]
+    states = {}
+    for (stack,) in now["ngd"]["blocks"]:
+        members = [index[name] for name in stack]
+        made = entries[members[0]].get("factorisation")
+        if made:
+            kept = made["parts"], made["lam"], 0, made["step"], made["origin"], made["memory"]
+            states[(False, *members)] = kept
+    first, *rest = now["param_groups"]
+    options = {name: first[name] for name in ("lr", "damping", "params")}
+    past = {
+        "measured": now["ngd"]["measured"],
+        "factors": factors,
+        "states": states,
+        "memory": {k: entry["velocity"] for k, entry in entries.items() if "velocity" in entry},
+    }
+    own = {"steps": opt.steps, "generator": opt.generator.get_state(), "past": past, "others": now["ngd"]["fallback"]}
+    return {"state": {}, "param_groups": [options, *rest], "ngd": own}
+
+
+@pytest.mark.what_if("checkpoints", "a state was saved by version 1", "it is read, and goes on to the same bits")
+@pytest.mark.parametrize("name", MAKE)
+def test_states_of_version_1_go_on(name: str) -> None:
+    opt, other = made(MAKE[name]), made(MAKE[name])
+    train(opt, range(6))
+    other.model.load_state_dict(opt.model.state_dict())
+    other.load_state_dict(as_version_1(opt))
+    assert other.steps == 6
+    for p, q in zip(train(other, range(6, 10)), train(opt, range(6, 10)), strict=True):
+        assert p.equal(q)
+
+
+def test_a_state_of_version_1_of_another_model_is_refused() -> None:
+    opt = made(NGD.fast)
+    train(opt, range(2))
+    old = as_version_1(opt)
+    for model in (nn.Linear(3, 2), nn.Sequential(nn.Linear(3, 5), nn.LayerNorm(5), *(nn.Linear(5, 5),) * 1)):
+        with pytest.raises(ValueError, match="state_dict"):
+            NGD.fast(model.double(), Gaussian(), fallback=ADAM).load_state_dict(old)
