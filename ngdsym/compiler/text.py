@@ -94,12 +94,18 @@ def called(text: str) -> set[str]:
 
 
 def check_names(expression: Basic) -> None:
-    """Raise ValueError unless every symbol can be a parameter of an emitted function."""
+    """Raise ValueError unless every symbol can be a parameter of an emitted function, and only one by its name."""
     taken = {"state", "torch", "Tensor"} | helpers().keys()
-    symbols = expression.atoms(MatrixSymbol) | expression.atoms(Symbol)
-    for name in sorted(parameter(symbol) for symbol in symbols):
+    scalars, matrices = expression.atoms(Symbol), expression.atoms(MatrixSymbol)
+    for name in sorted(parameter(symbol) for symbol in scalars | matrices):
         if not name.isidentifier() or iskeyword(name) or name in taken:
             raise ValueError(f"{name!r} cannot be a parameter of Python code: give that symbol another name")
+    named: dict[str, Symbol | MatrixSymbol] = {parameter(matrix): matrix for matrix in matrices}
+    for scalar in sorted(scalars, key=str):
+        if named.setdefault(parameter(scalar), scalar) != scalar:
+            raise ValueError(
+                f"two different symbols, one of them a number, would be the parameter {parameter(scalar)!r}: rename one"
+            )
 
 
 def parameter(symbol: Symbol | MatrixSymbol) -> str:

@@ -8,7 +8,7 @@ Verron, *Short proofs of ideal membership*, J. Symb. Comput. 125 (2024)."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from time import process_time
 
@@ -67,6 +67,8 @@ def _optimum(claim: Terms, generators: Sequence[Terms], proof: Cofactors, second
 def _candidates(claim: Terms, generators: Sequence[Terms], proof: Cofactors) -> list[tuple[str, int, str]]:
     """The proof's own products and, round by round, those that share a word with products already there."""
     found = dict.fromkeys(sorted(proof))
+    places = _places(generators)
+    reach = [max(map(len, generator)) for generator in generators]
     most = min(MAX_CANDIDATES, CANDIDATES_PER_TERM * len(proof))
     reached = dict.fromkeys(claim)
     for left, k, right in found:
@@ -77,8 +79,8 @@ def _candidates(claim: Terms, generators: Sequence[Terms], proof: Cofactors) -> 
         new = dict.fromkeys(
             product
             for word in fresh
-            for product in _products(word, generators)
-            if product not in found and _length(product, generators) <= longest
+            for product in _products(word, places)
+            if product not in found and len(product[0]) + reach[product[1]] + len(product[2]) <= longest
         )
         more = sorted(new, key=lambda product: len(product[0]) + len(product[2]))
         more = more[: most - len(found)]
@@ -102,19 +104,22 @@ def _balanced(
         expanded = kept
 
 
-def _products(word: str, generators: Sequence[Terms]) -> Iterator[tuple[str, int, str]]:
-    """All left · generator · right with `word` among their words."""
+def _places(generators: Sequence[Terms]) -> dict[int, dict[str, list[int]]]:
+    """For each length and word of that length the generators that contain it."""
+    places: dict[int, dict[str, list[int]]] = {}
     for k, generator in enumerate(generators):
-        for inner in filter(None, generator):
-            at = word.find(inner)
-            while at >= 0:
-                yield word[:at], k, word[at + len(inner) :]
-                at = word.find(inner, at + 1)
+        for word in filter(None, generator):
+            places.setdefault(len(word), {}).setdefault(word, []).append(k)
+    return places
 
 
-def _length(product: tuple[str, int, str], generators: Sequence[Terms]) -> int:
-    left, k, right = product
-    return len(left) + max(map(len, generators[k])) + len(right)
+def _products(word: str, places: Mapping[int, Mapping[str, Sequence[int]]]) -> Iterator[tuple[str, int, str]]:
+    """All left · generator · right with `word` among their words."""
+    for length, found in places.items():
+        for start in range(len(word) - length + 1):
+            end = start + length
+            for k in found.get(word[start:end], ()):
+                yield word[:start], k, word[end:]
 
 
 def solve(columns: Sequence[Terms], target: Terms) -> list[Fraction] | None:

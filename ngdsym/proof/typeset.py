@@ -49,8 +49,9 @@ GREEK = {
     "ℓ": "ell",
 }
 _MARKS = {"⁺": "^{+}", "⁻¹": "^{-1}"}
-_NAMES = re.compile(r"[^\W\d][\w\u0300-\u036f]*[⁺⁻¹]*'?")
-_SYMPY = re.compile(rf"\.T|\*\*\(-1\)|\*|{_NAMES.pattern}")
+_NAME = r"[^\W\d][\w\u0300-\u036f]*[⁺⁻¹]*"
+_NAMES = re.compile(rf"{_NAME}'?")
+_INSIDE = re.compile(rf"\.T|\*\*\(-1\)|\*|⁻¹|⁺|'|{_NAME}")
 
 
 def sign(c: str) -> str:
@@ -136,9 +137,9 @@ def _letter(name: str) -> str:
 
 
 def _expression(text: str) -> str:
-    """The inside of a name such as (A*B.T)⁺, which SymPy's printer wrote."""
-    signs = {".T": TOP, "**(-1)": "^{-1}", "*": r"\,"}
-    inner = _SYMPY.sub(lambda found: signs.get(found[0]) or _letter(found[0]), text[1:-1])
+    """The inside of a name such as (A*B.T)⁺ or (A*B')⁺, as SymPy or `Letters` writes it."""
+    signs = {".T": TOP, "'": TOP, "**(-1)": "^{-1}", "*": r"\,", **_MARKS}
+    inner = _INSIDE.sub(lambda found: signs.get(found[0]) or _letter(found[0]), text[1:-1])
     return rf"\left({inner}\right)"
 
 

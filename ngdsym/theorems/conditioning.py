@@ -187,9 +187,9 @@ def condition(draw: Draw) -> Mapping[Expr, Any]:
     else:
         net = Net((2, 3, 4, 3), draw)
         net.W = [W * net.number(1, 4) + np.eye(*W.shape) for W in net.W]
-        values = [*np.linalg.eigvalsh(net.F)[-6:]]
-        singular = [[[*np.linalg.svd(part)[1]] for part in (net.A(i), net.B(i))] for i in net.layers]
-        covariances = [[*np.linalg.eigvalsh(S)] for S in (net.Sigma, net.Sigma_tilde)]
+        values = list(np.linalg.eigvalsh(net.F)[-6:])
+        singular = [[list(np.linalg.svd(part)[1]) for part in (net.A(i), net.B(i))] for i in net.layers]
+        covariances = [list(np.linalg.eigvalsh(S)) for S in (net.Sigma, net.Sigma_tilde)]
     tops, bottoms = ([A[k]**2 * B[k]**2 for A, B in singular] for k in (0, -1))
     spread = np.prod([spectrum[-1] / spectrum[0] for spectrum in covariances])
     return {kappa: values[-1] / values[0], data: spread, bound: sum(tops) / sum(bottoms),

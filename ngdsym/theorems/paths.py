@@ -43,6 +43,6 @@ def follow(net: Net, speed: Speed, end: float, stop: float = 0.0) -> float:
         volume, events = np.linalg.det(net.product(1, net.L)), [singular]
         vars(singular)["terminal"] = True
     start = np.concatenate([w.ravel() for w in net.W])
-    path = solve_ivp(rate, (0, end), start, rtol=1e-10, atol=1e-12, events=events)
+    path = solve_ivp(rate, (0, end), start, method="DOP853", rtol=1e-10, atol=1e-12, events=events)
     load(path.y[:, -1])
     return float(path.t[-1])

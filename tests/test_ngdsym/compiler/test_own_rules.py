@@ -207,6 +207,8 @@ REFUSED = {
     "function": (lambda: sin(lam) * G, TypeError, r"cannot lower the scalar sin\(lambda\)"),
     "not square": (lambda: G * PSD("S", m, n) * G, ValueError, "symmetric matrix is square, but S is m×n"),
     "keyword": (lambda: MatrixSymbol("class", n, n) * G, ValueError, "'class' cannot be a parameter"),
+    "number called like a matrix": (lambda: Symbol("G") * G, ValueError, "two different symbols.*'G'"),
+    "two numbers of one name": (lambda: Symbol("lam") * lam * G, ValueError, "two different symbols.*'lam'"),
     "taken name": (lambda: MatrixSymbol("state", n, n) * G, ValueError, "'state' cannot be a parameter"),
     "Kronecker factors in the wrong order": (
         lambda: Unvec(KroneckerProduct(Lambda_tilde, Lambda), G),

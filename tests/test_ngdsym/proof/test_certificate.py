@@ -176,6 +176,8 @@ def test_a_letter_is_typeset_by_its_name() -> None:
         ("D_1_12", "D_{1 12}"),
         ("X⁺", "{X}^{+}"),
         ("dW_3'", r"\mathrm{dW}_{3}^{\top}"),
+        ("(A'*B)⁺", r"{\left(A^{\top}\,B\right)}^{+}"),
+        ("((A*B)⁺*C)⁻¹", r"{\left((A\,B)^{+}\,C\right)}^{-1}"),
         ("(A_j.T*Sigma_tilde**(-1)*A_i)⁺", r"{\left(A_{j}^{\top}\,\tilde{\Sigma}^{-1}\,A_{i}\right)}^{+}"),
     ],
 )

@@ -28,6 +28,17 @@ def test_two_sided() -> None:
     assert str(found.witness["X"]) == "1/2 B⁺ C Z'" and found.certificate.check()
 
 
+def test_products_around_the_unknown() -> None:
+    """A B X D = C: X is (A B)⁺ C D⁺."""
+    found = exists(
+        {"X": ("k", "p")},
+        "C = A B V D",
+        "A B X D = C",
+        types={"A": ("m", "n"), "B": ("n", "k"), "C": ("m", "l"), "D": ("p", "l"), "V": ("k", "p")},
+    )
+    assert str(found.witness["X"]) == "(A*B)⁺ C D⁺" and found.certificate.check()
+
+
 def test_two_unknowns() -> None:
     """Roth's equation."""
     found = exists(
