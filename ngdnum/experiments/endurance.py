@@ -18,7 +18,7 @@ from ..likelihood import Gaussian
 from ..optimizer import NGD
 from .measurements import Measurements, Row, measure_rows
 
-STEPS = 100_000
+STEPS, WARM = 100_000, 1_000
 M, NOISE = 32, 0.1
 PRESETS: dict[str, Callable[..., NGD]] = {
     "paper": NGD.paper,
@@ -32,14 +32,14 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def endure(preset: str, dtype: str, steps: int) -> Row:
+def endure(preset: str, dtype: str, steps: int, warm: int = WARM) -> Row:
     r"""Train a network to follow another one of its kind, with noise of deviation σ in each of two outputs.
 
     The floor of the loss is that of the other network on the same targets; its expectation is σ².
 
     Returns
     -------
-    dict : `growth` of the process after the first hundredth of `steps`, in bytes; by how many `blocks` more memory is
+    dict : `growth` of the process after the first `warm` steps, in bytes; by how many `blocks` more memory is
         held by Python's objects; the mean `loss` over the last tenth of steps, as a multiple of the floor.
     """
     generator = torch.Generator().manual_seed(0)
@@ -63,7 +63,7 @@ def endure(preset: str, dtype: str, steps: int) -> Row:
         loss.backward()
         opt.step(lambda: likelihood(model(x), y), loss=loss)
         decay.step()
-        if k == steps // 100:
+        if k == warm:
             gc.collect()
             before = resident(), sys.getallocatedblocks()
         if k > steps - steps // 10:
