@@ -99,7 +99,7 @@ def _add_bench(commands: Any) -> None:
         "--data",
         type=Path,
         metavar="DIR",
-        help="folder of IDX files for fig1d (Fashion-MNIST); default: the bundled digits",
+        help="folder of IDX files for fig1d and classifiers (Fashion-MNIST); default: the bundled digits",
     )
     command.add_argument("--methods", nargs="+", metavar="NAME", help="only these methods")
     command.add_argument(
@@ -107,7 +107,7 @@ def _add_bench(commands: Any) -> None:
         nargs="+",
         type=float,
         metavar="X",
-        help="only these budgets, in samples (fig1a, fig1b, fig1c) or seconds (fig1d)",
+        help="only these budgets, in samples (fig1a, fig1b, fig1c) or seconds (all others)",
     )
     command.add_argument(
         "--settings",

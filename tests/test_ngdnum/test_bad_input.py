@@ -17,7 +17,7 @@ from ngdnum import (
 from ngdnum.layers import trainable_layers
 from ngdnum.stack import stacks
 from support.networks import TwoMethods, batch, network
-from support.training import expect
+from support.training import expect, expect_nothing_collected
 
 torch.set_num_threads(1)
 
@@ -115,7 +115,7 @@ def test_inputs_of_the_wrong_shape(shape: tuple[int, ...]) -> None:
     message = "empty batch" if 0 in shape else r"NGD needs \[M, …, 4\]"
     expect(ValueError, message, model, lambda: model(torch.zeros(shape, dtype=torch.float64)))
     expect(ValueError, message, model, lambda: kronecker_factors(model, Gaussian(), torch.zeros(shape).double()))
-    assert not opt._batch.count
+    expect_nothing_collected(opt)
 
 
 @pytest.mark.what_if("batches", "a single image has no axis for examples", "ValueError: “NGD needs [M, 2, …, …]”")
@@ -209,8 +209,12 @@ def test_rules_that_return_the_wrong_shape() -> None:
     "LinAlgError: “layers 2 … raise the damping”; no weight moves",
 )
 def test_a_factor_that_cannot_be_factorised() -> None:
-    model, opt, _, _ = ready(damping=1e-3)
-    opt._batch.factors["Lambda"][1].neg_()
+    source = (
+        "def factorise(Lambda, lam):\n"
+        "    return (torch.linalg.cholesky(Lambda if len(Lambda) == 5 else -Lambda),)\n"
+        "def apply(G, state):\n    return G\n"
+    )
+    model, opt, _, _ = ready(rule=source, damping=1e-3)
     expect(torch.linalg.LinAlgError, "layers 2 .* raise the damping", model, opt.step)
 
 

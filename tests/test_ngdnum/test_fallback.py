@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ngdnum import NGD, Categorical, Gaussian, LevenbergMarquardt, kronecker_factors
 from support.networks import batch
-from support.training import expect
+from support.training import expect, expect_nothing_collected
 
 torch.set_num_threads(1)
 ADAM = partial(torch.optim.AdamW, lr=0.02)
@@ -267,4 +267,5 @@ def test_copies_of_the_optimizers_parameters_are_free_of_it() -> None:
     opt = NGD(model, Gaussian(), fallback=ADAM)
     twin = copy.deepcopy(model)
     Gaussian()(twin(batch(6, 4)), batch(6, 3)).backward()
-    assert not opt._batch.count and all(p.grad is None for p in model.parameters())
+    assert all(p.grad is None for p in model.parameters())
+    expect_nothing_collected(opt)
