@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import gc
 import os
 import sys
@@ -46,9 +45,7 @@ def endure(preset: str, dtype: str, steps: int, warm: int = WARM) -> Row:
     torch.manual_seed(0)
     number = getattr(torch, dtype)
     teacher = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)).to(number)
-    model = copy.deepcopy(teacher)
-    for layer in (model[0], model[2]):
-        layer.reset_parameters()
+    model = nn.Sequential(nn.Linear(3, 4, dtype=number), nn.Tanh(), nn.Linear(4, 2, dtype=number))
     opt, likelihood = PRESETS[preset](model, Gaussian()), Gaussian()
     decay = torch.optim.lr_scheduler.LinearLR(opt, 1.0, 0.01, steps)
     loss_sum = floor_sum = 0.0
