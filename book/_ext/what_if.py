@@ -83,6 +83,11 @@ def _words(parts: list[ast.AST], known: dict[str, ast.AST]) -> frozenset[str]:
     return frozenset(found)
 
 
+def _as_code(outcome: str) -> str:
+    """Messages letter by letter, so that no quotation mark in them is set as a curly one."""
+    return re.sub("“ *(.*?) *”", r"`\1`", outcome)
+
+
 class WhatIf(SphinxDirective):
     """A table of the rows of one area."""
 
@@ -95,7 +100,7 @@ class WhatIf(SphinxDirective):
         found = [row for row in rows() if row.area == self.arguments[0]]
         if not found:
             raise self.error(f"no test is marked with the area {self.arguments[0]!r}")
-        lines = [["If", "then", "Test"], *([row.fault, row.outcome, f"`{row.test}`"] for row in found)]
+        lines = [["If", "then", "Test"], *([row.fault, _as_code(row.outcome), f"`{row.test}`"] for row in found)]
         return self._table(lines)
 
     def _table(self, lines: list[list[str]]) -> list[nodes.Node]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import gc
 import os
 import sys
@@ -18,7 +17,7 @@ from ..likelihood import Gaussian
 from ..optimizer import NGD
 from .measurements import Measurements, Row, measure_rows
 
-STEPS = 100_000
+STEPS, WARM = 100_000, 1_000
 M, NOISE = 32, 0.1
 PRESETS: dict[str, Callable[..., NGD]] = {
     "paper": NGD.paper,
@@ -32,24 +31,21 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def endure(preset: str, dtype: str, steps: int) -> Row:
+def endure(preset: str, dtype: str, steps: int, warm: int = WARM) -> Row:
     r"""Train a network to follow another one of its kind, with noise of deviation σ in each of two outputs.
 
     The floor of the loss is that of the other network on the same targets; its expectation is σ².
 
     Returns
     -------
-    dict : `growth` of the process after the first hundredth of `steps`, in bytes; by how many `blocks` more memory is
+    dict : `growth` of the process after the first `warm` steps, in bytes; by how many `blocks` more memory is
         held by Python's objects; the mean `loss` over the last tenth of steps, as a multiple of the floor.
     """
     generator = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
     number = getattr(torch, dtype)
     teacher = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)).to(number)
-    model = copy.deepcopy(teacher)
-    for layer in model:
-        if isinstance(layer, nn.Linear):
-            layer.reset_parameters()
+    model = nn.Sequential(nn.Linear(3, 4, dtype=number), nn.Tanh(), nn.Linear(4, 2, dtype=number))
     opt, likelihood = PRESETS[preset](model, Gaussian()), Gaussian()
     decay = torch.optim.lr_scheduler.LinearLR(opt, 1.0, 0.01, steps)
     loss_sum = floor_sum = 0.0
@@ -64,7 +60,7 @@ def endure(preset: str, dtype: str, steps: int) -> Row:
         loss.backward()
         opt.step(lambda: likelihood(model(x), y), loss=loss)
         decay.step()
-        if k == steps // 100:
+        if k == warm:
             gc.collect()
             before = resident(), sys.getallocatedblocks()
         if k > steps - steps // 10:

@@ -1,7 +1,9 @@
-"""Interrupts at every point of a call: an exception raised before the k-th bytecode of some files."""
+"""Interrupts at any point of a call: an exception before the k-th bytecode, or a signal at the k-th C function."""
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -67,3 +69,49 @@ def interrupted(call: Callable[[], object], at: int) -> tuple[bool, str]:
         except Interrupt:
             return True, tracer.where
     return False, tracer.where
+
+
+class Sender:
+    """Counts the C functions that are called from Python, in whatever file, and sends a signal at number `at`."""
+
+    def __init__(self, at: int | None = None) -> None:
+        self.at, self.count = at, 0
+
+    def __call__(self, frame: FrameType, event: str, argument: Any) -> None:
+        if event == "c_call":
+            self.count += 1
+            if self.count == self.at:
+                os.kill(os.getpid(), signal.SIGINT)
+
+
+@contextmanager
+def sending(at: int | None = None) -> Iterator[Sender]:
+    """Within, the handler of a SIGINT raises an Interrupt."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise Interrupt
+
+    handler, before, sender = signal.signal(signal.SIGINT, interrupt), sys.getprofile(), Sender(at)
+    sys.setprofile(sender)
+    try:
+        yield sender
+    finally:
+        sys.setprofile(before)
+        signal.signal(signal.SIGINT, handler)
+
+
+def c_calls(call: Callable[[], object]) -> int:
+    """How many C functions `call` calls."""
+    with sending() as sender:
+        call()
+    return sender.count
+
+
+def signalled(call: Callable[[], object], at: int) -> bool:
+    """Whether the interrupt by a signal at C function number `at` came out of `call`."""
+    with sending(at):
+        try:
+            call()
+        except Interrupt:
+            return True
+    return False

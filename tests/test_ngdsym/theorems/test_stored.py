@@ -1,0 +1,42 @@
+"""Certificate files with one thing wrong anywhere are refused by name, or still prove what they claim."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ngdsym.theorems.stored import read_certificates
+from ngdsym.theorems.theorem import CERTIFICATES
+from support.damage import DAMAGE, changed, places
+
+CONTENT = json.loads((CERTIFICATES / "layer-flow.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.what_if(
+    "certificates",
+    "any one entry of a certificate file is missing, NaN, text, negative or cut",
+    "ValueError with the name of the file, or the certificates in it check",
+)
+@settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(data=st.data())
+def test_a_certificate_file_is_refused_by_name_or_checks(tmp_path: Path, data: st.DataObject) -> None:
+    place = data.draw(st.sampled_from(list(places(CONTENT))), "place")
+    damaged = changed(CONTENT, place, DAMAGE[data.draw(st.sampled_from(list(DAMAGE)), "damage")])
+    path = tmp_path / "layer-flow.json"
+    path.write_text(json.dumps(damaged), encoding="utf-8")
+    try:
+        found = read_certificates(path, [""])
+    except ValueError as error:
+        assert path.name in str(error)
+    else:
+        assert list(found) == [""] and found[""].check()
