@@ -61,6 +61,19 @@ def test_other_files_are_refused(tmp_path, content):
         load(tmp_path / "other.json")
 
 
+@pytest.mark.what_if(
+    "data and results", "a result has NaN for a number", "ValueError with file and reason: “NaN is no number”"
+)
+@pytest.mark.what_if(
+    "data and results",
+    "a result has text for a number",
+    "ValueError with file and place: “curves[0].test_error[1] must be a number, not '1.0'”",
+)
+@pytest.mark.what_if(
+    "data and results",
+    "columns of a result differ in length",
+    "ValueError with file and place: “curves[0].seconds has 2 entries, samples 3”",
+)
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
@@ -103,6 +116,9 @@ def write(path, text: str) -> None:
         file.write(text.encode())
 
 
+@pytest.mark.what_if(
+    "data and results", "writing a result fails half way", "the old file stays, and nothing lies beside it"
+)
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     path = tmp_path / "result.json"
     write(path, "old")
@@ -191,6 +207,26 @@ def test_costs_show_every_seed_their_median_and_who_did_not_arrive():
     assert [text.get_text() for text in (*ten.texts, *eight.texts)] == ["1 of 3 did not", "2 of 3 did not"]
     assert [label.get_text() for label in ten.get_yticklabels()] == ["NGD.fast", "SGD"]
     assert ten.get_xlabel() == "training time [s]"
+
+
+def test_errors_show_every_part_of_the_budget_and_who_diverged():
+    report = {
+        "budgets": ["1s", "4s"],
+        "measure": "test loss, nats",
+        "methods": [
+            {
+                "name": "SGD",
+                "error_on_the_way": {"1/4": [3.0, 2.0], "1/2": [2.0, None]},
+                "error_at": {"1s": [9.0, 9.0], "4s": [1.0, 1.0]},
+            }
+        ],
+    }
+    quarter, half, whole = figures.errors_figure(report).axes
+    drawn = [[list(line.get_xdata()) for line in axes.get_lines()] for axes in (quarter, half, whole)]
+    assert drawn == [[[3.0, 2.0], [2.5]], [[2.0]], [[1.0, 1.0], [1.0]]]
+    assert [text.get_text() for text in half.texts] == ["1 of 2 diverged"] and not quarter.texts
+    assert [axes.get_title() for axes in (quarter, whole)] == ["after 1/4 of 4s", "after 4s"]
+    assert whole.get_xlabel() == "test loss, nats"
 
 
 def test_names_cross_no_curve_and_no_other_name():
