@@ -188,7 +188,7 @@ class Report:
         with matplotlib.rc_context(STYLE):
             picture = Picture(figsize=(9.0, 1.4 + 0.45 * len(self.layers)), layout="constrained")
             condition, share, step = picture.subplots(1, 3, sharey=True, width_ratios=(3, 2, 2))
-            condition.set(xscale="log", ylabel="layer", xlabel="condition (○ undamped, ▷ singular, ● damped)")
+            condition.set(xscale="log", ylabel="layer", xlabel="condition\n(○ undamped, ▷ singular, ● damped)")
             condition.set_yticks(places, [layer.name or "model" for layer in self.layers])
             condition.invert_yaxis()
             share.set(xlim=(-4, 104), xlabel="damping, % of trace")

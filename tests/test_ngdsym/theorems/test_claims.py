@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from markdown_it import MarkdownIt
 
 from ngdsym.theorems import theorems
 from ngdsym.theorems.claims import Claim, claims
@@ -70,3 +71,9 @@ def test_claims_without_support_are_refused(change: dict, message: str) -> None:
     assert Claim(**sound)
     with pytest.raises(ValueError, match=message):
         Claim(**sound | change)
+
+
+def test_indices_and_stars_are_not_taken_for_emphasis() -> None:
+    """The page shows the table as Markdown."""
+    text = MarkdownIt("commonmark").enable("table").render(claims()._repr_markdown_())
+    assert "<em>" not in text and "e_{i+1}" in text

@@ -1,0 +1,35 @@
+"""Keep a formula in the text on one line with the punctuation after it and the bracket before it."""
+
+from __future__ import annotations
+
+import re
+
+from docutils import nodes
+from sphinx.application import Sphinx
+
+AFTER = re.compile(r"[.,;:?!)’”]+")
+BEFORE = re.compile(r"[(‘“]$")
+
+
+def keep_together(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    for formula in list(doctree.findall(nodes.math)):
+        parent = formula.parent
+        place = parent.index(formula)
+        before, after = parent[place - 1] if place else None, parent[place + 1] if place + 1 < len(parent) else None
+        opened = BEFORE.search(before) if isinstance(before, nodes.Text) else None
+        closed = AFTER.match(after) if isinstance(after, nodes.Text) else None
+        if not (opened or closed):
+            continue
+        kept = nodes.inline("", "", formula.deepcopy(), classes=["kept-together"])
+        if closed:
+            kept += nodes.Text(closed[0])
+            parent[place + 1] = nodes.Text(after[closed.end() :])
+        if opened:
+            kept.insert(0, nodes.Text(opened[0]))
+            parent[place - 1] = nodes.Text(before[: opened.start()])
+        parent[place] = kept
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.connect("doctree-resolved", keep_together, priority=900)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
