@@ -171,13 +171,15 @@ def curves_figure(result: Result) -> Picture:
         by_samples.set_ylabel("test error per output")
         by_samples.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k")
         if result.floor is not None:
+            bottom, top = by_samples.get_ylim()
+            by_samples.set_ylim(bottom * (bottom / top) ** 0.08, top)  # no curve is below the floor, its name is
             text = by_samples.annotate(
                 "smallest achievable",
-                (0.02, result.floor),
-                ha="left",
-                va="bottom",
+                (0.98, result.floor),
+                ha="right",
+                va="top",
                 xycoords=by_samples.get_yaxis_transform(),
-                xytext=(0, 2),
+                xytext=(0, -2),
                 textcoords="offset points",
                 fontsize=10,
             )

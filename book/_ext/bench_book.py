@@ -26,9 +26,8 @@ NotebookClient(nbformat.read(sys.argv[1], as_version=4), timeout=3600, kernel_na
 
 
 def processor_seconds(page: Path, path: Path | None) -> float:
-    """Run `page` in its folder, with the packages in `path` before those installed; seconds of it and its children."""
-    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    variables |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"} | ({"PYTHONPATH": str(path)} if path else {})
+    """Run `page` in its folder, with the packages in `path` or those installed; seconds of it and its children."""
+    variables = os.environ | {"OMP_NUM_THREADS": "1"} | ({"PYTHONPATH": str(path)} if path else {})
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "-c", RUN, page.name]
     done = subprocess.run(command, cwd=page.parent, env=variables, capture_output=True, text=True)

@@ -14,6 +14,7 @@ from .blocks import compare_blocks
 from .blow_up import count_blow_ups
 from .command import Job
 from .compare import SEEDS, compare
+from .endurance import measure_endurance
 from .feedback import compare_feedback
 from .flow import follow_flows
 from .inverses import compare_inverses
@@ -37,6 +38,7 @@ MEASURED: dict[str, tuple[str, Callable[..., Measurements]]] = {
     "inverses": ("accuracy and cost of inverses, and what sampling does to them", compare_inverses),
     "feedback": ("errors sent back by other matrices than the transposes", compare_feedback),
     "ablation": ("the paper's algorithm with one part changed at a time", ablate),
+    "endurance": ("memory over 100,000 steps of a small network", measure_endurance),
     "blow-up": ("random starts whose flow meets a singular map", count_blow_ups),
 }
 RESUME = "go on where the interrupted command with these arguments has stopped"

@@ -151,7 +151,7 @@ def learnt(B: list[Tensor], weights: list[Tensor], activations: list[Tensor], y:
 
 
 def learnt_from_targets(B: list[Tensor], weights: list[Tensor], activations: list[Tensor], y: Tensor) -> list[Tensor]:
-    """Matrices that learn to reach the activations from the other end, by descent on ⟨‖x_i − B_i ⋯ B_{L-1} y‖²⟩/2 in B_i.
+    """Matrices that learn to reach the activations from the other end, by descent on ⟨‖x_i − B_i ⋯ B_{L-1} y‖²⟩.
 
     The idea of Luo, Fu and Glass (2017), whose feedback "is trained to approximate the forward activations", in its
     simplest form: linear, and each matrix with an error of its own.

