@@ -17,9 +17,9 @@ from ngdnum.experiments.experiment import run_experiment, search
 from ngdnum.experiments.method import Method, method, natural, settings_grid, sgd
 from ngdnum.experiments.task import Experiment
 from ngdnum.experiments.training import Budget, Run, batches
+from ngdnum.recorded import recorded
 from ngdnum.results import Result, load
 from ngdnum.stack import NotFinite
-from support.paths import ROOT
 
 SGD = method("SGD", sgd, (0.05, 0.1), (20,))
 
@@ -313,7 +313,7 @@ def test_autoencoder_learns_images_of_a_folder(tmp_path):
 
 @pytest.fixture(scope="module")
 def fig1a() -> Result:
-    return load(ROOT / "book/results/figure1/fig1a-paper-seed0.json")
+    return load(recorded("figure1/fig1a-paper-seed0.json"))
 
 
 @pytest.mark.parametrize(("name", "share"), [("SGD", 0.1), ("NGD.paper", 1.0)])
