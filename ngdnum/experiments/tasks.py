@@ -82,7 +82,8 @@ def _beyond(
 
 
 BEYOND = (
-    _beyond("mlp", "Classifier 784-200-100-10", classification(mlp), 1.5, LOSS, (0.3, 0.2), (*STRONG, *OTHERS)),
+    _beyond("mlp", "Classifier 784-200-100-10", classification(mlp), 1.5, LOSS, (0.3, 0.2)),
+    _beyond("mlp-others", "The same, other methods", classification(mlp), 1.5, LOSS, (0.3, 0.2), OTHERS),
     _beyond("cnn", "Convolutional classifier with BatchNorm", classification(cnn), 3.0, LOSS, (0.5, 0.2)),
     _beyond("chars", "Character transformer", chars_problem, 3.0, LOSS, (2.5, 2.0)),
     _beyond("tabular", "Friedman's regression", tabular_problem, 1.0, MULTIPLES, (1.2, 1.05)),
