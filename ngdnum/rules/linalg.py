@@ -42,7 +42,7 @@ def eigh(A: Tensor) -> tuple[Tensor, Tensor]:
         return torch.linalg.eigh(A)
     try:
         values, vectors = torch.linalg.eigh(A)
-        failed = not values.sum().isfinite() and A.isfinite().all()
+        failed = bool(not values.sum().isfinite() and A.isfinite().all())
     except torch.linalg.LinAlgError:
         failed = True
     if failed:
