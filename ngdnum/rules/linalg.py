@@ -37,9 +37,15 @@ def cholesky(A: Tensor) -> Tensor:
 
 
 def eigh(A: Tensor) -> tuple[Tensor, Tensor]:
-    """`torch.linalg.eigh`, in float64 where the driver of float32 makes NaN of finite numbers, as it may."""
-    values, vectors = torch.linalg.eigh(A)
-    if A.dtype == torch.float32 and not values.sum().isfinite() and A.isfinite().all():
+    """`torch.linalg.eigh`, in float64 where the driver of float32 fails or makes NaN of finite numbers, as it may."""
+    if A.dtype != torch.float32:
+        return torch.linalg.eigh(A)
+    try:
+        values, vectors = torch.linalg.eigh(A)
+        failed = bool(not values.sum().isfinite() and A.isfinite().all())
+    except torch.linalg.LinAlgError:
+        failed = True
+    if failed:
         values, vectors = (part.to(A.dtype) for part in torch.linalg.eigh(A.double()))
     return values, vectors
 

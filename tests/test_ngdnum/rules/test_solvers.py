@@ -105,16 +105,20 @@ def test_wrong_constants_are_refused(constants: dict, message: str) -> None:
         RULES["fisher_shampoo"].given(**constants)
 
 
-def test_a_finite_factor_of_which_eigh_makes_nan_is_solved_in_double_precision(monkeypatch) -> None:
-    """As LAPACK does with some float32 factors of deep ReLU networks."""
+@pytest.mark.parametrize("raises", [False, True])
+def test_a_finite_factor_on_which_eigh_fails_is_solved_in_double_precision(monkeypatch, raises) -> None:
+    """LAPACK makes NaN of some float32 factors of deep ReLU networks, and does not converge on others."""
     own = torch.linalg.eigh
 
     def broken(A):
         values, vectors = own(A)
+        if A.dtype == torch.float32 and raises:
+            raise torch.linalg.LinAlgError("did not converge")
         return (values * torch.nan, vectors * torch.nan) if A.dtype == torch.float32 else (values, vectors)
 
     X = torch.randn(9, 5, generator=torch.Generator().manual_seed(0))
     expected = linalg.definite_power(X.mT @ X, -0.5)
     monkeypatch.setattr(torch.linalg, "eigh", broken)
     torch.testing.assert_close(linalg.definite_power(X.mT @ X, -0.5), expected)
+    monkeypatch.undo()
     assert linalg.definite_power(torch.full((2, 2), torch.inf), -0.5).isnan().any()
