@@ -34,7 +34,10 @@ class Rates(NamedTuple):
 
     def scaled(self, vector: list[Tensor]) -> list[Tensor]:
         """`vector`, one tensor per stack, with each times its lr/α; it is overwritten."""
-        return [v if r == 1 else v.mul_(r) for v, r in zip(vector, self.relative)]
+        for v, r in zip(vector, self.relative):
+            if r != 1:
+                v.mul_(r)
+        return vector
 
     def halves(self, stacks: list[Stack], halves: Halves) -> Halves:
         """What rules do to the left and right of G for each layer of `stacks`, scaled as `scaled` does."""
