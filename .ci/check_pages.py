@@ -5,42 +5,23 @@
 A page fails on a request that leaves it, a formula MathJax refuses or leaves untypeset, a script error, a local link or
 picture that leads nowhere, a certificate judged wrongly, or a body wider than a phone. A page of the book itself fails
 also on anything that axe-core finds against WCAG 2 AA, light or dark: contrast, names of links and pictures, what the
-keyboard reaches. Chromium is driven through its debugging pipe (file descriptors 3 and 4, messages ended by a zero
-byte).
+keyboard reaches.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
-import json
-import os
 import re
-import select
-import shutil
-import subprocess
 import sys
 import tempfile
-import time
 from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--no-first-run",
-    "--disable-extensions",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--remote-debugging-pipe",
-    "--disable-features=OptimizationHints,OptimizationGuideModelDownloading,MediaRouter",
-    "--host-resolver-rules=MAP * ~NOTFOUND",
-    "--allow-file-access-from-files",
-]
+from browser import LOAD_ALL, TYPESET, Browser, map_pages, running
+
 OWN_HOSTS = (
     "accounts.google.com",
     "android.clients.google.com",
@@ -50,9 +31,7 @@ OWN_HOSTS = (
 OWN_QUESTION = "https://www.google.com/async/folae?"  # by recent versions of it
 THEME = "document.documentElement.dataset.theme = document.documentElement.dataset.mode = '{}'"
 SCREENS = {"wide": (1280, 900), "phone": (390, 844)}
-LOAD_ALL = "document.querySelectorAll('[loading=lazy]').forEach((node) => { node.loading = 'eager'; })"
 AT_ONCE = "document.head.insertAdjacentHTML('beforeend', '<style>* { transition: none !important }</style>')"
-TYPESET = "window.MathJax?.startup?.promise?.then(() => true) ?? true"
 INSPECT = r"""(() => {
   const all = (query) => [...document.querySelectorAll(query)];
   const rawTex = () => {
@@ -88,80 +67,16 @@ ACCESS = """axe.run({include: [["body"]], exclude: [["mjx-container"], ["div.cel
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
-class Browser:
-    """Chromium at the other end of two pipes."""
+class Inspected(NamedTuple):
+    """What is wrong with a page, what it links to, how many formulas it has, which hosts it asked."""
 
-    def __init__(self, executable: str, profile: str) -> None:
-        to_browser, self._out = os.pipe()
-        self._in, from_browser = os.pipe()
-        command = 'in=$1 out=$2; shift 2; exec "$@" 3<&"$in" 4>&"$out"'
-        self.process = subprocess.Popen(
-            [
-                "bash",
-                "-c",
-                command,
-                "bash",
-                str(to_browser),
-                str(from_browser),
-                executable,
-                *FLAGS,
-                f"--user-data-dir={profile}",
-                f"--log-net-log={profile}/net.json",
-                "about:blank",
-            ],
-            pass_fds=(to_browser, from_browser),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        os.close(to_browser)
-        os.close(from_browser)
-        self._buffer, self._last = b"", 0
-        self.events: list[dict] = []
-
-    def call(self, method: str, session: str | None = None, timeout: float = 60, **params: object) -> dict:
-        self._last += 1
-        message = {"id": self._last, "method": method, "params": params} | ({"sessionId": session} if session else {})
-        os.write(self._out, json.dumps(message).encode() + b"\0")
-        answer = self._until(lambda reply: reply.get("id") == self._last, timeout, method)
-        if "error" in answer:
-            raise RuntimeError(f"{method}: {answer['error']['message']}")
-        return answer["result"]
-
-    def wait_for(self, event: str, timeout: float = 60) -> None:
-        if not any(seen["method"] == event for seen in self.events):
-            self._until(lambda reply: reply.get("method") == event, timeout, event)
-
-    def drain(self, seconds: float) -> None:
-        """Collect the events of the next `seconds`."""
-        try:
-            self._until(lambda reply: False, seconds, "")
-        except TimeoutError:
-            pass
-
-    def _until(self, wanted, timeout: float, what: str) -> dict:
-        deadline = time.monotonic() + timeout
-        while True:
-            while b"\0" in self._buffer:
-                raw, self._buffer = self._buffer.split(b"\0", 1)
-                reply = json.loads(raw)
-                if "method" in reply:
-                    self.events.append(reply)
-                if wanted(reply):
-                    return reply
-            if not select.select([self._in], [], [], max(0.0, deadline - time.monotonic()))[0]:
-                raise TimeoutError(f"Chromium did not answer: {what}")
-            chunk = os.read(self._in, 1 << 20)
-            if not chunk:
-                raise RuntimeError("Chromium ended unexpectedly")
-            self._buffer += chunk
-
-    def close(self) -> None:
-        self.call("Browser.close")
-        self.process.wait(timeout=30)
+    wrong: list[str]
+    links: list[str]
+    formulas: int
+    reported: set[str]
 
 
-def inspect(browser: Browser, page: Path, shots: Path | None) -> tuple[list[str], dict]:
-    """Return what is wrong with a page, and what it holds."""
+def inspect(browser: Browser, page: Path, shots: Path | None) -> Inspected:
     browser.events.clear()
     target = browser.call("Target.createTarget", url="about:blank")["targetId"]
     session = browser.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
@@ -189,8 +104,9 @@ def inspect(browser: Browser, page: Path, shots: Path | None) -> tuple[list[str]
     for kind in ("refused", "untypeset", "raw", "misjudged", "broken", "nameless"):
         wrong += [f"{kind}: {item}" for item in found[kind]]
     evaluate(AT_ONCE)
-    for theme in ("light", "dark") if page.parent.name == "book" else ():
+    if page.parent.name == "book":
         evaluate(AXE)
+    for theme in ("light", "dark") if page.parent.name == "book" else ():
         evaluate(THEME.format(theme))
         browser.drain(0.1)
         wrong += [f"{theme}, {problem}" for problem in evaluate(ACCESS)]
@@ -223,7 +139,7 @@ def inspect(browser: Browser, page: Path, shots: Path | None) -> tuple[list[str]
             )
             (shots / f"{page.stem}-{screen}-{theme}.png").write_bytes(base64.b64decode(picture["data"]))
     browser.call("Target.closeTarget", targetId=target)
-    return wrong, found
+    return Inspected(wrong, found["links"], found["typeset"], outside(browser.events, []))
 
 
 def outside(events: list[dict], hints: list[str]) -> set[str]:
@@ -281,24 +197,23 @@ def main() -> int:
     arguments = parser.parse_args()
     root = arguments.folder.resolve()
     pages = [page for page in sorted(root.rglob("*.html")) if "_static" not in page.parts and not redirects(page)]
-    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if not pages or executable is None:
-        sys.exit(f"no page below {root}" if not pages else "Chromium is not installed")
+    if not pages:
+        sys.exit(f"no page below {root}")
     if arguments.shots:
         arguments.shots.mkdir(parents=True, exist_ok=True)
     failed, formulas, anchors, reported = 0, 0, {}, set()
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        browser = Browser(executable, profile)
-        for page in pages:
-            wrong, found = inspect(browser, page, arguments.shots)
-            wrong += dead_links(page, found["links"], anchors)
-            formulas += found["typeset"]
-            reported |= outside(browser.events, [])
-            failed += bool(wrong)
-            for problem in wrong:
-                print(f"{page.relative_to(root)}: {problem}")
-        browser.close()
-        hidden = requests_in_log(Path(profile, "net.json")) - reported
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profiles:
+        with running(profiles) as browsers:
+            all_found = map_pages(lambda browser, page: inspect(browser, page, arguments.shots), pages, browsers)
+            for page, found in zip(pages, all_found):
+                wrong = found.wrong + dead_links(page, found.links, anchors)
+                formulas += found.formulas
+                reported |= found.reported
+                failed += bool(wrong)
+                for problem in wrong:
+                    print(f"{page.relative_to(root)}: {problem}", flush=True)
+        logs = sorted(Path(profiles).glob("*/net.json"))
+        hidden = set().union(*map(requests_in_log, logs)) - reported
     for url in sorted(hidden):
         print(f"some page, from a worker or a frame: request to {url}")
         failed += 1

@@ -8,14 +8,13 @@ from __future__ import annotations
 import argparse
 import base64
 import io
-import shutil
 import sys
 import tempfile
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import yaml
-from check_pages import LOAD_ALL, TYPESET, Browser
+from browser import LOAD_ALL, TYPESET, Browser, map_pages, running
 from pypdf import PdfReader, PdfWriter
 from pypdf.annotations import Link
 from pypdf.generic import Fit
@@ -42,21 +41,21 @@ def printed(browser: Browser, page: Path) -> tuple[str, PdfReader]:
     browser.call("Page.navigate", session, url=page.as_uri())
     browser.wait_for("Page.loadEventFired")
     for script in (LOAD_ALL, TYPESET, BARE):
-        browser.call("Runtime.evaluate", session, expression=script, awaitPromise=True, timeout=300)
+        browser.call("Runtime.evaluate", session, expression=script, awaitPromise=True)
     title = browser.call(
         "Runtime.evaluate", session, expression="document.querySelector('h1').innerText.replace('#', '')"
     )
-    pdf = browser.call("Page.printToPDF", session, timeout=300, **PAPER)["data"]
+    pdf = browser.call("Page.printToPDF", session, **PAPER)["data"]
     browser.call("Target.closeTarget", targetId=target)
     return title["result"]["value"].strip(), PdfReader(io.BytesIO(base64.b64decode(pdf)))
 
 
-def bind(root: Path, browser: Browser) -> PdfWriter:
+def bind(root: Path, browsers: list[Browser]) -> PdfWriter:
     """All pages in one document."""
     book, first, caption, part = PdfWriter(), {}, None, None
-    for heading, name in contents(yaml.safe_load(TOC.read_text(encoding="utf-8"))):
-        page = (root / name).with_suffix(".html")
-        title, leaves = printed(browser, page)
+    chapters = contents(yaml.safe_load(TOC.read_text(encoding="utf-8")))
+    pages = [(root / name).with_suffix(".html") for _, name in chapters]
+    for (heading, _), page, (title, leaves) in zip(chapters, pages, map_pages(printed, pages, browsers)):
         first[page] = len(book.pages)
         for leaf in leaves.pages:
             book.add_page(leaf)
@@ -81,10 +80,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("pdf", type=Path)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        browser = Browser(shutil.which("chromium") or shutil.which("chromium-browser"), profile)
-        book = bind(arguments.folder.resolve(), browser)
-        browser.close()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profiles, running(profiles) as browsers:
+        book = bind(arguments.folder.resolve(), browsers)
     book.compress_identical_objects()
     book.write(arguments.pdf)
 

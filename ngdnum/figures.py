@@ -171,13 +171,15 @@ def curves_figure(result: Result) -> Picture:
         by_samples.set_ylabel("test error per output")
         by_samples.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k")
         if result.floor is not None:
+            bottom, top = by_samples.get_ylim()
+            by_samples.set_ylim(bottom * (bottom / top) ** 0.08, top)  # no curve is below the floor, its name is
             text = by_samples.annotate(
                 "smallest achievable",
-                (0.02, result.floor),
-                ha="left",
-                va="bottom",
+                (0.98, result.floor),
+                ha="right",
+                va="top",
                 xycoords=by_samples.get_yaxis_transform(),
-                xytext=(0, 2),
+                xytext=(0, -2),
                 textcoords="offset points",
                 fontsize=10,
             )
@@ -226,38 +228,65 @@ def costs_figure(report: Mapping[str, Any], axis: str) -> Picture:
     axis : {"samples", "seconds"}
         What is counted.
     """
-    methods, targets = report["methods"][::-1], report["targets"]
-    seeds = len(report["seeds"])
+    counted = {
+        f"error {target}": {m["name"]: m[f"{axis}_to"][target] for m in report["methods"]}
+        for target in report["targets"]
+    }
+    return _dots_figure(counted, _AXES[axis], "did not")
+
+
+def errors_figure(report: Mapping[str, Any]) -> Picture:
+    """Test errors of each method after parts of the longest budget, one panel each, log scale.
+
+    A dot for each seed and a bar at their median; where runs diverged, the panel says how many.
+
+    Parameters
+    ----------
+    report : mapping
+        What `python -m ngdnum bench TASK --json` prints.
+    """
+    last, methods = report["budgets"][-1], report["methods"]
+    parts = {
+        f"after {part} of {last}": {m["name"]: m["error_on_the_way"][part] for m in methods}
+        for part in methods[0]["error_on_the_way"]
+    }
+    parts[f"after {last}"] = {m["name"]: m["error_at"][last] for m in methods}
+    return _dots_figure(parts, report["measure"], "diverged")
+
+
+def _dots_figure(panels: Mapping[str, Mapping[str, Sequence[float | None]]], xlabel: str, missing: str) -> Picture:
+    """Panels by title side by side, in each a row of dots for each method, None: not there; a bar at the median."""
+    names = list(next(iter(panels.values())))[::-1]
     with matplotlib.rc_context(STYLE):
-        figure = Picture(figsize=(9.0, 1.2 + 0.36 * len(methods)), layout="constrained")
-        panels = figure.subplots(1, len(targets), sharey=True, sharex=True, squeeze=False)[0]
-        for panel, target in zip(panels, targets):
-            panel.set(xscale="log", title=f"error {target}", xlabel=_AXES[axis])
+        figure = Picture(figsize=(9.0, 1.2 + 0.36 * len(names)), layout="constrained")
+        all_axes = figure.subplots(1, len(panels), sharey=True, sharex=True, squeeze=False)[0]
+        for panel, (title, values) in zip(all_axes, panels.items()):
+            panel.set(xscale="log", title=title, xlabel=xlabel)
             panel.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k" if value >= 1000 else f"{value:g}")
             panel.xaxis.set_minor_formatter(NullFormatter())
-            for row, method in enumerate(methods):
-                costs = [cost for cost in method[f"{axis}_to"][target] if cost is not None]
-                colour = COLOURS["NGD" if method["name"].startswith("NGD") else "SGD"]
-                panel.plot(costs, [row] * len(costs), "o", color=colour, alpha=0.6)
-                middle = median(method[f"{axis}_to"][target])
+            for row, name in enumerate(names):
+                there = [value for value in values[name] if value is not None]
+                colour = COLOURS["NGD" if name.startswith("NGD") else "SGD"]
+                panel.plot(there, [row] * len(there), "o", color=colour, alpha=0.6)
+                middle = median(values[name])
                 if math.isfinite(middle):
                     panel.plot([middle], [row], "|", color=colour, markersize=16, markeredgewidth=2.2)
-                if len(costs) < seeds:
+                if len(there) < len(values[name]):
                     panel.text(
                         0.99,
                         row,
-                        f"{seeds - len(costs)} of {seeds} did not",
+                        f"{len(values[name]) - len(there)} of {len(values[name])} {missing}",
                         fontsize=9,
                         va="center",
                         ha="right",
                         transform=panel.get_yaxis_transform(),
                     )
-        panels[0].set_yticks(range(len(methods)), [method["name"] for method in methods])
-        left, right = panels[0].get_xlim()
+        all_axes[0].set_yticks(range(len(names)), names)
+        left, right = all_axes[0].get_xlim()
         ticks = LogLocator(subs=(1, 3) if right < 30 * left else (1,)).tick_values(left, right)
-        panels[0].set_xticks([tick for tick in ticks if left <= tick <= right])
-        panels[0].set_xlim(left, right * (right / left) ** 0.8)
-        panels[0].set_ylim(-0.6, len(methods) - 0.4)
+        all_axes[0].set_xticks([tick for tick in ticks if left <= tick <= right])
+        all_axes[0].set_xlim(left, right * (right / left) ** 0.8)
+        all_axes[0].set_ylim(-0.6, len(names) - 0.4)
     return figure
 
 

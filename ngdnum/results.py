@@ -48,7 +48,8 @@ class Curve:
     """Test error of one method while it trains.
 
     `samples` counts the training examples seen (repeats included), `seconds` the processor time of
-    training alone, `test_error` is the mean squared error per output.  `tuning` lists every setting tried with its
+    training alone, `test_error` is the mean squared error per output, or what else the problem measures; `accuracy` has
+    as many entries where there are right answers, else none.  `tuning` lists every setting tried with its
     validation error (None: diverged) and the share of the tuning budget it was trained for.
     """
 
@@ -59,6 +60,7 @@ class Curve:
     test_error: list[float] = field(default_factory=list)
     diverged: bool = False
     tuning: list[dict[str, object]] = field(default_factory=list)
+    accuracy: list[float] = field(default_factory=list)
 
     def append(self, samples: int, seconds: float, test_error: float) -> None:
         """Add one point."""
@@ -69,7 +71,7 @@ class Curve:
     def trim(self) -> None:
         """Drop a point that an interrupt has left half written."""
         count = min(len(self.samples), len(self.seconds), len(self.test_error))
-        for column in (self.samples, self.seconds, self.test_error):
+        for column in (self.samples, self.seconds, self.test_error, self.accuracy):
             del column[count:]
 
     def _first(self, target: float) -> int | None:
@@ -152,7 +154,7 @@ def load(path: str | os.PathLike[str]) -> Result:
 
 
 def _curve(node: Node) -> Curve:
-    fields = node.fields("method settings samples seconds test_error diverged tuning")
+    fields = node.fields("method settings samples seconds test_error diverged tuning", "accuracy")
     samples = [value.count() for value in fields["samples"].elements()]
     columns = [[value.number() for value in fields[name].elements()] for name in ("seconds", "test_error")]
     for name, column in zip(("seconds", "test_error"), columns):
@@ -169,6 +171,7 @@ def _curve(node: Node) -> Curve:
         columns[1],
         fields["diverged"].flag(),
         tuning,
+        [value.number() for value in fields["accuracy"].elements()] if "accuracy" in fields else [],
     )
 
 

@@ -67,11 +67,10 @@ def show(arguments: argparse.Namespace) -> int:
     from ngdsym.theorems.verify import describe
 
     try:
-        chosen = theorems(arguments.names)
-    except UnknownTheorem as error:
+        print("\n\n".join(map(describe, theorems(arguments.names).values())))
+    except (UnknownTheorem, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
-    print("\n\n".join(map(describe, chosen.values())))
     return 0
 
 

@@ -1,7 +1,7 @@
 """Re-run the pages when the packages change, not only when the pages do.
 
 jupyter-cache recognises a notebook by its own code. Here the name of the cache folder carries a digest of
-``ngdsym``, ``ngdnum`` and the stored results, and Sphinx reads every page anew when that name changes.
+``ngdsym`` and ``ngdnum``, with the recorded runs in them, and Sphinx reads every page anew when that name changes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def cache_folder(base: Path) -> Path:
     """Return the folder below `base` that holds executions of the present sources."""
     digest = hashlib.sha256()
-    for package in ("ngdsym", "ngdnum", "book/results"):
+    for package in ("ngdsym", "ngdnum"):
         for path in sorted((ROOT / package).rglob("*")):
             if path.suffix in (".py", ".json"):
                 digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())

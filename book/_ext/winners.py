@@ -14,4 +14,5 @@ TRIALS = Path(__file__).resolve().parents[1] / "results" / "trials"
 
 
 if __name__ == "__main__":
-    save_winners({task: load_tuned(TRIALS / f"{task}.json").winners() for task in TASKS})
+    stored = {task: TRIALS / f"{task}.json" for task in TASKS}
+    save_winners({task: load_tuned(path).winners() for task, path in stored.items() if path.exists()})

@@ -17,9 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .. import NGD, Gaussian
+from .. import NGD
 from ..damping import LevenbergMarquardt
 from ..data import Examples, Problem, digits, input_deviations, linear_teacher
+from ..likelihood import Likelihood
 from ..results import Settings
 from ..rules import Rule
 from .autoencoder import HIDDEN, autoencoder
@@ -100,7 +101,7 @@ def _apply(G: Tensor, state: tuple[Tensor, Tensor], L: int) -> Tensor:
 IN_SPAN = Rule("in_span", _factorise, _apply, undamped=None)
 
 
-def code_ngd(model: nn.Module, settings: Settings, seed: int) -> NGD:
+def code_ngd(model: nn.Module, likelihood: Likelihood, settings: Settings, seed: int) -> NGD:
     """(20) with each choice of the settings: `rho` "code" or "text", `inverse` "span" or "whole"."""
     lam, depth = float(settings["damping"]), sum(isinstance(layer, nn.Linear) for layer in model.modules())
     options: dict[str, Any] = {"rule": IN_SPAN} if settings["inverse"] == "span" else {}
@@ -109,7 +110,7 @@ def code_ngd(model: nn.Module, settings: Settings, seed: int) -> NGD:
         if settings["rho"] == "code"
         else LevenbergMarquardt(lam, floor=LEAST)
     )
-    optimizer = NGD.paper(model, Gaussian(), damping=damping, **options)
+    optimizer = NGD.paper(model, likelihood, damping=damping, **options)
     optimizer.generator.manual_seed(seed)
     return optimizer
 

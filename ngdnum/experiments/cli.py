@@ -14,6 +14,7 @@ from .blocks import compare_blocks
 from .blow_up import count_blow_ups
 from .command import Job
 from .compare import SEEDS, compare
+from .endurance import measure_endurance
 from .feedback import compare_feedback
 from .flow import follow_flows
 from .inverses import compare_inverses
@@ -37,6 +38,7 @@ MEASURED: dict[str, tuple[str, Callable[..., Measurements]]] = {
     "inverses": ("accuracy and cost of inverses, and what sampling does to them", compare_inverses),
     "feedback": ("errors sent back by other matrices than the transposes", compare_feedback),
     "ablation": ("the paper's algorithm with one part changed at a time", ablate),
+    "endurance": ("memory over 100,000 steps of a small network", measure_endurance),
     "blow-up": ("random starts whose flow meets a singular map", count_blow_ups),
 }
 RESUME = "go on where the interrupted command with these arguments has stopped"
@@ -97,7 +99,7 @@ def _add_bench(commands: Any) -> None:
         "--data",
         type=Path,
         metavar="DIR",
-        help="folder of IDX files for fig1d (Fashion-MNIST); default: the bundled digits",
+        help="folder of IDX files for fig1d and classifiers (Fashion-MNIST); default: the bundled digits",
     )
     command.add_argument("--methods", nargs="+", metavar="NAME", help="only these methods")
     command.add_argument(
@@ -105,7 +107,7 @@ def _add_bench(commands: Any) -> None:
         nargs="+",
         type=float,
         metavar="X",
-        help="only these budgets, in samples (fig1a, fig1b, fig1c) or seconds (fig1d)",
+        help="only these budgets, in samples (fig1a, fig1b, fig1c) or seconds (all others)",
     )
     command.add_argument(
         "--settings",

@@ -14,7 +14,7 @@ from .output import Output, open_output
 from .progress import Bar, progress_bars
 from .race import Entry, Race
 from .report import Outcome, Report
-from .task import Benchmark, conditions, scale
+from .task import Benchmark, conditions
 from .training import Run
 from .tuned import Winners, check_current
 from .tuning import check_budgets, environment
@@ -143,7 +143,7 @@ def _entries(
         for outcome in outcomes:
             settings = outcome.settings[task.label(amount)]
             run = Run(problem, by_name[outcome.name], settings, seed)
-            entries.append(Entry(run, task.budget(amount), scale(problem), Curve(outcome.name, settings)))
+            entries.append(Entry(run, task.budget(amount), task.scale(problem), Curve(outcome.name, settings)))
             outcome.curves[task.label(amount)].append(entries[-1].curve)
     return entries
 

@@ -96,50 +96,52 @@ class Training:
     def step(self) -> None:
         """Renew the matrices that send errors back, then update all weights."""
         activations = self.network.activations(self.weights, self.x)
-        self.B = self.feedback(self.B, self.weights, activations)
+        self.B = self.feedback(self.B, self.weights, activations, self.y)
         self.weights = [W + RATE * change for W, change in zip(self.weights, self.changes(self.B, activations))]
         self.steps += 1
 
     def compare(self) -> Row:
-        """`loss`, as a share of the first, and how the hidden layers' changes point.
+        """`loss`, as a share of the first, how the hidden layers' changes point, and what the last B does.
 
         `transposes` and `pseudo-inverses` are the cosines between these changes and those that W_{i+1}ᵀ and W_{i+1}⁺
-        in the places of B_i would make.
+        in the places of B_i would make. `not undone` is ‖W_L B_{L-1} − I‖_F/√n_L: 0 for a right inverse of W_L.
         """
         activations = self.network.activations(self.weights, self.x)
         own, *others = (
-            torch.cat(
-                [
-                    change.flatten()
-                    for change in self.changes(feedback(self.B, self.weights, activations), activations)[:-1]
-                ]
-            )
+            feedback(self.B, self.weights, activations, self.y)
             for feedback in (self.feedback, transposes, pseudo_inverses)
         )
-        cosines = [float(own @ other / (own.norm() * other.norm())) for other in others]
-        return {"loss": self.loss() / self._begin, "transposes": cosines[0], "pseudo-inverses": cosines[1]}
+        hidden = [torch.cat([c.flatten() for c in self.changes(B, activations)[:-1]]) for B in (own, *others)]
+        cosines = [float(hidden[0] @ other / (hidden[0].norm() * other.norm())) for other in hidden[1:]]
+        undone = self.weights[-1] @ own[-1]
+        return {
+            "loss": self.loss() / self._begin,
+            "transposes": cosines[0],
+            "pseudo-inverses": cosines[1],
+            "not undone": float((undone - torch.eye(len(undone))).norm()) / len(undone) ** 0.5,
+        }
 
 
-Feedback = Callable[[list[Tensor], list[Tensor], list[Tensor]], list[Tensor]]
-"""B_1 … B_{L-1} of the next step from those of the last one, the weights and the activations."""
+Feedback = Callable[[list[Tensor], list[Tensor], list[Tensor], Tensor], list[Tensor]]
+"""B_1 … B_{L-1} of the next step from those of the last one, the weights, the activations and the targets."""
 
 
-def transposes(B: list[Tensor], weights: list[Tensor], activations: list[Tensor]) -> list[Tensor]:
+def transposes(B: list[Tensor], weights: list[Tensor], activations: list[Tensor], y: Tensor) -> list[Tensor]:
     """W_{i+1}ᵀ: back-propagation."""
     return [W.mT for W in weights[1:]]
 
 
-def pseudo_inverses(B: list[Tensor], weights: list[Tensor], activations: list[Tensor]) -> list[Tensor]:
+def pseudo_inverses(B: list[Tensor], weights: list[Tensor], activations: list[Tensor], y: Tensor) -> list[Tensor]:
     """W_{i+1}⁺, as in (16)."""
     return [torch.linalg.pinv(W, rtol=RANK) for W in weights[1:]]
 
 
-def fixed(B: list[Tensor], weights: list[Tensor], activations: list[Tensor]) -> list[Tensor]:
+def fixed(B: list[Tensor], weights: list[Tensor], activations: list[Tensor], y: Tensor) -> list[Tensor]:
     """Random matrices that stay as they are: feedback alignment (Lillicrap et al. 2016)."""
     return B
 
 
-def learnt(B: list[Tensor], weights: list[Tensor], activations: list[Tensor]) -> list[Tensor]:
+def learnt(B: list[Tensor], weights: list[Tensor], activations: list[Tensor], y: Tensor) -> list[Tensor]:
     """Matrices that learn to undo the next layer, by descent on ⟨‖x_i − B_i W_{i+1} x_i‖²⟩/2."""
     found = []
     for B_i, W, x in zip(B, weights[1:], activations[1:]):
@@ -148,11 +150,26 @@ def learnt(B: list[Tensor], weights: list[Tensor], activations: list[Tensor]) ->
     return found
 
 
+def learnt_from_targets(B: list[Tensor], weights: list[Tensor], activations: list[Tensor], y: Tensor) -> list[Tensor]:
+    """Matrices that learn to reach the activations from the other end, by descent on ⟨‖x_i − B_i ⋯ B_{L-1} y‖²⟩.
+
+    The idea of Luo, Fu and Glass (2017), whose feedback "is trained to approximate the forward activations", in its
+    simplest form: linear, and each matrix with an error of its own.
+    """
+    found: list[Tensor] = []
+    for B_i, x in zip(reversed(B), reversed(activations[1:-1])):
+        back = y @ B_i.mT
+        found.insert(0, B_i + RATE * (x - back).mT @ y / EXAMPLES)
+        y = back
+    return found
+
+
 FEEDBACKS: dict[str, Feedback] = {
     "transposes": transposes,
     "pseudo-inverses": pseudo_inverses,
     "fixed": fixed,
     "learnt": learnt,
+    "from targets": learnt_from_targets,
 }
 
 

@@ -10,9 +10,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from .. import NGD, Gaussian, LevenbergMarquardt
+from .. import NGD, LevenbergMarquardt
+from ..likelihood import Likelihood
 from ..results import Settings
 from .muon import MuonWithAdamW
+from .polar_express import MuonExpress
 from .ranks import rank
 
 BIAS_RATE = 1e-3  # of AdamW beside Muon, its default
@@ -33,14 +35,14 @@ class Optimizer(Protocol):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None: ...
 
 
-Build = Callable[[nn.Module, Settings, int], Any]  # of model, settings and seed; makes an `Optimizer`
+Build = Callable[[nn.Module, Likelihood, Settings, int], Any]  # of model, likelihood, settings, seed: an `Optimizer`
 
 
 @dataclass(frozen=True)
 class Method:
-    """A way to train: how to build its optimizer from model, settings and seed, and the grid of its settings.
+    """A way to train: how to build its optimizer, and the grid of its settings.
 
-    `loss(model(x), y)` is minimised.  `reevaluates` says that `step` takes the loss, and a closure that
+    `reevaluates` says that `step` takes the loss, and a closure that
     computes the loss of the same batch after the step, without gradients.  `share` is the part of the budget that
     the method trains for.
 
@@ -50,7 +52,6 @@ class Method:
 
     name: str
     build: Build
-    loss: Callable[[Tensor, Tensor], Tensor]
     grid: tuple[Settings, ...]
     reevaluates: bool = False
     share: float = 1.0
@@ -76,44 +77,52 @@ def method(
     share: float = 1.0,
     **choices: Sequence[float | int | str],
 ) -> Method:
-    """A method that minimises half the squared error, with the grid of all combinations of these choices."""
+    """A method with the grid of all combinations of these choices."""
     grid = settings_grid(lr=lr, batch_size=batch_size, **choices)
-    return Method(name, build, Gaussian(), grid, reevaluates, share)
+    return Method(name, build, grid, reevaluates, share)
 
 
-def sgd(model: nn.Module, settings: Settings, seed: int) -> torch.optim.SGD:
+def sgd(model: nn.Module, likelihood: Likelihood, settings: Settings, seed: int) -> torch.optim.SGD:
     """Stochastic gradient descent, W_i += α G_i, with `momentum` if the settings have it."""
     return torch.optim.SGD(model.parameters(), float(settings["lr"]), float(settings.get("momentum", 0.0)))
 
 
-def nesterov(model: nn.Module, settings: Settings, seed: int) -> torch.optim.SGD:
+def nesterov(model: nn.Module, likelihood: Likelihood, settings: Settings, seed: int) -> torch.optim.SGD:
     """Stochastic gradient descent with momentum 0.9 in Nesterov's form."""
     return torch.optim.SGD(model.parameters(), float(settings["lr"]), 0.9, nesterov=True)
 
 
-def adamw(model: nn.Module, settings: Settings, seed: int) -> torch.optim.AdamW:
+def adamw(model: nn.Module, likelihood: Likelihood, settings: Settings, seed: int) -> torch.optim.AdamW:
     """AdamW without weight decay."""
     return torch.optim.AdamW(model.parameters(), float(settings["lr"]), weight_decay=0.0)
 
 
-def muon(model: nn.Module, settings: Settings, seed: int) -> MuonWithAdamW:
+def muon(model: nn.Module, likelihood: Likelihood, settings: Settings, seed: int) -> MuonWithAdamW:
     """Muon, with AdamW for the biases."""
     return MuonWithAdamW(model.parameters(), float(settings["lr"]), BIAS_RATE)
 
 
-def paper(model: nn.Module, settings: Settings, seed: int) -> NGD:
+def paper(model: nn.Module, likelihood: Likelihood, settings: Settings, seed: int) -> NGD:
     """The paper's algorithm with its λ, which is absolute."""
     damping = LevenbergMarquardt(float(settings["damping"]))
     others = {name: value for name, value in settings.items() if name != "damping"}
-    return natural(NGD.paper, damping=damping)(model, others, seed)
+    return natural(NGD.paper, damping=damping)(model, likelihood, others, seed)
+
+
+def muon_express(model: nn.Module, likelihood: Likelihood, settings: Settings, seed: int) -> MuonExpress:
+    """Muon with Polar Express for matrices, AdamW at the `auxiliary` rate for the rest."""
+    return MuonExpress(model, float(settings["lr"]), float(settings["auxiliary"]), steps=int(settings["steps"]))
 
 
 def natural(preset: Callable[..., NGD], **options: Any) -> Build:
-    """A preset of NGD, with `options`, and those settings of the grid that are options too (`OPTIONS`)."""
+    """A preset of NGD, with `options`, and those settings of the grid that are options too (`OPTIONS`).
 
-    def build(model: nn.Module, settings: Settings, seed: int) -> NGD:
+    AdamW at 1e-3, its default, moves what is no layer: norms and embeddings.
+    """
+
+    def build(model: nn.Module, likelihood: Likelihood, settings: Settings, seed: int) -> NGD:
         chosen: dict[str, Any] = {option: settings[name] for name, option in OPTIONS.items() if name in settings}
-        optimizer = preset(model, Gaussian(), **options, **chosen)
+        optimizer = preset(model, likelihood, fallback=torch.optim.AdamW, **options, **chosen)
         optimizer.generator.manual_seed(seed + rank())
         return optimizer
 

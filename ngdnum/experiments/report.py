@@ -13,6 +13,8 @@ from ..results import Curve, Settings, Stored, compact_json, median
 if TYPE_CHECKING:
     from rich.table import Table
 
+ON_THE_WAY = {"1/4": 0.25, "1/2": 0.5}  # of a budget
+
 
 @dataclass
 class Outcome:
@@ -37,6 +39,18 @@ class Outcome:
             budget: [None if c.diverged or not c.test_error else c.test_error[-1] for c in curves]
             for budget, curves in self.curves.items()
         }
+
+    def accuracies(self) -> dict[str, list[float | None]]:
+        """The accuracy at the end of each budget, by seed; None where there is none."""
+        return {
+            budget: [None if c.diverged or not c.accuracy else c.accuracy[-1] for c in curves]
+            for budget, curves in self.curves.items()
+        }
+
+    def on_the_way(self) -> dict[str, list[float | None]]:
+        """The errors after parts of the time of the longest budget, by seed; None where the method has diverged."""
+        curves = list(self.curves.values())[-1] if self.curves else []
+        return {name: [_after(c, share) for c in curves] for name, share in ON_THE_WAY.items()}
 
     def diverged(self) -> dict[str, int]:
         """In how many runs of each budget it diverged."""
@@ -86,6 +100,8 @@ class Report(Stored):
                 "samples_to": {name: o.first(target, "samples") for name, target in self.targets.items()},
                 "seconds_to": {name: o.first(target, "seconds") for name, target in self.targets.items()},
                 "error_at": o.final(),
+                **({"accuracy_at": o.accuracies()} if self.classifies() else {}),
+                "error_on_the_way": o.on_the_way(),
                 "diverged": o.diverged(),
                 "resolution": o.resolution(),
             }
@@ -106,6 +122,10 @@ class Report(Stored):
         }
         return compact_json(content)
 
+    def classifies(self) -> bool:
+        """Whether there are right answers."""
+        return any(c.accuracy for o in self.outcomes for curves in o.curves.values() for c in curves)
+
     def trim(self) -> None:
         for outcome in self.outcomes:
             for curve in (curve for curves in outcome.curves.values() for curve in curves):
@@ -121,7 +141,8 @@ class Report(Stored):
             table.add_column(f"samples / seconds to {target}", justify="right")
         for budget in self.budgets:
             table.add_column(f"error at {budget}", justify="right")
-        for heading in ("ms/step", "diverged"):
+        classified = self.budgets if self.classifies() else []
+        for heading in (*(f"accuracy at {budget}" for budget in classified), "ms/step", "diverged"):
             table.add_column(heading, justify="right")
         for o in self.outcomes:
             costs = [
@@ -132,12 +153,20 @@ class Report(Stored):
             ]
             errors = [_text(errors, ".4g") for errors in o.final().values()]
             diverged = str(sum(o.diverged().values()))
+            errors += [_text(o.accuracies()[budget], ".4g") for budget in classified]
             table.add_row(o.name, *costs, *errors, _text([o.step_ms()], ".3g"), diverged)
         return table
 
     def _caption(self) -> str:
         state = "" if self.complete else "interrupted: partial result; "
         return f"{state}medians of {len(self.seeds)} seeds, on test data"
+
+
+def _after(curve: Curve, share: float) -> float | None:
+    """The first error recorded after this share of the curve's time."""
+    if curve.diverged or not curve.test_error:
+        return None
+    return next(e for s, e in zip(curve.seconds, curve.test_error) if s >= share * curve.seconds[-1])
 
 
 def _largest_gap(values: list[float]) -> float:

@@ -6,7 +6,8 @@ All grids of a task are equally large.  A constant rate or one that falls linear
 from __future__ import annotations
 
 from .. import NGD, Inverse
-from .method import Method, adamw, method, muon, natural, nesterov, paper, sgd
+from .method import Method, adamw, method, muon, muon_express, natural, nesterov, paper, sgd
+from .packages import lbfgs, packaged
 from .search import SCHEDULES
 
 LINEAR: tuple[Method, ...] = (
@@ -54,4 +55,44 @@ IMAGES: tuple[Method, ...] = (
         True,
         schedule=SCHEDULES,
     ),
+)
+
+FALLING = ("linear",)  # all rates of the tasks beyond the autoencoder
+
+STRONG: tuple[Method, ...] = (
+    method("SGD+momentum", nesterov, (0.03, 0.1, 0.3), (32, 128), schedule=FALLING),
+    method("AdamW", adamw, (3e-3, 1e-2, 3e-2), (32, 128), schedule=FALLING),
+    method("Muon", muon_express, (0.03, 0.1, 0.3), (64,), auxiliary=(1e-3, 1e-2), steps=(3,), schedule=FALLING),
+    method(
+        "SOAP",
+        packaged("pytorch_optimizer", "SOAP", weight_decay=0.0),
+        (3e-3, 1e-2, 3e-2),
+        (32, 128),
+        schedule=FALLING,
+    ),
+    method("NGD.fast", natural(NGD.fast), (0.2, 0.5, 1.2), (64, 256), schedule=FALLING),
+    method("NGD.sample_efficient", natural(NGD.sample_efficient), (0.5, 1.0), (32, 64, 128), True, schedule=FALLING),
+)
+
+OTHERS: tuple[Method, ...] = (
+    method("SGD", sgd, (0.1, 0.3, 1.0), (32, 128), schedule=FALLING),
+    method("RMSProp", packaged("torch.optim", "RMSprop"), (3e-4, 1e-3, 3e-3), (32, 128), schedule=FALLING),
+    method("AdaGrad", packaged("torch.optim", "Adagrad"), (3e-3, 1e-2, 3e-2), (32, 128), schedule=FALLING),
+    method("AdaDelta", packaged("torch.optim", "Adadelta"), (0.3, 1.0, 3.0), (32, 128), schedule=FALLING),
+    method(
+        "Shampoo",
+        packaged(
+            "pytorch_optimizer", "ScalableShampoo", start_preconditioning_step=5, preconditioning_compute_steps=20
+        ),
+        (1e-2, 3e-2, 0.1),
+        (32, 128),
+        schedule=FALLING,
+    ),
+    method("KL-Shampoo", packaged("heavyball", "KLShampoo"), (3e-3, 1e-2, 3e-2), (32, 128), schedule=FALLING),
+    method("SPlus", packaged("pytorch_optimizer", "SPlus"), (0.03, 0.1, 0.3), (32, 128), schedule=FALLING),
+    method("PSGD-Kron", packaged("pytorch_optimizer", "Kron"), (1e-3, 3e-3, 1e-2), (32, 128), schedule=FALLING),
+)
+
+FULL_BATCH: tuple[Method, ...] = (
+    method("L-BFGS", lbfgs, (0.3, 1.0), (2_000,), True, history=(10, 100, 300), iterations=(10,), schedule=FALLING),
 )

@@ -14,6 +14,16 @@ from .method import Method
 from .training import Budget
 
 
+def scale(problem: Problem) -> float:
+    """Turns the mean squared error per output into multiples of the floor, or the sum where none is known."""
+    return problem.train.y.shape[1] if problem.floor is None else 1 / problem.floor
+
+
+def unscaled(problem: Problem) -> float:
+    """Leaves the error of a problem as it is."""
+    return 1.0
+
+
 @dataclass(frozen=True)
 class Task:
     """A problem as a function of seed and data folder, and the methods that are compared on it.
@@ -63,9 +73,10 @@ class Experiment(Task):
 class Benchmark(Task):
     """A task of the benchmark: budgets, and the targets that methods race to.
 
-    `budgets` are in `unit`s ("samples" or "seconds"), from the smallest up; `targets` are errors in the unit
-    that `measure` describes (see `scale`).  `goal`: settings that get there are ranked by how early they do;
-    None ranks by the error at the end alone.  `tuning_seeds` are never those of the comparison.
+    `budgets` are in `unit`s ("samples" or "seconds"), from the smallest up; `targets` are errors, times `scale` of the
+    problem, in the unit that `measure` describes.  Tuning trains for `tuning_share` of a budget.  `goal`: settings
+    that get there are ranked by how early they do; None ranks by the error at the end alone.  `tuning_seeds` are never
+    those of the comparison.
     """
 
     budgets: tuple[float, ...]
@@ -73,6 +84,8 @@ class Benchmark(Task):
     targets: dict[str, float]
     measure: str
     goal: float | None = None
+    scale: Callable[[Problem], float] = scale
+    tuning_share: float = 1.0
     tuning_seeds: tuple[int, ...] = (1_000,)
 
     def budget(self, amount: float) -> Budget:
@@ -82,11 +95,6 @@ class Benchmark(Task):
     def label(self, amount: float) -> str:
         """`amount` units as a short name, "20k" samples or "5s"."""
         return f"{amount / 1_000:g}k" if self.unit == "samples" else f"{amount:g}s"
-
-
-def scale(problem: Problem) -> float:
-    """Turns the mean squared error per output into multiples of the floor, or the sum where none is known."""
-    return problem.train.y.shape[1] if problem.floor is None else 1 / problem.floor
 
 
 @contextlib.contextmanager

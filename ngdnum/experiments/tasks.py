@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+from ..data import Problem
 from .authors import AUTHORS
 from .autoencoder import FIG1D, digits_problem
+from .chars import chars_problem
+from .classifiers import classification, cnn, mlp, relu20, relu20_he, tanh20
+from .fits import function_problem, tabular_problem
 from .linear import FIG1A, FIG1B, FIG1C
 from .method import Method
-from .rivals import BOTTLENECK, IMAGES, LINEAR
-from .task import Benchmark, Experiment
+from .poisson import poisson_problem
+from .rivals import BOTTLENECK, FULL_BATCH, IMAGES, LINEAR, OTHERS, STRONG
+from .task import Benchmark, Experiment, scale, unscaled
 
 EXPERIMENTS: dict[str, Experiment] = {e.name: e for e in (FIG1A, FIG1B, FIG1C, FIG1D)}
 SETTINGS: dict[str, dict[str, Experiment]] = {"paper": EXPERIMENTS, "authors": AUTHORS}
@@ -46,6 +52,63 @@ def _images(name: str, title: str, budgets: tuple[float, ...], targets: tuple[fl
     )
 
 
+MULTIPLES = "test error ÷ floor"
+LOSS = "test loss, nats"
+
+
+def _beyond(
+    name: str,
+    title: str,
+    problem: Callable[[int, Path | None], Problem],
+    seconds: float,
+    measure: str,
+    targets: tuple[float, ...],
+    more: tuple[Method, ...] = (),
+) -> Benchmark:
+    """A task of its own for which all of `STRONG` have so many seconds."""
+    return Benchmark(
+        name,
+        title,
+        problem,
+        (*STRONG, *more),
+        budgets=(seconds,),
+        unit="seconds",
+        targets={f"{target:g}": target for target in targets},
+        measure=measure,
+        scale=scale if measure == MULTIPLES else unscaled,
+        points=8,
+        tuning_share=0.5,
+    )
+
+
+BEYOND = (
+    _beyond("mlp", "Classifier 784-200-100-10", classification(mlp), 1.5, LOSS, (0.3, 0.2), OTHERS),
+    _beyond("cnn", "Convolutional classifier with BatchNorm", classification(cnn), 3.0, LOSS, (0.5, 0.2)),
+    _beyond("chars", "Character transformer", chars_problem, 3.0, LOSS, (2.5, 2.0)),
+    _beyond("tabular", "Friedman's regression", tabular_problem, 1.0, MULTIPLES, (1.2, 1.05)),
+    _beyond(
+        "function",
+        "Fit of a smooth function",
+        function_problem,
+        1.5,
+        "test squared error",
+        (1e-4, 1e-6, 1e-8),
+        FULL_BATCH,
+    ),
+    _beyond(
+        "poisson",
+        "Poisson equation, physics-informed",
+        poisson_problem,
+        1.5,
+        "relative error of the solution",
+        (1e-1, 1e-2, 1e-3),
+        FULL_BATCH,
+    ),
+    _beyond("relu20", "20 ReLU layers, torch's initial weights", classification(relu20), 1.5, LOSS, (1.0, 0.5)),
+    _beyond("relu20-he", "20 ReLU layers, He's initial weights", classification(relu20_he), 1.5, LOSS, (0.5, 0.3)),
+    _beyond("tanh20", "20 tanh layers", classification(tanh20), 1.5, LOSS, (0.5, 0.3)),
+)
+
 TASKS: dict[str, Benchmark] = {
     task.name: task
     for task in (
@@ -54,6 +117,7 @@ TASKS: dict[str, Benchmark] = {
         _linear(FIG1C, BOTTLENECK, (6_000, 12_000, 80_000)),
         _images("fig1d", "Figure 1D: autoencoder of Fashion-MNIST", (5.0, 10.0, 20.0, 40.0), (10.0, 8.5, 7.5)),
         _images("fig1d-digits", "Figure 1D: autoencoder of the bundled digits", (2.0, 4.0, 8.0), (15.0, 12.0, 10.0)),
+        *BEYOND,
     )
 }
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from ..data import Examples, Problem
@@ -61,16 +61,6 @@ def batches_anew(examples: Examples, size: int, generator: torch.Generator) -> I
         yield Examples(examples.x[rows], examples.y[rows])
 
 
-def mean_squared_error(model: nn.Module, examples: Examples) -> float:
-    """Squared error per example and output."""
-    with torch.no_grad():
-        total = sum(
-            nn.functional.mse_loss(model(x), y, reduction="sum").item()
-            for x, y in zip(examples.x.split(2_000), examples.y.split(2_000))
-        )
-    return total / examples.y.numel()
-
-
 class Run:
     """One method with one choice of settings, training its own copy of the problem's network.
 
@@ -83,7 +73,7 @@ class Run:
         self.model = copy.deepcopy(problem.model)
         self._world = world_of(self.model)
         self._network = self.model if self._world is None else DistributedDataParallel(self.model)
-        self.optimizer: Optimizer = method.build(self.model, settings, seed)
+        self.optimizer: Optimizer = method.build(self.model, problem.likelihood, settings, seed)
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
         self.steps, self.samples, self.seconds, self.diverged = 0, 0, 0.0, False
         generator = torch.Generator().manual_seed(seed)
@@ -105,14 +95,14 @@ class Run:
 
     def _update(self, x: Tensor, y: Tensor) -> None:
         self.optimizer.zero_grad()
-        loss = self.method.loss(self._network(x), y)
+        loss = self.problem.likelihood(self._network(x), y)
         value = loss.item() if self._world is None else self._world.average(loss.item)
         if not math.isfinite(value):
             self.diverged = True
             return
         loss.backward()
         if self.method.reevaluates:
-            self.optimizer.step(lambda: self.method.loss(self._network(x), y), loss=loss)
+            self.optimizer.step(lambda: self.problem.likelihood(self._network(x), y), loss=loss)
         else:
             self.optimizer.step()
 
@@ -125,8 +115,8 @@ class Run:
             self.step()
 
     def error(self, examples: Examples) -> float:
-        """Mean squared error per output on `examples`; infinite once diverged."""
-        value = math.inf if self.diverged else mean_squared_error(self.model, examples)
+        """The problem's error on `examples`; infinite once diverged."""
+        value = math.inf if self.diverged else self.problem.error(self.model, *examples)
         return value if math.isfinite(value) else math.inf
 
     def record(self, curve: Curve, scale: float = 1.0) -> None:
@@ -135,6 +125,8 @@ class Run:
         self.diverged = curve.diverged = not math.isfinite(error)
         if not self.diverged:
             curve.append(self.samples, self.seconds, scale * error)
+            if self.problem.accuracy is not None:
+                curve.accuracy.append(self.problem.accuracy(self.model, *self.problem.test))
 
     def state(self) -> dict[str, Any]:
         """All that is needed to go on from here, by `load_state`."""

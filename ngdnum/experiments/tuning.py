@@ -20,10 +20,10 @@ from .muon import arithmetic
 from .output import Output, open_output
 from .progress import Bar, progress_bars
 from .search import Rung, as_json, better_half_of_schedules
-from .task import Benchmark, conditions, scale
+from .task import Benchmark, conditions
 from .tuned import Search, Tuned, digest, load_tuned
 
-TURNS = 20  # of every setting in each budget
+TURNS = 20  # of every setting in each budget, fewer if the task records fewer points
 
 
 def environment() -> dict[str, object]:
@@ -62,17 +62,18 @@ def task_search(
 ) -> halving.Search:
     """Search the grid of `method` for the best settings in each budget.
 
-    The whole grid trains for the two smallest budgets, the better half of each schedule for every larger one, each time
-    anew from the start, so that schedules end with the budget.
+    Each budget is `tuning_share` of the task's. The whole grid trains for the two smallest budgets, the better half of
+    each schedule for every larger one, each time anew from the start, so that schedules end with the budget.
     """
     amounts = {task.label(amount): amount for amount in budgets}
-    shares = tuple(turn / TURNS for turn in range(TURNS + 1))
-    rungs = [Rung(label, task.budget(amount), shares) for label, amount in amounts.items()]
+    turns = min(TURNS, task.points)
+    shares = tuple(turn / turns for turn in range(turns + 1))
+    rungs = [Rung(label, task.budget(amount * task.tuning_share), shares) for label, amount in amounts.items()]
     return halving.Search(
         method,
         problems,
         rungs,
-        scale,
+        task.scale,
         lambda curve, rung: score(curve, amounts[rung.name], task),
         better_half_of_schedules,
     )

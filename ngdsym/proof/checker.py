@@ -15,8 +15,13 @@ import re
 from collections.abc import Mapping
 from fractions import Fraction
 
-NAME = r"[^\W\d][\w\u0300-\u036f⁺⁻]*'?|\(\S+\)(⁻¹|⁺)'?"
-"""What a letter may be called: one word, which no reader can take for a product, a sum or a number."""
+RAISED = "ʰ-ʸᴬ-ᵡᶛ-ᶿ⁰ⁱ⁴-⁹ⁿ¹²³"
+"""Raised signs, which are read as powers and transposes."""
+WORD = rf"[^\W\d{RAISED}](?:[^\W{RAISED}]|[\u0300-\u036f])*(?:⁻(?![{RAISED}]))?"
+_NESTED = functools.reduce(lambda inner, _: rf"[^\s()=]*(?:\({inner}\)[^\s()=]*)*", range(9), r"[^\s()=]*")
+NAME = rf"(?:{WORD}|{WORD}(⁻¹|⁺)|\({_NESTED}\)(⁻¹|⁺))'?"
+"""What a letter may be called: one word, or an inverse, of a word or of what one pair of parentheses holds. No reader
+can take it for a product, a sum or a number."""
 
 
 class Refused(Exception):

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from ngdsym.proof.example import Rows, positive
 from ngdsym.proof.sizes import numbers, size
-
-Rows = list[list[Fraction]]
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Counterexample:
             agreed is not None
             and agreed.items() <= self.sizes.items()
             and all(self._well_shaped(x) for x in self.statement["letters"])
-            and all(_positive(self.matrices[x], kind == "pd") for x, kind in self.positive.items())
+            and all(positive(self.matrices[x], kind == "pd") for x, kind in self.positive.items())
             and all(_vanishes(self.value(p)) for p in self.statement["assumptions"])
         )
 
@@ -105,19 +104,6 @@ def _multiply(A: Rows, B: Rows) -> Rows:
 
 def _vanishes(A: Rows) -> bool:
     return not any(x for row in A for x in row)
-
-
-def _positive(A: Rows, definite: bool) -> bool:
-    """Exact test by symmetric elimination: no negative pivot, and a zero pivot only with a zero row."""
-    A = [list(row) for row in A]
-    for k in range(len(A)):
-        pivot = A[k][k]
-        if pivot < 0 or pivot == 0 and (definite or any(A[k][k:])):
-            return False
-        for i in range(k + 1, len(A)):
-            factor = A[i][k] / pivot if pivot else 0
-            A[i] = [a - factor * b for a, b in zip(A[i], A[k])]
-    return True
 
 
 def _grid(rows: Sequence[Sequence]) -> list[str]:

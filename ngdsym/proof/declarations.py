@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
+from ngdsym.proof.letters import Letters, UndeclaredLetter
 from ngdsym.proof.sizes import size
-from ngdsym.proof.words import Equation, Letters, Polynomial, UndeclaredLetter, shape
+from ngdsym.proof.words import Equation, shape
+
+EXAMPLES = {
+    "types": {"A B": ("n", "m")},
+    "inverses": {"A": "X"},
+    "pinvs": {"A": "X"},
+    "positive": {"A": "pd"},
+}
 
 
 def declare(
@@ -18,13 +26,18 @@ def declare(
     """Letters from a table `{"A B": ("rows", "cols"), …}`; letters of inverses declare themselves."""
     letters = Letters()
     symmetric = set(symmetric.split() if isinstance(symmetric, str) else symmetric)
+    for keyword, table in {"types": types, "inverses": inverses, "pinvs": pinvs, "positive": positive}.items():
+        if not isinstance(table or {}, Mapping):
+            raise TypeError(f"{keyword}={table!r} is no table: write {keyword}={EXAMPLES[keyword]}")
     inverses, pinvs, positive = dict(inverses or {}), dict(pinvs or {}), dict(positive or {})
     derived = [*inverses.values(), *pinvs.values()]
     kinds: dict[str, tuple[str, ...]] = {}
     for names, kind in types.items():
+        if not isinstance(names, str) or not isinstance(kind, (tuple, list)) or len(kind) not in (1, 2):
+            raise ValueError(
+                f"{names!r} is given the type {kind!r}: write {{'A B': (rows, columns)}}, or (size,) if square"
+            )
         sized = tuple(str(size(d)) for d in kind)
-        if len(sized) not in (1, 2):
-            raise ValueError(f"{names} is given {len(sized)} sizes: a type is (rows, columns), or (size,) if square")
         for name in names.split():
             if kinds.setdefault(name, sized) != sized:
                 raise ValueError(f"{name} is given two types, {'×'.join(kinds[name])} and {'×'.join(sized)}: keep one")
@@ -39,16 +52,15 @@ def declare(
     for name in positive:
         if name in derived:
             raise ValueError(f"{name} is an inverse: declare as positive the letter that it inverts")
-    pending: list[tuple[str, str, Callable[[str, str], Polynomial]]] = []
-    pending += [(base, name, letters.inverse) for base, name in inverses.items()]
-    pending += [(base, name, letters.pinv) for base, name in pinvs.items()]
+    pending = [(base, "⁻¹", name) for base, name in inverses.items()]
+    pending += [(base, "⁺", name) for base, name in pinvs.items()]
 
     def settle() -> None:
         """Declare the inverses of letters that are declared, next to them."""
         while ready := next((entry for entry in pending if entry[0] in letters), None):
             pending.remove(ready)
-            base, name, declared = ready
-            other = declared(base, name)
+            base, mark, name = ready
+            other = letters.inverse(letters[base], mark, name)
             if kinds.get(name, letters.types[name]) != letters.types[name]:
                 raise ValueError(
                     f"{name} is {'×'.join(kinds[name])} in types, but an inverse of {base} is "

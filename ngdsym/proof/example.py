@@ -1,4 +1,5 @@
-"""Check of the matrices that come with a certificate: that they keep the assumptions."""
+"""Check of the matrices that come with a certificate: that they are what the letters are said to be, and keep the
+assumptions."""
 
 from __future__ import annotations
 
@@ -9,9 +10,11 @@ from operator import add, mul, sub, truediv
 
 from ngdsym.proof.checker import Refused
 
+Rows = list[list[Fraction]]
+
 
 def exemplify(data: Mapping) -> None:
-    """Raise `Refused` unless the matrices of `data["witness"]`, if any, keep shapes, symmetries and assumptions."""
+    """Raise `Refused` unless the matrices of `data["witness"]`, if any, keep shapes, properties and assumptions."""
     matrices, sizes = data["witness"].get("matrices"), data["witness"].get("sizes")
     if matrices is None:
         return
@@ -23,6 +26,9 @@ def exemplify(data: Mapping) -> None:
             raise Refused(f"the example of {x} has the wrong shape")
         if values[x] != [list(column) for column in zip(*values[t])]:
             raise Refused(f"the examples of {x} and its transpose {t} disagree")
+    for x, kind in data.get("positive", {}).items():
+        if not positive(values[x], kind == "pd"):
+            raise Refused(f"the example of {x} is not positive")
     for name, number in sizes.items():
         if not name.isidentifier() and _number(ast.parse(name, mode="eval").body, sizes) != number:
             raise Refused(f"the example has {name} = {number}")
@@ -39,6 +45,19 @@ def exemplify(data: Mapping) -> None:
                     rest[i, j] = rest.get((i, j), 0) + Fraction(c) * entry
         if any(rest.values()):
             raise Refused(f"the example breaks assumption {k}")
+
+
+def positive(A: Rows, definite: bool) -> bool:
+    """Exact test by symmetric elimination: no negative pivot, and a zero pivot only with a zero row."""
+    A = [list(row) for row in A]
+    for k in range(len(A)):
+        pivot = A[k][k]
+        if pivot < 0 or pivot == 0 and (definite or any(A[k][k:])):
+            return False
+        for i in range(k + 1, len(A)):
+            factor = A[i][k] / pivot if pivot else 0
+            A[i] = [a - factor * b for a, b in zip(A[i], A[k])]
+    return True
 
 
 _OPERATIONS: Mapping[type, Callable[..., Fraction]] = {

@@ -13,10 +13,11 @@ from fractions import Fraction
 
 from ngdsym.proof.certificate import Certificate
 from ngdsym.proof.declarations import declare
+from ngdsym.proof.letters import Letters
 from ngdsym.proof.problem import Problem
 from ngdsym.proof.prover import certify
 from ngdsym.proof.reading import equation as read_equation
-from ngdsym.proof.words import Equation, Letters, Number, Polynomial, penrose
+from ngdsym.proof.words import Equation, Number, Polynomial
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def exists(
         known = known - c * before * letters[name] * after
     rest, witness = -known, {}
     for c, before, name, after in terms.values():
-        value = _partner(before, inverses, pinvs) * rest * _partner(after, inverses, pinvs)
+        value = _inverse(before) * rest * _inverse(after)
         witness[name] = Fraction(1, c) * value
         rest = rest - before * value * after
     return Existence(witness, certify(Problem(letters, given, [Equation(-rest, 0 * rest)]), timeout))
@@ -101,20 +102,10 @@ def _product(letters: Letters, names: Sequence[str]) -> Polynomial:
     return product
 
 
-def _partner(product: Polynomial, inverses: Mapping[str, str] | None, pinvs: Mapping[str, str] | None) -> Polynomial:
-    """The inverse or pseudo-inverse of a product of letters, declared here unless the statement names it."""
+def _inverse(product: Polynomial) -> Polynomial:
+    """The inverse of a product of letters where it is declared, otherwise the pseudo-inverse."""
     letters = product.letters
-    (word,) = product.terms
-    if not word:
-        return letters.one
-    name = " ".join(letters.spell(word))
-    base = name.removesuffix("'") if len(word) == 1 else name
-    declared = {**(pinvs or {}), **(inverses or {})}
-    if base in declared:
-        partner = letters[declared[base]]
-        return partner if base == name else partner.T
-    name = f"{name}⁺" if len(word) == 1 else f"({name})⁺"
-    if name not in letters:
-        letters(name, *product.known_type[::-1])
-        letters.relations += penrose(product, letters[name])
-    return letters[name]
+    if product == letters.one:
+        return product
+    invertible = any(mark == "⁻¹" and product in (base, base.T) for base, mark in letters.inverted.values())
+    return letters.inverse(product, "⁻¹" if invertible else "⁺")

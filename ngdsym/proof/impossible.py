@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from sympy import Expr, Integer
 
-from ngdsym.proof.words import Equation, Letters
+from ngdsym.proof.letters import Letters
+from ngdsym.proof.words import Equation
 
 
 class ImpossibleSizes(ValueError):

@@ -91,7 +91,7 @@ class _Attempt:
 
     def __init__(self, problem: Problem, formulas: Formulas, sizes: dict[str, int], rng: Random) -> None:
         self.letters, self.sizes, self.rng = problem.letters, sizes, rng
-        self.constraints = [(p, _names(p)) for p in (e.difference for e in problem.assumptions)]
+        self.constraints = [(p, _names(p)) for p in (e.difference for e in problem.stated)]
         self.formulas = formulas
         self.values: dict[str, DomainMatrix] = {}
         self.met = True
@@ -300,6 +300,8 @@ def _formulas(problem: Problem) -> Formulas:
                 name = letters.spell(word)[0] if len(word) == 1 else None
                 if name and not name.endswith("'") and name not in _names(other):
                     formulas.setdefault(name, []).append((_names(other), "value", other))
+    for name, (inner, mark) in letters.inverted.items():
+        formulas.setdefault(name, []).append((_names(inner), {"⁻¹": "inverse", "⁺": "pinv"}[mark], inner))
     plain = [name for name in letters.names if not name.endswith("'")]
     for name, partner in combinations(plain, 2):
         A, X = letters[name], letters[partner]

@@ -15,9 +15,10 @@ from fractions import Fraction
 
 import numpy as np
 
+from ngdsym.proof.letters import Letters
 from ngdsym.proof.search import Number, Search, Step, Terms, add, order
 from ngdsym.proof.shorten import solve
-from ngdsym.proof.words import Equation, Letters, Polynomial
+from ngdsym.proof.words import Equation, Polynomial
 
 TOTAL = "Σ"
 """Key of the sum of all weights in the linear system, beside the words."""
@@ -115,7 +116,10 @@ def _normal(search: Search, matrices: list[Polynomial]) -> list[Polynomial]:
 
 
 def _traced(search: Search, square: Square) -> tuple[Terms, list[Step]]:
-    """As `Search.reduce`, in trace: words may be rotated. The trace of an identity is keyed by "1" and its size."""
+    """As `Search.reduce`, in trace: words may be rotated. The trace of an identity is keyed by "1" and its size.
+
+    From tr w = a tr w + Σ b tr v follows (1 − a) tr w = Σ b tr v.
+    """
     letters = square.X.letters
     pending = {word or "1" + square.X.known_type[1]: c for word, c in square.value.terms.items()}
     rest: Terms = {}
@@ -125,10 +129,13 @@ def _traced(search: Search, square: Square) -> tuple[Terms, list[Step]]:
         c = pending.pop(word)
         for turn in _turns(word):
             size = "1" + letters.types[letters.spell(turn)[0]][0]
-            normal, more = search.reduce({turn: c})
-            if more and all(_rank(w or size) < _rank(word) for w in normal):
-                add(pending, {w or size: a for w, a in normal.items()}, 1, "", "")
-                steps += more
+            normal, more = search.reduce({turn: 1})
+            same = sum(a for w, a in normal.items() if w and _least(w) == _least(word))
+            others = {w or size: a for w, a in normal.items() if not w or _least(w) != _least(word)}
+            if more and same != 1 and all(_rank(w) < _rank(word) for w in others):
+                c = Fraction(c) / (1 - same)
+                add(pending, others, c, "", "")
+                steps += [(c * a, left, rule, right) for a, left, rule, right in more]
                 break
         else:
             add(rest, {_least(word): c}, 1, "", "")

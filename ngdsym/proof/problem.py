@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import combinations
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import reduce
+from operator import mul
 from typing import TypeAlias
 
 from sympy import Basic
 
 from ngdsym.proof.declarations import declare
 from ngdsym.proof.impossible import refuse_impossible
+from ngdsym.proof.letters import Letters
 from ngdsym.proof.reading import equation
 from ngdsym.proof.translate import translate
-from ngdsym.proof.words import Equation, Letters, Polynomial
+from ngdsym.proof.words import Equation, Polynomial
 
 Statement: TypeAlias = str | Equation | Polynomial | Basic
 
 
 class Problem:
-    """Letters, assumptions (with the letters' own relations) and claims, read and typed."""
+    """Letters, assumptions and claims, read and typed.
+
+    The assumptions are those `stated`, with the relations of the letters, and what every 1 × 1 matrix satisfies.
+    """
 
     def __init__(self, letters: Letters, assumptions: list[Equation], claims: list[Equation]) -> None:
         self.letters = letters
-        self.assumptions = assumptions + letters.relations + _scalar_relations(letters)
+        self.stated = assumptions + letters.relations
+        self.assumptions = self.stated + _scalar_relations(letters, [*self.stated, *claims])
         self.claims = claims
-        refuse_impossible(letters, self.assumptions)
+        refuse_impossible(letters, self.stated)
 
     def data(self) -> dict:
         """The statement as a certificate records it."""
@@ -37,12 +43,30 @@ class Problem:
         }
 
 
-def _scalar_relations(letters: Letters) -> list[Equation]:
-    """1 × 1 letters equal their transposes and commute."""
-    scalars = [letters[x] for x in letters.names if letters.types[x] == ("1", "1") and not x.endswith("'")]
-    return [Equation(x.T, x) for x in scalars if x != x.T] + [
-        Equation(x * y, y * x) for x, y in combinations(scalars, 2)
+def _scalar_relations(letters: Letters, equations: Iterable[Equation]) -> list[Equation]:
+    """1 × 1 letters, and 1 × 1 products that occur, equal their transposes and commute."""
+    scalars: list[Polynomial] = []
+    relations: list[Equation] = []
+    words = [(x,) for x in letters.names] + [
+        letters.spell(word) for e in equations for side in (e.left, e.right) for word in side.terms
     ]
+    for scalar in dict.fromkeys(factor for word in words for factor in _scalar_factors(letters, word)):
+        x = reduce(mul, map(letters.__getitem__, scalar))
+        if not any(x in (y, y.T) for y in scalars):
+            relations += [Equation(x.T, x)] if x != x.T else []
+            relations += [Equation(y * x, x * y) for y in scalars]
+            scalars.append(x)
+    return relations
+
+
+def _scalar_factors(letters: Letters, word: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """The 1 × 1 factors of a word that are no products of such."""
+    start = 0
+    for at, name in enumerate(word):
+        rows, cols = letters.types[name]
+        start = at if rows == "1" else start
+        if cols == "1" and letters.types[word[start]][0] == "1":
+            yield word[start : at + 1]
 
 
 def read(
@@ -75,5 +99,5 @@ def read(
     return Problem(sides[1][0].left.letters, *sides)
 
 
-def _listed(statements: Statement | Sequence[Statement]) -> list:
-    return list(statements) if isinstance(statements, (list, tuple)) else [statements]
+def _listed(statements: Statement | Iterable[Statement]) -> list:
+    return [statements] if isinstance(statements, (str, Equation, Polynomial, Basic)) else list(statements)

@@ -234,10 +234,10 @@ class _Proof:
                 "squares": [[str(s.c), s.X.listing(), [s.M] if s.M else []] for s in lemma.squares],
                 "trace": lemma.trace,
             }
-            total = sum((square.value for square in lemma.squares[1:]), lemma.squares[0].value)
+            values = [square.value for square in lemma.squares]
             self._add_lemma(
                 record,
-                None if lemma.trace else total.terms,
+                None if lemma.trace else sum(values[1:], values[0]).terms,
                 [square.root for square in lemma.squares],
                 self._expand(lemma.steps),
             )

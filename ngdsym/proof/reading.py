@@ -5,21 +5,32 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from ngdsym.proof.words import Equation, Letters, Polynomial
+from ngdsym.proof.checker import WORD
+from ngdsym.proof.letters import Letters, UndeclaredLetter
+from ngdsym.proof.words import Equation, Polynomial
 
-NAME = r"[^\W\d][\w\u0300-\u036f⁺⁻]*"
-_TOKEN = re.compile(rf"\s*(?:(\d+(?:\.\d+)?(?:/\d+)?|\.\d+)|({NAME})|(\.[A-Za-z]+|\*\*|[-+*()'^]|[⁺⁻ᵀ¹²³⁴-⁹]+))")
-_SUFFIX = re.compile(r"(.+?)(ᵀ|⁻¹|⁻ᵀ|⁺|[²³⁴-⁹])")
-_POWERS = {sign: k for k, sign in enumerate("²³⁴⁵⁶⁷⁸⁹", start=2)}
+_TOKEN = re.compile(
+    rf"\s*(?:(\d+(?:\.\d+)?(?:/\d+)?|\.\d+)|({WORD})|(\.[A-Za-z]+|\*\*|[-+*/()'^†]|⁻¹|⁻ᵀ|[⁺ᵀᴴ]|⁻?[²³⁴-⁹]))"
+)
+_RAISED = str.maketrans("⁺⁻¹²³⁴⁵⁶⁷⁸⁹ᵀᴴ", "+-123456789TH")
 _ALIKE = str.maketrans({"−": "-", "·": "*", "⋅": "*", "@": "*", "⊤": "ᵀ", "{": "(", "}": ")"})
 """Signs that are written for others."""
-_REAL = "the matrices here are real: write A' for the transpose, which is also the adjoint"
+_INSTEAD = {
+    "I": "write 1 for the identity",
+    "inv": "write A⁻¹ or A^-1 for the inverse",
+    "pinv": "write A⁺ or A^+ for the pseudo-inverse",
+    "transpose": "write A' for the transpose",
+    "tr": "a trace is no product of matrices",
+    "trace": "a trace is no product of matrices",
+}
+"""What to write for words that are no letters."""
 
 
 def polynomial(letters: Letters, text: str) -> Polynomial:
     """Read a polynomial: juxtaposition multiplies, `'` transposes, numbers multiply the identity.
 
-    `A.T`, `Aᵀ` and `A^T` are `A'`, `A^2` and `A²` are `A A`; `A⁻¹` and `A⁺` declare the inverses of A.
+    `A.T`, `Aᵀ` and `A^T` are `A'`, `A^2` and `A²` are `A A`. `A⁻¹` and `A^-1` are the inverse, `A⁺` and `A^+` the
+    pseudo-inverse, of a letter or of what stands in parentheses; they declare themselves.
 
     Examples
     --------
@@ -27,6 +38,8 @@ def polynomial(letters: Letters, text: str) -> Polynomial:
     >>> A, B = letters("A", "m", "n"), letters("B", "n", "n")
     >>> polynomial(letters, "A B^2 - 2 A") == A * B * B - 2 * A
     True
+    >>> print(polynomial(letters, "(1 + B)⁻¹ A⁺"))
+    (1+B)⁻¹ A⁺
     """
     return Reader(letters, text).polynomial()
 
@@ -45,25 +58,22 @@ def equation(letters: Letters, text: str) -> Equation:
 
 
 class Reader:
-    """Recursive descent: sum = product {± product}, product = factor {factor}, factor = atom {' ᵀ .T ^k}."""
+    """Recursive descent: sum = product {± product}, product = factor {factor | / number}, factor = atom {raised}."""
 
     def __init__(self, letters: Letters, text: str) -> None:
-        self.letters, self.text, self.tokens, at = letters, text, [], 0
+        self.letters, self.text, self.tokens, at = letters, text.strip(), [], 0
         text = text.rstrip().translate(_ALIKE)
         while at < len(text):
             match = _TOKEN.match(text, at)
             if not match:
-                raise ValueError(
-                    f"cannot read {text!r} from {text[at:]!r}: write sums and products of letters and "
-                    "numbers, A' for the transpose"
-                )
+                raise self.unreadable(f"from {text[at:]!r}", "write sums and products of letters and numbers")
             self.tokens.append(match[0].strip())
             at = match.end()
 
     def polynomial(self) -> Polynomial:
         result = self.sum()
         if self.tokens:
-            raise ValueError(f"unexpected {self.tokens[0]!r} in {self.text!r}")
+            raise self.unreadable(f"at {self.tokens[0]!r}", "a parenthesis too many")
         return result
 
     def sum(self) -> Polynomial:
@@ -77,6 +87,13 @@ class Reader:
     def product(self) -> Polynomial:
         result = self.factor()
         while self.peek() not in ("", "+", "-", ")"):
+            if self.peek() == "/":
+                self.tokens.pop(0)
+                number = self.tokens.pop(0) if self.peek()[:1].isdecimal() else ""
+                if not number or not _number(number):
+                    raise self.unreadable("after /", "divide by a number; for a matrix write A⁻¹")
+                result = 1 / _number(number) * result
+                continue
             if self.peek() == "*":
                 self.tokens.pop(0)
             result = result * self.factor()
@@ -87,67 +104,65 @@ class Reader:
         if token == "(":
             result = self.sum()
             if not self.tokens or self.tokens.pop(0) != ")":
-                raise ValueError(f"unclosed parenthesis in {self.text!r}")
-        elif token[:1].isdecimal() or token[:1] == "." and token[1:].isdecimal():
-            result = Fraction(token) * self.letters.one if "." not in token else _decimal(token) * self.letters.one
-        elif re.fullmatch(NAME, token):
-            result = self.letter(token)
+                raise self.unreadable("to its end", "a parenthesis is not closed")
+        elif token.lstrip(".")[:1].isdecimal():
+            result = _number(token) * self.letters.one
+        elif re.fullmatch(WORD, token):
+            if token in _INSTEAD and token not in self.letters:
+                raise UndeclaredLetter(f"the letter {token} is not declared: {_INSTEAD[token]}")
+            result = self.letters[token]
         else:
-            raise ValueError(f"expected a letter, a number or ( in {self.text!r}, found {token or 'the end'!r}")
-        while self.peek() and (self.peek() in ("'", "^", "**") or self.peek()[0] in ".⁺⁻ᵀ¹²³⁴⁵⁶⁷⁸⁹"):
-            result = self.suffix(result, self.tokens.pop(0))
+            raise self.unreadable(f"at {token or 'its end'!r}", "a letter, a number or ( should stand there")
+        while self.peek() and (self.peek() in ("'", "^", "**", "†") or self.peek()[0] in ".⁺⁻ᵀᴴ²³⁴⁵⁶⁷⁸⁹"):
+            result = self.raised(result, self.tokens.pop(0))
         return result
 
-    def letter(self, name: str) -> Polynomial:
-        """A declared letter, or one with ᵀ, ², ⁻¹ or ⁺ behind it; the last two declare the inverse."""
-        parts = _SUFFIX.fullmatch(name)
-        if name in self.letters or not parts:
-            return self.letters[name]
-        base, sign = parts.groups()
-        if sign == "⁻ᵀ":
-            return self.letter(base + "⁻¹").T
-        if sign in ("⁻¹", "⁺") and base in self.letters:
-            return self.letters.inverse(base, name) if sign == "⁻¹" else self.letters.pinv(base, name)
-        return self.suffix(self.letter(base), sign)
-
-    def suffix(self, result: Polynomial, sign: str) -> Polynomial:
-        if sign in ("'", "ᵀ", ".T"):
-            return result.T
-        if sign == ".H":
-            raise ValueError(f"{self.text!r} has .H: {_REAL}")
-        if sign in _POWERS:
-            return _power(result, _POWERS[sign])
-        if sign not in ("^", "**"):
-            raise ValueError(f"cannot read {sign!r} in {self.text!r}: {_INVERSE}")
-        power = self.tokens.pop(0) if self.tokens else ""
-        if power == "(" and self.tokens[1:2] == [")"]:
-            power = self.tokens.pop(0)
-            self.tokens.pop(0)
-        if power in ("T", "ᵀ"):
-            return result.T
-        if power in ("H", "*"):
-            raise ValueError(f"{self.text!r} has ^{power}: {_REAL}")
+    def raised(self, base: Polynomial, sign: str) -> Polynomial:
+        """`base` with the sign behind it: a transpose, a power or an inverse."""
+        power = self.exponent() if sign in ("^", "**") else sign.translate(_RAISED).removeprefix(".")
+        if power in ("'", "T"):
+            return base.T
+        if power == "+":
+            return self.letters.inverse(base, "⁺")
+        if power in ("H", "*", "†"):
+            raise self.unreadable(
+                f"at {sign}{power * (sign != power)}",
+                "matrices here are real: A' is also the adjoint, and A⁺ the pseudo-inverse",
+            )
+        if power[:1] == "-" and power != "-":
+            base, power = self.letters.inverse(base, "⁻¹"), power[1:].replace("T", "'")
+        if power == "'":
+            return base.T
         if not power.isdecimal() or int(power) < 1:
-            raise ValueError(f"{sign}{power} in {self.text!r} is no power to multiply out: {_INVERSE}")
-        return _power(result, int(power))
+            raise self.unreadable(
+                f"at {sign}{power * (sign in ('^', '**'))}", "a power is a whole number, such as A^2, A^-1, or A^T, A^+"
+            )
+        result = base
+        for _ in range(int(power) - 1):
+            result = result * base
+        return result
+
+    def exponent(self) -> str:
+        """What stands behind ^, with or without parentheses."""
+        inside = self.peek() == "("
+        if inside:
+            self.tokens.pop(0)
+        power = self.tokens.pop(0) if self.tokens else ""
+        if power == "-" and self.tokens:
+            power += self.tokens.pop(0)
+        if inside and (not self.tokens or self.tokens.pop(0) != ")"):
+            raise self.unreadable(f"at ^({power}", "a power is a whole number, such as A^2, A^-1, or A^T, A^+")
+        return power.translate(_RAISED)
 
     def peek(self) -> str:
         return self.tokens[0] if self.tokens else ""
 
-
-_INVERSE = (
-    "write A^2 for a power, A⁻¹ and A⁺ for the inverse and pseudo-inverse of a letter, or name an inverse with "
-    "inverses={'A': 'X'} or pinvs={'A': 'X'}"
-)
+    def unreadable(self, where: str, instead: str) -> ValueError:
+        return ValueError(f"cannot read {self.text!r} {where}: {instead}; A' is the transpose")
 
 
-def _power(base: Polynomial, exponent: int) -> Polynomial:
-    result = base
-    for _ in range(exponent - 1):
-        result = result * base
-    return result
-
-
-def _decimal(token: str) -> Fraction:
+def _number(token: str) -> Fraction:
     numerator, _, denominator = token.partition("/")
+    if denominator and not int(denominator):
+        raise ValueError(f"{token} divides by zero")
     return Fraction(numerator) / int(denominator or 1)

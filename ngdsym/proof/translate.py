@@ -38,7 +38,8 @@ from sympy.core.relational import Relational
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
 from ngdsym.algebra.symbols import PD, PSD, Pinv, check_shapes
-from ngdsym.proof.words import Equation, Letters, Polynomial, penrose
+from ngdsym.proof.letters import Letters
+from ngdsym.proof.words import Equation, Polynomial
 
 INSTEAD = {
     Q.positive_definite: "only letters can be positive definite: add a letter P = PD('P', n, n) and the equation "
@@ -174,15 +175,7 @@ class Translator:
         inner = self.polynomial(base)
         name = (str(base) if isinstance(base, MatrixSymbol) else f"({base})".replace(" ", "")) + mark
         letter = self._known(name, expr)
-        if letter is None:
-            letter = self._declare(name, expr, base.shape[0] == base.shape[1] and inner == inner.T)
-            one = self.letters.one
-            self.letters.relations += (
-                penrose(inner, letter)
-                if mark == "⁺"
-                else [Equation(inner * letter, one), Equation(letter * inner, one)]
-            )
-        return letter
+        return self.letters.declare_inverse(inner, mark, name) if letter is None else letter
 
     def _kind(self, expr: MatrixExpr) -> tuple[str, str]:
         """Rows and columns; two dimensions of one name have to be the same."""

@@ -11,16 +11,13 @@ sizes at once."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from sympy import Expr
-
-from ngdsym.proof.checker import NAME
-from ngdsym.proof.sizes import size, spelled
+if TYPE_CHECKING:
+    from ngdsym.proof.letters import Letters
 
 Type = tuple[str, str]
 
@@ -30,151 +27,6 @@ Number: TypeAlias = int | Fraction
 
 class TypeMismatch(ValueError):
     """A sum or product of matrices whose shapes do not fit."""
-
-
-class UndeclaredLetter(ValueError):
-    """A letter that no declaration gives a type."""
-
-
-class Letters:
-    """The declared letters of one statement.
-
-    Calling it declares a letter and returns it as a `Polynomial`; properties become `relations`, which every
-    proof over these letters may use.
-
-    Examples
-    --------
-    >>> letters = Letters()
-    >>> A = letters("A", "o", "n")
-    >>> P = letters("P", "o", symmetric=True, inverse="Pi")
-    >>> str(A.T * P * A)
-    "A' P A"
-    >>> [str(relation) for relation in letters.relations]
-    ['P Pi = 1', 'Pi P = 1']
-    """
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-        self.types: dict[str, Type] = {}
-        self.sizes: dict[str, Expr] = {}
-        self.relations: list[Equation] = []
-        self.positive: dict[str, str] = {}
-        self._codes: dict[str, str] = {}
-        self._spelled: dict[str, str] = {}
-        self._transpose: dict[int, str] = {}
-
-    def __call__(
-        self,
-        name: str,
-        rows: object,
-        cols: object = None,
-        *,
-        symmetric: bool = False,
-        positive: str | None = None,
-        inverse: str | None = None,
-        pinv: str | None = None,
-    ) -> Polynomial:
-        """Declare `name` as a `rows × cols` matrix (square when `cols` is missing).
-
-        Parameters
-        ----------
-        symmetric : the letter is its own transpose.
-        positive : `"pd"` or `"psd"`, symmetric and positive (semi)definite.
-        inverse : name of a further letter X with A X = 1 and X A = 1.
-        pinv : name of a further letter X with the four Penrose equations A X A = A, X A X = X, (A X)ᵀ = A X,
-            (X A)ᵀ = X A.
-
-        Raises
-        ------
-        TypeMismatch
-            A symmetric letter that is not square.
-        ValueError
-            A name that is taken, empty, or ends in the sign of transposition; an unknown kind of `positive`.
-        """
-        row, col = self.dimension(rows), self.dimension(rows if cols is None else cols)
-        if positive not in (None, "pd", "psd"):
-            raise ValueError(f"{name} is declared {positive!r}: positive is 'pd' (definite) or 'psd' (semidefinite)")
-        symmetric = symmetric or positive is not None
-        if symmetric and row != col:
-            raise TypeMismatch(f"{name} is {row}×{col}: only a square letter can be symmetric")
-        if not re.fullmatch(NAME, name) or name.endswith("'"):
-            raise ValueError(
-                f"{name!r} cannot name a letter: a name is one word that starts with a letter, without "
-                "spaces or signs; a prime marks the transpose"
-            )
-        self._add(name, (row, col))
-        if symmetric:
-            self._transpose[ord(self._codes[name])] = self._codes[name]
-        else:
-            self._add(name + "'", (col, row))
-            here, there = self._codes[name], self._codes[name + "'"]
-            self._transpose |= {ord(here): there, ord(there): here}
-        if positive is not None:
-            self.positive[name] = positive
-        if inverse is not None:
-            self.inverse(name, inverse)
-        if pinv is not None:
-            self.pinv(name, pinv)
-        return self[name]
-
-    def inverse(self, name: str, inverse: str) -> Polynomial:
-        """Declare the letter `inverse` as X with A X = 1 and X A = 1, A the letter `name`."""
-        letter, other = self[name], self._partner(name, inverse, square=True)
-        self.relations += [Equation(letter * other, self.one), Equation(other * letter, self.one)]
-        return other
-
-    def pinv(self, name: str, pinv: str) -> Polynomial:
-        """Declare the letter `pinv` as the Moore–Penrose inverse of the letter `name`."""
-        other = self._partner(name, pinv, square=False)
-        self.relations += penrose(self[name], other)
-        return other
-
-    def _partner(self, name: str, partner: str, square: bool) -> Polynomial:
-        row, col = self.types[name]
-        if square and (self.sizes[row] - self.sizes[col]).is_zero is False:
-            raise TypeMismatch(
-                f"{name} is {row}×{col}: only a square letter has an inverse; declare a pseudo-inverse instead"
-            )
-        return self(partner, self.sizes[col], self.sizes[row], symmetric=name + "'" not in self)
-
-    def dimension(self, given: object) -> str:
-        """The size as types spell it: equal sizes are spelled alike."""
-        name = spelled(given)
-        self.sizes[name] = size(given)
-        return name
-
-    def _add(self, name: str, kind: Type) -> None:
-        if name in self.types:
-            raise ValueError(f"the letter {name} is declared twice")
-        code = chr(0x4E00 + len(self.names))
-        self._codes[name], self._spelled[code] = code, name
-        self.names.append(name)
-        self.types[name] = kind
-
-    def __getitem__(self, name: str) -> Polynomial:
-        if name not in self.types:
-            raise UndeclaredLetter(f"the letter {name} is not declared; declared are {', '.join(self.names)}")
-        return Polynomial(self, self.types[name], {self._codes[name]: 1})
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.types
-
-    @property
-    def one(self) -> Polynomial:
-        """The identity of whatever size its neighbours in a sum ask for."""
-        return Polynomial(self, None, {"": 1})
-
-    def spell(self, word: str) -> tuple[str, ...]:
-        """The letters of an encoded word."""
-        return tuple([self._spelled[code] for code in word])
-
-    def transposed(self, name: str) -> str:
-        """The name of a letter's transpose."""
-        return self.spell(self.transpose(self._codes[name]))[0]
-
-    def transpose(self, word: str) -> str:
-        """The transpose of an encoded word: letters transposed, order reversed."""
-        return word[::-1].translate(self._transpose)
 
 
 class Polynomial:

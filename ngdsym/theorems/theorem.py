@@ -11,7 +11,6 @@ carries `wrong` variants of itself (a sign, a transpose, a factor, an index), wh
 """
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -30,6 +29,7 @@ from ngdsym.proof.problem import Problem
 from ngdsym.proof.prover import certify
 from ngdsym.proof.refute import refute
 from ngdsym.proof.translate import translate
+from ngdsym.theorems.stored import read_certificates
 
 CERTIFICATES = Path(__file__).parent / "certificates"
 CHECKS = ("symbolic", "certificate", "numeric")
@@ -173,12 +173,17 @@ class Theorem:
 
     @cached_property
     def certificates(self) -> dict[str, Certificate]:
-        """The committed proofs: of the claims under "", of a schema's instances under their depth."""
+        """The committed proofs: of the claims under "", of a schema's instances under their depth.
+
+        Raises
+        ------
+        ValueError
+            The file is damaged; the message names it.
+        """
         path = CERTIFICATES / f"{self.name}.json"
         if not path.exists():
             return {}
-        return {depth: Certificate(data) for depth,
-                data in json.loads(path.read_text(encoding="utf-8")).items()}
+        return read_certificates(path, [""] if self.instances is None else ["", *map(str, DEPTHS)])
 
     def search(self) -> dict[str, Certificate]:
         """Find the proofs anew; that the hypotheses can hold is shown by `instance`."""

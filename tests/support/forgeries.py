@@ -36,6 +36,11 @@ def forgeries() -> dict[str, Callable[[dict], object]]:
         "example of another shape": lambda d: d["witness"]["matrices"]["A"][0].append("1"),
         "example that breaks an assumption": lambda d: d["witness"]["matrices"]["X"][0].__setitem__(0, "9"),
         "example of no size": lambda d: d["witness"]["sizes"].update({"2*n": 1}),
+        "letter that reads as a difference of inverses": lambda d: _rename(d, "A", "(X)-(X)⁺"),
+        "letter that reads as a product of inverses": lambda d: _rename(d, "A", "(X)(X)⁺"),
+        "letter that reads as a square": lambda d: _rename(d, "A", "X²"),
+        "letter that reads as a transpose": lambda d: _rename(d, "A", "Xᵀ"),
+        "letter that reads as an equation": lambda d: _rename(d, "A", "(X=0)⁺"),
         "missing part": lambda d: d.pop("assumptions"),
         "no list": lambda d: d.update(cofactors=None),
     }
@@ -70,6 +75,9 @@ def positivity_forgeries() -> dict[str, Callable[[dict], object]]:
         "no squares": lambda d: lemma(d).update(squares=[], cofactors=[]),
         "in trace without squares": lambda d: lemma(d).update(squares=[], cofactors=[], trace=True),
         "no lemma": lambda d: d.update(lemmas=[]),
+        "example that is not positive": lambda d: d["witness"]["matrices"].update(
+            {x: [["0" for _ in row] for row in d["witness"]["matrices"][x]] for x in "PAB"}
+        ),
         "lemma that uses itself": lambda d: lemma(d)["cofactors"][0].__setitem__(2, 1),
         "equation out of thin air": lambda d: d.update(lemmas=[{"equation": [["1", ["A", "B"]]], "cofactors": []}]),
     }

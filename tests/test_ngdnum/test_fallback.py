@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ngdnum import NGD, Categorical, Gaussian, LevenbergMarquardt, kronecker_factors
 from support.networks import batch
-from support.training import expect
+from support.training import expect, expect_nothing_collected
 
 torch.set_num_threads(1)
 ADAM = partial(torch.optim.AdamW, lr=0.02)
@@ -162,6 +162,9 @@ def closed(model: nn.Module, opt: NGD, losses: list[float]) -> Callable[[], floa
     return lambda: next(remaining)
 
 
+@pytest.mark.what_if(
+    "training loops", "a step is rejected since it raises the loss", "the fallback optimizer's step is undone as well"
+)
 def test_a_rejected_step_is_none_of_the_others_either() -> None:
     for losses, damping in (([1.0, float("inf")], 0.1), ([1.0, 2.0], LevenbergMarquardt(0.1, reject=True))):
         model = normed()
@@ -206,6 +209,13 @@ def test_sparse_gradients() -> None:
     assert [not a.equal(b) for a, b in zip(before, model[0].weight)] == [True, True, False, True, False]
 
 
+@pytest.mark.what_if(
+    "models", "the fallback is no optimizer", "TypeError: “must make a torch.optim.Optimizer; it made Identity”"
+)
+@pytest.mark.what_if(
+    "models", "the fallback leaves parameters out", "ValueError: “update all parameters … no more: 1.weight, 1.bias”"
+)
+@pytest.mark.what_if("models", "the fallback needs a closure of its own", "ValueError: “LBFGS needs a closure”")
 @pytest.mark.parametrize(
     ("others", "error", "message"),
     [
@@ -241,6 +251,9 @@ def test_a_weight_that_is_used_without_its_layer_is_noticed() -> None:
     expect(RuntimeError, "call backward.. on a loss of the model's output", model, opt.step)
 
 
+@pytest.mark.what_if(
+    "models", "a lazy layer has no shape yet", "ValueError: “0.weight has no shape yet: call the model once”"
+)
 def test_lazy_layers_need_a_shape_first() -> None:
     model = nn.Sequential(nn.LazyLinear(3))
     with pytest.raises(ValueError, match="0.weight has no shape yet: call the model once"):
@@ -254,4 +267,5 @@ def test_copies_of_the_optimizers_parameters_are_free_of_it() -> None:
     opt = NGD(model, Gaussian(), fallback=ADAM)
     twin = copy.deepcopy(model)
     Gaussian()(twin(batch(6, 4)), batch(6, 3)).backward()
-    assert not opt._batch.count and all(p.grad is None for p in model.parameters())
+    assert all(p.grad is None for p in model.parameters())
+    expect_nothing_collected(opt)

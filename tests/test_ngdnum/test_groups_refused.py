@@ -58,6 +58,12 @@ REFUSED: dict[str, Case] = {
 }
 
 
+@pytest.mark.what_if("models", "a parameter is in two groups", "ValueError: “'0.weight' is in groups[0] and groups[1]”")
+@pytest.mark.what_if(
+    "models",
+    "weight and bias of a layer are in different groups",
+    "ValueError: “weight and bias of layer '0' are in different groups”",
+)
 @pytest.mark.parametrize(("groups", "error", "message"), REFUSED.values(), ids=REFUSED)
 def test_groups_that_make_no_sense_are_refused(groups: Callable, error: type[Exception], message: str) -> None:
     model = normed()
@@ -66,6 +72,11 @@ def test_groups_that_make_no_sense_are_refused(groups: Callable, error: type[Exc
     assert not any(module._forward_hooks for module in model.modules())
 
 
+@pytest.mark.what_if(
+    "gradients and steps",
+    "lr, damping or weight decay in `param_groups` is negative, NaN, infinite or no number",
+    "ValueError: “ in param_groups[0] must be a finite number ≥ 0; it is”, and nothing changes",
+)
 @pytest.mark.parametrize("value", [-0.1, math.nan, math.inf, None, "fast", True, 1j])
 @pytest.mark.parametrize("name", ["lr", "damping", "weight_decay"])
 @pytest.mark.parametrize("make", [NGD, NGD.fast, NGD.sample_efficient], ids=["plain", "fast", "sample_efficient"])
@@ -107,6 +118,11 @@ def test_numbers_of_other_kinds_are_numbers() -> None:
     assert opt.steps == 1
 
 
+@pytest.mark.what_if(
+    "gradients and steps",
+    "a gradient is finite and 1e20 or 1e30",
+    "ValueError: “has norm … outliers”; weights and state stay as they are",
+)
 @pytest.mark.parametrize("make", [NGD, NGD.fast, NGD.sample_efficient], ids=["plain", "fast", "sample_efficient"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("size", [1e20, 1e30])
@@ -130,6 +146,11 @@ def test_a_huge_gradient_moves_nothing(make: Callable[..., NGD], dtype: torch.dt
         assert str(opt.state_dict()["state"]) == str(state["state"])
 
 
+@pytest.mark.what_if(
+    "gradients and steps",
+    "a step is so long that it leaves no digit of the weights",
+    "ValueError: “the step of layer '2' has length … no digit of its weights”",
+)
 def test_a_step_that_leaves_nothing_of_the_weights_is_refused() -> None:
     opt = NGD(network().float(), Gaussian(), rule="sgd")
     x, y = (t.float() for t in data())

@@ -111,6 +111,11 @@ def bad(trial: Trial, points: range) -> list[str]:
     return found
 
 
+@pytest.mark.what_if(
+    "training loops",
+    "an interrupt comes at any point of `step`",
+    "the step is undone or complete, and the next one goes on from there",
+)
 @pytest.mark.parametrize("others", [False, True], ids=["layers", "fallback"])
 @pytest.mark.parametrize("closed", [False, True], ids=["plain", "closure"])
 @pytest.mark.parametrize("make", MAKE.values(), ids=MAKE)

@@ -56,6 +56,16 @@ def first_step(likelihood: Likelihood, loss: Callable[[Tensor], Tensor]) -> list
     return [str(warning.message) for warning in caught if warning.category is UserWarning]
 
 
+@pytest.mark.what_if(
+    "batches",
+    "cross entropy is trained, and the likelihood says Gaussian",
+    "one warning: “that of a cross entropy of classes, … pass Categorical”",
+)
+@pytest.mark.what_if(
+    "batches",
+    "`nn.MSELoss` is trained as it is",
+    "one warning with the constant that is missing: “is nn.MSELoss, … n = 3 outputs… = 1.5;”",
+)
 @pytest.mark.parametrize(
     ("likelihood", "loss", "message"),
     [
@@ -105,6 +115,11 @@ def test_the_constant_told_makes_the_step_that_of_the_likelihood() -> None:
     torch.testing.assert_close(*found)
 
 
+@pytest.mark.what_if(
+    "batches",
+    "outputs are certain, and wrong, so that the Fisher is 0 in float32",
+    "UserWarning: “certain, and wrong, … no step: start from smaller weights”",
+)
 def test_outputs_that_are_certain_and_wrong_are_told() -> None:
     """With logits (60, −60), p(1 − p) is 0 in float32, and the gradient is not."""
     model = nn.Linear(5, 2)

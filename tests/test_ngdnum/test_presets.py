@@ -8,7 +8,8 @@ from torch import nn
 
 from ngdnum import NGD, Gaussian
 from ngdnum.data import Examples, linear_teacher
-from ngdnum.experiments.training import batches, mean_squared_error
+from ngdnum.errors import mean_squared_error
+from ngdnum.experiments.training import batches
 
 torch.set_num_threads(1)
 TASKS = {
@@ -34,7 +35,7 @@ def test_the_floor_is_reached_with_few_samples_and_kept(task: str, dtype: torch.
         loss.backward()
         opt.step(lambda: likelihood(model(x), y), loss=loss)
         samples += len(x)
-        error = mean_squared_error(model, test) / problem.floor
+        error = mean_squared_error(model, *test) / problem.floor
         if reached is None:
             assert samples <= budget
             reached = samples if error < 1.5 else None

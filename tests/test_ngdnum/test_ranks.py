@@ -149,6 +149,14 @@ def loops(rank: int) -> dict[str, Tensor]:
     return found
 
 
+@pytest.mark.what_if(
+    "several processes",
+    "the last batch is ragged, gradients are accumulated, or the model is wrapped after `NGD` was built",
+    "weights are those of one process with the whole batch",
+)
+@pytest.mark.what_if(
+    "several processes", "a state saved on two processes is loaded on one", "training goes on as on one"
+)
 def test_wrapping_late_accumulation_ragged_batches_and_going_on_alone(tmp_path: Path) -> None:
     first, second = on_ranks(loops, 2, tmp_path)
     alone = {}

@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -262,6 +261,28 @@ def refused(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, dict[str
     return on_ranks(scenarios, 2, tmp_path_factory.mktemp("ranks"))
 
 
+@pytest.mark.what_if(
+    "several processes",
+    "one rank has NaN in its batch",
+    "all refuse: “NotFinite: the gradient of layer”; weights and state stay as they are, and the next step is taken",
+)
+@pytest.mark.what_if(
+    "several processes",
+    "one rank runs out of memory",
+    "the others: “Refusal: no weight was changed…rank 1: MemoryError: no memory for”",
+)
+@pytest.mark.what_if(
+    "several processes", "one rank has an empty batch", "the others: “Refusal…rank 1: ValueError: empty batch”"
+)
+@pytest.mark.what_if("several processes", "one rank is interrupted", "the others: “Refusal…rank 1: KeyboardInterrupt”")
+@pytest.mark.what_if(
+    "several processes", "ranks have different learning rates", "all refuse: “Refusal…different learning rates”"
+)
+@pytest.mark.what_if(
+    "several processes",
+    "the model is not wrapped in DistributedDataParallel",
+    "all refuse: “Refusal…different gradients: wrap”",
+)
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_no_rank_takes_a_step_that_one_cannot_take(refused: list[dict[str, dict[str, Any]]], name: str) -> None:
     for found, message in zip([rank[name] for rank in refused], SCENARIOS[name][2:]):
@@ -288,6 +309,9 @@ def survivor(rank: int) -> str:
     return "no error"
 
 
+@pytest.mark.what_if(
+    "several processes", "a rank dies", "the others: “another rank is gone, so no weight was changed”; nobody waits"
+)
 def test_a_rank_that_dies_ends_the_step_of_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(FileNotFoundError):  # no rank has returned
         on_ranks(dying, 2, tmp_path, tmp_path)
@@ -297,38 +321,3 @@ def test_a_rank_that_dies_ends_the_step_of_the_others(tmp_path: Path, monkeypatc
 def dying(rank: int, folder: Path) -> None:
     os.environ["NGD_TEST_FOLDER"] = str(folder)
     survivor(rank)
-
-
-def sharded(rank: int) -> list[str]:
-    """What NGD says to models whose weights are in pieces, and to ranks that met too late."""
-    from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard
-    from torch.distributed.tensor.parallel import ColwiseParallel, parallelize_module
-
-    told = []
-    mesh = init_device_mesh("cpu", (2,))
-    for model in (
-        fully_shard(network([4, 4]), mesh=mesh),
-        parallelize_module(network([4, 4]), mesh, {"0": ColwiseParallel()}),
-    ):
-        try:
-            NGD.fast(model, Gaussian())
-        except ValueError as error:
-            told.append(str(error))
-    return told
-
-
-def test_sharded_weights_are_refused_with_what_to_use(tmp_path: Path) -> None:
-    for told in on_ranks(sharded, 2, tmp_path):
-        assert len(told) == 2
-        assert all("is a DTensor" in text and "DistributedDataParallel in the place of" in text for text in told)
-
-
-def test_ranks_that_met_after_their_optimizers_were_built_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = network([4, 3])
-    opt = NGD.fast(model, Gaussian())
-    monkeypatch.setattr(dist, "is_initialized", lambda: True)
-    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
-    with pytest.raises(RuntimeError, match="built before they were: call .*init_process_group first"):
-        backward(model, batch(8, 4), batch(8, 3))
-    assert opt.steps == 0

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from ngdnum import figures
+from ngdnum.recorded import FOLDER
 from ngdnum.results import Curve, Result, environment, load, median, write_atomically
 
 
@@ -60,6 +61,19 @@ def test_other_files_are_refused(tmp_path, content):
         load(tmp_path / "other.json")
 
 
+@pytest.mark.what_if(
+    "data and results", "a result has NaN for a number", "ValueError with file and reason: “NaN is no number”"
+)
+@pytest.mark.what_if(
+    "data and results",
+    "a result has text for a number",
+    "ValueError with file and place: “curves[0].test_error[1] must be a number, not '1.0'”",
+)
+@pytest.mark.what_if(
+    "data and results",
+    "columns of a result differ in length",
+    "ValueError with file and place: “curves[0].seconds has 2 entries, samples 3”",
+)
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
@@ -102,6 +116,9 @@ def write(path, text: str) -> None:
         file.write(text.encode())
 
 
+@pytest.mark.what_if(
+    "data and results", "writing a result fails half way", "the old file stays, and nothing lies beside it"
+)
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     path = tmp_path / "result.json"
     write(path, "old")
@@ -192,6 +209,26 @@ def test_costs_show_every_seed_their_median_and_who_did_not_arrive():
     assert ten.get_xlabel() == "training time [s]"
 
 
+def test_errors_show_every_part_of_the_budget_and_who_diverged():
+    report = {
+        "budgets": ["1s", "4s"],
+        "measure": "test loss, nats",
+        "methods": [
+            {
+                "name": "SGD",
+                "error_on_the_way": {"1/4": [3.0, 2.0], "1/2": [2.0, None]},
+                "error_at": {"1s": [9.0, 9.0], "4s": [1.0, 1.0]},
+            }
+        ],
+    }
+    quarter, half, whole = figures.errors_figure(report).axes
+    drawn = [[list(line.get_xdata()) for line in axes.get_lines()] for axes in (quarter, half, whole)]
+    assert drawn == [[[3.0, 2.0], [2.5]], [[2.0]], [[1.0, 1.0], [1.0]]]
+    assert [text.get_text() for text in half.texts] == ["1 of 2 diverged"] and not quarter.texts
+    assert [axes.get_title() for axes in (quarter, whole)] == ["after 1/4 of 4s", "after 4s"]
+    assert whole.get_xlabel() == "test loss, nats"
+
+
 def test_names_cross_no_curve_and_no_other_name():
     """Curves that end together, one above the other, and that cross."""
     x = np.linspace(0, 1, 50)
@@ -220,3 +257,19 @@ def test_names_cross_no_curve_and_no_other_name():
         for points in curves.values():
             assert not box.count_contains(points)
         assert axes.get_window_extent().count_contains(box.corners()) >= 1
+
+
+@pytest.mark.parametrize("file", sorted(FOLDER.glob("figure1/fig1[abc]-*.json")), ids=lambda file: file.stem)
+def test_names_in_figures_of_recorded_runs_cross_no_curve(file):
+    """Where curves end side by side at the smallest achievable error, whose name is there too."""
+    figure = figures.curves_figure(load(file))
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        boxes = [text.get_window_extent() for text in axes.texts]
+        assert len(boxes) >= 2
+        for i, box in enumerate(boxes):
+            assert not any(box.overlaps(other) for other in boxes[:i])
+            for line in axes.get_lines():
+                x, y = line.get_transform().transform(np.column_stack(np.broadcast_arrays(*line.get_data()))).T
+                points = np.linspace(x[0], x[-1], 5_000)
+                assert not box.count_contains(np.column_stack([points, np.interp(points, x, y)]))

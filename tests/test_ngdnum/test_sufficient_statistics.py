@@ -143,6 +143,9 @@ def refuses(statistics: SufficientStatistics, examples: tuple[Tensor, Tensor], m
     assert root is root_before or torch.equal(root, root_before)
 
 
+@pytest.mark.what_if(
+    "batches", "bad examples are added to sufficient statistics", "ValueError, and what was added before is unchanged"
+)
 @pytest.mark.parametrize("begun", [False, True])
 @pytest.mark.parametrize(("spoil", "message"), BAD)
 def test_bad_examples_are_refused_and_change_nothing(spoil: Spoil, message: str, begun: bool) -> None:

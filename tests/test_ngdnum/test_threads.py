@@ -38,6 +38,9 @@ def train(model: Skip, opt: NGD, errors: list[BaseException]) -> None:
         errors.append(error)
 
 
+@pytest.mark.what_if(
+    "training loops", "two models are trained in two threads", "both come out as when trained one after the other"
+)
 @pytest.mark.parametrize("preset", [NGD.paper, NGD.fast, NGD.sample_efficient])
 def test_two_threads(preset: Callable[..., NGD]) -> None:
     errors: list[BaseException] = []

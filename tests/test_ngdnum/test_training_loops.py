@@ -121,12 +121,20 @@ LOOPS = [
 ]
 
 
+@pytest.mark.what_if(
+    "training loops",
+    "saliency maps, adversarial examples, a skipped batch or a `backward` that fails half way come before the loss",
+    "the step is that without them",
+)
 @pytest.mark.parametrize("preset", PRESETS, ids=["paper", "fast", "sample_efficient"])
 @pytest.mark.parametrize("loop", LOOPS)
 def test_what_comes_before_the_loss_changes_nothing(preset: Callable[..., NGD], loop: Loop) -> None:
     torch.testing.assert_close(trained(preset, loop), trained(preset, plain), rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.what_if(
+    "training loops", "gradients are set to None by hand before `step`", "RuntimeError: “nothing to step from”"
+)
 def test_passes_whose_gradients_are_gone_leave_nothing_to_step_from() -> None:
     model = network([4, 6, 2])
     opt = NGD.fast(model, Gaussian())
@@ -136,12 +144,16 @@ def test_passes_whose_gradients_are_gone_leave_nothing_to_step_from() -> None:
         opt.step()
 
 
+@pytest.mark.what_if(
+    "models", "weights are float16, bfloat16 or complex", "ValueError: “'weight' is torch…float32 or float64…autocast”"
+)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.complex64])
 def test_weights_of_another_precision_are_refused_by_name(dtype: torch.dtype) -> None:
     with pytest.raises(ValueError, match=r"'weight' is torch.*float32 or float64.*autocast"):
         NGD.fast(nn.Linear(4, 3).to(dtype), Gaussian())
 
 
+@pytest.mark.what_if("models", "the model is scripted", "TypeError: “scripted model”")
 def test_scripted_models_are_refused() -> None:
     with pytest.raises(TypeError, match="scripted model"):
         NGD.fast(torch.jit.script(nn.Sequential(nn.Linear(4, 3))), Gaussian())
@@ -174,6 +186,11 @@ def test_two_losses_that_count_other_rows() -> None:
     torch.testing.assert_close(*found, rtol=1e-6, atol=0)
 
 
+@pytest.mark.what_if(
+    "gradients and steps",
+    "the gradient is clipped before a step of `NGD.fast`",
+    "the first step is as long as without: outputs set its length, not the gradient",
+)
 def test_clipping_the_gradient_does_not_shorten_the_first_step_of_fast() -> None:
     """As its page says: the outputs set the length."""
     found = []

@@ -48,6 +48,9 @@ def pickled(opt: NGD) -> NGD:
     return twin
 
 
+@pytest.mark.what_if(
+    "checkpoints", "model and optimizer are copied or pickled together", "the copy trains as the original"
+)
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
 @pytest.mark.parametrize("twin_of", [copy.deepcopy, with_model, pickled])
 def test_copies_go_on_like_the_original(preset: Callable[..., NGD], twin_of: Callable[[NGD], NGD]) -> None:
@@ -68,6 +71,9 @@ def test_what_is_kept_of_a_layer_is_in_the_state_of_its_weight() -> None:
         assert opt.state[layer.weight]["velocity"].shape == layer.matrix(*layer.parameters).shape
 
 
+@pytest.mark.what_if(
+    "checkpoints", "a state of float32 is loaded for weights of float64", "it is cast, as by torch's optimizers"
+)
 def test_a_state_is_cast_to_the_weights() -> None:
     opt = NGD.fast(normed(), Gaussian(), fallback=ADAM)
     train(opt, range(3))
@@ -102,6 +108,25 @@ def test_a_state_finds_its_layers_by_name() -> None:
         assert kept["velocity"].equal(opt.state[layer.weight]["velocity"])
 
 
+@pytest.mark.what_if("checkpoints", "a state lacks an entry", "ValueError: “lacks active”, and nothing is changed")
+@pytest.mark.what_if(
+    "checkpoints",
+    "momentum in a state is NaN",
+    "ValueError: “velocity of layer '0' … not finite”, and nothing is changed",
+)
+@pytest.mark.what_if(
+    "checkpoints",
+    "the number of steps in a state is no number",
+    "ValueError: “the number of steps is 'five'”, and nothing is changed",
+)
+@pytest.mark.what_if(
+    "checkpoints",
+    "a state was made with another fallback optimizer",
+    "ValueError: “fallback SGD, not AdamW”, and nothing is changed",
+)
+@pytest.mark.what_if(
+    "checkpoints", "a state is of a later version", "ValueError: “has version 3, and this NGD reads versions 1 and 2”"
+)
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -133,6 +158,12 @@ def test_what_does_not_fit_is_refused_and_nothing_is_changed(change: Callable, m
     assert same(twin.state_dict(), before)
 
 
+@pytest.mark.what_if(
+    "checkpoints", "the state of another preset is loaded", "ValueError: “rule fisher_shampoo, not pi_damped”"
+)
+@pytest.mark.what_if(
+    "checkpoints", "the state of a wider network is loaded", "ValueError: “'0.weight' has shape .5, 4., not .6, 4.”"
+)
 def test_the_state_of_another_preset_or_width_is_refused() -> None:
     saved = NGD.fast(normed(), Gaussian(), fallback=ADAM).state_dict()
     with pytest.raises(ValueError, match="rule fisher_shampoo, not pi_damped"):

@@ -87,6 +87,11 @@ DAMAGE: dict[str, Callable[[Any], Any]] = {
 STATES = {name: (lambda opt: (train(opt, range(5)), state(opt))[1])(made(make)) for name, make in MAKE.items()}
 
 
+@pytest.mark.what_if(
+    "checkpoints",
+    "any one entry of a state is missing, cut, negative, NaN or text",
+    "ValueError that names the “state_dict”, and nothing is changed; or the state serves",
+)
 @pytest.mark.parametrize("name", MAKE)
 @settings(max_examples=25, deadline=None, derandomize=True, database=None)
 @given(data=st.data())
@@ -120,6 +125,9 @@ def same(first: object, second: object) -> bool:
     return first == second
 
 
+@pytest.mark.what_if(
+    "checkpoints", "a run is killed after any step, and resumed", "its weights are the same to the bit"
+)
 @pytest.mark.parametrize("name", MAKE)
 def test_a_run_that_is_killed_after_any_step_goes_on_to_the_same_bits(name: str) -> None:
     opt, saved = made(MAKE[name]), []
@@ -161,6 +169,7 @@ def as_version_1(opt: NGD) -> dict[str, Any]:
     return {"state": {}, "param_groups": [options, *rest], "ngd": own}
 
 
+@pytest.mark.what_if("checkpoints", "a state was saved by version 1", "it is read, and goes on to the same bits")
 @pytest.mark.parametrize("name", MAKE)
 def test_states_of_version_1_go_on(name: str) -> None:
     opt, other = made(MAKE[name]), made(MAKE[name])

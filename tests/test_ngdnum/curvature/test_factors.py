@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import jacrev
 
-from ngdnum import NGD, Bernoulli, Categorical, Gaussian, Likelihood, kronecker_factors
+from ngdnum import NGD, Bernoulli, Categorical, Factors, Gaussian, Likelihood, kronecker_factors
 from support.networks import COVARIANCE, batch, network, output_jacobians
+from support.training import expect_nothing_collected, measured, parameters
 
 torch.set_num_threads(1)
 
@@ -81,15 +82,14 @@ def test_expected_sampled_factors_do_not_depend_on_samples_and_batch(
 @pytest.mark.parametrize("samples", [None, 1, 3])
 def test_training_targets_and_loss_scale_do_not_enter_the_factors(samples: int | None, scale: float) -> None:
     model, x = network([4, 5, 3]), batch(6, 4)
-    opt = NGD(model, Gaussian(), samples=samples)
+    opt = NGD(model, Gaussian(), samples=samples, factors=Factors(decay=0.5))
     opt.generator.manual_seed(3)
     generator = torch.Generator().manual_seed(3)
     expected = kronecker_factors(model, Gaussian(), x, samples, generator)
     y = scale * batch(6, 3, seed=2)
     Gaussian()(model(x), y).backward()
-    for quantity, position in (("Lambda_tilde", 0), ("Lambda", 1)):
-        for k, name in enumerate(expected):
-            torch.testing.assert_close(opt._batch.factors[quantity][k], expected[name][position])
+    opt.step()
+    torch.testing.assert_close(measured(opt), list(expected.values()))
 
 
 def test_fisher_of_a_linear_network_is_the_product_of_its_factors() -> None:
@@ -106,21 +106,26 @@ def test_fisher_of_a_linear_network_is_the_product_of_its_factors() -> None:
 def test_passes_between_two_steps_are_averaged_by_their_shares_in_the_loss() -> None:
     """Here, by their sizes: the sum is the mean over all examples."""
     model, x, y = network([4, 5, 3]), batch(9, 4), batch(9, 3, seed=2)
-    opt = NGD(model, Gaussian(), samples=None)
+    expected = list(kronecker_factors(model, Gaussian(), x).values())
+    opt = NGD(model, Gaussian(), samples=None, factors=Factors(decay=0.5))
     for part in (slice(0, 2), slice(2, 9)):
         (len(x[part]) / len(x) * Gaussian()(model(x[part]), y[part])).backward()
-    for k, (lambda_tilde, lambda_) in enumerate(kronecker_factors(model, Gaussian(), x).values()):
-        torch.testing.assert_close(opt._batch.factors["Lambda_tilde"][k], lambda_tilde)
-        torch.testing.assert_close(opt._batch.factors["Lambda"][k], lambda_)
+    opt.step()
+    torch.testing.assert_close(measured(opt), expected)
 
 
 def test_two_backward_passes_through_one_graph_count_once() -> None:
-    model, x, y = network([4, 5, 3]), batch(9, 4), batch(9, 3, seed=2)
-    opt = NGD(model, Gaussian())
-    output = model(x)
-    Gaussian()(output, y).backward(retain_graph=True)
-    Gaussian()(output, y).backward()
-    assert opt._batch.count == len(x)
+    """The same targets are sampled as for one pass with twice the loss."""
+    x, y, steps = batch(9, 4), batch(9, 3, seed=2), []
+    for passes in (1, 2):
+        model = network([4, 5, 3])
+        opt = NGD(model, Gaussian())
+        output = model(x)
+        for _ in range(passes):
+            (2 / passes * Gaussian()(output, y)).backward(retain_graph=True)
+        opt.step()
+        steps.append((parameters(model), opt.generator.get_state()))
+    torch.testing.assert_close(steps[0], steps[1])
 
 
 def test_activations_in_place_do_not_disturb_the_errors() -> None:
@@ -159,5 +164,5 @@ def test_looking_at_factors_does_not_disturb_an_optimizer() -> None:
     state = opt.generator.get_state()
     for samples in (None, 1, 3):
         kronecker_factors(model, Gaussian(), x, samples)
-    assert not opt._batch.count
+    expect_nothing_collected(opt)
     assert state.equal(opt.generator.get_state())

@@ -21,6 +21,12 @@ def apply(G, state, lam):
     assert state[1].dtype == G.dtype
     return G * lam
 """
+LOWERED = RECORDING.replace(
+    "    return (Lambda,",
+    """
+    Lambda = Lambda - (torch.linalg.eigvalsh(Lambda)[0] + {offset}) * torch.eye(len(Lambda), dtype=Lambda.dtype)
+    return (Lambda,""",
+)
 
 
 def weights(model: nn.Module) -> list[Tensor]:
@@ -40,12 +46,10 @@ def train(model: nn.Module, opt: NGD, steps: range) -> None:
 
 
 def step_with(offset: float, lam: float, **options: object) -> tuple[nn.Module, NGD]:
-    """A model after a step in which the smallest eigenvalue of a Λ was lowered to −`offset`."""
-    model = network([4, 3])
-    opt = NGD(model, Gaussian(), lr=1.0, rule=RECORDING, damping=LevenbergMarquardt(lam), **options)
+    """A model before a step, by a rule that lowers the smallest eigenvalue of Λ to −`offset`."""
+    model, rule = network([4, 3]), LOWERED.format(offset=offset)
+    opt = NGD(model, Gaussian(), lr=1.0, rule=rule, damping=LevenbergMarquardt(lam), **options)
     backward(model, opt)
-    Lambda = opt._batch.factors["Lambda"][0]
-    Lambda -= (torch.linalg.eigvalsh(Lambda)[0] + offset) * torch.eye(5).double()
     return model, opt
 
 
@@ -181,15 +185,13 @@ def test_a_rule_of_the_network_drifts_with_any_factor_or_weight() -> None:
 
 
 def test_drift_is_the_relative_frobenius_distance() -> None:
-    """Factors of which one moves by a known amount between two steps."""
-    model = network([4, 3])
+    """Inputs grow, and Λ by a known amount."""
+    model, x, y = network([4, 3], bias=False), batch(30, 4), batch(30, 3)
     opt = NGD(model, Gaussian(), lr=1e-9, samples=None, inverse=Inverse(every=1000, drift=0.1))
     opt.steps = 500  # the calendar's next turn is step 511
-    backward(model, opt)
-    opt.step()
-    for factor, new in ((1.099, False), (1.101, True)):
-        backward(model, opt)
-        opt._batch.factors["Lambda"][0] *= factor
+    for factor, new in ((1.0, True), (1.099, False), (1.101, True)):
+        opt.zero_grad()
+        Gaussian()(model(factor**0.5 * x), y).backward()
         opt.step()
         assert (opt.state[model[0].weight]["factorisation"]["step"] == opt.steps - 1) == new
 

@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from ngdnum.experiments.method import method, natural, sgd
 from ngdnum.experiments.report import Outcome
 from ngdnum.experiments.search import SCHEDULES
 from ngdnum.experiments.task import Benchmark
-from ngdnum.experiments.tasks import TASKS, find_task
+from ngdnum.experiments.tasks import BEYOND, TASKS, find_task
 from ngdnum.experiments.training import Run
 from ngdnum.experiments.tuned import load_tuned, package_winners, winners
 from ngdnum.experiments.tuning import score, task_search, tune_task
@@ -73,11 +74,12 @@ def registered(monkeypatch, settings):
 def test_every_method_of_a_task_has_equally_many_settings():
     for task in TASKS.values():
         assert len({len(m.grid) for m in task.methods}) == 1, task.name
+        schedules = {"linear"} if task in BEYOND else {"constant", "linear"}
         for m in task.methods:
-            assert {settings["schedule"] for settings in m.grid} == {"constant", "linear"}
+            assert {settings["schedule"] for settings in m.grid} == schedules
             assert len({json.dumps(settings) for settings in m.grid}) == len(m.grid)
         assert list(task.budgets) == sorted(task.budgets)
-        assert [m.name for m in task.methods][:4] == ["SGD", "SGD+momentum", "AdamW", "Muon"]
+        assert {"SGD+momentum", "AdamW", "Muon", "NGD.fast", "NGD.sample_efficient"} <= {m.name for m in task.methods}
 
 
 def test_json_has_an_entry_per_seed_and_target(registered, capfd):
@@ -92,6 +94,9 @@ def test_json_has_an_entry_per_seed_and_target(registered, capfd):
     assert printed["environment"]["muon_arithmetic"] in ("float32", "bfloat16")
     assert [m["name"] for m in printed["methods"]] == ["SGD", "NGD.paper"] and "NGD.paper" in captured.err
     for m in printed["methods"]:
+        assert "accuracy_at" not in m
+        way = (*m["error_on_the_way"].values(), m["error_at"]["1.5k"])
+        assert all(early > late for parts in zip(*way) for early, late in pairwise(parts))
         assert set(m["samples_to"]) == set(m["seconds_to"]) == set(printed["targets"])
         for costs in (*m["samples_to"].values(), *m["seconds_to"].values(), *m["error_at"].values()):
             assert len(costs) == 3
@@ -116,6 +121,12 @@ def test_the_shortest_budget_that_reaches_a_target_tells_the_cost():
     short, long = [curve([9.0, 2.0]), curve([9.0, 5.0])], [curve([9.0, 1.0]), curve([9.0, 8.0, 1.0])]
     assert Outcome("m", {}, 0, {"short": short, "long": long}).first(2.0, "samples") == [10, 20]
     assert Outcome("m", {}, 0, {"short": short, "long": long}).first(0.5, "samples") == [None, None]
+
+
+def test_errors_on_the_way_are_the_first_after_a_part_of_the_time():
+    curve = Curve("m", {}, [0, 10, 20, 30], [0.0, 1.0, 2.2, 4.0], [9.0, 7.0, 5.0, 3.0])
+    broken = Curve("m", {}, [0], [0.0], [9.0], diverged=True)
+    assert Outcome("m", {}, 0, {"4s": [curve, broken]}).on_the_way() == {"1/4": [7.0, None], "1/2": [5.0, None]}
 
 
 def test_methods_take_turns(settings, monkeypatch):
@@ -253,7 +264,7 @@ def _search_or_stop(task, m, *rest):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["fig7"], "choose from fig1a, fig1b, fig1c, fig1d, tiny, step"),
+        (["fig7"], f"choose from fig1a, fig1b, fig1c, fig1d, {', '.join(task.name for task in BEYOND)}, tiny, step"),
         (["tiny", "--methods", "Adam"], "tiny has no method 'Adam'; choose from SGD, NGD.paper"),
         (["tiny", "--budget", "700"], "no settings for a budget of 700 samples, only for 500, 1500"),
         (["tiny", "--tune", "--budget", "-1"], "positive number of samples"),

@@ -35,6 +35,14 @@ def test_default_file_and_table(tmp_path, capfd, monkeypatch):
     assert "Figure 1A" in shown and "NGD.paper" in shown and "results/fig1a-seed0.json" in shown
 
 
+@pytest.mark.what_if(
+    "files and commands", "the experiment is misspelt", "exit status 2: “choose from fig1a, fig1b, fig1c, fig1d”"
+)
+@pytest.mark.what_if(
+    "files and commands", "the budget is infinite or negative", "exit status 2: “positive number of seconds”"
+)
+@pytest.mark.what_if("files and commands", "the seed is huge", "exit status 2: “a seed is a whole number”")
+@pytest.mark.what_if("files and commands", "the output is a folder", "exit status 2: “is a folder”")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -82,6 +90,11 @@ def test_wrong_usage_exits_with_2(arguments, capfd):
     assert stop.value.code == 2 and "usage: python -m ngdnum" in capfd.readouterr().err
 
 
+@pytest.mark.what_if(
+    "files and commands",
+    "a command with wrong arguments has a finished result as its output",
+    "the result stays as it is",
+)
 def test_wrong_input_leaves_a_finished_result_alone(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     assert main(["run", "fig1a", "--samples", "100"]) == 0

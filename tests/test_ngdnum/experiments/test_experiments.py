@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from ngdnum import NGD, Gaussian
+from ngdnum import NGD
 from ngdnum.data import Examples, linear_network, linear_teacher
 from ngdnum.experiments import EXPERIMENTS, Diverged, Interrupted, run, training
 from ngdnum.experiments.experiment import run_experiment, search
@@ -18,6 +19,7 @@ from ngdnum.experiments.task import Experiment
 from ngdnum.experiments.training import Budget, Run, batches
 from ngdnum.results import Result, load
 from ngdnum.stack import NotFinite
+from support.paths import ROOT
 
 SGD = method("SGD", sgd, (0.05, 0.1), (20,))
 
@@ -105,8 +107,7 @@ def test_settings_take_turns_in_tuning():
     problem = small().problem(0, None)
     recorded = Method(
         "m",
-        lambda model, settings, seed: Recording(model.parameters(), settings["lr"]),
-        Gaussian(),
+        lambda model, likelihood, settings, seed: Recording(model.parameters(), settings["lr"]),
         settings_grid(lr=(0.1, 0.01), batch_size=(20,)),
     )
     tune(problem, recorded, Budget(samples=800))
@@ -131,8 +132,7 @@ def test_a_factor_that_overflows_is_a_divergence_and_other_errors_are_not():
 
     failing = Method(
         "failing",
-        lambda model, settings, seed: Failing(model.parameters(), 0.1),
-        Gaussian(),
+        lambda model, likelihood, settings, seed: Failing(model.parameters(), 0.1),
         settings_grid(batch_size=(20,)),
     )
     with pytest.raises(ValueError, match="a mistake"):
@@ -154,8 +154,7 @@ def test_a_linear_schedule_ends_at_zero_with_the_budget():
     for schedule, expected in (("constant", [0.1] * 4), ("linear", [0.1, 0.075, 0.05, 0.025])):
         method = Method(
             "m",
-            lambda model, settings, seed: Recording(model.parameters(), settings["lr"]),
-            Gaussian(),
+            lambda model, likelihood, settings, seed: Recording(model.parameters(), settings["lr"]),
             settings_grid(lr=(0.1,), batch_size=(20,), schedule=(schedule,)),
         )
         rates.clear()
@@ -179,16 +178,14 @@ def test_methods_take_turns():
     trained = []
 
     def logging(name: str) -> Method:
-        loss = Gaussian()
-
-        def logged(output, target):
-            trained.append(name)
-            return loss(output, target)
+        class Logged(torch.optim.SGD):
+            def step(self):
+                trained.append(name)
+                return super().step()
 
         return Method(
             name,
-            lambda model, settings, seed: torch.optim.SGD(model.parameters(), 0.1),
-            logged,
+            lambda model, likelihood, settings, seed: Logged(model.parameters(), 0.1),
             settings_grid(batch_size=(20,)),
         )
 
@@ -199,17 +196,16 @@ def test_methods_take_turns():
 
 def test_interrupt_leaves_a_valid_partial_result(tmp_path):
     calls = itertools.count()
-    loss = Gaussian()
 
-    def interrupted(output, target):
-        if next(calls) == 300:
-            raise KeyboardInterrupt
-        return loss(output, target)
+    class Interrupting(torch.optim.SGD):
+        def step(self):
+            if next(calls) == 300:
+                raise KeyboardInterrupt
+            return super().step()
 
     second = Method(
         "late",
-        lambda model, settings, seed: torch.optim.SGD(model.parameters(), 0.1),
-        interrupted,
+        lambda model, likelihood, settings, seed: Interrupting(model.parameters(), 0.1),
         settings_grid(batch_size=(10,)),
     )
     with pytest.raises(Interrupted) as caught:
@@ -305,17 +301,33 @@ def test_autoencoder_learns_images_of_a_folder(tmp_path):
     for name, part in (("train", images[:1_550]), ("t10k", images[1_550:])):
         header = b"\x00\x00\x08\x03" + b"".join(n.to_bytes(4, "big") for n in part.shape)
         (tmp_path / f"{name}-images-idx3-ubyte").write_bytes(header + part.tobytes())
-    result = run("fig1d", data=tmp_path, samples=4_000, progress=False)
+    fig1d = EXPERIMENTS["fig1d"]
+    few = tuple(replace(method, grid=method.grid[::4]) for method in fig1d.methods)
+    result = run_experiment(replace(fig1d, methods=few), data=tmp_path, samples=4_000, progress=False)
     assert result.floor is None and result.complete and str(tmp_path) not in result.to_json()
     for curve in result.curves:
         assert curve.test_error[-1] < 0.5 * curve.test_error[0]
-    trials = {curve.method: len(curve.tuning) for curve in result.curves}
+    trials = {method.name: len(method.grid) for method in fig1d.methods}
     assert trials["SGD"] >= max(trials["NGD.fast"], trials["NGD.paper"])  # the rival is tuned with no less care
 
 
 @pytest.fixture(scope="module")
 def fig1a() -> Result:
-    return run("fig1a", seed=0, progress=False)
+    return load(ROOT / "book/results/figure1/fig1a-paper-seed0.json")
+
+
+@pytest.mark.parametrize(("name", "share"), [("SGD", 0.1), ("NGD.paper", 1.0)])
+def test_the_recorded_figure_1a_is_that_of_today(fig1a, name, share):
+    """Its grid, and its curve up to a share of the budget."""
+    experiment, curve = EXPERIMENTS["fig1a"], fig1a.curve(name)
+    chosen = next(method for method in experiment.methods if method.name == name)
+    assert [trial["settings"] for trial in curve.tuning] == list(chosen.grid)
+    problem, points = experiment.problem(0, None), round(share * (len(curve.samples) - 1))
+    trained, errors = Run(problem, chosen, curve.settings, 0), []
+    for point in range(points + 1):
+        trained.advance(Budget(samples=60_000), point / (len(curve.samples) - 1))
+        errors.append(trained.error(problem.test))
+    assert errors == pytest.approx(curve.test_error[: points + 1], rel=1e-3)
 
 
 def test_natural_gradient_reaches_the_floor_of_figure_1a(fig1a):
@@ -326,7 +338,7 @@ def test_natural_gradient_reaches_the_floor_of_figure_1a(fig1a):
 
 def test_tuned_gradient_descent_does_not(fig1a):
     curve = fig1a.curve("SGD")
-    assert curve.samples[-1] == 80_000 and not curve.diverged
+    assert curve.samples[-1] == 60_000 and not curve.diverged
     assert min(curve.test_error) > 1.5 * fig1a.floor
 
 

@@ -12,6 +12,7 @@ from ngdnum.experiments.feedback import (
     Training,
     compare_feedback,
     learnt,
+    learnt_from_targets,
     pseudo_inverses,
     transposes,
 )
@@ -24,7 +25,7 @@ def test_transposes_are_back_propagation(name: str) -> None:
     outputs = NETWORKS[name].activations(weights, training.x)[-1]
     loss = 0.5 * (training.y - outputs).square().sum(1).mean()
     activations = NETWORKS[name].activations(training.weights, training.x)
-    changes = training.changes(transposes([], training.weights, activations), activations)
+    changes = training.changes(transposes([], training.weights, activations, training.y), activations)
     for change, gradient in zip(changes, torch.autograd.grad(loss, weights)):
         assert torch.allclose(change, -gradient, atol=1e-12)
 
@@ -52,8 +53,8 @@ def test_learnt_matrices_end_as_the_inverse_where_there_is_one() -> None:
     x = torch.randn(300, 6, generator=generator, dtype=torch.float64)
     activations, B = network.activations(weights, x), [torch.zeros(4, 4, dtype=torch.float64)]
     for _ in range(20_000):
-        B = learnt(B, weights, activations)
-    assert torch.allclose(B[0], pseudo_inverses([], weights, activations)[0], atol=1e-3)
+        B = learnt(B, weights, activations, activations[-1])
+    assert torch.allclose(B[0], pseudo_inverses([], weights, activations, activations[-1])[0], atol=1e-3)
 
 
 def test_cosines_are_one_with_themselves_and_the_loss_is_a_share_of_the_first() -> None:
@@ -74,4 +75,32 @@ def test_checkpoints_are_points_of_one_training() -> None:
     for _ in range(12):
         training.step()
     assert result.values("loss", feedback="learnt", steps=12) == [training.compare()["loss"]]
-    assert len(result.rows) == 12 and result.complete
+    assert len(result.rows) == 15 and result.complete
+
+
+def test_matrices_learnt_from_targets_are_regressions_of_activations_on_what_comes_back() -> None:
+    generator = torch.Generator().manual_seed(0)
+    y, x_2, x_1 = (torch.randn(300, n, generator=generator, dtype=torch.float64) for n in (3, 4, 5))
+    x_2[:, :3] += 2 * y
+    x_1[:, :4] += x_2
+    B = [torch.zeros(5, 4, dtype=torch.float64), torch.zeros(4, 3, dtype=torch.float64)]
+    for _ in range(3_000):
+        B = learnt_from_targets(B, [], [y, x_1, x_2, y], y)
+    back = y @ torch.linalg.lstsq(y, x_2).solution
+    assert torch.allclose(y @ B[1].mT, back)
+    assert torch.allclose(back @ B[0].mT, y @ torch.linalg.lstsq(y, x_1).solution)  # back spans what y does
+
+
+@pytest.mark.parametrize("feedback", ["learnt", "from targets"])
+def test_learnt_matrices_undo_the_last_layer_once_the_task_is_learnt(feedback: str) -> None:
+    training = Training(Network((8, 6, 3)), FEEDBACKS[feedback], seed=0)
+    first = training.compare()
+    for _ in range(4_000):
+        training.step()
+    last = training.compare()
+    assert float(str(first["not undone"])) > 0.5 and float(str(last["not undone"])) < 0.02
+    assert last["pseudo-inverses"] != pytest.approx(1.0, abs=1e-3)  # one right inverse of many
+
+
+def test_pseudo_inverses_undo_the_last_layer_from_the_start() -> None:
+    assert float(str(Training(NETWORKS["two layers"], pseudo_inverses, seed=0).compare()["not undone"])) < 1e-12

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from ngdnum.experiments import EXPERIMENTS, run_experiment
+from ngdnum.experiments import run_experiment
 from ngdnum.results import load
 from support.paths import ROOT
-from support.runs import curves
+from support.runs import SMALL_FIG1A, curves
 
 SCRIPT = """
 import os, signal, sys
@@ -22,6 +22,9 @@ from ngdnum.experiments import EXPERIMENTS
 from ngdnum.experiments.training import Run
 from ngdnum.results import Result
 from ngdnum.__main__ import main
+from support.runs import SMALL_FIG1A
+
+EXPERIMENTS["fig1a"] = SMALL_FIG1A
 
 one, save, calls = Run.step, Result.save, []
 
@@ -37,17 +40,23 @@ def again(result, path):
         os.kill(os.getpid(), signal.{signal})
 
 Run.step, Result.save = step, again
-sys.exit(main(["run", "fig1a", "--json", "--samples", "1000", "--output", "r.json"]))
+sys.exit(main(["run", "fig1a", "--output", "r.json", *sys.argv[1:]]))
 """
 
 
-def start(script: str, folder: Path) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run((sys.executable, "-c", script), cwd=folder, env=environment, capture_output=True, text=True)
+def start(script: str, folder: Path, *arguments: str, stdout: int = subprocess.PIPE) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests")))}
+    command = (sys.executable, "-c", script, *arguments)
+    return subprocess.run(command, cwd=folder, env=environment, stdout=stdout, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.what_if(
+    "files and commands",
+    "Ctrl-C is pressed twice",
+    "no traceback: “interrupted: the partial result is in r.json.part; --resume goes on”",
+)
 def test_two_interrupts_in_a_row_leave_the_partial_result_and_no_traceback(tmp_path):
-    ended = start(SCRIPT.format(steps=200, signal="SIGINT"), tmp_path)
+    ended = start(SCRIPT.format(steps=60, signal="SIGINT"), tmp_path, "--json")
     assert ended.returncode == 130 and "Traceback" not in ended.stderr
     assert "interrupted: the partial result is in r.json.part; --resume goes on" in ended.stderr
     assert json.loads(ended.stdout) == json.loads((tmp_path / "r.json.part").read_text())
@@ -55,39 +64,29 @@ def test_two_interrupts_in_a_row_leave_the_partial_result_and_no_traceback(tmp_p
 
 
 def test_a_run_that_was_killed_for_real_goes_on(tmp_path):
-    ended = start(SCRIPT.format(steps=220, signal="SIGKILL"), tmp_path)
+    ended = start(SCRIPT.format(steps=100, signal="SIGKILL"), tmp_path)
     assert ended.returncode == -signal.SIGKILL and not (tmp_path / "r.json").exists()
-    ended = subprocess.run(
-        (sys.executable, "-m", "ngdnum", "run", "fig1a", "--samples", "1000", "--output", "r.json", "--resume"),
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+    ended = start(SCRIPT.format(steps=10_000, signal="SIGKILL"), tmp_path, "--resume")
     assert ended.returncode == 0, ended.stderr
-    whole = run_experiment(EXPERIMENTS["fig1a"], samples=1_000, progress=False)
+    whole = run_experiment(SMALL_FIG1A, progress=False)
     assert curves(load(tmp_path / "r.json")) == curves(whole)
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == ["r.json"]
 
 
+@pytest.mark.what_if(
+    "files and commands", "the reader of a pipe leaves", "exit status 141 without a message; the result is in its file"
+)
 @pytest.mark.parametrize("arguments", [["--json"], []])
 def test_a_reader_who_left_ends_the_command_quietly(tmp_path, arguments):
     reading, writing = os.pipe()
     os.close(reading)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    ended = subprocess.run(
-        (sys.executable, "-m", "ngdnum", "run", "fig1a", "--samples", "100", *arguments),
-        cwd=tmp_path,
-        env=environment,
-        stdout=writing,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    ended = start(SCRIPT.format(steps=10_000, signal="SIGKILL"), tmp_path, *arguments, stdout=writing)
     os.close(writing)
     assert ended.returncode == 141 and "Traceback" not in ended.stderr and "error:" not in ended.stderr
-    assert load(tmp_path / "results" / "fig1a-seed0.json").complete
+    assert load(tmp_path / "r.json").complete
 
 
+@pytest.mark.what_if("files and commands", "Ctrl-C is pressed while torch is imported", "no traceback")
 def test_an_interrupt_while_torch_is_imported_leaves_no_traceback(tmp_path):
     (tmp_path / "torch.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
     path = os.pathsep.join((str(tmp_path), str(ROOT)))

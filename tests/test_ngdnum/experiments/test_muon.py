@@ -174,7 +174,7 @@ def test_a_schedule_reaches_the_rates_of_both() -> None:
     problem = linear_teacher((4, 3), train=100, dtype=torch.float32)._replace(model=nn.Linear(4, 3))
     m = method(
         "m",
-        lambda model, settings, seed: Recording(model.parameters(), settings["lr"], 0.01),
+        lambda model, likelihood, settings, seed: Recording(model.parameters(), settings["lr"], 0.01),
         (0.1,),
         (20,),
         schedule=("constant", "linear"),

@@ -18,10 +18,11 @@ from ngdnum.experiments import EXPERIMENTS, NotWritten, output, run_experiment, 
 from ngdnum.experiments.compare import compare
 from ngdnum.experiments.method import adamw, method, muon, natural, sgd
 from ngdnum.experiments.output import open_output
+from ngdnum.experiments.report import Report
 from ngdnum.experiments.search import SCHEDULES
 from ngdnum.experiments.task import Benchmark, Experiment
 from ngdnum.experiments.training import Budget, Run
-from ngdnum.experiments.tuned import load_tuned
+from ngdnum.experiments.tuned import Tuned, load_tuned
 from ngdnum.experiments.tuning import tune_task
 from ngdnum.results import Result, load
 from support.runs import curves
@@ -85,10 +86,32 @@ def kill_at(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def whole() -> Result:
-    return run_experiment(EXPERIMENT, progress=False)
+def whole_and_steps() -> tuple[Result, int]:
+    """An uninterrupted run, and how many steps it trains."""
+    counted, one = [], Run.step
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "step", lambda run: (counted.append(run), one(run)))
+        return run_experiment(EXPERIMENT, progress=False), len(counted)
 
 
+@pytest.fixture(scope="module")
+def whole(whole_and_steps) -> Result:
+    return whole_and_steps[0]
+
+
+@pytest.fixture(scope="module")
+def whole_tuning() -> Tuned:
+    return tune_task(TASK, None, progress=False)
+
+
+@pytest.fixture(scope="module")
+def whole_comparison(whole_tuning) -> Report:
+    return compare(TASK, whole_tuning.winners(), seeds=2, progress=False)
+
+
+@pytest.mark.what_if(
+    "files and commands", "a run is killed", "the old result stays; `--resume` goes on to the same numbers"
+)
 @pytest.mark.parametrize("stop", [3, 77, 200, 420])
 def test_a_killed_run_goes_on_to_the_same_numbers_and_leaves_the_old_result(tmp_path, kill_at, whole, stop):
     file = tmp_path / "r.json"
@@ -106,7 +129,7 @@ def test_a_killed_run_goes_on_to_the_same_numbers_and_leaves_the_old_result(tmp_
     assert load(file) == resumed and [path.name for path in tmp_path.iterdir()] == ["r.json"]
 
 
-def test_a_resumed_run_does_not_train_again_what_was_trained(tmp_path, kill_at, monkeypatch, whole):
+def test_a_resumed_run_does_not_train_again_what_was_trained(tmp_path, kill_at, monkeypatch, whole_and_steps):
     kill_at(420)
     with pytest.raises(Killed):
         run_experiment(EXPERIMENT, progress=False, output=tmp_path / "r.json")
@@ -114,39 +137,36 @@ def test_a_resumed_run_does_not_train_again_what_was_trained(tmp_path, kill_at, 
     counted, one = [], Run.step
     monkeypatch.setattr(Run, "step", lambda run: (counted.append(run), one(run)))
     run_experiment(EXPERIMENT, progress=False, output=tmp_path / "r.json", resume=True)
-    resumed = len(counted)
-    counted.clear()
-    run_experiment(EXPERIMENT, progress=False)
-    assert len(counted) - 420 <= resumed < len(counted) - 320
+    _, steps = whole_and_steps
+    assert steps - 420 <= len(counted) < steps - 320
 
 
+@pytest.mark.what_if(
+    "files and commands", "tuning is killed", "finished trials are kept, and `--resume` finds the same winners"
+)
 @pytest.mark.parametrize("stop", [60, 200])
-def test_killed_tuning_keeps_its_trials(tmp_path, kill_at, stop):
-    kill_at(None)
-    whole = tune_task(TASK, tmp_path / "whole.json", progress=False)
+def test_killed_tuning_keeps_its_trials(tmp_path, kill_at, whole_tuning, stop):
     kill_at(stop)
     with pytest.raises(Killed):
         tune_task(TASK, tmp_path / "t.json", progress=False)
     kill_at(None)
     resumed = tune_task(TASK, tmp_path / "t.json", progress=False, resume=True)
-    assert resumed.winners() == whole.winners()
-    for name, search in whole.methods.items():
+    assert resumed.winners() == whole_tuning.winners()
+    for name, search in whole_tuning.methods.items():
         assert resumed.methods[name].trials == search.trials
     assert load_tuned(tmp_path / "t.json") == resumed
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["t.json", "whole.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["t.json"]
 
 
 @pytest.mark.parametrize("stop", [5, 45, 70])
-def test_a_killed_comparison_goes_on_to_the_same_numbers(tmp_path, kill_at, stop):
-    kill_at(None)
-    tuned = tune_task(TASK, None, progress=False).winners()
-    whole = compare(TASK, tuned, seeds=2, progress=False)
+def test_a_killed_comparison_goes_on_to_the_same_numbers(tmp_path, kill_at, whole_tuning, whole_comparison, stop):
+    tuned = whole_tuning.winners()
     kill_at(stop)
     with pytest.raises(Killed):
         compare(TASK, tuned, seeds=2, progress=False, output=tmp_path / "b.json")
     kill_at(None)
     resumed = compare(TASK, tuned, seeds=2, progress=False, output=tmp_path / "b.json", resume=True)
-    for ours, theirs in zip(resumed.outcomes, whole.outcomes, strict=True):
+    for ours, theirs in zip(resumed.outcomes, whole_comparison.outcomes, strict=True):
         assert ours.final() == theirs.final()
         assert ours.first(10.0, "samples") == theirs.first(10.0, "samples")
     assert json.loads((tmp_path / "b.json").read_text())["complete"] is True
@@ -165,6 +185,9 @@ def test_timed_cases_are_not_timed_again(tmp_path, monkeypatch, kill_at):
     assert [case for case, _ in found.blocks] == ["a", "a", "b", "b"] and found.complete
 
 
+@pytest.mark.what_if(
+    "files and commands", "`--resume` finds a damaged state", "ValueError: “is damaged … leave out --resume”"
+)
 def test_a_state_of_something_else_is_refused(tmp_path, kill_at):
     kill_at(100)
     with pytest.raises(Killed):
@@ -183,6 +206,11 @@ def test_a_state_of_something_else_is_refused(tmp_path, kill_at):
         run_experiment(EXPERIMENT, progress=False, output=tmp_path / "r.json", resume=True)
 
 
+@pytest.mark.what_if(
+    "files and commands",
+    "the output is a pipe or a device",
+    "ValueError: “is no ordinary file”, and it is not replaced",
+)
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
 def test_an_output_that_is_no_ordinary_file_is_not_replaced(tmp_path):
     os.mkfifo(tmp_path / "pipe")
@@ -206,6 +234,9 @@ def test_an_output_that_may_not_be_written_is_refused_at_once(tmp_path, monkeypa
         run_experiment(EXPERIMENT, progress=False, output=tmp_path / "r.json")
 
 
+@pytest.mark.what_if(
+    "files and commands", "two runs write one file", "the second gets a ValueError: “another run is writing …r.json”"
+)
 def test_of_two_runs_writing_one_file_the_second_is_told(tmp_path, kill_at):
     kill_at(0)
     with open_output(tmp_path / "r.json", {}, print):
@@ -229,6 +260,11 @@ def small_fig1a(monkeypatch):
     monkeypatch.setitem(EXPERIMENTS, "fig1a", small)
 
 
+@pytest.mark.what_if(
+    "files and commands",
+    "the disk is full when the result is written",
+    "NotWritten; under `--json` the result is printed all the same, with exit status 2",
+)
 def test_a_result_that_cannot_be_written_is_printed_all_the_same(tmp_path, small_fig1a, monkeypatch, capfd):
     def full(self, path):
         raise OSError(28, "No space left on device")
@@ -262,6 +298,9 @@ def test_the_command_says_what_lies_where(tmp_path, small_fig1a, kill_at, capfd)
     assert "nothing to resume" in capfd.readouterr().err
 
 
+@pytest.mark.what_if(
+    "files and commands", "the screen is 40 columns wide", "tables show fewer columns, and say so: “more columns”"
+)
 @pytest.mark.parametrize(
     ("width", "shown", "hidden"),
     [

@@ -284,6 +284,11 @@ def test_a_module_that_computes_something_else_is_not_taken_for_the_layer_it_is_
     torch.testing.assert_close(module.weight.detach(), before - 0.1 * gradient)
 
 
+@pytest.mark.what_if(
+    "models",
+    "a subclass of a layer computes something else (masked weights, weight standardisation)",
+    "ValueError: “what these compute is not torch's own forward: 0 (Masked), 1 (Scaled)”",
+)
 def test_a_model_of_nothing_else_is_refused_with_the_reason() -> None:
     with pytest.raises(ValueError, match=r"what these compute is not torch's own forward: 0 \(Masked\), 1 \(Scaled\)"):
         NGD(nn.Sequential(Masked(4, 4), Scaled(4, 3)), Gaussian())

@@ -48,6 +48,9 @@ def trained(preset: Callable[..., NGD], parts: str, skip: bool, dropout: float) 
 PRESETS = [NGD.paper, partial(NGD.paper, samples=None), NGD.fast, NGD.sample_efficient]
 
 
+@pytest.mark.what_if(
+    "training loops", "layers are checkpointed with `use_reentrant=False`", "the steps are those without checkpoints"
+)
 @pytest.mark.parametrize("preset", PRESETS, ids=["paper", "exact factors", "fast", "sample_efficient"])
 @pytest.mark.parametrize("parts", ["1", "2", "12"])
 @pytest.mark.parametrize(("skip", "dropout"), [(False, 0.0), (True, 0.0), (True, 0.5)])
@@ -59,6 +62,11 @@ def test_steps_are_those_without_checkpoints(
     )
 
 
+@pytest.mark.what_if(
+    "training loops",
+    "layers are checkpointed with `use_reentrant=True`",
+    "ValueError or RuntimeError that asks for “use_reentrant=False”",
+)
 @pytest.mark.parametrize("preset", PRESETS[::2], ids=["paper", "fast"])
 @pytest.mark.parametrize("parts", ["1", "2", "12"])
 def test_reentrant_checkpoints_are_refused(preset: Callable[..., NGD], parts: str) -> None:

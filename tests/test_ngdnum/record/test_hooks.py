@@ -10,10 +10,11 @@ import weakref
 import pytest
 import torch
 
-from ngdnum import NGD, Gaussian
+from ngdnum import NGD, Factors, Gaussian
 from ngdnum.record.capture import Record
 from support.networks import network
 from support.problem import SIZES, problem, train
+from support.training import expect_nothing_collected, measured
 
 torch.set_num_threads(1)
 
@@ -33,6 +34,7 @@ def test_hooks_vanish_with_the_optimizer_and_nothing_else_was_written() -> None:
         assert not module._forward_hooks and not module._forward_pre_hooks
 
 
+@pytest.mark.what_if("training loops", "the optimizer is deleted between forward and backward pass", "it works as ever")
 def test_backward_after_the_optimizer_is_gone_works() -> None:
     model, opt, x, y = problem()
     loss = Gaussian()(model(x), y)
@@ -46,7 +48,7 @@ def test_copies_and_pickles_of_the_model_are_free_of_the_optimizer() -> None:
     model, opt, x, y = problem()
     for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         Gaussian()(twin(x), y).backward()
-        assert not opt._batch.count
+        expect_nothing_collected(opt)
         torch.testing.assert_close(twin(x), model(x))
 
 
@@ -56,25 +58,31 @@ def test_gradients_are_those_of_the_plain_model() -> None:
     for m in (model, twin):
         Gaussian()(m(x), y).backward()
     assert all(p.grad.equal(q.grad) for p, q in zip(model.parameters(), twin.parameters()))
-    assert opt._batch.count == len(x)
+    opt.step()
 
 
+@pytest.mark.what_if(
+    "training loops", "two optimizers share a model", "the factors of each are those that it has alone"
+)
 def test_two_optimizers_on_one_model_do_not_disturb_each_other() -> None:
-    model, opt, x, y = problem()
-    Gaussian()(model(x), y).backward()
-    alone = [m.clone() for m in opt._batch.factors["Lambda_tilde"].values()]
-    del opt
-    opts = [NGD(model, Gaussian(), samples=k) for k in (1, 4)]
-    Gaussian()(model(x), y).backward()
-    assert all(map(torch.equal, alone, opts[0]._batch.factors["Lambda_tilde"].values()))
-    assert [opt._batch.count for opt in opts] == [len(x)] * 2
+    """Each measures what it would alone."""
+    found = []
+    for together in ((1,), (4,), (1, 4)):
+        model, opt, x, y = problem()
+        del opt
+        opts = [NGD(model, Gaussian(), samples=k, factors=Factors(decay=0.5)) for k in together]
+        Gaussian()(model(x), y).backward()
+        for opt in opts:
+            opt.step()
+            found.append(measured(opt))
+    torch.testing.assert_close(found[2:], found[:2], rtol=0, atol=0)
 
 
 def test_evaluation_leaves_no_trace() -> None:
     model, opt, x, _ = problem()
     with torch.no_grad():
         model(x)
-    assert opt._capture.record is None and not opt._batch.count
+    expect_nothing_collected(opt)
 
 
 @pytest.mark.parametrize("backward", [True, False])
@@ -98,4 +106,4 @@ def test_functional_transforms_of_the_model_go_unnoticed() -> None:
     jacobians = torch.func.vmap(torch.func.jacrev(lambda v: model(v[None])[0]))(x)
     assert jacobians.shape == (30, 3, 4)
     torch.func.functional_call(model, parameters, (x.clone().requires_grad_(),)).sum().backward()
-    assert not opt._batch.count
+    expect_nothing_collected(opt)

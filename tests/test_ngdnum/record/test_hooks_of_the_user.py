@@ -86,6 +86,11 @@ def gradients(preset: Callable[..., NGD] | None) -> tuple[list[Tensor], list[Ten
     return seen, [tensor.grad for tensor in model.kept]
 
 
+@pytest.mark.what_if(
+    "training loops",
+    "the model has hooks of your own, or keeps gradients of its activations",
+    "they see the pass of the loss only",
+)
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
 def test_hooks_see_the_pass_of_the_loss_only(preset: Callable[..., NGD]) -> None:
     expected, found = gradients(None), gradients(preset)

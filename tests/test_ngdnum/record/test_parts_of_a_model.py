@@ -34,6 +34,7 @@ class Experts(nn.Module):
         return self.last(x.new_zeros(len(x), 5).index_add(0, torch.cat(rows), torch.cat(parts)).tanh())
 
 
+@pytest.mark.what_if("models", "an expert gets no examples in a batch", "it stays as it is, and nothing else changes")
 @pytest.mark.parametrize("preset", PRESETS)
 def test_experts_without_examples_change_nothing(preset: Callable[..., NGD]) -> None:
     """Steps are those of the model that has only experts with examples; later, another expert has none."""
@@ -54,6 +55,11 @@ def test_experts_without_examples_change_nothing(preset: Callable[..., NGD]) -> 
     assert all(map(torch.equal, weights(models[1].experts[2]).values(), idle.values()))
 
 
+@pytest.mark.what_if(
+    "models",
+    "a frozen layer is thawed after `NGD` was built",
+    "RuntimeError: “gradients: 0.weight, 0.bias; … build a new NGD”; no weight moves",
+)
 @pytest.mark.parametrize("preset", PRESETS)
 def test_thawing_a_layer_asks_for_a_new_optimizer(preset: Callable[..., NGD]) -> None:
     model = network([4, 5, 3])
@@ -67,6 +73,11 @@ def test_thawing_a_layer_asks_for_a_new_optimizer(preset: Callable[..., NGD]) ->
     expect(RuntimeError, "gradients: 0.weight, 0.bias; .* build a new NGD", model, opt.step)
 
 
+@pytest.mark.what_if(
+    "models",
+    "a layer is put in after `NGD` was built",
+    "RuntimeError: “gradients: 2.weight, 2.bias; … build a new NGD”; no weight moves",
+)
 def test_a_layer_put_in_later_is_noticed() -> None:
     model = network([4, 5, 3])
     opt = NGD.fast(model, Gaussian(), fallback=torch.optim.SGD)
@@ -75,6 +86,9 @@ def test_a_layer_put_in_later_is_noticed() -> None:
     expect(RuntimeError, "gradients: 2.weight, 2.bias; .* build a new NGD", model, opt.step)
 
 
+@pytest.mark.what_if(
+    "models", "a layer is frozen in the middle of training", "it stands still, the others go on; thawed, it goes on"
+)
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_frozen_layer_stands_still_and_goes_on(preset: Callable[..., NGD]) -> None:
     model = network([4, 5, 3])
@@ -87,6 +101,11 @@ def test_a_frozen_layer_stands_still_and_goes_on(preset: Callable[..., NGD]) -> 
     assert moved == [(True, True), (False, True), (False, True), (True, True)]
 
 
+@pytest.mark.what_if(
+    "gradients and steps",
+    "weight or bias of a layer has no gradient, the other one has",
+    "RuntimeError: “' has no gradient, but the rest of its layer has one”",
+)
 @pytest.mark.parametrize(("name", "frozen"), [("0.bias", "bias"), ("0.weight", "weight")])
 def test_half_a_layer_cannot_be_frozen_later(name: str, frozen: str) -> None:
     model = network([4, 5, 3])
@@ -116,6 +135,11 @@ class FullyShardedDataParallel(nn.Sequential):
     """What torch's class of this name is to the optimizer: a module somewhere in the model."""
 
 
+@pytest.mark.what_if(
+    "several processes",
+    "the model is in FullyShardedDataParallel",
+    "ValueError: “FullyShardedDataParallel keeps parts of them”",
+)
 def test_models_in_parts_are_refused() -> None:
     with pytest.raises(ValueError, match="FullyShardedDataParallel keeps parts of them"):
         NGD.fast(nn.Sequential(FullyShardedDataParallel(nn.Linear(4, 3))), Gaussian())

@@ -92,6 +92,9 @@ class Scaled(nn.Module):
         return self.b(x + self.a(x).tanh())
 
 
+@pytest.mark.what_if(
+    "batches", "another argument of a layer is by chance as long as the batch", "it is not cut as the batch is"
+)
 @pytest.mark.parametrize("length", [29, 30, 31])
 def test_arguments_that_happen_to_be_as_long_as_the_batch_are_not_cut(length: int) -> None:
     """The divergence of the step is that of the trust region, on all examples, which are alike."""

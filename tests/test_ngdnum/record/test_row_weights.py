@@ -96,6 +96,9 @@ PADDINGS: dict[str, tuple[Likelihood, Callable[[Tensor], Loss]]] = {
 }
 
 
+@pytest.mark.what_if(
+    "batches", "rows are padding, cut off before the loss or weighted 0", "the step is that without them"
+)
 @pytest.mark.parametrize("padding", PADDINGS)
 def test_padding_is_as_if_it_were_not_there(preset: Callable[..., NGD], padding: str) -> None:
     likelihood, loss = PADDINGS[padding]
@@ -311,6 +314,9 @@ class TimeFirst(nn.Module):
         return self.last(self.first(x.transpose(0, 1)).tanh().mean(0))
 
 
+@pytest.mark.what_if(
+    "batches", "a layer mixes up the rows of weighted examples", "ValueError: “'first'…not along the first axis”"
+)
 def test_inputs_whose_rows_are_not_those_of_the_examples_are_refused() -> None:
     torch.manual_seed(0)
     model, x = TimeFirst().double(), batch(M * 7, 4).view(M, 7, 4)

@@ -50,6 +50,9 @@ class Penalised(Tied):
         return self.head(x) + self.head.weight.square().sum()
 
 
+@pytest.mark.what_if(
+    "models", "a weight is also used by function, as in tied embeddings", "ValueError: “used by function, … alone: ”"
+)
 @pytest.mark.parametrize("preset", [NGD.paper, NGD.fast, NGD.sample_efficient])
 @pytest.mark.parametrize(
     ("kind", "name"),
@@ -92,6 +95,11 @@ class Curvature(nn.Module):
         return derivative
 
 
+@pytest.mark.what_if(
+    "models",
+    "the output is a derivative of the network",
+    "ValueError: “in derivatives of the network… alone: u.0, u.2;”",
+)
 @pytest.mark.parametrize("preset", [NGD.paper, NGD.fast, NGD.sample_efficient])
 def test_outputs_made_of_derivatives_are_refused(preset: Callable[..., NGD]) -> None:
     x = torch.linspace(-1, 1, 40).double().unsqueeze(1)

@@ -36,6 +36,9 @@ def test_check_passes_what_was_just_written(tmp_path, capsys):
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.what_if(
+    "statements", "a byte of the emitted rules is changed by hand", "`emit --check` shows it and exits with 1"
+)
 @pytest.mark.parametrize(
     "name, old, new",
     [
@@ -63,6 +66,11 @@ def test_check_of_missing_files_fails_and_writes_nothing(tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.what_if(
+    "statements",
+    "emitting rules fails half way",
+    "OSError: “disk full”; the old file stays, and nothing lies beside it",
+)
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     path = tmp_path / "layer.py"
     path.write_text("old")

@@ -72,6 +72,11 @@ def test_symmetric_letters_are_said_to_be() -> None:
     assert str(found).startswith("with S = S'")
 
 
+@pytest.mark.what_if(
+    "certificates",
+    "a certificate is forged: a coefficient, a sign, a term, a letter, an assumption",
+    "it does not check",
+)
 @pytest.mark.parametrize("name", forgeries())
 def test_forgery_is_refused(proof: Certificate, name: str) -> None:
     data = copy.deepcopy(proof.data)
@@ -92,6 +97,7 @@ def test_cofactors_of_the_wrong_type_are_refused_even_where_they_cancel(
     assert Certificate(data).check()
 
 
+@pytest.mark.what_if("certificates", "any single coefficient of a certificate is changed", "it does not check")
 def test_every_single_coefficient_matters(proof: Certificate) -> None:
     for claim, terms in enumerate(proof.data["cofactors"]):
         for term in range(len(terms)):
@@ -200,6 +206,7 @@ def positivity() -> Certificate:
     return found
 
 
+@pytest.mark.what_if("certificates", "a proof by positivity is forged", "it does not check")
 @pytest.mark.parametrize("name", positivity_forgeries())
 def test_forged_positivity_is_refused(positivity: Certificate, name: str) -> None:
     data = copy.deepcopy(positivity.data)

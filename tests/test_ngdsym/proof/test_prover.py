@@ -10,11 +10,12 @@ from time import monotonic
 import pytest
 from sympy import Eq, Identity, Inverse, MatrixSymbol, Q, symbols
 
-from ngdsym import prove
+from ngdsym import CounterexampleNotFound, prove, refute
 from ngdsym.algebra.symbols import PD, PSD, Pinv
+from ngdsym.proof.letters import Letters, UndeclaredLetter
 from ngdsym.proof.prover import ProofNotFound, VacuousHypotheses
 from ngdsym.proof.reading import polynomial
-from ngdsym.proof.words import Letters, TypeMismatch, UndeclaredLetter
+from ngdsym.proof.words import TypeMismatch
 from ngdsym.theorems.textbook import FACTS, FALSEHOODS
 from support.counting import function_calls
 
@@ -39,6 +40,7 @@ def test_all_facts_are_found_soon_and_checked_at_once() -> None:
     assert all(certificate.check() for certificate in certificates)
 
 
+@pytest.mark.what_if("statements", "a false statement is to be proved", "ProofNotFound, with the advice to “refute” it")
 @pytest.mark.parametrize("name", FALSEHOODS)
 def test_falsehood_is_not_certified(name: str) -> None:
     assumptions, claim, letters = FALSEHOODS[name]
@@ -60,6 +62,7 @@ def test_what_was_not_found_is_not_called_false() -> None:
         prove(["A' A = 0"], "A = 0", types={"A": ("m", "n")}, positivity=False)
 
 
+@pytest.mark.what_if("statements", "a proof is not found in the given time", "ProofNotFound: “given up”")
 @pytest.mark.parametrize("timeout", [0.0, 0.3])
 def test_a_search_ends_in_time(timeout: float) -> None:
     """Braids have no finite completion."""
@@ -76,6 +79,47 @@ def test_one_by_one_letters_commute() -> None:
         prove([], "a b = b a", types={"a b": ("n", "n")})
 
 
+@pytest.mark.parametrize(
+    "given, claim",
+    [
+        ([], "x' y = y' x"),
+        ([], "(x' y) (x' z) = (x' z) (x' y)"),
+        ([], "x' A y = y' A' x"),
+        ([], "y x' z a = y a z' x"),
+        (["K' = -K"], "x' K x = 0"),
+        (["S x = x a", "S y = y b", "(a - b) e = 1"], "x' y = 0"),
+    ],
+)
+def test_one_by_one_products_commute(given: list[str], claim: str) -> None:
+    letters = dict(types={"x y z": ("n", "1"), "A K S": ("n", "n"), "a b e": ("1", "1")}, symmetric=["S"])
+    assert prove(given, claim, **letters).check()
+    with pytest.raises(CounterexampleNotFound):
+        refute(given, claim, attempts=30, **letters)
+    wider = letters | {"types": letters["types"] | {"x y z": ("n", "2"), "a b e": ("2", "2")}}
+    assert refute(given, claim, **wider).check()
+
+
+@pytest.mark.parametrize(
+    "given, letters",
+    [
+        ("P X + X Q = 0", dict(types={"X": ("m", "n"), "P": ("m", "m"), "Q": ("n", "n")})),
+        ("P X + X P = 0", dict(types={"X P": ("n", "n")}, symmetric=["X"])),
+    ],
+)
+def test_traces_of_squares(given: str, letters: dict) -> None:
+    """tr(XᵀP X) + tr(X Q Xᵀ) = 0 adds squares of two sizes; tr(X P X) = −tr(P X X) has one word on both sides."""
+    definite = {x: "pd" for x in "PQ" if x in given}
+    found = prove(given, "X = 0", **letters, positive=definite)
+    assert found.check() and found.lemmas[0]["trace"]
+    semidefinite = dict.fromkeys(definite, "psd")
+    assert refute(given, "X = 0", **letters, positive=semidefinite).check()
+
+
+@pytest.mark.what_if(
+    "statements",
+    "a statement uses a letter that is not declared",
+    "UndeclaredLetter: “Y is not declared; declared are A, A'”",
+)
 def test_undeclared_letter_names_the_declared_ones() -> None:
     with pytest.raises(UndeclaredLetter, match="Y is not declared; declared are A, A'"):
         prove([], "A Y A = A", types={"A": ("n", "n")})
@@ -95,6 +139,9 @@ def test_identities_of_different_size_are_different() -> None:
         prove(["A R = 1", "C D = 1"], "A R = C D", **letters)
 
 
+@pytest.mark.what_if(
+    "statements", "hypotheses contradict each other", "VacuousHypotheses, with a proof that they “contradict”"
+)
 @pytest.mark.parametrize(
     "assumptions", [["A B = 1", "B A B = 0"], ["A B = 1", "A = 0"], ["A B = 1", "C A = 0", "B C = 1"]]
 )

@@ -41,17 +41,46 @@ JACOBI = "A (B C - C B) - (B C - C B) A + B (C A - A C) - (C A - A C) B + C (A B
 # --- letters -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.what_if(
+    "statements",
+    "two letters of different sizes or kinds have one name",
+    "ValueError: “two different letters…rename one”",
+)
 @pytest.mark.parametrize("other", [MatrixSymbol("Lambda", m, m), PD("Lambda", m, m), PSD("Lambda", k, k)], ids=repr)
 def test_another_letter_of_the_same_name_is_refused(other: MatrixSymbol) -> None:
     with pytest.raises(ValueError, match="two different letters.*rename one"):
         prove([Eq(Lambda * Lambda, Lambda)], Eq(other * other, other, evaluate=False))
 
 
-def test_a_letter_called_like_an_inverse_is_not_the_inverse() -> None:
+def test_a_letter_cannot_pose_as_an_inverse() -> None:
     posing = MatrixSymbol("A⁻¹", n, n)
     for statement in (eq(Inverse(A) * B, posing * B), eq(posing * B, Inverse(A) * B)):
-        with pytest.raises(ValueError, match="two different letters"):
+        with pytest.raises(ValueError, match="two different letters|cannot name a letter"):
             prove([], statement)
+
+
+@pytest.mark.parametrize("claim", ["A² = A A", "A Aᵀ = (A Aᵀ)'", "A A⁻¹ = 1", "A A⁺ A = A", "Aⁿ A = A Aⁿ"])
+def test_what_reads_as_made_from_a_letter_is_no_other_letter(claim: str) -> None:
+    """Else A² = A A would be broken by an A² that has nothing to do with A."""
+    name = next(word for word in claim.replace("(", "").split() if len(word) > 1)
+    with pytest.raises(ValueError, match="cannot name a letter"):
+        refute([], claim, types={f"A {name}": ("n", "n")})
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [dict(inverses={"A": "A⁺"}), dict(pinvs={"A": "A⁻¹"}), dict(pinvs={"B": "A⁺"}), dict(inverses={"A": "B'"})],
+    ids=str,
+)
+def test_an_inverse_is_not_called_like_another(arguments: dict) -> None:
+    with pytest.raises(ValueError, match="cannot name the letter"):
+        prove([], "A = A", types=SQUARE, **arguments)
+
+
+def test_an_inverse_that_is_declared_is_the_one_that_is_typed() -> None:
+    for name in ("X", "A⁺"):
+        found = prove([], f"A⁺' {name} = {name}' {name}", types={"A": ("m", "n")}, pinvs={"A": name})
+        assert found.cofactors == 0 and found.check()
 
 
 def test_two_sizes_of_one_name_are_refused() -> None:
@@ -59,7 +88,7 @@ def test_two_sizes_of_one_name_are_refused() -> None:
         prove([eq(A * A, A)], eq(MatrixSymbol("M", Symbol("n"), 1), MatrixSymbol("K", Symbol("n"), 1)))
 
 
-@pytest.mark.parametrize("name", ["A B", "A+B", "2A", "1", "A'", "A.T"])
+@pytest.mark.parametrize("name", ["A B", "A+B", "2A", "1", "A'", "A.T", "A²", "Aᵀ", "A⁺", "A⁻¹", "(A)⁺"])
 def test_a_name_is_one_word(name: str) -> None:
     with pytest.raises(ValueError, match="cannot name a letter"):
         prove([], eq(MatrixSymbol(name, n, n) * A, A))
@@ -77,11 +106,17 @@ def test_a_name_is_one_word(name: str) -> None:
         (dict(types={"A": (0, 1)}), "is no size"),
         (dict(types={"A": ("n(", "n")}), "is no size"),
         (dict(types={"A": (2.5, "n")}), "is no size"),
-        (dict(types={"A": ("n", "m", "k")}), "is given 3 sizes"),
+        (dict(types={"A": ("n", "m", "k")}), "given the type .* write"),
+        (dict(types={"A": "nm"}), "given the type .* write"),
+        (dict(types={"A": 3}), "given the type .* write"),
+        (dict(types={("A", "B"): ("n", "n")}), "given the type .* write"),
+        (dict(types=["A"]), "no table: write types="),
+        (dict(types=SQUARE, positive={"A"}), "no table: write positive="),
+        (dict(types=SQUARE, pinvs=["A"]), "no table: write pinvs="),
     ],
 )
 def test_conflicting_declarations_are_refused(arguments: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         prove([], "A = A", **arguments)
 
 
@@ -164,6 +199,9 @@ def test_positive_definite_binds_the_counterexample() -> None:
     assert found.positive == {"A": "pd"} and found.check()
 
 
+@pytest.mark.what_if(
+    "statements", "a hypothesis of SymPy is not understood", "TypeError that says what to write instead"
+)
 @pytest.mark.parametrize(
     "hypothesis, instead",
     [
@@ -247,6 +285,20 @@ def test_hypotheses_of_zero_matrices_alone_are_noted() -> None:
         "(A @ B)^⊤ = B^{T} · A⊤",
         "A − A^{1} = 0",
         "(A + B)^2 == A A + A B + B A + B B",
+        "A/2 + A / 2 = A",
+        "A^-1 A = 1",
+        "A^{-1} A = 1",
+        "A^(−1) A = 1",
+        "A⁻² A² = 1",
+        "A^-2 A^2 = 1",
+        "A^-T A' = 1",
+        "A A^+ A = A",
+        "A A^{+} A = A",
+        "A'⁺ = A⁺'",
+        "A⁺⁺ = A",
+        "(1 + A B)⁻¹ A = A (1 + B A)⁻¹",
+        "(A' A)⁺ A' = A⁺",
+        "(A B)⁻¹ = B⁻¹ A⁻¹",
     ],
 )
 def test_spellings_that_are_understood(text: str) -> None:
@@ -258,16 +310,22 @@ def test_spellings_that_are_understood(text: str) -> None:
     [
         ("A.H = A", "A'"),
         ("A^H = A", "A'"),
-        ("A^-1 A = 1", "A⁻¹"),
-        ("A^+ A = 1", "A⁺"),
+        ("A† = A", "A'"),
+        ("A^* = A", "A'"),
         ("A^x = A", "A\\^2"),
-        ("(A)⁻¹ = A", "A⁻¹"),
+        ("A^(1/2) = A", "whole number"),
+        ("A / B = A", "A⁻¹"),
+        ("A / 0 = A", "divide by a number"),
+        ("1/0 A = A", "divides by zero"),
+        ("(2)⁻¹ A = A", "the number that it is"),
+        ("I A = A", "1 for the identity"),
+        ("inv(A) A = 1", "A⁻¹"),
+        ("tr(A) = 0", "no product"),
         ("A != B", "refute"),
         ("A ≠ B", "refute"),
-        ("A^{-1} A = 1", "A⁻¹"),
         ("A^0 = 1", "A\\^2"),
         ("A ⊗ B = 0", "transpose"),
-        ("A.foo = A", "A⁻¹"),
+        ("A.foo = A", "A\\^-1"),
     ],
 )
 def test_other_spellings_say_which_is_right(text: str, spelling: str) -> None:
@@ -298,9 +356,24 @@ def test_a_kind_of_positive_that_is_not_known_is_refused() -> None:
         prove([], "A = A'", types=SQUARE, positive={"A": "nd"})
 
 
+def test_inverses_of_products_are_broken_by_their_values() -> None:
+    types = {"A": ("m", "n"), "B": ("n", "k")}
+    assert refute([], "(A B)⁺ = B⁺ A⁺", types=types).check()
+    assert prove("A' A = 1", "(A B)⁺ = B⁺ A⁺", types=types).check()
+    assert refute([], "(1 + A)⁻¹ = 1 - A", types=SQUARE).check()
+    with pytest.raises(TypeMismatch, match="only a square"):
+        prove([], "(A B)⁻¹ A = 0", types={"A": ("n", "k"), "B": ("k", "n + 1")})
+
+
+@pytest.mark.parametrize("kind", [list, tuple, set, iter], ids=lambda kind: kind.__name__)
+def test_statements_come_in_any_collection(kind: type) -> None:
+    assert prove(kind(["A = 0", "B = 0"]), kind(["A C = 0"]), types=SQUARE).check()
+
+
 # --- theorems ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.what_if("statements", "a theorem claims X = X", "ValueError: it “says nothing”")
 @pytest.mark.parametrize("claim", [eq(A * B, A * B), eq(A + B, B + A), eq((A * B).T, B.T * A.T), Eq(A, A)], ids=str)
 def test_a_claim_that_says_nothing_is_refused_at_registration(claim: object) -> None:
     flow = theorems(["layer-flow"])["layer-flow"]

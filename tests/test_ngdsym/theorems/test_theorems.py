@@ -6,7 +6,9 @@ import copy
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +18,7 @@ from ngdsym.proof.problem import Problem
 from ngdsym.proof.prover import certify
 from ngdsym.proof.translate import translate
 from ngdsym.theorems import UnknownTheorem, theorems
-from ngdsym.theorems.theorem import Theorem
+from ngdsym.theorems.theorem import CERTIFICATES, Theorem
 from ngdsym.theorems.verify import verify
 from support import identities
 from support.counting import function_calls
@@ -34,6 +36,9 @@ def test_passes(theorem: Theorem, check: str) -> None:
     assert outcome.passed, outcome
 
 
+@pytest.mark.what_if(
+    "certificates", "a theorem is stated with a wrong sign, transpose, factor or index", "each of its checks refuses it"
+)
 @pytest.mark.parametrize("theorem, check", CASES)
 def test_wrong_variants_are_refused(theorem: Theorem, check: str) -> None:
     assert len(theorem.wrong) >= 2
@@ -124,6 +129,7 @@ def test_an_instance_that_breaks_its_hypotheses_is_an_error() -> None:
         broken.instance()
 
 
+@pytest.mark.what_if("statements", "the name of a theorem is misspelt", "UnknownTheorem names near ones: “layer-flow”")
 def test_unknown_name_lists_near_ones() -> None:
     with pytest.raises(UnknownTheorem, match="layer-flow"):
         theorems(["layer-flwo"])
@@ -144,6 +150,42 @@ def test_json_is_one_object(capsys: pytest.CaptureFixture) -> None:
 def test_unknown_name_on_the_command_line() -> None:
     done = command("verify", "layer-flwo")
     assert done.returncode == 2 and "layer-flow" in done.stderr and not done.stdout
+
+
+@pytest.mark.what_if(
+    "certificates",
+    "a certificate file is damaged",
+    "`verify` and `show` name it: “.json holds no certificates: ”; exit status 2",
+)
+@pytest.mark.parametrize("command", ["verify", "show"])
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda text: text[:200], "it is no JSON"),
+        (lambda text: "[3]", "it must have an entry for each of ''"),
+        (lambda text: '{"": {}, "1": {}}', "it must have an entry for each of ''"),
+        (lambda text: '{"": 3}', "the entry '' does not check (malformed certificate"),
+        (lambda text: text.replace('"cofactors"', '"factors"'), "malformed certificate: KeyError('cofactors')"),
+        (lambda text: text.replace('"-1"', '"1"'), "the entry '' does not check (the cofactors leave over"),
+    ],
+)
+def test_a_damaged_certificate_file_is_named(
+    command: str,
+    damage: Callable[[str], str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    stored = CERTIFICATES / "layer-flow.json"
+    (tmp_path / "layer-flow.json").write_text(damage(stored.read_text(encoding="utf-8")), encoding="utf-8")
+    monkeypatch.setattr(sys.modules["ngdsym.theorems.theorem"], "CERTIFICATES", tmp_path)
+    fresh = {"layer-flow": replace(ALL["layer-flow"])}
+    monkeypatch.setattr(sys.modules["ngdsym.theorems.verify"], "theorems", lambda names: fresh)
+    monkeypatch.setattr(sys.modules["ngdsym.theorems"], "theorems", lambda names: fresh)
+    assert main([command, "layer-flow"]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == "" and "layer-flow.json holds no certificates: " in shown.err and message in shown.err
 
 
 def test_show_prints_statement_and_certificate(capsys: pytest.CaptureFixture) -> None:
