@@ -92,4 +92,4 @@ class Proposer:
         residual = batch.residual if self.world is None else partial(batch.residual, self.world.sums)
         chain = list(batch.layers) if batch.chained else None
         own = blocks.damped, precondition, fisher, residual, dual
-        return StepContext(gradients, rates.lr, lam, *own, quotient, chain)
+        return StepContext(gradients, rates.lr, lam, *own, quotient, batch.positions, chain)

@@ -69,6 +69,8 @@ class StepContext(NamedTuple):
         Makes the `Dual` of this step, for controls that need it.
     quotient : float
         What the last step left as `Step.quotient`; 0 at first.
+    positions : int
+        Most positions of an example in the outputs.
     chain : list of int or None
         The layers in the order of the forward pass, if each was fed with the unchanged output of the one before
         and the output of the last is the model's; otherwise None.
@@ -83,6 +85,7 @@ class StepContext(NamedTuple):
     residual: Callable[[], float]
     dual: Callable[[], Dual]
     quotient: float
+    positions: int
     chain: list[int] | None
 
 
@@ -90,7 +93,7 @@ class Step(NamedTuple):
     """The step lr · scale · u.
 
     u; the scale; (scale · u)ᵀF(scale · u) if it is known; the velocity to remember; and, where they are known, gᵀu and
-    the norm of u in each layer of each stack. And a running mean of uᵀFu/‖u‖², for a control that has one.
+    the norm of u in each layer of each stack. And a running mean of uᵀFu/uᵀΩu, for a control that has one.
     """
 
     updates: Vector
@@ -121,7 +124,10 @@ class Control(ABC):
 
 def dot(first: Vector, second: Vector) -> float:
     """Σ_i tr u_iᵀ v_i."""
-    return sum(numbers([product.sum() for product in torch._foreach_mul(first, second)]))
+    sums = []
+    for product in torch._foreach_mul(first, second):
+        sums.append(product.sum())
+    return sum(numbers(sums))
 
 
 def predicted(lr: float, trace: float, curvature: float | None) -> float:

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..fisher.primal import Vector
 from ..schedule import check_rows
 from ..stack import Stack, numbers, product_and_norms
-from .control import Control, Needs, NeedsFisher, Step, StepContext
+from .control import Control, Needs, NeedsFisher, Step, StepContext, dot
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,10 @@ class OutputNormalised(Control):
 
     q is taken to be (gᵀu)²/ℓ at least, g being the negative gradient, so that a few examples on which the
     outputs hardly change cannot make a step too long: no first-order change of the loss exceeds lr · ℓ. For a
-    Gaussian with Σ̃ = σ²I and all examples, q is never less, by the Cauchy–Schwarz inequality. For the same reason it
-    is taken to be ‖u‖² times the running mean of q/‖u‖² at least, in which each step counts 1 − `memory`: in a
-    language model, few sequences may have most of q, and others a hundredth of it.
+    Gaussian with Σ̃ = σ²I and all examples, q is never less, by the Cauchy–Schwarz inequality. Where examples have several
+    positions, it is taken to be uᵀΩu times the running mean of q/uᵀΩu at least, in which each step counts 1 − `memory`,
+    with Ω the unit of λ (I if that is absolute): in a language model, few sequences may have most of q, and others a
+    hundredth of it.
 
     All this is first order. Relative changes r_i of the layers can change what they compute together by a factor
     of ∏(1 + r_i) (Bernstein et al. 2020), so a step is shortened until the second order of this product is no more
@@ -50,7 +51,7 @@ class OutputNormalised(Control):
         Examples on which q is measured, by one forward-mode derivative; None: all. Fewer ones with several positions
         are worth as much (`schedule.examples`), but four or more.
     memory : float, default 0.9
-        Decay of the running mean of q/‖u‖², which begins at 0; with 0, each step relies on its own q.
+        Decay of the running mean of q/uᵀΩu, which begins at 0; with 0, each step relies on its own q.
     second_order_bound : float, default 0.3
         How much of a step may be of second order. Without a bound, steps in the network of Figure 1C diverge from
         some starting weights; with the default, no batch may have twice its first loss there
@@ -87,10 +88,9 @@ class OutputNormalised(Control):
         torch._foreach_lerp_(directions, velocities, beta)
         residual, q = context.residual(), context.fisher().inner([directions])[0][0]
         slope, lengths = product_and_norms(stacks, directions, context.gradients)
-        size, quotient = sum(map(mul, lengths, lengths)), context.quotient
-        if size:
+        quotient = context.quotient
+        if self.memory and context.positions > 1 and (size := dot(directions, context.damped(directions))):
             quotient += (1 - self.memory) * (q / size - quotient)
-        if self.memory:
             q = max(q, quotient * size)
         if residual:
             q = max(q, slope * slope / residual)

@@ -131,7 +131,9 @@ class Fisher:
 
     def _chain_changes(self, call: Call, vectors: list[Vector]) -> tuple[Tensor, list[Tensor]]:
         """The same where no dual numbers are needed, from W dx + u x of each layer."""
-        changes, inputs = [], {k: link.x for k, link in call.chain.items()}
+        changes, inputs = [], {}
+        for k, link in call.chain.items():
+            inputs[k] = link.x
         for vector in vectors:
             own: dict[int, Tensor] = {}
             for stack, u in zip(self._stacks, vector):

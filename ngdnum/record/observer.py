@@ -62,7 +62,8 @@ class Observer:
                 batch.add_factors(record, *measure(*plan, self.likelihood, self.samples, self.generator))
             if isinstance(self.needs, NeedsFisher):
                 batch.add_residual(self.likelihood, record, f, slopes, self.relative)
-                rows = self.needs.examples(output[0, ..., 0].numel())
-                batch.keep(self.model, record, output, rows)
+                positions = output[0, ..., 0].numel()
+                batch.positions = max(batch.positions, positions)
+                batch.keep(self.model, record, output, self.needs.examples(positions))
             if isinstance(self.needs, NeedsDual):
                 batch.gradients.append(slopes)
