@@ -31,9 +31,9 @@ class OutputNormalised(Control):
     q is taken to be (gᵀu)²/ℓ at least, g being the negative gradient, so that a few examples on which the
     outputs hardly change cannot make a step too long: no first-order change of the loss exceeds lr · ℓ. For a
     Gaussian with Σ̃ = σ²I and all examples, q is never less, by the Cauchy–Schwarz inequality. Where examples have
-    several positions, it is taken to be uᵀΩu times the running mean of q/uᵀΩu at least, in which each step counts 1 − `memory`,
-    with Ω the unit of λ (I if that is absolute): in a language model, few sequences may have most of q, and others a
-    hundredth of it.
+    several positions, it is taken to be uᵀΩu times the running mean of q/uᵀΩu at least, in which each step counts
+    1 − `memory`, with Ω the unit of λ (I if that is absolute): in a language model, few sequences may have most of
+    q, and others a hundredth of it.
 
     All this is first order. Relative changes r_i of the layers can change what they compute together by a factor
     of ∏(1 + r_i) (Bernstein et al. 2020), so a step is shortened until the second order of this product is no more
