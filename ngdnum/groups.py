@@ -34,7 +34,10 @@ class Rates(NamedTuple):
 
     def scaled(self, vector: list[Tensor]) -> list[Tensor]:
         """`vector`, one tensor per stack, with each times its lr/α; it is overwritten."""
-        return [v if r == 1 else v.mul_(r) for v, r in zip(vector, self.relative)]
+        for v, r in zip(vector, self.relative):
+            if r != 1:
+                v.mul_(r)
+        return vector
 
     def halves(self, stacks: list[Stack], halves: Halves) -> Halves:
         """What rules do to the left and right of G for each layer of `stacks`, scaled as `scaled` does."""
@@ -43,11 +46,19 @@ class Rates(NamedTuple):
 
     def velocity(self, kept: Sequence[Tensor | None]) -> list[Tensor | None]:
         """The velocity that was kept, at the rates of this step."""
-        return [v if v is None or r == 1 else r * v for v, r in zip(kept, self.relative)]
+        found = []
+        for v, r in zip(kept, self.relative):
+            found.append(v if v is None or r == 1 else r * v)
+        return found
 
     def free(self, velocity: list[Tensor] | None) -> list[Tensor] | None:
         """A velocity to keep, free of the rates of this step: the inverse of `velocity`, except where nothing moves."""
-        return velocity and [v / r if r not in (0, 1) else v for v, r in zip(velocity, self.relative)]
+        if velocity is None:
+            return None
+        found = []
+        for v, r in zip(velocity, self.relative):
+            found.append(v / r if r not in (0, 1) else v)
+        return found
 
 
 class Groups:

@@ -169,7 +169,7 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
         self.fallback = optimizer_of(self._rest, fallback)
         common = {"lr": lr, "weight_decay": weight_decay}
         self._groups = Groups(model, self.layers, self._rest, groups, common)
-        self._groups.start[0]["damping"] = self.damping.lam
+        self._groups.start[0] |= {"damping": self.damping.lam, "quotient": 0.0}
         self._ready = False
         super().__init__(self._groups.start, common)
         if self.fallback:
@@ -263,14 +263,14 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
             check_known(self.model, {p for group in self.param_groups for p in group["params"]})
         check_groups(self.param_groups, len(self._groups.start))
         group, curvature = self.param_groups[0], self._curvature
-        lam, old = group["damping"], (self.steps, self._batch, self._last)
+        lam, quotient, old = group["damping"], group["quotient"], (self.steps, self._batch, self._last)
         known, move = curvature.snapshot(), None
         try:
             rule = self.rule.at(lam)
             draft = curvature.including(self._batch, lam, self.damping.relative, rule)
             blocks, rates = draft.blocks, self._groups.rates(self.param_groups, draft.blocks.stacks)
             step, slope, lengths = self._proposer.propose(
-                self._batch, blocks, rule, rates, lam, self.damping.relative, self.steps
+                self._batch, blocks, rule, rates, lam, self.damping.relative, self.steps, quotient
             )
             scale, rho, undone = rates.lr * step.scale, None, False
             move = Move(blocks.stacks, step.updates, scale, rates.decays, self.fallback, closure is not None)
@@ -286,6 +286,7 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
             self._last = StepRecord(
                 self.rule.name, blocks.blocks, blocks.kept(), 0.0 if undone else abs(scale), lengths
             )
+            group["quotient"] = step.quotient
             if self.damping.relative:
                 sums = self._world.sums if self._world else None
                 group["damping"] = self.damping.next(lam, rho, self._batch.relative_residual(sums))
@@ -298,7 +299,8 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
             Probing.end()
             if move is None or move.undo():
                 curvature.put_back(known)
-                (self.steps, self._batch, self._last), group["damping"] = old, lam
+                self.steps, self._batch, self._last = old
+                group["damping"], group["quotient"] = lam, quotient
             raise
         return before
 

@@ -50,8 +50,11 @@ class Proposer:
         lam: float,
         relative: bool,
         steps: int,
+        quotient: float,
     ) -> Proposal:
         """The step number `steps`, of `blocks`, from the gradients of `batch`; λ is `relative` or absolute.
+
+        `quotient` is what the control has left of the last step.
 
         Raises
         ------
@@ -65,14 +68,16 @@ class Proposer:
             gradients.append(stack.gradient())
         check_gradients(stacks, gradients, self.others)
         blocks.factorise(rule, self.inverse, gradients, lam, relative, steps)
-        context = self._context(batch, blocks, gradients, rates, lam)
+        context = self._context(batch, blocks, gradients, rates, lam, quotient)
         along = [] if isinstance(self.control.needs, NeedsDual) else context.precondition(gradients)
         step = self.control.move(stacks, along, rates.velocity(blocks.velocity), context)
         slope, lengths = step.size or product_and_norms(stacks, step.updates, gradients)
         check_step(stacks, step.updates, lengths, rates.lr, step.scale)
         return Proposal(step, slope, lengths)
 
-    def _context(self, batch: Batch, blocks: Blocks, gradients: Vector, rates: Rates, lam: float) -> StepContext:
+    def _context(
+        self, batch: Batch, blocks: Blocks, gradients: Vector, rates: Rates, lam: float, quotient: float
+    ) -> StepContext:
         """What the control may ask about this step."""
 
         def precondition(vector: Vector) -> Vector:
@@ -86,4 +91,5 @@ class Proposer:
         fisher = partial(Fisher, self.model, self.likelihood, blocks.stacks, batch.calls, self.world)
         residual = batch.residual if self.world is None else partial(batch.residual, self.world.sums)
         chain = list(batch.layers) if batch.chained else None
-        return StepContext(gradients, rates.lr, lam, blocks.damped, precondition, fisher, residual, dual, chain)
+        own = blocks.damped, precondition, fisher, residual, dual
+        return StepContext(gradients, rates.lr, lam, *own, quotient, batch.positions, chain)

@@ -93,7 +93,7 @@ class Preconditioner:
 
     def apply(self, G: list[Tensor], state: tuple, quantities: Quantities) -> list[Tensor]:
         """ΔW for α = 1, of the shapes of G: of one stack, or of all layers for a network's rule."""
-        fast = {name: quantities[name] for name in self.fast} if self.fast else {}
+        fast = dict(zip(self.fast, map(quantities.__getitem__, self.fast)))
         updates = self._apply(G, state, **fast) if self.network else [self._apply(*G, state, **fast)]
         for update, g in zip(updates, G):
             if update.shape != g.shape:

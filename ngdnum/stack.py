@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from .curvature.symmetric import Upper, full
 from .layers import Layer
@@ -61,10 +60,16 @@ class Stack:
         nothing = (None,) * len(self.members)
         return list(zip(*(nothing if t is None else self.split(t) for t in tensors)))
 
-    def rows(self, inputs: list[Tensor]) -> Tensor:
-        """What the matrices act on, `[B, M, m]`, from inputs of linear layers: with a 1 for a bias at the end."""
-        X = (torch.stack(inputs) if len(inputs) > 1 else inputs[0]).to(self.weights[0].dtype)
-        return F.pad(X, (0, 1), value=1.0) if self.biases else X
+    def images(self, matrices: Tensor, inputs: Mapping[int, Tensor]) -> Iterable[tuple[int, Tensor]]:
+        """What `matrices` `[B, n, m]` make of the `inputs` `[M, m]` of linear layers, `[n, M]` for each member."""
+        X = inputs[next(iter(self.members))] if self._single else torch.stack([inputs[k] for k in self.members])
+        columns = X.mT.to(matrices.dtype)
+        if not self.biases:
+            product = matrices @ columns
+        else:
+            weight, bias = matrices[..., :-1], matrices[..., -1:]
+            product = torch.addmm(bias, weight, columns) if self._single else torch.baddbmm(bias, weight, columns)
+        return zip(self.members, (product,) if self._single else product.unbind())
 
     def split(self, matrices: Tensor) -> tuple[Tensor, ...]:
         """The matrix of each member."""
@@ -144,7 +149,7 @@ def numbers(scalars: Sequence[Tensor]) -> list[float]:
     """The values of some tensors `[]`, from their devices in one go."""
     device, moved = scalars[0].device, []
     for scalar in scalars:
-        moved.append(scalar.to(device))
+        moved.append(scalar if scalar.device == device else scalar.to(device))
     return torch.stack(moved).tolist()
 
 

@@ -111,6 +111,7 @@ class Saved:
                     entries[layer.weight] = each(entry, _like(layer.weight))
             index = {layer.name: k for k, layer in enumerate(self._layers)}
             blocks = [[[index[name] for name in stack] for stack in block] for block in ngd["blocks"]]
+            groups[0].setdefault("quotient", 0.0)
             for group, mine in zip(groups, own):
                 group["param_names"] = list(mine["param_names"])
             numbers = iter(range(sum(len(group["params"]) for group in groups)))

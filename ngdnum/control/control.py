@@ -14,6 +14,7 @@ from torch import Tensor
 from ..fisher.dual import Dual
 from ..fisher.primal import Fisher, Vector
 from ..rules.control import predicted_change, quadratic_change
+from ..schedule import examples
 from ..stack import Stack, numbers
 
 
@@ -24,9 +25,19 @@ class Needs:
 
 @dataclass(frozen=True)
 class NeedsFisher(Needs):
-    """The calls of the model, for `StepContext.fisher` and `residual`: for the first `rows` examples, or all (None)."""
+    """The calls of the model, for `StepContext.fisher` and `residual`: for the first `rows` examples, or all (None).
+
+    With `alike`, fewer examples with several positions are worth as much (`schedule.examples`), but four or more.
+    """
 
     rows: int | None
+    alike: bool = False
+
+    def examples(self, positions: int) -> int | None:
+        """How many examples that is where each has so many positions."""
+        if self.rows is None or not self.alike:
+            return self.rows
+        return max(examples(self.rows, positions), min(self.rows, 4))
 
 
 @dataclass(frozen=True)
@@ -56,6 +67,10 @@ class StepContext(NamedTuple):
         ℓ, length of the best step in the space of outputs, in the metric of their Fisher (`Batch.residual`).
     dual : callable
         Makes the `Dual` of this step, for controls that need it.
+    quotient : float
+        What the last step left as `Step.quotient`; 0 at first.
+    positions : int
+        Most positions of an example in the outputs.
     chain : list of int or None
         The layers in the order of the forward pass, if each was fed with the unchanged output of the one before
         and the output of the last is the model's; otherwise None.
@@ -69,6 +84,8 @@ class StepContext(NamedTuple):
     fisher: Callable[[], Fisher]
     residual: Callable[[], float]
     dual: Callable[[], Dual]
+    quotient: float
+    positions: int
     chain: list[int] | None
 
 
@@ -76,7 +93,7 @@ class Step(NamedTuple):
     """The step lr · scale · u.
 
     u; the scale; (scale · u)ᵀF(scale · u) if it is known; the velocity to remember; and, where they are known, gᵀu and
-    the norm of u in each layer of each stack.
+    the norm of u in each layer of each stack. And a running mean of uᵀFu/uᵀΩu, for a control that has one.
     """
 
     updates: Vector
@@ -84,6 +101,7 @@ class Step(NamedTuple):
     curvature: float | None = None
     velocity: Vector | None = None
     size: tuple[float, list[float]] | None = None
+    quotient: float = 0.0
 
 
 class Control(ABC):
@@ -106,7 +124,10 @@ class Control(ABC):
 
 def dot(first: Vector, second: Vector) -> float:
     """Σ_i tr u_iᵀ v_i."""
-    return sum(numbers([product.sum() for product in torch._foreach_mul(first, second)]))
+    sums = []
+    for product in torch._foreach_mul(first, second):
+        sums.append(product.sum())
+    return sum(numbers(sums))
 
 
 def predicted(lr: float, trace: float, curvature: float | None) -> float:

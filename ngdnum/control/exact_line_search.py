@@ -71,7 +71,7 @@ class ExactLineSearch(Control):
         span = [directions]
         if known:
             span.append([torch.zeros_like(d) if v is None else v for d, v in zip(directions, velocity)])
-        gram = context.fisher().inner(span).tolist()
+        gram = context.fisher().inner(span)
         if self.damped:
             damped = [context.damped(v) for v in span]
             gram = [[F + context.lam * dot(u, v) for F, v in zip(row, damped)] for row, u in zip(gram, span)]

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..fisher.primal import Vector
 from ..schedule import check_rows
 from ..stack import Stack, numbers, product_and_norms
-from .control import Control, Needs, NeedsFisher, Step, StepContext
+from .control import Control, Needs, NeedsFisher, Step, StepContext, dot
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,10 @@ class OutputNormalised(Control):
 
     q is taken to be (gᵀu)²/ℓ at least, g being the negative gradient, so that a few examples on which the
     outputs hardly change cannot make a step too long: no first-order change of the loss exceeds lr · ℓ. For a
-    Gaussian with Σ̃ = σ²I and all examples, q is never less, by the Cauchy–Schwarz inequality.
+    Gaussian with Σ̃ = σ²I and all examples, q is never less, by the Cauchy–Schwarz inequality. Where examples have
+    several positions, it is taken to be uᵀΩu times the running mean of q/uᵀΩu at least, in which each step counts
+    1 − `memory`, with Ω the unit of λ (I if that is absolute): in a language model, few sequences may have most of
+    q, and others a hundredth of it.
 
     All this is first order. Relative changes r_i of the layers can change what they compute together by a factor
     of ∏(1 + r_i) (Bernstein et al. 2020), so a step is shortened until the second order of this product is no more
@@ -45,7 +48,10 @@ class OutputNormalised(Control):
     momentum : float, default 0.8
         β.
     rows : int or None, default 64
-        Examples on which q is measured, by one forward-mode derivative; None: all.
+        Examples on which q is measured, by one forward-mode derivative; None: all. Fewer ones with several positions
+        are worth as much (`schedule.examples`), but four or more.
+    memory : float, default 0.9
+        Decay of the running mean of q/uᵀΩu, which begins at 0; with 0, each step relies on its own q.
     second_order_bound : float, default 0.3
         How much of a step may be of second order. Without a bound, steps in the network of Figure 1C diverge from
         some starting weights; with the default, no batch may have twice its first loss there
@@ -55,11 +61,12 @@ class OutputNormalised(Control):
     momentum: float = 0.8
     rows: int | None = 64
     second_order_bound: float = 0.3
+    memory: float = 0.9
 
     def __post_init__(self) -> None:
-        beta = self.momentum
-        if isinstance(beta, bool) or not isinstance(beta, (int, float)) or not 0 <= beta < 1:
-            raise ValueError(f"momentum must be a number in [0, 1); got {beta!r}")
+        for name, decay in (("momentum", self.momentum), ("memory", self.memory)):
+            if isinstance(decay, bool) or not isinstance(decay, (int, float)) or not 0 <= decay < 1:
+                raise ValueError(f"{name} must be a number in [0, 1); got {decay!r}")
         check_rows(self.rows)
         bound = self.second_order_bound
         if isinstance(bound, bool) or not isinstance(bound, (int, float)) or not bound > 0:
@@ -67,7 +74,7 @@ class OutputNormalised(Control):
 
     @property
     def needs(self) -> Needs:
-        return NeedsFisher(self.rows)
+        return NeedsFisher(self.rows, alike=True)
 
     def move(
         self, stacks: list[Stack], directions: Vector, velocity: list[Tensor | None], context: StepContext
@@ -79,8 +86,12 @@ class OutputNormalised(Control):
             before.append(torch.zeros_like(d) if v is None else v)
         velocities = list(torch._foreach_lerp(directions, before, beta))
         torch._foreach_lerp_(directions, velocities, beta)
-        residual, q = context.residual(), context.fisher().inner([directions]).item()
+        residual, q = context.residual(), context.fisher().inner([directions])[0][0]
         slope, lengths = product_and_norms(stacks, directions, context.gradients)
+        quotient = context.quotient
+        if self.memory and context.positions > 1 and (size := dot(directions, context.damped(directions))):
+            quotient += (1 - self.memory) * (q / size - quotient)
+            q = max(q, quotient * size)
         if residual:
             q = max(q, slope * slope / residual)
         scale = math.sqrt(residual / q) if q > 0 else 0.0
@@ -88,7 +99,7 @@ class OutputNormalised(Control):
         if rate * sum(lengths) > 2 * bound:  # else it is small for any weights
             second = rate * _second_order(stacks, lengths)
             scale *= bound / second if second > bound else 1.0
-        return Step(directions, scale, scale**2 * q, velocities, (slope, lengths))
+        return Step(directions, scale, scale**2 * q, velocities, (slope, lengths), quotient)
 
 
 def _second_order(stacks: list[Stack], lengths: list[float]) -> float:

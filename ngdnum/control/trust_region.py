@@ -64,7 +64,7 @@ class TrustRegion(Control):
         self, stacks: list[Stack], directions: Vector, velocity: list[Tensor | None], context: StepContext
     ) -> Step:
         """d, its scale, and scale² dᵀFd."""
-        curvature = context.fisher().inner([directions]).item()
+        curvature = context.fisher().inner([directions])[0][0]
         divergence = 0.5 * context.lr**2 * curvature
         scale = min(1.0, math.sqrt(self.kl / divergence)) if divergence > 0 else 1.0
         return Step(directions, scale, scale**2 * curvature)

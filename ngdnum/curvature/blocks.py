@@ -107,7 +107,10 @@ class Blocks:
         """Keep what the control leaves of each stack, laid out in memory as it is after saving and loading."""
         start = 0
         if velocity is not None:
-            velocity = [v.contiguous() if len(stack.members) > 1 else v for stack, v in zip(self.stacks, velocity)]
+            velocity = list(velocity)
+            for i, stack in enumerate(self.stacks):
+                if len(stack.members) > 1:
+                    velocity[i] = velocity[i].contiguous()
         for block in self.blocks:
             end = start + len(block.stacks)
             block.kept = block.kept._replace(velocity=velocity and velocity[start:end])

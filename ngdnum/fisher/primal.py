@@ -86,8 +86,8 @@ class Fisher:
             self._layers |= stack.members
         self._backward: list[tuple[Tensor, Callable]] = []
 
-    def inner(self, vectors: list[Vector]) -> Tensor:
-        """(u_iᵀ F u_j) of k vectors, `[k, k]` in float64."""
+    def inner(self, vectors: list[Vector]) -> list[list[float]]:
+        """(u_iᵀ F u_j) of k vectors, `[k][k]`."""
         share, k = 0.0, len(vectors)
         total = [0.0] * k**2
         for call in self._calls:
@@ -103,7 +103,7 @@ class Fisher:
             share += call.share
         if self._world is not None:
             *total, share = self._world.total(*total, share)
-        return torch.tensor(total, dtype=torch.float64).view(k, k).div_(share)
+        return [[number / share for number in total[i : i + k]] for i in range(0, k * k, k)]
 
     def times(self, vector: Vector) -> Vector:
         """F u."""
@@ -131,16 +131,13 @@ class Fisher:
 
     def _chain_changes(self, call: Call, vectors: list[Vector]) -> tuple[Tensor, list[Tensor]]:
         """The same where no dual numbers are needed, from W dx + u x of each layer."""
-        changes, rows = [], []
-        for stack in self._stacks:
-            inputs = []
-            for k in stack.members:
-                inputs.append(call.chain[k].x)
-            rows.append(stack.rows(inputs))
+        changes, inputs = [], {}
+        for k, link in call.chain.items():
+            inputs[k] = link.x
         for vector in vectors:
             own: dict[int, Tensor] = {}
-            for stack, X, u in zip(self._stacks, rows, vector):
-                own.update(zip(stack.members, u @ X.mT if len(stack.members) > 1 else [u @ X.mT]))
+            for stack, u in zip(self._stacks, vector):
+                own.update(stack.images(u, inputs))
             change: Tensor | None = None
             for k, link in call.chain.items():
                 if change is not None:

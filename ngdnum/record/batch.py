@@ -46,6 +46,8 @@ class Batch:
     ----------
     count : int
         M, the number of examples; positions of the output count as examples.
+    positions : int
+        Most positions of an example in the outputs.
     share : float
         Sum of the passes' shares in the loss.
     layers : dict of int
@@ -69,7 +71,7 @@ class Batch:
     """
 
     def __init__(self, cuts: Cuts) -> None:
-        self.count, self.share = 0, 0.0
+        self.count, self.share, self.positions = 0, 0.0, 1
         self.layers: dict[int, None] = {}
         self.chained = True
         self.factors: Matrices = {}
@@ -288,5 +290,7 @@ def _first(whole: Call, count: int, rows: int) -> Call:
             return argument
         return argument[:rows].clone()
 
-    keywords = {name: first(argument) for name, argument in whole.keywords.items()}
+    keywords = {}
+    for name, argument in whole.keywords.items():
+        keywords[name] = first(argument)
     return whole._replace(arguments=tuple(map(first, whole.arguments)), keywords=keywords)

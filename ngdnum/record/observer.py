@@ -47,21 +47,23 @@ class Observer:
     def observe(self, batch: Batch, record: Record, output: Tensor, gradient: Tensor, due: bool) -> None:
         """Include in `batch` what one forward pass tells in its backward pass, and its factors if they are `due`."""
         with full_precision(output.device):
-            rows, slopes = output.flatten(0, -2), gradient.flatten(0, -2)
+            f, slopes = output.flatten(0, -2), gradient.flatten(0, -2)
             if record.batch and record.batch() is batch:  # one more loss of it
                 batch.share += weigh_again(record, gradient)
                 if isinstance(self.needs, NeedsFisher):
-                    batch.add_residual(self.likelihood, record, rows, slopes, self.relative)
+                    batch.add_residual(self.likelihood, record, f, slopes, self.relative)
                     batch.keep_again(record)
                 return
-            self.look.at_gradient(rows, slopes)
+            self.look.at_gradient(f, slopes)
             weigh(record, gradient)
-            batch.add(record, len(rows))
+            batch.add(record, len(f))
             if due:
                 plan = self.rule.needs, self.factors, record, output, self.layers
                 batch.add_factors(record, *measure(*plan, self.likelihood, self.samples, self.generator))
             if isinstance(self.needs, NeedsFisher):
-                batch.add_residual(self.likelihood, record, rows, slopes, self.relative)
-                batch.keep(self.model, record, output, self.needs.rows)
+                batch.add_residual(self.likelihood, record, f, slopes, self.relative)
+                positions = output[0, ..., 0].numel()
+                batch.positions = max(batch.positions, positions)
+                batch.keep(self.model, record, output, self.needs.examples(positions))
             if isinstance(self.needs, NeedsDual):
                 batch.gradients.append(slopes)
