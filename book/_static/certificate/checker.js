@@ -2,7 +2,12 @@
    tests hold that both say the same. A certificate is refused by throwing a sentence; what is not known is refused. */
 (function (scope) {
   "use strict";
-  const NAME = /^(?:(?!\p{Nd})[\p{L}\p{N}_][\p{L}\p{N}_\u0300-\u036f⁺⁻]*'?|\(\S+\)(?:⁻¹|⁺)'?)$/u;
+  const RAISED = "ʰ-ʸᴬ-ᵡᶛ-ᶿ⁰ⁱ⁴-⁹ⁿ¹²³";   // read as powers and transposes
+  const SIGN = `(?![${RAISED}])[\\p{L}\\p{N}_]`;
+  const WORD = `(?!\\p{Nd})${SIGN}(?:${SIGN}|[\\u0300-\\u036f])*(?:⁻(?![${RAISED}]))?`;
+  let nested = "[^\\s()=]*";
+  for (let depth = 0; depth < 9; depth++) nested = `[^\\s()=]*(?:\\(${nested}\\)[^\\s()=]*)*`;
+  const NAME = new RegExp(`^(?:${WORD}|${WORD}(?:⁻¹|⁺)|\\(${nested}\\)(?:⁻¹|⁺))'?$`, "u");
   const PARTS = ["letters", "assumptions", "claims", "cofactors", "latex", "positive", "lemmas", "witness"];
 
   class Refused extends Error {}
@@ -182,7 +187,22 @@
     row.reduce((total, c, k) => plus(total, times(c, column[k])), ZERO)));
 
   /* the example matrices have the shapes, are each other's transposes, and keep the assumptions */
-  function checkWitness({ matrices, sizes }, alphabet, facts) {
+  /** Whether a symmetric matrix is positive (semi)definite: by elimination, all pivots > 0, or 0 with a row of zeros. */
+  function isPositive(matrix, definite) {
+    const A = matrix.map((row) => [...row]);
+    return A.every((row, k) => {
+      const [p, q] = row[k];
+      if (p < 0n || (p === 0n && (definite || !row.slice(k).every(isZero)))) return false;
+      if (p > 0n)
+        for (let i = k + 1; i < A.length; i++) {
+          const factor = negative(times(A[i][k], ratio(q, p)));
+          A[i] = A[i].map((entry, j) => plus(entry, times(factor, row[j])));
+        }
+      return true;
+    });
+  }
+
+  function checkWitness({ matrices, sizes }, alphabet, positive, facts) {
     if (matrices === undefined || matrices === null) return;
     const values = new Map();
     for (const [x, rows] of Object.entries(matrices)) values.set(x, rows.map((row) => row.map(number)));
@@ -195,6 +215,8 @@
            `the example of ${x} has the wrong shape`);
       need(text(value) === text(flip(values.get(t))), `the examples of ${x} and its transpose ${t} disagree`);
     }
+    for (const [x, kind] of Object.entries(positive))
+      need(isPositive(values.get(x), kind === "pd"), `the example of ${x} is not positive`);
     for (const [name, value] of Object.entries(sizes))
       if (!/^[\p{L}_][\p{L}\p{N}_]*$/u.test(name))
         need(same(size(name, sizes).map(String), number(value).map(String)), `the example has ${name} = ${value}`);
@@ -226,7 +248,7 @@
     }
     data.claims.forEach((claim, i) =>
       facts.push(...proveEquation(claim, data.cofactors[i], facts, alphabet, `claim ${i + 1}`)));
-    if (data.witness !== undefined) checkWitness(data.witness, alphabet, assumptions);
+    if (data.witness !== undefined) checkWitness(data.witness, alphabet, data.positive ?? {}, assumptions);
   }
 
   /** Why a certificate is no proof, or null if it is one. */
