@@ -28,7 +28,7 @@ def best_quintic(low: float, high: float) -> Triple:
     --------
     >>> a, b, c = best_quintic(0.5, 1.5)
     >>> [round(a * s + b * s**3 + c * s**5, 3) for s in (0.5, 1.5)]
-    [0.947, 1.053]
+    [0.914, 1.086]
     """
     if high - low < NARROW:
         return 15 / 8, -5 / 4, 3 / 8
