@@ -117,7 +117,7 @@ class Groups:
 
 
 def check_groups(groups: list[Group], own: int) -> None:
-    """Refuse a learning rate, a damping or a weight decay with which no step can be taken.
+    """Refuse a learning rate, a damping, a quotient or a weight decay with which no step can be taken.
 
     The first `own` are of layers, the others of the fallback optimizer.
 
@@ -127,7 +127,7 @@ def check_groups(groups: list[Group], own: int) -> None:
         If one is missing, negative, infinite or no number, or if lr · weight_decay of layers is more than 1.
     """
     for k, group in enumerate(groups):
-        for name in ("lr", "weight_decay") if k else ("damping", "lr", "weight_decay"):
+        for name in ("lr", "weight_decay") if k else ("damping", "quotient", "lr", "weight_decay"):
             value = group.get(name)
             if (k < own or isinstance(value, Real)) and (type(value) is not float or not 0 <= value < math.inf):
                 check_rate(f"{name} in param_groups[{k}]", value)

@@ -97,11 +97,13 @@ class Saved:
             check_shapes(self._shapes, ngd["shapes"], "it is of another model")
             check_shapes(self._others, ngd["others"], "the parameters of the fallback optimizer are others")
             check_fallback(ngd["fallback"], list(ngd["others"]), list(self._others))
-            check_groups_of(state_dict["param_groups"], own, self._fallback)
+            groups = [{**group} for group in state_dict["param_groups"]]
+            for first in groups[:1]:
+                first.setdefault("quotient", 0.0)
+            check_groups_of(groups, own, self._fallback)
             for count in ("steps", "measured"):
                 check_count(count, ngd[count])
             check_generator(ngd["generator"], device)
-            groups = [{**group} for group in state_dict["param_groups"]]
             number = {n: k for group in groups[: len(own)] for n, k in zip(group["param_names"], group["params"])}
             entries: dict[Tensor, dict[str, Any]] = {}
             for layer in self._layers:
@@ -111,7 +113,6 @@ class Saved:
                     entries[layer.weight] = each(entry, _like(layer.weight))
             index = {layer.name: k for k, layer in enumerate(self._layers)}
             blocks = [[[index[name] for name in stack] for stack in block] for block in ngd["blocks"]]
-            groups[0].setdefault("quotient", 0.0)
             for group, mine in zip(groups, own):
                 group["param_names"] = list(mine["param_names"])
             numbers = iter(range(sum(len(group["params"]) for group in groups)))

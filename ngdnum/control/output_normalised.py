@@ -50,12 +50,12 @@ class OutputNormalised(Control):
     rows : int or None, default 64
         Examples on which q is measured, by one forward-mode derivative; None: all. Fewer ones with several positions
         are worth as much (`schedule.examples`), but four or more.
-    memory : float, default 0.9
-        Decay of the running mean of q/uᵀΩu, which begins at 0; with 0, each step relies on its own q.
     second_order_bound : float, default 0.3
         How much of a step may be of second order. Without a bound, steps in the network of Figure 1C diverge from
         some starting weights; with the default, no batch may have twice its first loss there
         (`test_output_normalised.py`).
+    memory : float, default 0.9
+        Decay of the running mean of q/uᵀΩu, which begins at 0; with 0, each step relies on its own q.
     """
 
     momentum: float = 0.8

@@ -74,11 +74,11 @@ def test_groups_that_make_no_sense_are_refused(groups: Callable, error: type[Exc
 
 @pytest.mark.what_if(
     "gradients and steps",
-    "lr, damping or weight decay in `param_groups` is negative, NaN, infinite or no number",
+    "lr, damping, quotient or weight decay in `param_groups` is negative, NaN, infinite or no number",
     "ValueError: “ in param_groups[0] must be a finite number ≥ 0; it is”, and nothing changes",
 )
 @pytest.mark.parametrize("value", [-0.1, math.nan, math.inf, None, "fast", True, 1j])
-@pytest.mark.parametrize("name", ["lr", "damping", "weight_decay"])
+@pytest.mark.parametrize("name", ["lr", "damping", "quotient", "weight_decay"])
 @pytest.mark.parametrize("make", [NGD, NGD.fast, NGD.sample_efficient], ids=["plain", "fast", "sample_efficient"])
 def test_values_set_by_hand_are_named_before_anything_changes(
     make: Callable[..., NGD], name: str, value: object

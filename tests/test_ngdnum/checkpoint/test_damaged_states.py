@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -154,3 +155,16 @@ def test_a_state_of_version_1_of_another_model_is_refused() -> None:
     for model in (nn.Linear(3, 2), nn.Sequential(nn.Linear(3, 5), nn.LayerNorm(5), *(nn.Linear(5, 5),) * 1)):
         with pytest.raises(ValueError, match="state_dict"):
             NGD.fast(model.double(), Gaussian(), fallback=ADAM).load_state_dict(old)
+
+
+@pytest.mark.parametrize("value", [-1.0, math.nan, math.inf, "x", None])
+def test_a_quotient_that_is_no_number_is_refused_and_one_that_lacks_begins_anew(value: object) -> None:
+    opt = made(NGD.fast)
+    train(opt, range(2))
+    saved = copy.deepcopy(opt.state_dict())
+    saved["param_groups"][0]["quotient"] = value
+    with pytest.raises(ValueError, match=r"nothing was changed: quotient in param_groups\[0\]"):
+        opt.load_state_dict(saved)
+    del saved["param_groups"][0]["quotient"]
+    opt.load_state_dict(saved)
+    assert opt.param_groups[0]["quotient"] == 0.0
