@@ -10,13 +10,14 @@ from pathlib import Path
 from statistics import median
 from typing import TypeVar
 
-from rich.table import Table
+from sympy import Basic
 
 from ngdsym.bench import letterplace, saturation
 from ngdsym.proof.certificate import Certificate
 from ngdsym.proof.problem import Problem, read
 from ngdsym.proof.prover import prove
 from ngdsym.proof.refute import refute
+from ngdsym.rules.table import Table
 from ngdsym.theorems.identities import IDENTITIES, Identity
 
 PEER_TIMEOUT = 10.0
@@ -129,11 +130,10 @@ def summary(rows: list[Row]) -> dict[str, float | int]:
 
 def table(rows: list[Row]) -> Table:
     """One line per identity."""
-    shown = Table("identity", "proof, s", "terms", "lemmas", "squares", "twin broken, s", "Letterplace, s", "egglog, s")
+    lines: list[list[str | Basic]] = []
     for row in rows:
         peers = [f"{peer:.2f}" if isinstance(peer, float) else peer for peer in (row.letterplace, row.egglog)]
-        shown.add_row(
-            row.name, f"{row.proof:.3f}", str(row.terms), str(row.lemmas), "✓" * row.squares, f"{row.twin:.2f}", *peers
-        )
-    shown.caption = ", ".join(f"{key} {value:.3g}" for key, value in summary(rows).items())
-    return shown
+        proof = [f"{row.proof:.3f}", str(row.terms), str(row.lemmas), "✓" * row.squares]
+        lines.append([row.name, *proof, f"{row.twin:.2f}", *peers])
+    header = ["identity", "proof, s", "terms", "lemmas", "squares", "twin broken, s", "Letterplace, s", "egglog, s"]
+    return Table(header, lines)
