@@ -131,7 +131,7 @@ def bars_figure(
 ) -> Picture:
     """Horizontal bars by name, the first on top; those among `ours` in the colour of NGD.
 
-    `points` are drawn on the bars, `labels` is the format of numbers at their ends.
+    `points` are drawn below the bars, `labels` is the format of numbers at their ends.
     """
     with matplotlib.rc_context(STYLE):
         figure = Picture(figsize=size, layout="constrained")
@@ -145,7 +145,7 @@ def bars_figure(
                 color=[COLOURS["NGD" if name in ours else "SGD"] for name in names],
             )
             for name, spread in (points or {}).items():
-                axes.plot(spread, [name] * len(spread), ".", color=INK)
+                axes.plot(spread, [names.index(name) - 0.42] * len(spread), ".", color=INK)
             if labels:
                 axes.bar_label(bars, fmt=labels, padding=3)
             axes.set(**chosen)
