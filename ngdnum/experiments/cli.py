@@ -147,12 +147,12 @@ def _run(args: argparse.Namespace) -> Job:
 
 
 def _measure(args: argparse.Namespace) -> Job:
-    given = [name for name in ("seed", "data", "budget", "samples", "resume") if getattr(args, name)]
+    given = [name for name in ("seed", "data", "budget", "samples") if getattr(args, name)]
     given += [] if args.settings == "paper" else ["settings"]
     if given:
         raise ValueError(f"{args.experiment} has cases and seeds of its own; leave out --{' --'.join(given)}")
     output = args.output or Path("results") / f"{args.experiment}.json"
-    return Job(lambda: MEASURED[args.experiment][1](output=output), output)
+    return Job(lambda: MEASURED[args.experiment][1](output=output, resume=args.resume), output)
 
 
 def _bench(args: argparse.Namespace) -> Job:

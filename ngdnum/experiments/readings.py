@@ -57,6 +57,7 @@ def compare_readings(
     seeds: int = 3,
     progress: bool = True,
     output: str | os.PathLike[str] | None = None,
+    resume: bool = False,
 ) -> Measurements:
     """Train by (20) under each of `READINGS`, from `seeds` seeds.
 
@@ -69,7 +70,9 @@ def compare_readings(
         for reading in READINGS
         for seed in range(seeds)
     ]
-    return measure_rows("readings", "The paper's text and its code", cases, _measure, progress=progress, output=output)
+    return measure_rows(
+        "readings", "The paper's text and its code", cases, _measure, progress=progress, output=output, resume=resume
+    )
 
 
 def _measure(case: Row) -> Row:
