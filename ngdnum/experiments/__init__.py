@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ..results import Result
 from .compare import compare
+from .entry import TrialFailed
 from .experiment import run_experiment
 from .output import Interrupted, NotWritten
 from .search import Diverged
@@ -33,6 +34,7 @@ def run(
     progress: bool = True,
     output: str | os.PathLike[str] | None = None,
     resume: bool = False,
+    jobs: int | None = 1,
 ) -> Result:
     """Run one of the paper's experiments: SGD against natural gradient descent from the same initial weights.
 
@@ -52,11 +54,13 @@ def run(
         atomically now and then, and what is needed to go on in `FILE.state`.
     resume : go on where an interrupted run with the same arguments has stopped.  Whatever is counted in examples
         comes out as if there had been no interrupt.
+    jobs : how many settings train at a time in tuning, as in `tune_task`; the winners train in turns all the same.
 
     Raises
     ------
     ValueError : unknown experiment, bad seed, budget or output, bad or missing data; the message says what to do.
     Diverged : a method diverged with every setting of its grid.
+    TrialFailed : a setting could not be trained, other than that it diverged.
     Interrupted : Ctrl-C; a KeyboardInterrupt whose `result` holds the curves so far.
     NotWritten : the output could not be written at the end; an OSError with the `result`.
     """
@@ -73,6 +77,7 @@ def run(
         progress=progress,
         output=output,
         resume=resume,
+        jobs=jobs,
     )
 
 
@@ -85,6 +90,7 @@ __all__ = [
     "Experiment",
     "Interrupted",
     "NotWritten",
+    "TrialFailed",
     "compare",
     "conditions",
     "find_task",

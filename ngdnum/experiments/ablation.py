@@ -13,10 +13,10 @@ from typing import Any
 
 from .. import NGD, ConjugateGradient, Decay, ExactLineSearch, Factors, Fixed, Inverse, LevenbergMarquardt
 from ..results import Curve
+from .entry import Entry
 from .linear import FIG1A, FIG1B, FIG1C
 from .measurements import Measurements, Row, measure_rows
 from .method import method, natural
-from .race import Entry
 from .training import Budget, Run
 
 FIGURES = {"A": FIG1A, "B": FIG1B, "C": FIG1C}

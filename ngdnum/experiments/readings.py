@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from ..data import Problem, linear_teacher
 from ..results import Curve
 from .authors import code_ngd, normalised_deviations
+from .entry import Entry
 from .measurements import Measurements, Row, measure_rows
 from .method import method
-from .race import Entry
 from .training import Budget, Run
 
 SIZES = {"A": (20,) * 17, "C": (200, 80, 34, 20, 10, 5, 2, 5, 10, 20, 34, 80, 200)}
