@@ -200,9 +200,9 @@ from dataclasses import replace
 from ngdnum.__main__ import main
 from ngdnum.experiments import EXPERIMENTS
 from ngdnum.experiments.training import Budget
-from support.runs import SMALL_FIG1A
+from support.runs import METHODS, SMALL_FIG1A
 
-EXPERIMENTS["fig1a"] = replace(SMALL_FIG1A, budget=Budget(samples=20_000))
+EXPERIMENTS["fig1a"] = replace(SMALL_FIG1A, methods=METHODS[:1], budget=Budget(samples=5_000))
 sys.exit(main(["run", "fig1a", "--output", "r.json", "--json", *sys.argv[1:]]))
 """
 
@@ -230,5 +230,5 @@ def test_an_interrupt_keeps_the_trials_that_are_done(tmp_path: Path) -> None:
     resumed = start([sys.executable, "-c", SCRIPT, "--resume"])
     printed, told = resumed.communicate()
     assert resumed.returncode == 0 and "nothing to resume" not in told
-    whole = run_experiment(replace(SMALL_FIG1A, budget=Budget(samples=20_000)), progress=False)
+    whole = run_experiment(replace(SMALL_FIG1A, methods=METHODS[:1], budget=Budget(samples=5_000)), progress=False)
     assert curves(load(tmp_path / "r.json")) == curves(whole)
