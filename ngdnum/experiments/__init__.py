@@ -1,9 +1,10 @@
 """The paper's experiments and the benchmark: `python -m ngdnum run fig1a`, `python -m ngdnum bench fig1a`.
 
 A task (`task`, `tasks`) says what is to be learnt, a method (`method`, `rivals`) how to train. Its settings are sought
-on validation examples (`search`); then all train in turns (`training`, `race`), in an experiment with the settings
-just found (`experiment`), in the benchmark with settings tuned before (`tuning`, `tuned`) and from fresh seeds
-(`compare`); `step` times steps alone. What comes out goes to a file that is never lost (`output`).
+on validation examples (`search`); then all train in turns, or several at a time (`training`, `entry`, `race`,
+`workers`), in an experiment with the settings just found (`experiment`), in the benchmark with settings tuned before
+(`tuning`, `tuned`) and from fresh seeds (`compare`); `step` times steps alone. What comes out goes to a file that is
+never lost (`output`).
 """
 
 from __future__ import annotations

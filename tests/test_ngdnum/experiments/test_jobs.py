@@ -157,7 +157,7 @@ def test_an_error_names_the_trial_and_the_others_are_kept(tmp_path: Path, jobs: 
 @pytest.mark.what_if(
     "files and commands",
     "the process of a worker dies",
-    "TrialFailed: “a worker has failed … not trained yet: … SGD with lr 0.04”",
+    "TrialFailed: “a worker has failed …; not trained yet: …SGD with lr 0.04”",
 )
 def test_a_worker_that_dies_names_what_is_not_trained(tmp_path: Path) -> None:
     task = replace(TASK, methods=(failing(dies),), tuning_seeds=(1_000,))
