@@ -160,11 +160,10 @@ class Block:
         assert last is not None
         quantities: Quantities = {"L": depth, "lam": last.lam}
         if last.rule.fast_factors:
-            own = self.quantities(last.rule, last.rule.fast, self.kept)
-            quantities |= own if last.units is None else last.units.measure(own)
+            quantities |= self.quantities(last.rule, last.rule.fast, self.kept)
         if last.units is not None:
             scale = last.units.scale
-            (update,) = last.rule.apply([G[0] * scale], last.parts, quantities)
+            (update,) = last.rule.apply([G[0] * scale], last.parts, last.units.measure(quantities))
             return [update * scale]
         updates = last.rule.apply(G, last.parts, quantities)
         for i, g in enumerate(G):
