@@ -250,7 +250,7 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
             return take(closure, loss)
 
     def _step(self, closure: Closure | None, loss: Tensor | float | None) -> Tensor | float | None:
-        before = None if loss is None else one_number(loss, "the loss given to step")
+        before = None if loss is None else one_number(loss, "step must be given the loss")
         if before is None and closure is not None:
             before = self._evaluate(closure)
         self._look.at_loss(before, self._batch.scale, self._batch.count)

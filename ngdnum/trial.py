@@ -39,7 +39,7 @@ class Evaluation:
             raise
         finally:
             self._running = False
-        return one_number(loss, "what the closure returns")
+        return one_number(loss, "the closure must return the loss")
 
     def check(self) -> None:
         """Refuse what a closure must not do."""
@@ -47,14 +47,14 @@ class Evaluation:
             raise RuntimeError(FORWARD_ONLY)
 
 
-def one_number(loss: object, where: str) -> Tensor | float:
-    """The `loss`, without its graph; refused if it is anything but one number."""
+def one_number(loss: object, rule: str) -> Tensor | float:
+    """The `loss`, without its graph; anything but one number breaks the `rule`."""
     if isinstance(loss, Tensor) and loss.numel() == 1:
         return loss.detach()
     if isinstance(loss, (int, float)):
         return loss
     kind = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
-    raise TypeError(f"{where} must be the loss, one number, not {kind}")
+    raise TypeError(f"{rule}, one number, not {kind}")
 
 
 class Move:

@@ -51,17 +51,17 @@ def test_cast_weights_are_noticed_and_training_goes_on_with_a_cast_state(preset:
 
 
 @pytest.mark.what_if(
-    "training loops", "`step` is given a vector as its loss", "TypeError: “the loss given to step must be the loss”"
+    "training loops", "`step` is given a vector as its loss", "TypeError: “step must be given the loss, one number”"
 )
 def test_a_loss_that_is_no_number_is_refused() -> None:
     model = network([4, 5, 3])
     opt = NGD(model, Gaussian())
     backward(model, opt, torch.float64)
-    message = r"the loss given to step must be the loss, one number, not a tensor of shape \(3,\)"
+    message = r"step must be given the loss, one number, not a tensor of shape \(3,\)"
     expect(TypeError, message, model, lambda: opt.step(lambda: 1.0, loss=torch.ones(3)))
     expect(
         TypeError,
-        "what the closure returns must be the loss, one number, not str",
+        "the closure must return the loss, one number, not str",
         model,
         lambda: opt.step(lambda: "1"),
     )
