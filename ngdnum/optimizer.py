@@ -34,7 +34,7 @@ from .record.observer import Observer
 from .report import Report, StepRecord, report
 from .rule import resolve
 from .rules import Rule
-from .trial import Closure, Evaluation, Move
+from .trial import Closure, Evaluation, Move, one_number
 from .world import unwrapped, world_of
 
 
@@ -252,7 +252,7 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
             return take(closure, loss)
 
     def _step(self, closure: Closure | None, loss: Tensor | float | None) -> Tensor | float | None:
-        before = loss.detach() if isinstance(loss, Tensor) else loss
+        before = None if loss is None else one_number(loss, "step must be given the loss")
         if before is None and closure is not None:
             before = self._evaluate(closure)
         self._look.at_loss(before, self._batch.scale, self._batch.count)
