@@ -282,7 +282,7 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
             blocks.remember(None if undone else rates.free(step.velocity))
             if undone:
                 curvature.forget_velocities()
-            curvature.commit(draft)
+            curvature.commit(draft, self.steps)
             self._last = StepRecord(
                 self.rule.name, blocks.blocks, blocks.kept(), 0.0 if undone else abs(scale), lengths
             )
