@@ -14,7 +14,7 @@ LINEAR: tuple[Method, ...] = (
     method("SGD", sgd, (0.0025, 0.005, 0.01, 0.02, 0.04, 0.08), (20,), schedule=SCHEDULES),
     method("SGD+momentum", nesterov, (0.001, 0.002, 0.004, 0.008, 0.016, 0.032), (20,), schedule=SCHEDULES),
     method("AdamW", adamw, (1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 4e-2), (20,), schedule=SCHEDULES),
-    method("Muon", muon, (0.0025, 0.005, 0.01, 0.02, 0.04, 0.08), (20,), schedule=SCHEDULES),
+    method("Muon.torch", muon, (0.0025, 0.005, 0.01, 0.02, 0.04, 0.08), (20,), schedule=SCHEDULES),
     method(
         "NGD.paper",
         paper,
@@ -44,7 +44,7 @@ IMAGES: tuple[Method, ...] = (
     method("SGD", sgd, (0.0025, 0.005, 0.01, 0.02), (10, 20), schedule=SCHEDULES),
     method("SGD+momentum", nesterov, (0.0005, 0.001, 0.002, 0.004), (20, 50), schedule=SCHEDULES),
     method("AdamW", adamw, (2.5e-4, 5e-4, 1e-3, 2e-3), (50, 100), schedule=SCHEDULES),
-    method("Muon", muon, (0.01, 0.02, 0.04, 0.08), (200, 400), schedule=SCHEDULES),
+    method("Muon.torch", muon, (0.01, 0.02, 0.04, 0.08), (200, 400), schedule=SCHEDULES),
     method("NGD.paper", paper, (1.0,), (250, 500), True, damping=(1e-2, 1e-1, 1.0, 10.0), schedule=SCHEDULES),
     method("NGD.fast", natural(NGD.fast), (0.6, 0.9), (100, 200, 400, 800), schedule=SCHEDULES),
     method(
@@ -68,7 +68,7 @@ SOAP = packaged("pytorch_optimizer", "SOAP", weight_decay=0.0)
 STRONG: tuple[Method, ...] = (
     method("SGD+momentum", nesterov, (0.03, 0.1, 0.3), (32, 128), schedule=FALLING),
     method("AdamW", adamw, (3e-3, 1e-2, 3e-2), (32, 128), schedule=FALLING),
-    method("Muon", muon_express, (0.03, 0.1, 0.3), (64,), auxiliary=(1e-3, 1e-2), steps=(3,), schedule=FALLING),
+    method("Muon.express", muon_express, (0.03, 0.1, 0.3), (64,), auxiliary=(1e-3, 1e-2), steps=(3,), schedule=FALLING),
     method("SOAP", SOAP, (3e-3, 1e-2, 3e-2), (32, 128), schedule=FALLING),
     *NATURAL,
 )
@@ -76,7 +76,9 @@ STRONG: tuple[Method, ...] = (
 DEEP: tuple[Method, ...] = (  # where nothing shrinks in twenty layers, the rates of the others are smaller
     method("SGD+momentum", nesterov, (3e-3, 1e-2, 3e-2), (32, 128), schedule=FALLING),
     method("AdamW", adamw, (3e-4, 1e-3, 3e-3), (32, 128), schedule=FALLING),
-    method("Muon", muon_express, (3e-3, 1e-2, 3e-2), (64,), auxiliary=(1e-3, 1e-2), steps=(3,), schedule=FALLING),
+    method(
+        "Muon.express", muon_express, (3e-3, 1e-2, 3e-2), (64,), auxiliary=(1e-3, 1e-2), steps=(3,), schedule=FALLING
+    ),
     method("SOAP", SOAP, (3e-4, 1e-3, 3e-3), (32, 128), schedule=FALLING),
     *NATURAL,
 )
