@@ -103,15 +103,16 @@ class Curvature:
                 block.absorb(batch, self.measured + 1, self._factors.decay, lam, relative)
         return Draft(blocks, changed, bool(batch.measured), rule.remembers)
 
-    def commit(self, draft: Draft) -> None:
-        """Show the blocks of a step in `opt.state`."""
+    def commit(self, draft: Draft, step: int) -> None:
+        """Show the blocks of the `step` in `opt.state`."""
         blocks, seldom, factors = draft.blocks, self._inverse.seldom, draft.measured and self._factors.kept
+        rests = seldom and not due(step + 1, self._factors.every)
         self.measured += draft.measured
         if blocks is not self.blocks:
             for block in self.blocks.blocks:
                 self.state.get(block.layers[0].weight, {}).pop("factorisation", None)
         for block in draft.changed:
-            block.commit(factors, seldom, seldom or draft.remembers)
+            block.commit(factors, rests, seldom or draft.remembers)
         if factors:
             self._known = self._with_factors()
         self.blocks = blocks
