@@ -230,7 +230,7 @@ class Batch:
     @property
     def part(self) -> Part:
         """What the other ranks are told of it."""
-        alike = sorted(self.measured), self.chained, self.scale
+        alike = sorted(self.measured), self.chained, self.linked, self.scale
         return Part(tuple(self.layers), alike, self.sums, self.error)
 
     def residual(self, sums: Sums | None = None) -> float:
