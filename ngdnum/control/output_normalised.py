@@ -119,10 +119,10 @@ class OutputNormalised(Control):
 
 
 def _second_order(stacks: list[Stack], lengths: list[float]) -> float:
-    """Σ_{i<j} r_i r_j / Σ r_i, with the norms of u in the place of those of ΔW."""
+    """Σ_{i<j} r_i r_j / Σ r_i, with the norms of u in the place of those of ΔW; 0 if weights are too long for any r."""
     weights: list[Tensor] = []
     for stack in stacks:
         weights += stack.weights
     r = [length / max(1.0, size) for length, size in zip(lengths, numbers(torch._foreach_norm(weights)))]
     total = sum(r)
-    return (total - sum(map(mul, r, r)) / total) / 2
+    return (total - sum(map(mul, r, r)) / total) / 2 if total else 0.0
