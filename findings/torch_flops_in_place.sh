@@ -3,7 +3,7 @@
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-"${PYTHON:-python3}" -m pip install --quiet --disable-pip-version-check --target "$folder" torch==2.13.0 numpy
+"${PYTHON:-python3}" -m pip install --quiet --disable-pip-version-check --target "$folder" torch==2.13.0 numpy==2.4.6
 PYTHONPATH="$folder" "${PYTHON:-python3}" - <<'END'
 import torch
 from torch.utils.flop_counter import FlopCounterMode

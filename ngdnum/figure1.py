@@ -8,8 +8,7 @@ import matplotlib
 import torch
 
 from .data import Problem
-from .figures import GUIDE, INK, STYLE, Line, Picture
-from .labels import place_labels
+from .figures import GUIDE, INK, STYLE, Line, Picture, name_curves
 from .results import Result
 
 METHODS = {"SGD": "SGD", "NGD.paper": "NGD"}
@@ -49,8 +48,7 @@ def figure1(panels: Mapping[str, Sequence[Result]], scales: Mapping[str, float])
         for title, axes in zip(panels, grid[0]):
             if title in scales:
                 axes.set_ylabel("variance left")
-        for row in grid:
-            place_labels(row[0])
+        name_curves(row[0] for row in grid)
     return figure
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import math
+import warnings
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +14,11 @@ try:
     import matplotlib
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.ticker import LogLocator, NullFormatter
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError("figures need matplotlib: pip install 'ngd[experiments]'") from error
 
 from .labels import place_labels
-from .results import Result, median
+from .results import Result
 
 INK = "#757575"  # text and axes: contrast ≥ 4.3 : 1 on white and on #121212, no grey does better on both
 COLOURS = {"NGD": "#d55e00", "SGD": "#2c7fb8"}  # vermilion and blue differ for every kind of colour vision
@@ -32,9 +31,8 @@ OWN = {
     "SGD with momentum": OTHER_COLOURS[2],
 }  # the same colour for the same method in every figure
 DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
-TICKS = 5  # of a logarithmic axis at most
 GUIDE: Any = (0, (3, 2))  # dashes of lines that are no curve
-_AXES = {"samples": "training examples seen", "seconds": "training time [s]"}
+AXES = {"samples": "training examples seen", "seconds": "training time [s]"}
 STYLE: Any = {
     "font.size": 12,
     "svg.fonttype": "path",
@@ -109,9 +107,17 @@ def panels_figure(
             for line in lines:
                 line.draw(axes)
             axes.set(**chosen)
-        for axes in all_axes:
-            place_labels(axes)
+        name_curves(all_axes)
     return figure
+
+
+def name_curves(panels: Iterable[Axes]) -> None:
+    """Names beside all curves of these panels; a warning for those that cross something, for want of room."""
+    if crossing := [name for axes in panels for name in place_labels(axes)]:
+        warnings.warn(
+            f"no room for the names {', '.join(crossing)}: a larger figure or wider limits of its axes give some",
+            stacklevel=3,
+        )
 
 
 def bars_figure(
@@ -125,7 +131,7 @@ def bars_figure(
 ) -> Picture:
     """Horizontal bars by name, the first on top; those among `ours` in the colour of NGD.
 
-    `points` are drawn on the bars, `labels` is the format of numbers at their ends.
+    `points` are drawn below the bars, `labels` is the format of numbers at their ends.
     """
     with matplotlib.rc_context(STYLE):
         figure = Picture(figsize=size, layout="constrained")
@@ -139,7 +145,7 @@ def bars_figure(
                 color=[COLOURS["NGD" if name in ours else "SGD"] for name in names],
             )
             for name, spread in (points or {}).items():
-                axes.plot(spread, [name] * len(spread), ".", color=INK)
+                axes.plot(spread, [names.index(name) - 0.42] * len(spread), ".", color=INK)
             if labels:
                 axes.bar_label(bars, fmt=labels, padding=3)
             axes.set(**chosen)
@@ -167,7 +173,7 @@ def curves_figure(result: Result) -> Picture:
                 Line(curve.method, getattr(curve, column), curve.test_error, *style).draw(axes)
             if result.floor is not None:
                 axes.axhline(result.floor, color=INK, linestyle=GUIDE, linewidth=1.4)
-            axes.set(xlabel=_AXES[column])
+            axes.set(xlabel=AXES[column])
             axes.set_xlim(left=0)
         by_samples.set_ylabel("test error per output")
         by_samples.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k")
@@ -215,92 +221,6 @@ def curves_description(result: Result) -> str:
     if result.floor is not None:
         sentences.append(f"The smallest achievable error is {result.floor:.3g}.")
     return " ".join(sentences)
-
-
-def costs_figure(report: Mapping[str, Any], axis: str) -> Picture:
-    """What each method spends until it reaches the targets of a benchmark, one panel each, log scale.
-
-    A dot for each seed and a bar at their median; where seeds did not get there, the panel says how many.
-
-    Parameters
-    ----------
-    report : mapping
-        What `python -m ngdnum bench TASK --json` prints.
-    axis : {"samples", "seconds"}
-        What is counted.
-    """
-    counted = {
-        f"error {target}": {m["name"]: m[f"{axis}_to"][target] for m in report["methods"]}
-        for target in report["targets"]
-    }
-    return _dots_figure(counted, _AXES[axis], "did not")
-
-
-def errors_figure(report: Mapping[str, Any]) -> Picture:
-    """Test errors of each method after parts of the longest budget, one panel each, log scale.
-
-    A dot for each seed and a bar at their median; where runs diverged, the panel says how many.
-
-    Parameters
-    ----------
-    report : mapping
-        What `python -m ngdnum bench TASK --json` prints.
-    """
-    last, methods = report["budgets"][-1], report["methods"]
-    parts = {
-        f"after {part} of {last}": {m["name"]: m["error_on_the_way"][part] for m in methods}
-        for part in methods[0]["error_on_the_way"]
-    }
-    parts[f"after {last}"] = {m["name"]: m["error_at"][last] for m in methods}
-    figure = _dots_figure(parts, report["measure"], "diverged")
-    for axes in (figure.axes[0], figure.axes[-1]):  # a measure may be long: it stands once, in the middle
-        axes.set_xlabel("")
-    return figure
-
-
-def _dots_figure(panels: Mapping[str, Mapping[str, Sequence[float | None]]], xlabel: str, missing: str) -> Picture:
-    """Panels by title side by side, in each a row of dots for each method, None: not there; a bar at the median."""
-    names = list(next(iter(panels.values())))[::-1]
-    with matplotlib.rc_context(STYLE):
-        figure = Picture(figsize=(9.0, 1.2 + 0.36 * len(names)), layout="constrained")
-        all_axes = figure.subplots(1, len(panels), sharey=True, sharex=True, squeeze=False)[0]
-        for panel, (title, values) in zip(all_axes, panels.items()):
-            panel.set(xscale="log", title=title, xlabel=xlabel)
-            panel.xaxis.set_major_formatter(lambda value, _: _number(value))
-            panel.xaxis.set_minor_formatter(NullFormatter())
-            for row, name in enumerate(names):
-                there = [value for value in values[name] if value is not None]
-                colour = COLOURS["NGD" if name.startswith("NGD") else "SGD"]
-                panel.plot(there, [row] * len(there), "o", color=colour, alpha=0.6)
-                middle = median(values[name])
-                if math.isfinite(middle):
-                    panel.plot([middle], [row], "|", color=colour, markersize=16, markeredgewidth=2.2)
-                if len(there) < len(values[name]):
-                    panel.text(
-                        0.99,
-                        row,
-                        f"{len(values[name]) - len(there)} of {len(values[name])} {missing}",
-                        fontsize=9,
-                        va="center",
-                        ha="right",
-                        transform=panel.get_yaxis_transform(),
-                    )
-        all_axes[0].set_yticks(range(len(names)), names)
-        left, right = all_axes[0].get_xlim()
-        narrow = right < 60 * left
-        ticks = LogLocator(subs=(1, 3) if narrow else (1,), numticks=TICKS).tick_values(left, right)
-        all_axes[0].set_xticks([tick for tick in ticks if left <= tick <= right])
-        if any(panel.texts for panel in all_axes):
-            all_axes[0].set_xlim(left, right * (right / left) ** 0.8)
-        all_axes[0].set_ylim(-0.6, len(names) - 0.4)
-    return figure
-
-
-def _number(value: float) -> str:
-    """A tick: 2k, 5, 0.01, 10⁻⁶."""
-    if value >= 1_000:
-        return f"{value / 1_000:g}k"
-    return f"{value:g}" if value >= 1e-3 else f"$10^{{{math.log10(value):.0f}}}$"
 
 
 def _styles(methods: Iterable[str]) -> list[tuple[str, Any]]:

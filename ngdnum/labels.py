@@ -15,8 +15,8 @@ PLACES = np.linspace(1.0, 0.0, 41)  # along a curve, from its end
 GAPS = (1, 3, 6, 12, 24)  # distances from the curve that are tried
 
 
-def place_labels(axes: Axes) -> None:
-    """Write the name of each line of `axes` beside it, in its colour.
+def place_labels(axes: Axes) -> list[str]:
+    """Write the name of each line of `axes` beside it, in its colour; those for which there is no room are returned.
 
     Of all places above and below the curve, from its end to its beginning, the nearest is taken at which the name
     crosses no curve, no other text and no edge of the panel; if there is none, the one that crosses least.
@@ -27,13 +27,20 @@ def place_labels(axes: Axes) -> None:
     paths = {line: _pixels(line) for line in axes.get_lines() if len(np.atleast_1d(line.get_xdata()))}
     everything = np.concatenate(list(paths.values())) if paths else np.empty((0, 2))
     taken = [text.get_window_extent() for text in axes.texts if text.get_text()]
+    crossing = []
     for line, path in paths.items():
         name = str(line.get_label())
         if not name.startswith("_"):
-            taken.append(_place(axes, line, name, path, everything, taken))
+            box, crossed = _place(axes, line, name, path, everything, taken)
+            taken.append(box)
+            crossing += [name] * crossed
+    return crossing
 
 
-def _place(axes: Axes, line: Line2D, name: str, path: np.ndarray, everything: np.ndarray, taken: list[Bbox]) -> Bbox:
+def _place(
+    axes: Axes, line: Line2D, name: str, path: np.ndarray, everything: np.ndarray, taken: list[Bbox]
+) -> tuple[Bbox, bool]:
+    """Where the name of this line stands now, and whether it crosses anything there."""
     label = axes.text(
         0, 0, name, transform=axes.transAxes, color=line.get_color(), weight="bold", ha="left", va="bottom"
     )
@@ -57,7 +64,7 @@ def _place(axes: Axes, line: Line2D, name: str, path: np.ndarray, everything: np
             break
     x, y = axes.transAxes.inverted().transform(best)
     label.set_position((float(x), float(y)))
-    return Bbox.from_bounds(best[0], best[1], size.width, size.height)
+    return Bbox.from_bounds(best[0], best[1], size.width, size.height), bool(least > 0)
 
 
 def _crossings(box: Bbox, points: np.ndarray, taken: list[Bbox], inside: Bbox) -> float:

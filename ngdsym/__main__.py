@@ -80,8 +80,6 @@ def show_arguments(parser: argparse.ArgumentParser) -> None:
 
 def bench(arguments: argparse.Namespace) -> int:
     """Time derivations beside plain SymPy code, and the prover on its public test set beside Singular's Letterplace."""
-    from rich.console import Console
-
     from ngdsym.bench import derivations
     from ngdsym.bench.identities import identities, table
 
@@ -91,10 +89,7 @@ def bench(arguments: argparse.Namespace) -> int:
     else:
         timings = [derivations.measure(case) for case in derivations.CASES]
         shown, data = derivations.table(timings), [timing.as_dict() for timing in timings]
-    if arguments.json:
-        print(json.dumps(data, ensure_ascii=False))
-    else:
-        Console().print(shown)
+    print(json.dumps(data, ensure_ascii=False) if arguments.json else shown)
     return 0
 
 

@@ -1,9 +1,10 @@
 """The paper's experiments and the benchmark: `python -m ngdnum run fig1a`, `python -m ngdnum bench fig1a`.
 
 A task (`task`, `tasks`) says what is to be learnt, a method (`method`, `rivals`) how to train. Its settings are sought
-on validation examples (`search`); then all train in turns (`training`, `race`), in an experiment with the settings
-just found (`experiment`), in the benchmark with settings tuned before (`tuning`, `tuned`) and from fresh seeds
-(`compare`); `step` times steps alone. What comes out goes to a file that is never lost (`output`).
+on validation examples (`search`); then all train in turns, or several at a time (`training`, `entry`, `race`,
+`workers`), in an experiment with the settings just found (`experiment`), in the benchmark with settings tuned before
+(`tuning`, `tuned`) and from fresh seeds (`compare`); `step` times steps alone. What comes out goes to a file that is
+never lost (`output`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from ..results import Result
 from .compare import compare
+from .entry import TrialFailed
 from .experiment import run_experiment
 from .output import Interrupted, NotWritten
 from .search import Diverged
@@ -33,6 +35,7 @@ def run(
     progress: bool = True,
     output: str | os.PathLike[str] | None = None,
     resume: bool = False,
+    jobs: int | None = 1,
 ) -> Result:
     """Run one of the paper's experiments: SGD against natural gradient descent from the same initial weights.
 
@@ -52,11 +55,13 @@ def run(
         atomically now and then, and what is needed to go on in `FILE.state`.
     resume : go on where an interrupted run with the same arguments has stopped.  Whatever is counted in examples
         comes out as if there had been no interrupt.
+    jobs : how many settings train at a time in tuning, as in `tune_task`; the winners train in turns all the same.
 
     Raises
     ------
     ValueError : unknown experiment, bad seed, budget or output, bad or missing data; the message says what to do.
     Diverged : a method diverged with every setting of its grid.
+    TrialFailed : a setting could not be trained, other than that it diverged.
     Interrupted : Ctrl-C; a KeyboardInterrupt whose `result` holds the curves so far.
     NotWritten : the output could not be written at the end; an OSError with the `result`.
     """
@@ -73,6 +78,7 @@ def run(
         progress=progress,
         output=output,
         resume=resume,
+        jobs=jobs,
     )
 
 
@@ -85,6 +91,7 @@ __all__ = [
     "Experiment",
     "Interrupted",
     "NotWritten",
+    "TrialFailed",
     "compare",
     "conditions",
     "find_task",

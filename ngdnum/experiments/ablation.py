@@ -13,10 +13,10 @@ from typing import Any
 
 from .. import NGD, ConjugateGradient, Decay, ExactLineSearch, Factors, Fixed, Inverse, LevenbergMarquardt
 from ..results import Curve
+from .entry import Entry
 from .linear import FIG1A, FIG1B, FIG1C
 from .measurements import Measurements, Row, measure_rows
 from .method import method, natural
-from .race import Entry
 from .training import Budget, Run
 
 FIGURES = {"A": FIG1A, "B": FIG1B, "C": FIG1C}
@@ -78,6 +78,7 @@ def ablate(
     seeds: int = 3,
     progress: bool = True,
     output: str | os.PathLike[str] | None = None,
+    resume: bool = False,
 ) -> Measurements:
     """Train every variant on every figure, from `seeds` seeds, for `samples` training examples.
 
@@ -94,7 +95,16 @@ def ablate(
     def measure(case: Row) -> Row:
         return _measure(str(case["figure"]), VARIANTS[str(case["variant"])], int(str(case["seed"])), samples)
 
-    return measure_rows("ablation", "One part changed at a time", cases, measure, progress=progress, output=output)
+    return measure_rows(
+        "ablation",
+        "One part changed at a time",
+        cases,
+        measure,
+        progress=progress,
+        output=output,
+        resume=resume,
+        within=samples,
+    )
 
 
 def _measure(figure: str, variant: Variant, seed: int, samples: int) -> Row:

@@ -194,6 +194,7 @@ def compare_blocks(
     seeds: int = 3,
     progress: bool = True,
     output: str | os.PathLike[str] | None = None,
+    resume: bool = False,
 ) -> Measurements:
     """The Fisher of each network at its start and after training; the wide one at each of `depths`, the others at 4.
 
@@ -214,7 +215,7 @@ def compare_blocks(
         return _measure(network, int(str(case["layers"])), bool(case["trained"]), int(str(case["seed"])))
 
     title = "The full Fisher matrix and its blocks"
-    return measure_rows("blocks", title, cases, measure, progress=progress, output=output)
+    return measure_rows("blocks", title, cases, measure, progress=progress, output=output, resume=resume)
 
 
 def _measure(network: Network, depth: int, trained: bool, seed: int) -> Row:

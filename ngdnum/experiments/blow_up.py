@@ -41,6 +41,7 @@ def count_blow_ups(
     seeds: int = 3,
     progress: bool = True,
     output: str | os.PathLike[str] | None = None,
+    resume: bool = False,
 ) -> Measurements:
     """`share` of `starts` random starts that meet the blow-up, and the median `time` of those that do.
 
@@ -58,7 +59,14 @@ def count_blow_ups(
         {"width": width, "depth": depth, "seed": seed} for width in widths for depth in depths for seed in range(seeds)
     ]
     return measure_rows(
-        "blow-up", "Random starts that meet a singular matrix", cases, measure, progress=progress, output=output
+        "blow-up",
+        "Random starts that meet a singular matrix",
+        cases,
+        measure,
+        progress=progress,
+        output=output,
+        resume=resume,
+        within=starts,
     )
 
 

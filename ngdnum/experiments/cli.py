@@ -41,6 +41,7 @@ MEASURED: dict[str, tuple[str, Callable[..., Measurements]]] = {
     "endurance": ("memory over 100,000 steps of a small network", measure_endurance),
     "blow-up": ("random starts whose flow meets a singular map", count_blow_ups),
 }
+JOBS = "train so many settings at a time, with joblib; their seconds are then those of busy cores (default 1)"
 RESUME = "go on where the interrupted command with these arguments has stopped"
 
 
@@ -76,6 +77,7 @@ def _add_run(commands: Any) -> None:
     command.add_argument(
         "--output", type=Path, metavar="FILE", help="file for the result (default results/EXPERIMENT-seedN.json)"
     )
+    command.add_argument("--jobs", type=int, default=1, metavar="N", help="in tuning, " + JOBS)
     command.add_argument("--resume", action="store_true", help=RESUME)
     command.set_defaults(job=_run)
 
@@ -119,6 +121,7 @@ def _add_bench(commands: Any) -> None:
     command.add_argument(
         "--output", type=Path, metavar="FILE", help="file for the result (default results/bench-TASK.json)"
     )
+    command.add_argument("--jobs", type=int, default=1, metavar="N", help=JOBS)
     command.add_argument("--resume", action="store_true", help=RESUME)
     command.set_defaults(job=_bench)
 
@@ -130,7 +133,7 @@ def _run(args: argparse.Namespace) -> Job:
     output = args.output or Path("results") / f"{args.experiment}{settings}-seed{args.seed}.json"
 
     def work() -> Result:
-        with joined(args.resume) as first:
+        with joined(args.resume, args.jobs) as first:
             return run(
                 args.experiment,
                 settings=args.settings,
@@ -141,18 +144,20 @@ def _run(args: argparse.Namespace) -> Job:
                 progress=first,
                 output=output if first else None,
                 resume=args.resume,
+                jobs=args.jobs,
             )
 
     return Job(work, output, _summary)
 
 
 def _measure(args: argparse.Namespace) -> Job:
-    given = [name for name in ("seed", "data", "budget", "samples", "resume") if getattr(args, name)]
+    given = [name for name in ("seed", "data", "budget", "samples") if getattr(args, name)]
     given += [] if args.settings == "paper" else ["settings"]
+    given += [] if args.jobs == 1 else ["jobs"]
     if given:
         raise ValueError(f"{args.experiment} has cases and seeds of its own; leave out --{' --'.join(given)}")
     output = args.output or Path("results") / f"{args.experiment}.json"
-    return Job(lambda: MEASURED[args.experiment][1](output=output), output)
+    return Job(lambda: MEASURED[args.experiment][1](output=output, resume=args.resume), output)
 
 
 def _bench(args: argparse.Namespace) -> Job:
@@ -168,6 +173,7 @@ def _bench(args: argparse.Namespace) -> Job:
 
 def _steps(args: argparse.Namespace, output: Path) -> StepTimes:
     given = [name for name in ("tune", "seeds", "data", "budget", "settings") if getattr(args, name)]
+    given += [] if args.jobs == 1 else ["jobs"]
     if given:
         raise ValueError(f"step times untuned steps on random data; leave out --{' --'.join(given)}")
     return time_steps(methods=args.methods, output=output, resume=args.resume)
@@ -177,7 +183,15 @@ def _tune(args: argparse.Namespace, task: Benchmark, trials: Path) -> Tuned:
     if args.seeds is not None:
         own = ", ".join(map(str, task.tuning_seeds))
         raise ValueError(f"tuning has seeds of its own, {own}; leave out --seeds")
-    return tune_task(task, trials, data=args.data, budgets=args.budget, methods=args.methods, resume=args.resume)
+    return tune_task(
+        task,
+        trials,
+        data=args.data,
+        budgets=args.budget,
+        methods=args.methods,
+        resume=args.resume,
+        jobs=args.jobs,
+    )
 
 
 def _compare(args: argparse.Namespace, task: Benchmark, output: Path) -> Report:
@@ -190,6 +204,7 @@ def _compare(args: argparse.Namespace, task: Benchmark, output: Path) -> Report:
         methods=args.methods,
         output=output,
         resume=args.resume,
+        jobs=args.jobs,
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..results import Stored
+from .entry import TrialFailed
 from .output import Interrupted, NotWritten
 from .progress import INSTALL
 from .search import Diverged
@@ -34,9 +35,9 @@ def finish(prepare: Callable[[], Job], as_json: bool) -> int:
 
     Returns
     -------
-    int : exit status; 0 done, 1 a method diverged with every setting, 2 wrong input or a file that cannot be written
-        (a result there is, is printed all the same), 130 interrupted (a partial result is printed), 141 nobody reads
-        what is printed.
+    int : exit status; 0 done, 1 a method diverged with every setting, 2 wrong input, a trial that failed, or a file
+        that cannot be written (a result there is, is printed all the same), 130 interrupted (a partial result is
+        printed), 141 nobody reads what is printed.
     """
     before = signal.signal(signal.SIGINT, _interrupt_once)
     try:
@@ -56,7 +57,7 @@ def _finish(prepare: Callable[[], Job], as_json: bool) -> int:
     try:
         job = prepare()
         result, written = job.work(), f"written to {job.file}"
-    except (Diverged, ValueError, ModuleNotFoundError) as error:
+    except (Diverged, TrialFailed, ValueError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return DIVERGED if isinstance(error, Diverged) else WRONG
     except NotWritten as error:

@@ -10,14 +10,16 @@ from typing import Any
 
 from ..data import Problem
 from ..results import Curve
+from .entry import Entry
 from .output import Output, open_output
 from .progress import Bar, progress_bars
-from .race import Entry, Race
+from .race import Race
 from .report import Outcome, Report
 from .task import Benchmark, conditions
 from .training import Run
 from .tuned import Winners, check_current
 from .tuning import check_budgets, environment
+from .workers import check_jobs, tell
 
 SEEDS = 5
 
@@ -33,6 +35,7 @@ def compare(
     progress: bool = True,
     output: str | os.PathLike[str] | None = None,
     resume: bool = False,
+    jobs: int | None = 1,
 ) -> Report:
     """Train every method once for each seed 0, 1, … and each budget, with the settings tuned for that budget.
 
@@ -44,6 +47,8 @@ def compare(
     budgets, methods : only these; None takes all that were tuned.
     output : file that receives the complete report; until then, what there is lies beside it.
     resume : go on where an interrupted comparison with the same arguments has stopped.
+    jobs : how many runs train at a time, as in `tune_task`; with other than one they take no turns, and their seconds
+        are not those of an idle machine.
 
     Raises
     ------
@@ -63,6 +68,7 @@ def compare(
             f"{min(tuned.seeds)} was used in tuning"
         )
     chosen = task.chosen(methods)
+    check_jobs(jobs)
     check_current(tuned, chosen)
     labels = [task.label(amount) for amount in amounts]
     outcomes = [
@@ -86,9 +92,10 @@ def compare(
             labels,
             list(range(seeds)),
             tuned.source,
-            environment(),
+            environment(jobs),
             outcomes,
         )
+        tell(jobs, bars.say)
         with place.receiving(report):
             state = place.state(resume)
             done: list[list[dict[str, Any]]] = state.get("seeds", [])
@@ -104,7 +111,7 @@ def compare(
                         f"the settings were tuned on other data ({tuned.source}) than these "
                         f"({problem.source}): add --tune, and --settings FILE to keep both"
                     )
-                race = Race(_entries(task, problem, seed, amounts, outcomes), task.shares())
+                race = Race(_entries(task, problem, seed, amounts, outcomes), task.shares(), jobs)
                 if running:
                     race.load_state(running)
                     running = None

@@ -38,8 +38,9 @@ def endure(preset: str, dtype: str, steps: int, warm: int = WARM) -> Row:
 
     Returns
     -------
-    dict : `growth` of the process after the first `warm` steps, in bytes; by how many `blocks` more memory is
-        held by Python's objects; the mean `loss` over the last tenth of steps, as a multiple of the floor.
+    dict : how the `damping` was set; `growth` of the process after the first `warm` steps, in bytes; by how many
+        `blocks` more memory is held by Python's objects; the mean `loss` over the last tenth of steps, as a multiple
+        of the floor.
     """
     generator = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
@@ -69,6 +70,7 @@ def endure(preset: str, dtype: str, steps: int, warm: int = WARM) -> Row:
     gc.collect()
     after = resident(), sys.getallocatedblocks()
     return {
+        "damping": str(opt.damping),
         "growth": after[0] - before[0],
         "blocks": after[1] - before[1],
         "loss": loss_sum / floor_sum,
@@ -81,6 +83,7 @@ def measure_endurance(
     steps: int = STEPS,
     progress: bool = True,
     output: str | os.PathLike[str] | None = None,
+    resume: bool = False,
 ) -> Measurements:
     """What `endure` tells of each of `presets`, in single and in double precision, each in a process of its own."""
 
@@ -91,7 +94,9 @@ def measure_endurance(
     cases: list[Row] = [
         {"preset": preset, "dtype": dtype, "steps": steps} for preset in presets for dtype in ("float32", "float64")
     ]
-    return measure_rows("endurance", "Memory over many steps", cases, measure, progress=progress, output=output)
+    return measure_rows(
+        "endurance", "Memory over many steps", cases, measure, progress=progress, output=output, resume=resume
+    )
 
 
 def _alone(preset: str, dtype: str, steps: int) -> Row:

@@ -11,13 +11,15 @@ from typing import Any
 
 from ..data import Problem
 from ..results import Curve, Result, Settings, environment, finite, settings_text
+from .entry import Entry
 from .output import open_output
 from .progress import Bars, progress_bars
-from .race import Entry, Race
+from .race import Race
 from .search import Rung, Search, Trial, better_half
 from .task import Experiment, conditions
 from .training import Budget, Run
 from .tuned import digest
+from .workers import check_jobs, tell
 
 RUNGS = (0.25, 0.5, 1.0)  # shares of the tuning budget
 TURNS = 10  # of every setting on each rung
@@ -34,9 +36,11 @@ def run_experiment(
     progress: bool = True,
     output: str | os.PathLike[str] | None = None,
     resume: bool = False,
+    jobs: int | None = 1,
 ) -> Result:
     """Tune and train every method of `experiment` with one thread, as `ngdnum.experiments.run` explains."""
     limit = _limit(experiment.budget, budget, samples)
+    check_jobs(jobs)
     if not 0 <= seed < SEEDS:
         raise ValueError(f"a seed is a whole number from 0 to 2⁶³ − 1, got {seed}")
     command = f"python -m ngdnum run {experiment.name} --seed {seed}"
@@ -53,20 +57,23 @@ def run_experiment(
         progress_bars(progress) as bars,
         open_output(output, identity, bars.say) as place,
     ):
-        result.environment = environment()
+        result.environment = environment() | {"jobs": jobs}
+        tell(jobs, bars.say)
         with place.receiving(result):
             problem = experiment.problem(seed, None if data is None else Path(data))
             result.source, result.floor = problem.source, problem.floor
             state = place.state(resume)
             if state and state["source"] != problem.source:
                 raise ValueError("the run to resume was made with other data: give the same --data")
-            study = _Study(experiment, problem, limit, seed, result)
+            study = _Study(experiment, problem, limit, seed, result, jobs)
             study.load_state(state)
             study.proceed(bars, lambda: place.keep(result, study.state))
     return result
 
 
-def search(experiment: Experiment, problem: Problem, name: str, budget: Budget, seed: int) -> Search:
+def search(
+    experiment: Experiment, problem: Problem, name: str, budget: Budget, seed: int, jobs: int | None = 1
+) -> Search:
     """Search the grid of the method called `name`.
 
     All settings train for a quarter of the budget, the better half of them up to half of it, the better half
@@ -81,7 +88,7 @@ def search(experiment: Experiment, problem: Problem, name: str, budget: Budget, 
         )
         for start, end in zip((0.0, *RUNGS), RUNGS)
     ]
-    return Search(method, {seed: problem}, rungs, lambda problem: 1.0, _last_error, better_half)
+    return Search(method, {seed: problem}, rungs, lambda problem: 1.0, _last_error, better_half, jobs)
 
 
 def stored_trials(trials: list[Trial], grid: tuple[Settings, ...]) -> list[dict[str, object]]:
@@ -112,8 +119,11 @@ def _limit(budget: Budget, seconds: float | None, samples: int | None) -> Budget
 class _Study:
     """The searches of all methods one after the other, then the race of their winners."""
 
-    def __init__(self, experiment: Experiment, problem: Problem, budget: Budget, seed: int, result: Result) -> None:
+    def __init__(
+        self, experiment: Experiment, problem: Problem, budget: Budget, seed: int, result: Result, jobs: int | None
+    ) -> None:
         self.experiment, self.problem, self.budget, self.seed, self.result = experiment, problem, budget, seed, result
+        self.jobs = jobs
         self.search: Search | None = None
         self.race: Race | None = None
 
@@ -139,7 +149,7 @@ class _Study:
     def _search(self, name: str) -> Search:
         method = next(method for method in self.experiment.methods if method.name == name)
         horizon = self.budget.part(self.experiment.tuning_share * method.share)
-        return search(self.experiment, self.problem, name, horizon, self.seed)
+        return search(self.experiment, self.problem, name, horizon, self.seed, self.jobs)
 
     def _race(self) -> Race:
         pairs = zip(self.experiment.methods, self.result.curves)

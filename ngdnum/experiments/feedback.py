@@ -180,6 +180,7 @@ def compare_feedback(
     seeds: int = 3,
     progress: bool = True,
     output: str | os.PathLike[str] | None = None,
+    resume: bool = False,
 ) -> Measurements:
     """Train each network with each feedback, and compare at each of `checkpoints`, numbers of steps in rising order.
 
@@ -203,4 +204,4 @@ def compare_feedback(
         return running[key].compare()
 
     title = "Errors sent back by other matrices than the transposes"
-    return measure_rows("feedback", title, cases, measure, progress=progress, output=output)
+    return measure_rows("feedback", title, cases, measure, progress=progress, output=output, resume=resume)

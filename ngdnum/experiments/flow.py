@@ -86,7 +86,12 @@ def logistic(mode: float, start: float, times: np.ndarray) -> np.ndarray:
 
 
 def follow_flows(
-    *, laws: tuple[str, ...] = (), seeds: int = 3, progress: bool = True, output: str | os.PathLike[str] | None = None
+    *,
+    laws: tuple[str, ...] = (),
+    seeds: int = 3,
+    progress: bool = True,
+    output: str | os.PathLike[str] | None = None,
+    resume: bool = False,
 ) -> Measurements:
     """Each law in networks of some sizes, under each rule that it is about or that is compared with it.
 
@@ -108,7 +113,7 @@ def follow_flows(
         return law(sizes, str(case["rule"]), torch.Generator().manual_seed(int(str(case["seed"]))))
 
     return measure_rows(
-        "flow", "Continuous time against closed forms", cases, measure, progress=progress, output=output
+        "flow", "Continuous time against closed forms", cases, measure, progress=progress, output=output, resume=resume
     )
 
 

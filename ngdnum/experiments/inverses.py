@@ -83,6 +83,7 @@ def compare_inverses(
     seeds: int = 3,
     progress: bool = True,
     output: str | os.PathLike[str] | None = None,
+    resume: bool = False,
 ) -> Measurements:
     """All `parts`, by default those of `PARTS`: each has cases of its own, and `seeds` draws of each.
 
@@ -99,7 +100,9 @@ def compare_inverses(
         generator = torch.Generator().manual_seed(int(str(case["seed"])))
         return PARTS[str(case["part"])][1](case, generator)
 
-    return measure_rows("inverses", "Inverses of factors", cases, measure, progress=progress, output=output)
+    return measure_rows(
+        "inverses", "Inverses of factors", cases, measure, progress=progress, output=output, resume=resume
+    )
 
 
 def digits(case: Row, generator: torch.Generator) -> Row:

@@ -6,6 +6,7 @@ import os
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from ..results import Stored, environment
 from .output import open_output
 from .progress import progress_bars
 from .task import conditions
+from .tuned import digest
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -73,22 +75,31 @@ def measure_rows(
     *,
     progress: bool = True,
     output: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    within: object = None,
 ) -> Measurements:
     """A row for each of `cases`: the case and what `measure` tells about it, with one thread.
 
+    `resume` keeps the rows that an interrupted call with the same cases has left, `within` the same conditions.
+
     Raises
     ------
+    ValueError : the rows to resume belong to other cases, or their file is damaged.
     Interrupted : Ctrl-C; a KeyboardInterrupt whose `result` holds the rows so far.
     NotWritten : the output could not be written at the end.
     """
     command = f"python -m ngdnum run {experiment}"
     result = Measurements(experiment, title, command)
-    with conditions(), progress_bars(progress) as bars, open_output(output, {"command": command}, bars.say) as place:
+    identity = {"command": command, "cases": digest([cases]), "conditions": str(within), "version": version("ngd")}
+    with conditions(), progress_bars(progress) as bars, open_output(output, identity, bars.say) as place:
         result.environment = environment()
         with place.receiving(result):
+            result.rows = place.state(resume).get("rows", [])
             bar = bars.add(experiment, total=len(cases))
-            for case in cases:
+            bar.advance(len(result.rows))
+            for case in cases[len(result.rows) :]:
                 result.rows.append({**case, **measure(case)})
+                place.keep(result, lambda: {"rows": result.rows})
                 bar.advance(1)
     return result
 

@@ -1,55 +1,40 @@
-"""Training runs in turns: what search, experiments and the benchmark have in common."""
+"""Training runs in turns, or at the same time: what search, experiments and the benchmark have in common."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..results import Curve
-from .training import Budget, Run
-
-
-@dataclass
-class Entry:
-    """A run, how long it may train, and the curve of its errors on the problem's test set, times `scale`."""
-
-    run: Run
-    budget: Budget
-    scale: float
-    curve: Curve
-
-    def advance(self, share: float) -> None:
-        """Train until `share` of the budget is spent, and record the error if there was any training."""
-        if self.run.diverged:
-            return
-        before = self.run.samples
-        self.run.advance(self.budget, share)
-        if share == 0 or self.run.samples > before:
-            self.run.record(self.curve, self.scale)
-
-    def state(self) -> dict[str, Any]:
-        """All that is needed to go on from here, by `load_state`."""
-        return {"run": self.run.state(), "curve": asdict(self.curve)}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Go on where an entry with the same run has stopped; the curve object stays the same."""
-        self.run.load_state(state["run"])
-        for name, value in state["curve"].items():
-            setattr(self.curve, name, value)
+from .entry import Entry
+from .workers import trained_apart
 
 
 class Race:
     """Entries that train up to each of `shares` of their budgets in turns, so that a drifting machine is fair to all.
 
-    `turn` counts the shares that all have reached.
+    `turn` counts the shares that all have reached. With other `jobs` than one, so many entries train at a time instead,
+    each to the last share (see `ngdnum.experiments.workers`).
     """
 
-    def __init__(self, entries: Sequence[Entry], shares: Sequence[float]) -> None:
-        self.entries, self.shares, self.turn = list(entries), list(shares), 0
+    def __init__(self, entries: Sequence[Entry], shares: Sequence[float], jobs: int | None = 1) -> None:
+        self.entries, self.shares, self.jobs, self.turn = list(entries), list(shares), jobs, 0
 
     def proceed(self, advanced: Callable[[Entry, float], None], turned: Callable[[], None]) -> None:
-        """Train to the last share; `advanced` is called for each entry and share, `turned` after each turn."""
+        """Train to the last share.
+
+        `advanced` is called for each entry and share, `turned` whenever the race may be stopped and its `state` kept.
+        """
+        if self.jobs == 1:
+            self._take_turns(advanced, turned)
+            return
+        shares = self.shares[self.turn :]
+        for entry in trained_apart(self.entries, shares, self.jobs):
+            for share in shares:
+                advanced(entry, share)
+            turned()
+        self.turn = len(self.shares)
+
+    def _take_turns(self, advanced: Callable[[Entry, float], None], turned: Callable[[], None]) -> None:
         for share in self.shares[self.turn :]:
             for entry in self.entries:
                 entry.advance(share)

@@ -14,18 +14,20 @@ import torch.distributed as dist
 
 
 @contextmanager
-def joined(resume: bool) -> Iterator[bool]:
+def joined(resume: bool, jobs: int) -> Iterator[bool]:
     """Within, the processes that torchrun has started, if it has, are one group. Whether this one tells the result.
 
     Raises
     ------
-    ValueError : several of them shall `resume` a run, of which only the first has the state.
+    ValueError : several of them shall `resume` a run, of which only the first has the state, or share `jobs` out.
     """
     if not dist.is_available() or not dist.is_torchelastic_launched() or os.environ["WORLD_SIZE"] == "1":
         yield True
         return
     if resume:
         raise ValueError("a run of several processes cannot be resumed: leave out --resume")
+    if jobs != 1:
+        raise ValueError("torchrun and --jobs are two ways to use several processes: leave out --jobs")
     dist.init_process_group("gloo")
     if rank():
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from ..data import Problem, linear_teacher
 from ..results import Curve
 from .authors import code_ngd, normalised_deviations
+from .entry import Entry
 from .measurements import Measurements, Row, measure_rows
 from .method import method
-from .race import Entry
 from .training import Budget, Run
 
 SIZES = {"A": (20,) * 17, "C": (200, 80, 34, 20, 10, 5, 2, 5, 10, 20, 34, 80, 200)}
@@ -57,6 +57,7 @@ def compare_readings(
     seeds: int = 3,
     progress: bool = True,
     output: str | os.PathLike[str] | None = None,
+    resume: bool = False,
 ) -> Measurements:
     """Train by (20) under each of `READINGS`, from `seeds` seeds.
 
@@ -69,7 +70,9 @@ def compare_readings(
         for reading in READINGS
         for seed in range(seeds)
     ]
-    return measure_rows("readings", "The paper's text and its code", cases, _measure, progress=progress, output=output)
+    return measure_rows(
+        "readings", "The paper's text and its code", cases, _measure, progress=progress, output=output, resume=resume
+    )
 
 
 def _measure(case: Row) -> Row:

@@ -17,7 +17,7 @@ LINEAR: tuple[Method, ...] = (
     method("SGD", sgd, (0.0025, 0.005, 0.01, 0.02, 0.04, 0.08), (20,), schedule=SCHEDULES),
     method("SGD+momentum", nesterov, (0.001, 0.002, 0.004, 0.008, 0.016, 0.032), (20,), schedule=SCHEDULES),
     method("AdamW", adamw, (1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 4e-2), (20,), schedule=SCHEDULES),
-    method("Muon", muon, (0.0025, 0.005, 0.01, 0.02, 0.04, 0.08), (20,), schedule=SCHEDULES),
+    method("Muon.torch", muon, (0.0025, 0.005, 0.01, 0.02, 0.04, 0.08), (20,), schedule=SCHEDULES),
     method(
         "NGD.paper",
         paper,
@@ -47,7 +47,7 @@ IMAGES: tuple[Method, ...] = (
     method("SGD", sgd, (0.0025, 0.005, 0.01, 0.02), (10, 20), schedule=SCHEDULES),
     method("SGD+momentum", nesterov, (0.0005, 0.001, 0.002, 0.004), (20, 50), schedule=SCHEDULES),
     method("AdamW", adamw, (2.5e-4, 5e-4, 1e-3, 2e-3), (50, 100), schedule=SCHEDULES),
-    method("Muon", muon, (0.01, 0.02, 0.04, 0.08), (200, 400), schedule=SCHEDULES),
+    method("Muon.torch", muon, (0.01, 0.02, 0.04, 0.08), (200, 400), schedule=SCHEDULES),
     method("NGD.paper", paper, (1.0,), (250, 500), True, damping=(1e-2, 1e-1, 1.0, 10.0), schedule=SCHEDULES),
     method("NGD.fast", natural(NGD.fast), (0.6, 0.9), (100, 200, 400, 800), schedule=SCHEDULES),
     method(
@@ -95,7 +95,7 @@ def _rivals(nesterov_rates: Rates, adamw_rates: Rates, muon_rates: Rates, soap_r
     return (
         method("SGD+momentum", nesterov, nesterov_rates, (32, 128), schedule=FALLING),
         method("AdamW", adamw, adamw_rates, (32, 128), schedule=FALLING),
-        _crossed("Muon", muon_express, muon_rates, "auxiliary", 1e-3, 1e-2, (64, 128), steps=3),
+        _crossed("Muon.express", muon_express, muon_rates, "auxiliary", 1e-3, 1e-2, (64, 128), steps=3),
         _crossed("SOAP", SOAP, soap_rates, "precondition_frequency", 10, 40),
     )
 

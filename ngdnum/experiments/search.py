@@ -10,8 +10,9 @@ from typing import Any
 
 from ..data import Problem
 from ..results import Curve, Settings, finite
+from .entry import Entry
 from .method import Method
-from .race import Entry, Race
+from .race import Race
 from .training import Budget, Run
 
 SCHEDULES = ("constant", "linear")
@@ -92,6 +93,7 @@ class Search:
     rungs : the rounds.
     scale : turns the squared error of a problem into the errors that `score` sees.
     score, keep : how the settings are ranked, and which of them go on to the next rung.
+    jobs : how many settings train at a time, see `Race`.
     """
 
     def __init__(
@@ -102,10 +104,11 @@ class Search:
         scale: Callable[[Problem], float],
         score: Score,
         keep: Keep,
+        jobs: int | None = 1,
     ) -> None:
         self.method, self.rungs, self.score, self.keep = method, rungs, score, keep
         self.problems = {seed: blind(problem) for seed, problem in problems.items()}
-        self.scale = scale
+        self.scale, self.jobs = scale, jobs
         self.trials: list[Trial] = []
         self.rung, self.alive = 0, list(method.grid)
         self.race = self._race({})
@@ -172,7 +175,7 @@ class Search:
             for settings in self.alive
             for entry in before.get(str(settings)) or self._fresh(settings, rung.budget)
         ]
-        return Race(entries, rung.shares)
+        return Race(entries, rung.shares, self.jobs)
 
     def _fresh(self, settings: Settings, budget: Budget) -> list[Entry]:
         return [

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from ..data import Examples, Problem
-from ..results import Curve, Settings
+from ..results import Curve, Settings, settings_text
 from ..stack import NotFinite
 from ..world import Refusal, world_of
 from .method import Method, Optimizer
@@ -61,6 +61,10 @@ def batches_anew(examples: Examples, size: int, generator: torch.Generator) -> I
         yield Examples(examples.x[rows], examples.y[rows])
 
 
+Recipe = tuple[Problem, Method, Settings, int]
+"""What a `Run` is made of: problem, method, settings and seed."""
+
+
 class Run:
     """One method with one choice of settings, training its own copy of the problem's network.
 
@@ -69,7 +73,7 @@ class Run:
     """
 
     def __init__(self, problem: Problem, method: Method, settings: Settings, seed: int) -> None:
-        self.problem, self.method, self.settings = problem, method, settings
+        self.problem, self.method, self.settings, self.seed = problem, method, settings, seed
         self.model = copy.deepcopy(problem.model)
         self._world = world_of(self.model)
         self._network = self.model if self._world is None else DistributedDataParallel(self.model)
@@ -127,6 +131,14 @@ class Run:
             curve.append(self.samples, self.seconds, scale * error)
             if self.problem.accuracy is not None:
                 curve.accuracy.append(self.problem.accuracy(self.model, *self.problem.test))
+
+    def recipe(self) -> Recipe:
+        """What another process needs to make the same run."""
+        return self.problem, self.method, self.settings, self.seed
+
+    def name(self) -> str:
+        """Who trains here, for people."""
+        return f"{self.method.name} with {settings_text(self.settings)}, seed {self.seed}"
 
     def state(self) -> dict[str, Any]:
         """All that is needed to go on from here, by `load_state`."""

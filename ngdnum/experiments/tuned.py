@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,7 +95,7 @@ class Tuned(Stored):
         return Winners(self.unit, self.budgets, self.seeds, self.source, methods)
 
 
-def digest(grids: Iterable[Iterable[Settings]]) -> str:
+def digest(grids: Iterable[Iterable[Mapping[str, object]]]) -> str:
     """A short name of the contents of grids."""
     return hashlib.sha256(json.dumps([list(grid) for grid in grids]).encode()).hexdigest()[:8]
 

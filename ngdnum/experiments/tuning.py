@@ -22,17 +22,19 @@ from .progress import Bar, progress_bars
 from .search import Rung, as_json, best_two, better_half_of_schedules
 from .task import Benchmark, conditions
 from .tuned import Search, Tuned, digest, load_tuned
+from .workers import check_jobs, tell
 
 TURNS = 20  # of every setting in each budget, fewer if the task records fewer points
 
 
-def environment() -> dict[str, object]:
-    """What a reader needs to judge seconds: versions, processor, precision of products, arithmetic of Muon, load.
+def environment(jobs: int | None = 1) -> dict[str, object]:
+    """What a reader needs to judge seconds: versions, processor, precision, arithmetic of Muon, runs at a time, load.
 
     `load` is the mean number of programs that have wanted a core in the last five minutes, None where nobody counts.
     """
     return {
         **results.environment(),
+        "jobs": jobs,
         "load": round(os.getloadavg()[1], 1) if hasattr(os, "getloadavg") else None,
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
         "muon_arithmetic": str(arithmetic(torch.device("cpu"))).removeprefix("torch."),
@@ -62,7 +64,7 @@ def score(curve: Curve, amount: float, task: Benchmark) -> float:
 
 
 def task_search(
-    task: Benchmark, method: Method, problems: dict[int, Problem], budgets: Sequence[float]
+    task: Benchmark, method: Method, problems: dict[int, Problem], budgets: Sequence[float], jobs: int | None = 1
 ) -> halving.Search:
     """Search the grid of `method` for the best settings in each budget.
 
@@ -87,6 +89,7 @@ def task_search(
         task.scale,
         lambda curve, rung: score(curve, amounts[rung.name], task),
         best_two if early else better_half_of_schedules,
+        jobs,
     )
 
 
@@ -99,19 +102,23 @@ def tune_task(
     methods: list[str] | None = None,
     progress: bool = True,
     resume: bool = False,
+    jobs: int | None = 1,
 ) -> Tuned:
     """Search the grids of `methods` (None: all) on validation examples, and keep all trials in the file `path`.
 
     Trials that the file holds of other methods stay, if they were made under the same conditions. `resume` goes on
-    where an interrupted search has stopped.
+    where an interrupted search has stopped. `jobs` settings train at a time, on the cores of this machine, or on the
+    engine that `joblib.parallel_config` names around this call; None takes as many as that engine has room for.
 
     Raises
     ------
     ValueError : unknown method, bad budgets, bad data, or trials made under other conditions would remain.
     Diverged : every setting of a grid did; what was found before is in `FILE.part`.
+    TrialFailed : a setting could not be trained, other than that it diverged; likewise.
     Interrupted : Ctrl-C; a KeyboardInterrupt whose `result` are the trials so far.
     """
     chosen, amounts = task.chosen(methods), check_budgets(budgets, task)
+    check_jobs(jobs)
     command = f"python -m ngdnum bench {task.name} --tune" + ("" if data is None else " --data DIR")
     identity = {
         "command": command,
@@ -120,6 +127,7 @@ def tune_task(
         "settings": digest(m.grid for m in chosen),
     }
     with conditions(task.precision), progress_bars(progress) as bars, open_output(path, identity, bars.say) as place:
+        tell(jobs, bars.say)
         problems = {seed: task.problem(seed, data) for seed in task.tuning_seeds}
         source = next(iter(problems.values())).source
         tuned = Tuned(task.name, command, task.unit, amounts, list(task.tuning_seeds), source)
@@ -133,14 +141,14 @@ def tune_task(
             running = state.get("search")
             for method in chosen[len(done) :]:
                 bar = bars.add(f"tuning {method.name}")
-                search = task_search(task, method, problems, amounts)
+                search = task_search(task, method, problems, amounts, jobs)
                 if running:
                     search.load_state(running)
                     running = None
 
                 _proceed(search, bar, place, tuned, done)
                 winners = {label: search.winners()[label] for label in map(task.label, amounts)}
-                found = Search(digest([method.grid]), winners, [as_json(t) for t in search.trials], environment())
+                found = Search(digest([method.grid]), winners, [as_json(t) for t in search.trials], environment(jobs))
                 tuned.methods[method.name] = found
                 done[method.name] = asdict(found)
                 place.keep(tuned, lambda: {"source": source, "methods": done, "search": None}, at_once=True)

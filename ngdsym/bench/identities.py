@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+from time import process_time
 from typing import TypeVar
 
-from rich.table import Table
+from sympy import Basic
 
 from ngdsym.bench import letterplace, saturation
 from ngdsym.proof.certificate import Certificate
 from ngdsym.proof.problem import Problem, read
 from ngdsym.proof.prover import prove
 from ngdsym.proof.refute import refute
+from ngdsym.rules.table import Table
 from ngdsym.theorems.identities import IDENTITIES, Identity
 
 PEER_TIMEOUT = 10.0
@@ -25,8 +26,8 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Row:
-    """One identity: seconds until it was proved, size of the proof, seconds until its twin was broken, and the
-    seconds of the peers, or why there are none."""
+    """One identity: processor seconds until it was proved, size of the proof, until its twin was broken, and those of
+    the peers, or why there are none."""
 
     name: str
     source: str
@@ -91,9 +92,9 @@ def recorded() -> list[Row]:
 
 def _timed(action: Callable[..., Result], statement: tuple[list[str], list[str], dict]) -> tuple[float, Result]:
     given, claim, letters = statement
-    started = time.perf_counter()
+    started = process_time()
     result = action(given, claim, **letters)
-    return time.perf_counter() - started, result
+    return process_time() - started, result
 
 
 def _squares(certificate: Certificate) -> bool:
@@ -129,11 +130,10 @@ def summary(rows: list[Row]) -> dict[str, float | int]:
 
 def table(rows: list[Row]) -> Table:
     """One line per identity."""
-    shown = Table("identity", "proof, s", "terms", "lemmas", "squares", "twin broken, s", "Letterplace, s", "egglog, s")
+    lines: list[list[str | Basic]] = []
     for row in rows:
         peers = [f"{peer:.2f}" if isinstance(peer, float) else peer for peer in (row.letterplace, row.egglog)]
-        shown.add_row(
-            row.name, f"{row.proof:.3f}", str(row.terms), str(row.lemmas), "✓" * row.squares, f"{row.twin:.2f}", *peers
-        )
-    shown.caption = ", ".join(f"{key} {value:.3g}" for key, value in summary(rows).items())
-    return shown
+        proof = [f"{row.proof:.3f}", str(row.terms), str(row.lemmas), "✓" * row.squares]
+        lines.append([row.name, *proof, f"{row.twin:.2f}", *peers])
+    header = ["identity", "proof, s", "terms", "lemmas", "squares", "twin broken, s", "Letterplace, s", "egglog, s"]
+    return Table(header, lines)

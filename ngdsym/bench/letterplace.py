@@ -5,9 +5,10 @@ run with it is timed, start of the program included. Install it with `apt instal
 
 from __future__ import annotations
 
+import math
 import shutil
 import subprocess
-import time
+from functools import partial
 
 from ngdsym.proof.problem import Problem
 from ngdsym.proof.words import Polynomial
@@ -22,7 +23,7 @@ class Unavailable(Exception):
 
 
 def seconds(problem: Problem, timeout: float) -> float | None:
-    """Wall-clock seconds of a successful run; None where no bound that was tried suffices within `timeout`.
+    """Processor seconds of a successful run; None where no bound that was tried suffices within `timeout`.
 
     Raises
     ------
@@ -31,24 +32,34 @@ def seconds(problem: Problem, timeout: float) -> float | None:
     """
     if shutil.which(PROGRAM) is None:
         raise Unavailable("Singular (Debian package singular-ui) is not installed")
+    from resource import RLIMIT_CPU, setrlimit  # Unix only, as is `resource`
+
     longest = max(len(word) for p in _polynomials(problem) for word in p.terms)
-    end = time.monotonic() + timeout
+    begun = _used_by_children()
     for step in STEPS:
-        started = time.perf_counter()
-        try:
-            done = subprocess.run(
-                [PROGRAM, "-q", "--no-warn"],
-                input=program(problem, longest + step),
-                text=True,
-                check=False,
-                capture_output=True,
-                timeout=max(0.1, end - time.monotonic()),
-            )
-        except subprocess.TimeoutExpired:
+        started = _used_by_children()
+        left = math.ceil(timeout - (started - begun))
+        if left <= 0:
             return None
+        done = subprocess.run(
+            [PROGRAM, "-q", "--no-warn"],
+            input=program(problem, longest + step),
+            text=True,
+            check=False,
+            capture_output=True,
+            preexec_fn=partial(setrlimit, RLIMIT_CPU, (left, left)),
+        )
         if done.stdout.split() == ["0"] * len(problem.claims):
-            return time.perf_counter() - started
+            return _used_by_children() - started
     return None
+
+
+def _used_by_children() -> float:
+    """Processor seconds of all programs that have ended."""
+    from resource import RUSAGE_CHILDREN, getrusage
+
+    used = getrusage(RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def program(problem: Problem, bound: int) -> str:

@@ -36,7 +36,8 @@ def examine(data: Mapping) -> None:
     Optional: `positive`, letter → "pd" or "psd"; `lemmas`, each with `cofactors` and an `equation`, or with `squares`
     `[c, X, [M] or []]` and whether in `trace`. Their conclusions are numbered on behind the assumptions.
     """
-    letters, positive, number = data["letters"], data.get("positive", {}), functools.cache(Fraction)
+    letters, positive = data["letters"], data.get("positive", {})
+    number = functools.cache(lambda c: q.numerator if (q := Fraction(c)).denominator == 1 else q)
 
     def need(condition: object, *reason: object) -> None:
         if not condition:
@@ -47,12 +48,11 @@ def examine(data: Mapping) -> None:
         need(all(letters[x][1] == letters[y][0] for x, y in itertools.pairwise(word)), "ill-typed product", word)
         return (letters[word[0]][0], letters[word[-1]][1]) if word else at
 
-    def read(polynomial: list) -> tuple[tuple, list]:
-        types = {kind(word, ()) for _, word in polynomial if word}
-        need(len(types) == 1, "terms of different type, or no letters:", polynomial)
+    def read(p: list) -> tuple[tuple, list]:
+        need(len(types := {kind(word, ()) for _, word in p if word}) == 1, "terms of different type, or no letters:", p)
         rows, cols = types.pop()
-        need(rows == cols or all(word for _, word in polynomial), "1 in a rectangular sum:", polynomial)
-        return (rows, cols), [(number(c), tuple(word)) for c, word in polynomial]
+        need(rows == cols or all(word for _, word in p), "1 in a rectangular sum:", p)
+        return (rows, cols), [(number(c), tuple(word)) for c, word in p]
 
     def transpose(at: tuple, terms: list) -> tuple[tuple, list]:
         return at[::-1], [(c, tuple(letters[x][2] for x in word[::-1])) for c, word in terms]
@@ -84,7 +84,7 @@ def examine(data: Mapping) -> None:
             fits = (x, y) == (r, s) and (rows == cols if trace else (rows, cols) == at)
             need(fits, "ill-typed cofactor:", left, "· assumption", k, "·", right)
             terms += [(-number(c) * a, (*left, *w, *right), rows) for a, w in generator]
-        rest: dict[tuple, Fraction] = {}
+        rest: dict[tuple, Fraction | int] = {}
         for c, word, size in terms:
             word = min((word[i:] + word[:i] for i in range(len(word))), default=((size,),)) if trace else word
             rest[word] = rest[word] + c if word in rest else c

@@ -126,7 +126,7 @@ class Reader:
             return self.letters.inverse(base, "⁺")
         if power in ("H", "*", "†"):
             raise self.unreadable(
-                f"at {sign}{power * (sign != power)}",
+                f"at {sign}{power * (sign in ('^', '**'))}",
                 "matrices here are real: A' is also the adjoint, and A⁺ the pseudo-inverse",
             )
         if power[:1] == "-" and power != "-":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from sympy import Expr, latex
+from sympy import Expr, MatMul, Symbol, Trace, latex, preorder_traversal
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
 from ngdsym.compiler.compile import compile
@@ -75,7 +75,20 @@ class Rule(Definition):
         return alone(emit_rule(compile(self, solver)))
 
     def _repr_latex_(self) -> str:
-        return rf"$\displaystyle \Delta W = {latex(self.expression)}$"
+        formula, numbers = _named_numbers(self.expression)
+        lines = rf"\Delta W = {latex(formula)}"
+        if numbers:
+            where = r", \quad ".join(f"{name} = {latex(number)}" for number, name in numbers.items())
+            lines = rf"\begin{{gathered}} {lines} \\ {where} \end{{gathered}}"
+        return rf"$\displaystyle {lines}$"
+
+
+def _named_numbers(formula: MatrixExpr) -> tuple[MatrixExpr, dict[Expr, Symbol]]:
+    """The formula with a name, c_1 and so on, for each number in it that is made of traces, and these numbers."""
+    factors = (term.args[0] for term in preorder_traversal(formula) if isinstance(term, MatMul))
+    made = dict.fromkeys(c for c in factors if not isinstance(c, MatrixExpr) and c.has(Trace))
+    names = {number: Symbol(f"c_{k}") for k, number in enumerate(made, 1)}
+    return formula.xreplace(names), names
 
 
 def emit(update: Update) -> str:

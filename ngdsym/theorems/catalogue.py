@@ -1,12 +1,12 @@
 """All theorems as a page: statements, hypotheses, and how each is checked or why it is not."""
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
 
 from ngdsym.theorems import SECTIONS
+from ngdsym.theorems.markdown import markdown
 from ngdsym.theorems.theorem import CHECKS, Outcome, Theorem
 
 MARKS = {True: "✓", False: "✗ FAILED"}
@@ -42,16 +42,16 @@ class Catalogue:
         counts = ", ".join(f"{count} with a {check} check" for check, count in list(self.counts().items())[1:])
         parts = [f"{len(self.outcomes)} theorems: {counts}."]
         for about, members in self.sections.items():
-            parts += [f"***{plain(about)}***", *map(self._entry, members)]
+            parts += [f"***{markdown(about)}***", *map(self._entry, members)]
         return "\n\n".join(parts)
 
     def _entry(self, theorem: Theorem) -> str:
         source = f", Eq. {', Eq. '.join(theorem.equations)}" if theorem.equations else ""
         passed = [_outcome(check, outcome) for check, outcome in self.outcomes[theorem.name].items()]
-        missing = [f"No {check} check: {plain(reason.rstrip('.'))}" for check, reason in theorem.missing.items()]
-        lines = [f'<a id="{theorem.name}"></a>**{plain(theorem.title)}** (`{theorem.name}`{source})',
+        missing = [f"No {check} check: {markdown(reason.rstrip('.'))}" for check, reason in theorem.missing.items()]
+        lines = [f'<a id="{theorem.name}"></a>**{markdown(theorem.title)}** (`{theorem.name}`{source})',
                  f"$$\n{theorem.latex()}\n$$"]
-        lines += [plain(theorem.given)] if theorem.given else []
+        lines += [markdown(theorem.given)] if theorem.given else []
         reasons = f"{'. '.join(missing)}{'.' * bool(missing)}"
         return "\n\n".join([*lines, f"*Checks:* {', '.join(passed)}. {reasons}".rstrip()])
 
@@ -69,11 +69,6 @@ def catalogue(sections: Iterable[str] = SECTIONS) -> Catalogue:
     outcomes = {theorem.name: {check: theorem.check(check) for check in theorem.checks}
                 for members in listed.values() for theorem in members}
     return Catalogue(listed, outcomes)
-
-
-def plain(text: str) -> str:
-    """Text that Markdown shows as it is."""
-    return re.sub(r"([\\`*_\[\]$<])", r"\\\1", text)
 
 
 def _outcome(check: str, outcome: Outcome) -> str:

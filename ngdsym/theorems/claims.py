@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ngdsym.theorems import theorems
+from ngdsym.theorems.markdown import markdown
 from ngdsym.theorems.theorem import Theorem
 
 STATUS = ("definition", "proved", "conditional", "refuted", "measured")
@@ -103,12 +104,7 @@ def _row(claim: Claim, known: dict[str, Theorem]) -> str:
     letters = {name: "".join(check[0].upper() for check in known[name].checks) for name in claim.theorems}
     decided = [f'<a href="theorems.html#{name}">{name}</a> ({checks})' for name, checks in letters.items()]
     at = f"Eq. {claim.at}" if claim.at.removeprefix("SM ").removeprefix("a").isdigit() else claim.at
-    verdict = f"**{claim.status}**" + (f": {_plain(claim.condition)}" if claim.condition else "") + "."
+    verdict = f"**{claim.status}**" + (f": {markdown(claim.condition)}" if claim.condition else "") + "."
     held_by = ", ".join(decided) or (claim.test and f"`{claim.test}`")
-    cells = (at, f"{_plain(claim.says)} [→ {claim.page}]({claim.page}.ipynb)", f"{verdict} {held_by}".strip())
+    cells = (at, f"{markdown(claim.says)} [→ {claim.page}]({claim.page}.ipynb)", f"{verdict} {held_by}".strip())
     return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
-
-
-def _plain(text: str) -> str:
-    """Letters with indices and stars, which Markdown would take for emphasis."""
-    return text.replace("_", r"\_").replace("*", r"\*")

@@ -233,6 +233,43 @@ def test_samples_are_independent_and_reproducible_and_states_are_those_of_any_ra
     train(opt, model, 1, 0, 1)
 
 
+def resumed(rank: int, folder: Path) -> dict[str, Tensor]:
+    """Weights after 5 steps more than those that one process has taken."""
+    found = {}
+    for name, make in MAKERS.items():
+        state = torch.load(folder / f"{name}.pt")
+        model = made(name)
+        wrapped = DistributedDataParallel(model)
+        opt = make(wrapped)
+        model.load_state_dict(state["model"])
+        opt.load_state_dict(state["opt"])
+        train(opt, wrapped, 5, rank, dist.get_world_size())
+        found[name] = parameters(model)
+        found[f"draws of {name}"] = torch.rand(4, generator=opt.generator)
+    return found
+
+
+@pytest.mark.what_if(
+    "several processes", "a state saved on one process is loaded on two or four", "training goes on as on one"
+)
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_what_one_process_has_saved_goes_on_with_several(ranks: int, tmp_path: Path) -> None:
+    alone = {}
+    for name, make in MAKERS.items():
+        model = made(name)
+        opt = make(model)
+        train(opt, model, 5, 0, 1)
+        torch.save({"model": model.state_dict(), "opt": opt.state_dict()}, tmp_path / f"{name}.pt")
+        train(opt, model, 5, 0, 1)
+        alone[name] = parameters(model)
+    found = on_ranks(resumed, ranks, tmp_path / "ranks", tmp_path)
+    for name, expected in alone.items():
+        torch.testing.assert_close(found[0][name], expected, rtol=0, atol=1e-10, msg=lambda text: f"{name}: {text}")
+        for other in found[1:]:
+            assert torch.equal(other[name], found[0][name])
+            assert not torch.equal(other[f"draws of {name}"], found[0][f"draws of {name}"])
+
+
 def sent(rank: int, widths: list[int]) -> dict[str, float]:
     """Bytes of gradients, and what NGD adds in a step that measures and in one that does not."""
     model = network(widths).float()

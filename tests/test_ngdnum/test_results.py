@@ -10,7 +10,7 @@ import matplotlib.colors as colors
 import numpy as np
 import pytest
 
-from ngdnum import figures
+from ngdnum import dots, figures
 from ngdnum.recorded import FOLDER
 from ngdnum.results import Curve, Result, environment, load, median, write_atomically
 
@@ -199,7 +199,7 @@ def test_costs_show_every_seed_their_median_and_who_did_not_arrive():
             {"name": "NGD.fast", "seconds_to": {"10": [0.5, 0.5, 0.5], "8": [1.0, None, 2.0]}},
         ],
     }
-    ten, eight = figures.costs_figure(report, "seconds").axes
+    ten, eight = dots.costs_figure(report, "seconds").axes
     drawn = [(list(line.get_xdata()), list(line.get_ydata())) for line in ten.get_lines()]
     assert drawn == [([0.5] * 3, [0] * 3), ([0.5], [0]), ([3.0, 1.0, 2.0], [1] * 3), ([2.0], [1])]
     drawn = [(list(line.get_xdata()), list(line.get_ydata())) for line in eight.get_lines()]
@@ -221,7 +221,7 @@ def test_errors_show_every_part_of_the_budget_and_who_diverged():
             }
         ],
     }
-    quarter, half, whole = figures.errors_figure(report).axes
+    quarter, half, whole = dots.errors_figure(report).axes
     drawn = [[list(line.get_xdata()) for line in axes.get_lines()] for axes in (quarter, half, whole)]
     assert drawn == [[[3.0, 2.0], [2.5]], [[2.0]], [[1.0, 1.0], [1.0]]]
     assert [text.get_text() for text in half.texts] == ["1 of 2 diverged"] and not quarter.texts
@@ -257,6 +257,22 @@ def test_names_cross_no_curve_and_no_other_name():
         for points in curves.values():
             assert not box.count_contains(points)
         assert axes.get_window_extent().count_contains(box.corners()) >= 1
+
+
+def test_a_name_without_room_is_a_warning():
+    """So that a page with such a figure fails to build."""
+    zigzag = figures.Line("there is no room for this", np.arange(200), np.arange(200) % 2)
+    with pytest.warns(UserWarning, match="no room for the names there is no room for this: a larger figure"):
+        figures.lines_figure([zigzag])
+
+
+@pytest.mark.parametrize("value", [0.9, 7.0])
+def test_a_logarithmic_axis_has_at_least_two_ticks_and_no_more_than_five(value):
+    for times in (1.4, 3, 8, 40, 1e4, 1e9):
+        panels = [{"name": m, "samples_to": {"t": [e]}} for m, e in (("a", value), ("b", value * times))]
+        (axes,) = dots.costs_figure({"targets": ["t"], "methods": panels}, "samples").axes
+        ticks, (left, right) = axes.get_xticks(), axes.get_xlim()
+        assert 2 <= len(ticks) <= 5 and all(left <= tick <= right for tick in ticks)
 
 
 @pytest.mark.parametrize("file", sorted(FOLDER.glob("figure1/fig1[abc]-*.json")), ids=lambda file: file.stem)

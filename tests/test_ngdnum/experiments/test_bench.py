@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from collections import defaultdict
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from torch import nn
 
-from ngdnum import NGD
+from ngdnum import NGD, Gaussian
 from ngdnum.__main__ import main
 from ngdnum.data import Examples, linear_teacher
 from ngdnum.experiments import Diverged, Interrupted, tuned, tuning
@@ -78,8 +80,16 @@ def test_every_method_of_a_task_has_equally_many_settings():
             assert {settings["schedule"] for settings in m.grid} == schedules
             assert len({json.dumps(settings) for settings in m.grid}) == len(m.grid)
         assert list(task.budgets) == sorted(task.budgets)
-        rivals = {"SGD+momentum", "AdamW", "Muon", "NGD.sample_efficient"} if task.name != "mlp-others" else set()
+        muon = "Muon.express" if task in BEYOND else "Muon.torch"
+        rivals = {"SGD+momentum", "AdamW", muon, "NGD.sample_efficient"} if task.name != "mlp-others" else set()
         assert {"NGD.fast", *rivals} <= {m.name for m in task.methods}
+
+
+def test_a_name_means_the_same_optimizer_in_all_tasks():
+    built = defaultdict(set)
+    for m in (m for task in TASKS.values() for m in task.methods):
+        built[m.name].add(type(m.build(nn.Linear(2, 2), Gaussian(), m.grid[0], 0)))
+    assert {name for name, kinds in built.items() if len(kinds) > 1} == set()
 
 
 def test_json_has_an_entry_per_seed_and_target(registered, capfd):

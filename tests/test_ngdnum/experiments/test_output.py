@@ -30,13 +30,13 @@ from support.runs import curves
 METHODS = (
     method("SGD", sgd, (0.05, 0.1), (20,), schedule=SCHEDULES, momentum=(0.9,)),
     method("AdamW", adamw, (0.01, 0.02), (20,), schedule=SCHEDULES),
-    method("Muon", muon, (0.01, 0.02), (20,), schedule=SCHEDULES),
+    method("Muon.torch", muon, (0.01, 0.02), (20,), schedule=SCHEDULES),
     method("NGD.paper", natural(NGD.paper), (1.0,), (100,), True, damping=(1e-2, 1e-1), schedule=SCHEDULES),
     method("NGD.fast", natural(NGD.fast), (0.5, 1.0), (50,), schedule=SCHEDULES),
     method("NGD.sample_efficient", natural(NGD.sample_efficient), (0.5, 1.0), (50,), True, schedule=SCHEDULES),
 )
 if not hasattr(torch.optim, "Muon"):
-    METHODS = tuple(m for m in METHODS if m.name != "Muon")
+    METHODS = tuple(m for m in METHODS if m.name != "Muon.torch")
 
 
 class Killed(BaseException):

@@ -65,9 +65,9 @@ def test_spellings_that_are_understood(text: str) -> None:
 @pytest.mark.parametrize(
     "text, spelling",
     [
-        ("A.H = A", "A'"),
-        ("A^H = A", "A'"),
-        ("A† = A", "A'"),
+        ("A.H = A", r"at \.H: .*A' is also the adjoint"),
+        ("A^H = A", r"at \^H: .*A' is also the adjoint"),
+        ("A† = A", "at †: .*A' is also the adjoint"),
         ("A^* = A", "A'"),
         ("A^x = A", "A\\^2"),
         ("A^(1/2) = A", "whole number"),

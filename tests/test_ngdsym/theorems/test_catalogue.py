@@ -6,7 +6,8 @@ import re
 from dataclasses import replace
 
 from ngdsym.theorems import theorems
-from ngdsym.theorems.catalogue import Catalogue, catalogue, plain
+from ngdsym.theorems.catalogue import Catalogue, catalogue
+from ngdsym.theorems.markdown import markdown
 from ngdsym.theorems.theorem import Outcome
 
 
@@ -17,8 +18,8 @@ def outcomes(passed: bool = True) -> dict:
 def test_every_statement_and_every_reason_is_on_the_page():
     page = Catalogue({"all": tuple(theorems().values())}, outcomes())._repr_markdown_()
     for theorem in theorems().values():
-        assert plain(theorem.title) in page and theorem.latex() in page and f"`{theorem.name}`" in page
-        assert all(plain(reason.rstrip(".")) in page for reason in theorem.missing.values())
+        assert markdown(theorem.title) in page and theorem.latex() in page and f"`{theorem.name}`" in page
+        assert all(markdown(reason.rstrip(".")) in page for reason in theorem.missing.values())
     assert "FAILED" not in page
 
 

@@ -76,4 +76,4 @@ def test_claims_without_support_are_refused(change: dict, message: str) -> None:
 def test_indices_and_stars_are_not_taken_for_emphasis() -> None:
     """The page shows the table as Markdown."""
     text = MarkdownIt("commonmark").enable("table").render(claims()._repr_markdown_())
-    assert "<em>" not in text and "e_{i+1}" in text
+    assert "<em>" not in text and "e<sub>i+1</sub>" in text
