@@ -74,9 +74,9 @@ def task_search(
     the whole grid trains for the two smallest budgets, the better half of each schedule for every larger one. Each time
     it is anew from the start, so that schedules end with the budget.
     """
-    turns = min(TURNS, task.points) if task.goal or len(task.tuning_shares) == 1 else FEW_TURNS
-    shares = tuple(turn / turns for turn in range(turns + 1))
     *early, last = task.tuning_shares
+    turns = FEW_TURNS if early else min(TURNS, task.points)
+    shares = tuple(turn / turns for turn in range(turns + 1))
     rungs, amounts = [], {}
     for amount in budgets:
         label = task.label(amount)
