@@ -235,6 +235,8 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
         torch.linalg.LinAlgError
             If a damped factor is not positive definite.
 
+        Notes
+        -----
         Whatever is raised, no weight has changed, nor anything else. An interrupt may also find the step complete:
         `steps` tells. Under autocast, a step keeps the precision of the weights.
         """

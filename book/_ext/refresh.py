@@ -28,6 +28,7 @@ def refresh(path: Path) -> None:
         timeout=3600,
         kernel_name="python3",
         record_timing=False,
+        coalesce_streams=True,  # lines printed in one go or in several are the same
         resources={"metadata": {"path": str(path.parent)}},
     ).execute()
     notebook.metadata = nbformat.from_dict(METADATA)

@@ -69,6 +69,8 @@ class Saving(torch.optim.Optimizer):
         ValueError
             If it is of another model or another kind of optimizer, damaged or not complete, with what differs.
 
+        Notes
+        -----
         Whatever is raised, nothing is changed.
         """
         saved, count = self._saved(), len(self._groups.start)

@@ -126,6 +126,8 @@ class Factors:
         Examples of each pass on which factors are measured, the first so many; None: all. Fewer ones with several
         positions are worth as much (`schedule.examples`).
 
+    Notes
+    -----
     Before the first interval is over, when factors rest on few examples, they are measured more often (`schedule.due`).
     """
 

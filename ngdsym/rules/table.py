@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 
-from sympy import Basic, latex, sstr
+from sympy import Basic, sstr
+
+from ngdsym.algebra.tex import tex
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Table:
 
     def _repr_html_(self) -> str:
         def formula(cell: Basic) -> str:
-            return rf'<span class="math">\({escape(latex(cell))}\)</span>'
+            return rf'<span class="math">\({escape(tex(cell))}\)</span>'
 
         def line(cells: list[str | Basic], tag: str) -> str:
             texts = (escape(cell) if isinstance(cell, str) else formula(cell) for cell in cells)
