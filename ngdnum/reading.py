@@ -91,11 +91,16 @@ def read_json(path: str | os.PathLike[str], kind: str) -> Node:
 
     Raises
     ------
-    ValueError : it is no JSON, or has NaN or infinity in it, which JSON does not know.
+    ValueError : it is no JSON, or has NaN or infinity in it, which JSON does not know; or it cannot be read.
+    FileNotFoundError : it does not exist.
     """
     file = os.fspath(path)
     try:
         value = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_refuse)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ValueError(f"{file!r} cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{file!r} is not {kind}: {error}") from None
     return Node(value, str(file), "", kind)

@@ -39,14 +39,22 @@ class Evaluation:
             raise
         finally:
             self._running = False
-        if not isinstance(loss, (int, float)) and not (isinstance(loss, Tensor) and loss.numel() == 1):
-            raise TypeError(f"the closure must return the loss, one number, not {type(loss).__name__}")
-        return loss
+        return one_number(loss, "the closure must return the loss")
 
     def check(self) -> None:
         """Refuse what a closure must not do."""
         if self._running:
             raise RuntimeError(FORWARD_ONLY)
+
+
+def one_number(loss: object, rule: str) -> Tensor | float:
+    """The `loss`, without its graph; anything but one number breaks the `rule`."""
+    if isinstance(loss, Tensor) and loss.numel() == 1:
+        return loss.detach()
+    if isinstance(loss, (int, float)):
+        return loss
+    kind = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+    raise TypeError(f"{rule}, one number, not {kind}")
 
 
 class Move:

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from ..control import Control
 from ..curvature.block import each
 from ..curvature.curvature import Curvature
+from ..damping import Damping
 from ..fallback import check_serves
 from ..groups import Group, check_groups
 from ..layers import Layer
@@ -53,11 +54,13 @@ class Saved:
         layers: list[Layer],
         others: Mapping[str, nn.Parameter],
         rule: Preconditioner,
+        damping: Damping,
         control: Control,
         fallback: Optimizer | None,
     ) -> None:
         self._layers, self._network, self._fallback = layers, rule.network, fallback
         self._parts = {"rule": rule.name, "control": type(control).__name__, "fallback": type(fallback).__name__}
+        self._parts["damping"] = "relative" if damping.relative else "absolute"
         names = {parameter: name for name, parameter in others.items()}
         steered = [p for group in fallback.param_groups for p in group["params"]] if fallback else []
         self._shapes = {name: list(p.shape) for layer in layers for name, p in zip(layer.names, layer.parameters)}
@@ -93,7 +96,7 @@ class Saved:
             if is_version_1(state_dict):
                 state_dict = upgraded(state_dict, self._layers, self._network, self._parts, self._shapes, self._others)
             ngd = check_keys(state_dict)
-            check_parts_of(ngd["parts"], self._parts)
+            check_parts_of({"damping": "absolute", **ngd["parts"]}, self._parts)
             check_shapes(self._shapes, ngd["shapes"], "it is of another model")
             check_shapes(self._others, ngd["others"], "the parameters of the fallback optimizer are others")
             check_fallback(ngd["fallback"], list(ngd["others"]), list(self._others))

@@ -107,7 +107,7 @@ class Saving(torch.optim.Optimizer):
         return rebuilt, (type(self), self.model, options, self.fallback, self.state_dict())
 
     def _saved(self) -> Saved:
-        return Saved(self.layers, self._rest, self.rule, self.control, self.fallback)
+        return Saved(self.layers, self._rest, self.rule, self.damping, self.control, self.fallback)
 
 
 def rebuilt(

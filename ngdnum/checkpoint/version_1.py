@@ -57,7 +57,7 @@ def upgraded(
         "param_groups": [group, *rest],
         "ngd": {
             "version": 2,
-            "parts": parts,
+            "parts": {**parts, "damping": "absolute"},
             "shapes": shapes,
             "others": others,
             "steps": ngd["steps"],

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..fisher.dual import Dual
 from ..fisher.primal import Fisher, Vector
 from ..rules.control import predicted_change, quadratic_change
-from ..schedule import examples
+from ..schedule import due, examples
 from ..stack import Stack, numbers
 
 
@@ -22,16 +22,25 @@ from ..stack import Stack, numbers
 class Needs:
     """What a control needs of a step: no more than the rule's directions."""
 
+    def due(self, step: int, quotient: float) -> bool:
+        """Whether the model is to be asked in this step, `quotient` being what the last one left, 0 if nothing."""
+        return False
+
 
 @dataclass(frozen=True)
 class NeedsFisher(Needs):
     """The calls of the model, for `StepContext.fisher` and `residual`: for the first `rows` examples, or all (None).
 
     With `alike`, fewer examples with several positions are worth as much (`schedule.examples`), but four or more.
+    A model that must run again for it, since it is no chain of layers, is asked in one of `every` so many steps only.
     """
 
     rows: int | None
     alike: bool = False
+    every: int = 1
+
+    def due(self, step: int, quotient: float) -> bool:
+        return not quotient or due(step, self.every)
 
     def examples(self, positions: int) -> int | None:
         """How many examples that is where each has so many positions."""
@@ -63,14 +72,17 @@ class StepContext(NamedTuple):
         The rule, with the factors and inverses of this step, as a map from G to ΔW.
     fisher : callable
         Makes the exact Fisher on the examples that the control keeps.
+    probed : bool
+        Whether there are such examples in this step, see `NeedsFisher.every`.
+    linked : bool
+        Whether the model is a chain of layers with nothing but elementwise functions between them, which need not run
+        again for its Fisher.
     residual : callable
         ℓ, length of the best step in the space of outputs, in the metric of their Fisher (`Batch.residual`).
     dual : callable
         Makes the `Dual` of this step, for controls that need it.
     quotient : float
         What the last step left as `Step.quotient`; 0 at first.
-    positions : int
-        Most positions of an example in the outputs.
     chain : list of int or None
         The layers in the order of the forward pass, if each was fed with the unchanged output of the one before
         and the output of the last is the model's; otherwise None.
@@ -82,10 +94,11 @@ class StepContext(NamedTuple):
     damped: Callable[[Vector], Vector]
     precondition: Callable[[Vector], Vector]
     fisher: Callable[[], Fisher]
+    probed: bool
+    linked: bool
     residual: Callable[[], float]
     dual: Callable[[], Dual]
     quotient: float
-    positions: int
     chain: list[int] | None
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..fisher.primal import Vector
-from ..schedule import check_rows
+from ..schedule import check_every, check_rows
 from ..stack import Stack, numbers, product_and_norms
 from .control import Control, Needs, NeedsFisher, Step, StepContext, dot
 
@@ -30,10 +30,13 @@ class OutputNormalised(Control):
 
     q is taken to be (gᵀu)²/ℓ at least, g being the negative gradient, so that a few examples on which the
     outputs hardly change cannot make a step too long: no first-order change of the loss exceeds lr · ℓ. For a
-    Gaussian with Σ̃ = σ²I and all examples, q is never less, by the Cauchy–Schwarz inequality. Where examples have
-    several positions, it is taken to be uᵀΩu times the running mean of q/uᵀΩu at least, in which each step counts
-    1 − `memory`, with Ω the unit of λ (I if that is absolute): in a language model, few sequences may have most of
-    q, and others a hundredth of it.
+    Gaussian with Σ̃ = σ²I and all examples, q is never less, by the Cauchy–Schwarz inequality.
+
+    Where layers follow each other with nothing but elementwise functions between them, q comes from what the loss's
+    pass has left. Any other model runs again for it, in one of `every` so many steps (`schedule.due`). There, q is
+    taken to be uᵀΩu times the running mean of q/uᵀΩu at least, with Ω the unit of λ (I if that is absolute), and in
+    all other steps this is q: in a language model few sequences may have most of q, and others a hundredth of it, so
+    that the mean is as near to the q of the whole batch as a few examples are.
 
     All this is first order. Relative changes r_i of the layers can change what they compute together by a factor
     of ∏(1 + r_i) (Bernstein et al. 2020), so a step is shortened until the second order of this product is no more
@@ -55,26 +58,30 @@ class OutputNormalised(Control):
         some starting weights; with the default, no batch may have twice its first loss there
         (`test_output_normalised.py`).
     memory : float, default 0.9
-        Decay of the running mean of q/uᵀΩu, which begins at 0; with 0, each step relies on its own q.
+        Decay, in one step, of the running mean of q/uᵀΩu; with 0, only the last q counts.
+    every : int, default 1
+        Steps between two runs of the model for q.
     """
 
     momentum: float = 0.8
     rows: int | None = 64
     second_order_bound: float = 0.3
     memory: float = 0.9
+    every: int = 1
 
     def __post_init__(self) -> None:
         for name, decay in (("momentum", self.momentum), ("memory", self.memory)):
             if isinstance(decay, bool) or not isinstance(decay, (int, float)) or not 0 <= decay < 1:
                 raise ValueError(f"{name} must be a number in [0, 1); got {decay!r}")
         check_rows(self.rows)
+        check_every(self.every)
         bound = self.second_order_bound
         if isinstance(bound, bool) or not isinstance(bound, (int, float)) or not bound > 0:
             raise ValueError(f"second_order_bound must be a number > 0, or math.inf; got {bound!r}")
 
     @property
     def needs(self) -> Needs:
-        return NeedsFisher(self.rows, alike=True)
+        return NeedsFisher(self.rows, alike=True, every=self.every)
 
     def move(
         self, stacks: list[Stack], directions: Vector, velocity: list[Tensor | None], context: StepContext
@@ -86,12 +93,8 @@ class OutputNormalised(Control):
             before.append(torch.zeros_like(d) if v is None else v)
         velocities = list(torch._foreach_lerp(directions, before, beta))
         torch._foreach_lerp_(directions, velocities, beta)
-        residual, q = context.residual(), context.fisher().inner([directions])[0][0]
+        residual, (q, quotient) = context.residual(), self._length(directions, context)
         slope, lengths = product_and_norms(stacks, directions, context.gradients)
-        quotient = context.quotient
-        if self.memory and context.positions > 1 and (size := dot(directions, context.damped(directions))):
-            quotient += (1 - self.memory) * (q / size - quotient)
-            q = max(q, quotient * size)
         if residual:
             q = max(q, slope * slope / residual)
         scale = math.sqrt(residual / q) if q > 0 else 0.0
@@ -100,6 +103,19 @@ class OutputNormalised(Control):
             second = rate * _second_order(stacks, lengths)
             scale *= bound / second if second > bound else 1.0
         return Step(directions, scale, scale**2 * q, velocities, (slope, lengths), quotient)
+
+    def _length(self, u: Vector, context: StepContext) -> tuple[float, float]:
+        """q, and the running mean of q/uᵀΩu where the model had to run again."""
+        mean = context.quotient
+        if context.linked:
+            return context.fisher().inner([u])[0][0], mean
+        size = dot(u, context.damped(u))
+        if not context.probed:
+            return mean * size, mean
+        q = context.fisher().inner([u])[0][0]
+        if size:
+            mean += (1 - self.memory**self.every if mean else 1.0) * (q / size - mean)
+        return max(q, mean * size), mean
 
 
 def _second_order(stacks: list[Stack], lengths: list[float]) -> float:

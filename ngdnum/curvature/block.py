@@ -17,6 +17,7 @@ from torch import Tensor
 from ..layers import Layer
 from ..record.batch import Batch
 from ..rule import Preconditioner, Quantities
+from ..schedule import due
 from ..stack import Stack
 from .inverse import RAISE, Inverse
 from .running import follow
@@ -184,13 +185,13 @@ class Block:
         }
         self.kept = self.kept._replace(factors=self.kept.factors | means)
 
-    def commit(self, factors: bool, seldom: bool, factorisation: bool) -> None:
+    def commit(self, factors: bool, rests: bool, factorisation: bool) -> None:
         """Put what is kept into `opt.state`, by layer; the factorisation with the first of them.
 
-        Fresh `factors` if there are any, as triangles if they are used but `seldom`; the `factorisation` if it serves
+        Fresh `factors` if there are any, as triangles if the next steps let them rest; the `factorisation` if it serves
         further steps.
         """
-        if factors and seldom:
+        if factors and rests:
             self.pack()
         last = self.kept.factorisation
         if last is not None and not factorisation:
@@ -279,7 +280,7 @@ class Block:
                 if rule.remembers:
                     _check_memory(rule, parts, quantities["G_0"])
                     memory, parts = parts[-1], (*parts[:-1], None)
-                    if inverse.seldom:
+                    if inverse.seldom and not due(step + 1, inverse.every):
                         memory = packed(memory)
                 return Factorisation(rule, parts, lam * RAISE**raised, step, origin, memory, units)
         names = ", ".join(layer.name for layer in self.layers)

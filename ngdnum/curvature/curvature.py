@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from ..layers import Layer
@@ -14,7 +15,7 @@ from ..rule import Preconditioner
 from ..schedule import due
 from ..stack import Stack
 from ..world import World, check_alone
-from .block import Block, Kept, known
+from .block import MEANS, Block, Kept, known
 from .blocks import Blocks
 from .factors import Factors
 from .inverse import Inverse
@@ -85,6 +86,8 @@ class Curvature:
     def including(self, batch: Batch, lam: float, relative: bool, rule: Preconditioner) -> Draft:
         """The blocks of the layers that took part in `batch`, its factors included, for a step to change and commit."""
         used = batch.used(self._layers, self._known)
+        for k in used:
+            _check_kept(self._layers[k], self.state.get(self._layers[k].weight, {}))
         if self._rule.network and not batch.chained:
             raise ValueError(
                 f"rule {self._rule.name!r} needs a chain of nn.Linear layers, each fed with the output of the "
@@ -100,15 +103,16 @@ class Curvature:
                 block.absorb(batch, self.measured + 1, self._factors.decay, lam, relative)
         return Draft(blocks, changed, bool(batch.measured), rule.remembers)
 
-    def commit(self, draft: Draft) -> None:
-        """Show the blocks of a step in `opt.state`."""
+    def commit(self, draft: Draft, step: int) -> None:
+        """Show the blocks of the `step` in `opt.state`."""
         blocks, seldom, factors = draft.blocks, self._inverse.seldom, draft.measured and self._factors.kept
+        rests = seldom and not due(step + 1, self._factors.every)
         self.measured += draft.measured
         if blocks is not self.blocks:
             for block in self.blocks.blocks:
                 self.state.get(block.layers[0].weight, {}).pop("factorisation", None)
         for block in draft.changed:
-            block.commit(factors, seldom, seldom or draft.remembers)
+            block.commit(factors, rests, seldom or draft.remembers)
         if factors:
             self._known = self._with_factors()
         self.blocks = blocks
@@ -153,6 +157,24 @@ class Curvature:
     def _with_factors(self) -> set[int]:
         """The layers of which there are factors from earlier steps."""
         return {k for k, layer in enumerate(self._layers) if known(self._rule, self.state.get(layer.weight, {}))}
+
+
+def _check_kept(layer: Layer, entry: dict[str, Any]) -> None:
+    """Refuse weights that were cast since the last step."""
+    dtype = layer.weight.dtype
+    if dtype not in (torch.float32, torch.float64):
+        raise ValueError(
+            f"the weights of layer {layer.name!r} are {dtype} now, so no weight was changed: NGD needs them in float32 "
+            "or float64; for speed, keep them so and run the model under torch.autocast"
+        )
+    for name in (*MEANS, "velocity"):
+        kept = entry.get(name)
+        own = kept[0] if isinstance(kept, tuple) else kept
+        if own is not None and own.dtype != dtype:
+            raise ValueError(
+                f"the weights of layer {layer.name!r} are {dtype} now, and what NGD keeps of it is {own.dtype}, so no "
+                "weight was changed: opt.load_state_dict(opt.state_dict()) casts it"
+            )
 
 
 def _sync(batch: Batch, world: World) -> None:

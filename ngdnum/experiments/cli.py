@@ -150,12 +150,24 @@ def _run(args: argparse.Namespace) -> Job:
     return Job(work, output, _summary)
 
 
-def _measure(args: argparse.Namespace) -> Job:
-    given = [name for name in ("seed", "data", "budget", "samples") if getattr(args, name)]
-    given += [] if args.settings == "paper" else ["settings"]
-    given += [] if args.jobs == 1 else ["jobs"]
+def _without(args: argparse.Namespace, why: str, **defaults: object) -> None:
+    """Refuse options that are given and have no meaning here."""
+    given = [name for name, default in defaults.items() if vars(args)[name] != default]
     if given:
-        raise ValueError(f"{args.experiment} has cases and seeds of its own; leave out --{' --'.join(given)}")
+        raise ValueError(f"{why}; leave out --{' --'.join(given)}")
+
+
+def _measure(args: argparse.Namespace) -> Job:
+    _without(
+        args,
+        f"{args.experiment} has cases and seeds of its own",
+        seed=0,
+        data=None,
+        budget=None,
+        samples=None,
+        settings="paper",
+        jobs=1,
+    )
     output = args.output or Path("results") / f"{args.experiment}.json"
     return Job(lambda: MEASURED[args.experiment][1](output=output, resume=args.resume), output)
 
@@ -172,10 +184,16 @@ def _bench(args: argparse.Namespace) -> Job:
 
 
 def _steps(args: argparse.Namespace, output: Path) -> StepTimes:
-    given = [name for name in ("tune", "seeds", "data", "budget", "settings") if getattr(args, name)]
-    given += [] if args.jobs == 1 else ["jobs"]
-    if given:
-        raise ValueError(f"step times untuned steps on random data; leave out --{' --'.join(given)}")
+    _without(
+        args,
+        "step times untuned steps on random data",
+        tune=False,
+        seeds=None,
+        data=None,
+        budget=None,
+        settings=None,
+        jobs=1,
+    )
     return time_steps(methods=args.methods, output=output, resume=args.resume)
 
 

@@ -134,7 +134,8 @@ class Output:
         except OSError as error:
             raise NotWritten(result, f"{str(self.path)!r} cannot be written ({_reason(error)})") from None
         for ending in (".part", ".state"):
-            self._beside(ending).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._beside(ending).unlink()
 
 
 @contextlib.contextmanager
@@ -150,7 +151,19 @@ def open_output(
     if path is None:
         yield Output(None, identity, say)
         return
-    file = Path(path)
+    file = _checked(Path(path))
+    with _locked(file):
+        if file.exists():
+            say(f"note: {file} stays as it is until this run is complete")
+        yield Output(file, identity, say)
+
+
+def _checked(file: Path) -> Path:
+    """What a result may replace, links followed."""
+    try:
+        file.resolve(strict=False).exists()
+    except (OSError, ValueError, RuntimeError) as error:  # a NUL in the name, or a link to itself
+        raise _unwritable(file, error) from None
     if file.is_dir():
         raise ValueError(f"the output {str(file)!r} is a folder; give a file in it")
     if file.exists() and not file.is_file():
@@ -160,12 +173,11 @@ def open_output(
         )
     if file.exists() and not os.access(file, os.W_OK):
         raise ValueError(f"the output {str(file)!r} may not be written; change its permissions or give another file")
-    if file.is_symlink():
-        file = file.resolve()
-    with _locked(file):
-        if file.exists():
-            say(f"note: {file} stays as it is until this run is complete")
-        yield Output(file, identity, say)
+    return file.resolve() if file.is_symlink() else file
+
+
+def _unwritable(file: Path, error: Exception) -> ValueError:
+    return ValueError(f"the output {str(file)!r} cannot be written ({_reason(error)}); give another file")
 
 
 @contextlib.contextmanager
@@ -176,7 +188,7 @@ def _locked(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(lock, os.O_CREAT | os.O_RDWR, 0o644)
     except OSError as error:
-        raise ValueError(f"the output {str(path)!r} cannot be written ({_reason(error)}); give another file") from None
+        raise _unwritable(path, error) from None
     try:
         if not _lock(descriptor) or not _is(lock, descriptor):
             raise ValueError(f"another run is writing {str(path)!r}: wait until it ends, or give another file")

@@ -89,8 +89,8 @@ class Benchmark(Task):
     tuning_seeds: tuple[int, ...] = (1_000,)
 
     def budget(self, amount: float) -> Budget:
-        """A budget of `amount` units."""
-        return Budget(samples=round(amount)) if self.unit == "samples" else Budget(seconds=float(amount))
+        """A budget of `amount` units, one sample at least."""
+        return Budget(samples=max(1, round(amount))) if self.unit == "samples" else Budget(seconds=float(amount))
 
     def label(self, amount: float) -> str:
         """`amount` units as a short name, "20k" samples or "5s"."""

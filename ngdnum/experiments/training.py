@@ -28,8 +28,8 @@ class Budget:
     seconds: float | None = None
 
     def part(self, share: float) -> Budget:
-        """`share` of this budget."""
-        return Budget(self.samples and round(self.samples * share), self.seconds and self.seconds * share)
+        """`share` of this budget, one sample at least."""
+        return Budget(self.samples and max(1, round(self.samples * share)), self.seconds and self.seconds * share)
 
     def spent(self, run: Run) -> float:
         """Share of the budget that `run` has used."""

@@ -170,10 +170,11 @@ def check_budgets(budgets: Sequence[float] | None, task: Benchmark) -> list[floa
 
     Raises
     ------
-    ValueError : a budget that is not a positive number.
+    ValueError : a budget that is not a positive number, or less than one sample.
     """
     amounts = sorted({float(amount) for amount in (task.budgets if budgets is None else budgets)})
-    if not all(0 < amount < math.inf for amount in amounts):
+    least = 1 if task.unit == "samples" else 0
+    if not all(0 < amount < math.inf and amount >= least for amount in amounts):
         raise ValueError(f"a budget is a positive number of {task.unit}, got {[*map(str, amounts)]}")
     return amounts
 

@@ -125,7 +125,7 @@ class Fisher:
         changes = []
         for vector in vectors:
             with ONE_AT_A_TIME, _dual_level(), _moving(self._layers, self._by_layer(vector)):
-                output, change = forward_ad.unpack_dual(run(self._model, {}, call))
+                output, change = forward_ad.unpack_dual(run(self._model, self._at_rest(), call))
             changes.append(torch.zeros_like(output) if change is None else change)
         return output, changes
 
@@ -148,6 +148,19 @@ class Fisher:
             changes.append(change.mT)
         assert call.output is not None
         return call.output.to(changes[0].dtype), changes
+
+    def _at_rest(self) -> dict[str, Tensor]:
+        """Scales and shifts of norms and the like, which do not move, with tangents 0.
+
+        Where only some arguments have tangents, torch works out in Python what shape the others' would have, at a
+        cost of more than what the norm computes.
+        """
+        moving = {p for layer in self._layers.values() for p in layer.module.parameters()}
+        return {
+            name: forward_ad.make_dual(p.detach(), torch.zeros_like(p))
+            for name, p in self._model.named_parameters()
+            if p.ndim == 1 and p.is_floating_point() and p not in moving
+        }
 
     def _by_layer(self, vector: Vector) -> dict[int, tuple[Tensor, ...]]:
         """The parts of a vector that are shaped like the parameters of each layer."""

@@ -46,14 +46,16 @@ class Batch:
     ----------
     count : int
         M, the number of examples; positions of the output count as examples.
-    positions : int
-        Most positions of an example in the outputs.
+    probed : bool
+        Whether examples were to be kept.
     share : float
         Sum of the passes' shares in the loss.
     layers : dict of int
         The layers that took part, in the order of the (last) forward pass.
     chained : bool
         Whether the layers form a chain, see `Record`.
+    linked : bool
+        Whether they form one but for elementwise functions between them.
     factors : Matrices
         Mean of the factors, weighted by the shares of the passes.
     roots : Matrices
@@ -71,9 +73,9 @@ class Batch:
     """
 
     def __init__(self, cuts: Cuts) -> None:
-        self.count, self.share, self.positions = 0, 0.0, 1
+        self.count, self.share, self.probed = 0, 0.0, False
         self.layers: dict[int, None] = {}
-        self.chained = True
+        self.chained = self.linked = True
         self.factors: Matrices = {}
         self.roots: Matrices = {}
         self.measured: set[int] = set()
@@ -104,6 +106,7 @@ class Batch:
         self.share += record.share
         self.layers |= dict.fromkeys(record.edges)
         self.chained &= record.chained
+        self.linked &= record.links is not None
 
     def add_factors(self, record: Record, factors: Matrices, roots: Matrices) -> None:
         """Include the factors and roots of the last pass."""
@@ -151,6 +154,7 @@ class Batch:
 
         All, too, if the model treats something as long as the batch as if it had no row for each example.
         """
+        self.probed = True
         count = wanted = len(output)
         if rows is not None:
             wanted = min(count, rows - self._kept)
@@ -226,7 +230,7 @@ class Batch:
     @property
     def part(self) -> Part:
         """What the other ranks are told of it."""
-        alike = sorted(self.measured), self.chained, self.scale
+        alike = sorted(self.measured), self.chained, self.linked, self.scale
         return Part(tuple(self.layers), alike, self.sums, self.error)
 
     def residual(self, sums: Sums | None = None) -> float:

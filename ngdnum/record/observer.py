@@ -44,8 +44,11 @@ class Observer:
         return replace(self, factors=replace(self.factors, rows=world.part(self.factors.rows)), needs=needs)
 
     @torch.no_grad()
-    def observe(self, batch: Batch, record: Record, output: Tensor, gradient: Tensor, due: bool) -> None:
-        """Include in `batch` what one forward pass tells in its backward pass, and its factors if they are `due`."""
+    def observe(self, batch: Batch, record: Record, output: Tensor, gradient: Tensor, due: bool, probed: bool) -> None:
+        """Include in `batch` what one forward pass tells in its backward pass, and its factors if they are `due`.
+
+        Examples on which the control measures the Fisher are kept of a chain, and of other models if they are `probed`.
+        """
         with full_precision(output.device):
             f, slopes = output.flatten(0, -2), gradient.flatten(0, -2)
             if record.batch and record.batch() is batch:  # one more loss of it
@@ -62,8 +65,7 @@ class Observer:
                 batch.add_factors(record, *measure(*plan, self.likelihood, self.samples, self.generator))
             if isinstance(self.needs, NeedsFisher):
                 batch.add_residual(self.likelihood, record, f, slopes, self.relative)
-                positions = output[0, ..., 0].numel()
-                batch.positions = max(batch.positions, positions)
-                batch.keep(self.model, record, output, self.needs.examples(positions))
+                if probed or record.links is not None:
+                    batch.keep(self.model, record, output, self.needs.examples(output[0, ..., 0].numel()))
             if isinstance(self.needs, NeedsDual):
                 batch.gradients.append(slopes)

@@ -40,6 +40,23 @@ def test_a_plain_step_on_three_layers_makes_few_python_calls() -> None:
     assert 50 < len(calls) <= 150, calls
 
 
+@pytest.mark.parametrize("norm", [nn.BatchNorm1d, nn.LayerNorm])
+def test_the_probe_of_a_norm_does_not_work_out_shapes_in_python(norm: type[nn.Module]) -> None:
+    """As torch does where the scale and the shift of a norm have no tangents: it costs more than all the rest."""
+    model, calls = nn.Sequential(nn.Linear(4, 5), norm(5), nn.Tanh(), nn.Linear(5, 3)), []
+    opt = NGD.fast(model, Gaussian(), fallback=partial(torch.optim.SGD, lr=0.1))
+    Gaussian()(model(torch.randn(30, 4)), torch.randn(30, 3)).backward()
+
+    def count(frame: FrameType, event: str, _: Any) -> None:
+        if event == "call" and "_refs" in frame.f_code.co_filename:
+            calls.append(frame.f_code.co_qualname)
+
+    sys.setprofile(count)
+    opt.step()
+    sys.setprofile(None)
+    assert not calls
+
+
 class Sequences(nn.Module):
     """Outputs `[M, T, 3]`; layers that are no chain. `seen` are the numbers of examples it was called with."""
 
@@ -65,6 +82,18 @@ def test_the_probe_takes_fewer_sequences_the_longer_they_are(positions: int, exa
         likelihood(model(x), y).backward()
         opt.step()
     assert model.seen == [30, examples]
+
+
+def test_the_probe_runs_the_model_in_few_steps_after_the_first() -> None:
+    model, likelihood, x = Sequences(), Gaussian(), torch.randn(30, 4, 4)
+    opt, probes = NGD.fast(model, likelihood), []
+    for k in range(14):
+        model.seen.clear()
+        opt.zero_grad()
+        likelihood(model(x), torch.zeros(30, 4, 3)).backward()
+        opt.step()
+        probes += [k] * (len(model.seen) > 1)
+    assert probes == [0, 1, 2, 3, 4, 8, 12]
 
 
 class Reads(TorchDispatchMode):

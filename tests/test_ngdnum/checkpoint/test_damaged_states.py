@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from ngdnum import NGD, ExactLineSearch, Gaussian, Inverse
+from ngdnum import NGD, Decay, ExactLineSearch, Gaussian, Inverse
 from support.damage import DAMAGE, changed, places
 
 ADAM = partial(torch.optim.AdamW, lr=0.02)
@@ -146,6 +146,19 @@ def test_states_of_version_1_go_on(name: str) -> None:
     opt.param_groups[0]["quotient"] = 0.0  # version 1 did not keep it
     for p, q in zip(train(other, range(6, 10)), train(opt, range(6, 10)), strict=True):
         assert p.equal(q)
+
+
+def test_a_state_with_an_absolute_damping_is_refused_where_it_is_relative_and_the_other_way_round() -> None:
+    relative = partial(NGD.fast, damping=Decay(0.1, steps=30.0, floor=1e-2, relative=True))
+    absolute, other = made(NGD.fast), made(relative)
+    train(absolute, range(2))
+    train(other, range(2))
+    for state in (as_version_1(absolute), absolute.state_dict()):
+        with pytest.raises(ValueError, match="with damping absolute, not relative"):
+            made(relative).load_state_dict(state)
+    with pytest.raises(ValueError, match="with damping relative, not absolute"):
+        made(NGD.fast).load_state_dict(other.state_dict())
+    made(relative).load_state_dict(other.state_dict())
 
 
 def test_a_state_of_version_1_of_another_model_is_refused() -> None:

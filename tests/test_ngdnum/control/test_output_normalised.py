@@ -126,13 +126,17 @@ def test_momentum_is_nesterovs() -> None:
         torch.testing.assert_close(p, twin.get_parameter(name).detach())
 
 
-def test_steps_remember_how_much_the_outputs_changed_before() -> None:
-    """Where the examples of the probe hardly change, the mean of q/‖u‖² over the last steps is the larger one."""
-    model, likelihood, mean, larger = network([4, 3], bias=False), Gaussian(), 0.0, []
+@pytest.mark.parametrize(("every", "probes"), [(1, [0, 1, 2, 3, 4]), (3, [0, 1, 2, 3])])
+def test_steps_remember_how_much_the_outputs_changed_before(every: int, probes: list[int]) -> None:
+    """Where the examples of the probe hardly change, the mean of q/‖u‖² over the last steps is the larger one.
+
+    Steps between probes rely on the mean.
+    """
+    model, likelihood, mean, larger = network([4, 3], bias=False), Gaussian(), None, []
     nn.init.zeros_(model[0].weight)
-    control = OutputNormalised(momentum=0.0, rows=6, memory=0.5)
+    control = OutputNormalised(momentum=0.0, rows=6, memory=0.5, every=every)
     opt = NGD(model, likelihood, lr=0.2, rule="sgd", control=control)
-    for k in range(3):
+    for k in range(5):
         x, y = batch(200, 4, k).view(100, 2, 4), batch(200, 3, 1000 + k).view(100, 2, 3)
         x[:5] *= 1.0 if k < 2 else 0.01
         opt.zero_grad()
@@ -141,14 +145,19 @@ def test_steps_remember_how_much_the_outputs_changed_before() -> None:
         (W,) = model.parameters()
         u, before = -W.grad, W.detach().clone()
         q, size = (x[:5] @ u.T).square().sum() / 10, u.square().sum()
-        mean = 0.5 * mean + 0.5 * q / size
+        if k not in probes:
+            q = mean * size
+        elif mean is None:
+            mean = q / size
+        else:
+            mean = 0.5**every * mean + (1 - 0.5**every) * q / size
         residual = (y - output).detach().square().sum(-1).mean()
         least = size**2 / residual
         larger.append(bool(mean * size > max(q, least)))
         opt.step()
         length = max(q, mean * size, least)
         torch.testing.assert_close(W.detach() - before, 0.2 * (residual / length).sqrt() * u)
-    assert larger == [False, False, True]
+    assert larger[2] and not larger[0]
 
 
 def test_accumulated_passes_are_one_batch_for_the_residual() -> None:

@@ -42,6 +42,7 @@ def test_default_file_and_table(tmp_path, capfd, monkeypatch):
     "files and commands", "the budget is infinite or negative", "exit status 2: “positive number of seconds”"
 )
 @pytest.mark.what_if("files and commands", "the seed is huge", "exit status 2: “a seed is a whole number”")
+@pytest.mark.what_if("files and commands", "the output is a link to itself", "exit status 2: “cannot be written”")
 @pytest.mark.what_if("files and commands", "the output is a folder", "exit status 2: “is a folder”")
 @pytest.mark.parametrize(
     ("arguments", "message"),
@@ -54,11 +55,17 @@ def test_default_file_and_table(tmp_path, capfd, monkeypatch):
         (["fig1a", "--seed", str(10**30)], "a seed is a whole number"),
         (["fig1a", "--output", "."], "is a folder"),
         (["fig1a", "--output", "file/inside"], "file"),
+        (["fig1a", "--output", "a\0b"], "cannot be written (embedded null byte)"),
+        (["fig1a", "--output", "loop"], "the output 'loop' cannot be written"),
+        (["fig1a", "--output", "n" * 300], "cannot be written (File name too long)"),
+        (["fig1d", "--data", "file"], "data folder 'file' is no folder"),
+        (["flow", "--budget", "0"], "leave out --budget"),
     ],
 )
 def test_wrong_input_exits_with_2(tmp_path, monkeypatch, capfd, arguments, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
+    (tmp_path / "loop").symlink_to("loop")
     assert main(["run", *arguments, "--json"]) == 2
     captured = capfd.readouterr()
     assert captured.out == "" and message in captured.err and "Traceback" not in captured.err

@@ -12,7 +12,7 @@ import torch
 
 from ngdnum import NGD
 from ngdnum.data import Examples, linear_network, linear_teacher
-from ngdnum.experiments import EXPERIMENTS, Diverged, Interrupted, run, training
+from ngdnum.experiments import EXPERIMENTS, Diverged, Interrupted, TrialFailed, run, training
 from ngdnum.experiments.experiment import run_experiment, search
 from ngdnum.experiments.method import Method, method, natural, settings_grid, sgd
 from ngdnum.experiments.task import Experiment
@@ -135,7 +135,7 @@ def test_a_factor_that_overflows_is_a_divergence_and_other_errors_are_not():
         lambda model, likelihood, settings, seed: Failing(model.parameters(), 0.1),
         settings_grid(batch_size=(20,)),
     )
-    with pytest.raises(ValueError, match="a mistake"):
+    with pytest.raises(TrialFailed, match="failing with batch_size 20, seed 0: ValueError: a mistake"):
         tune(problem, failing, Budget(100))
     Failing.error = NotFinite("overflow")
     with pytest.raises(Diverged):

@@ -280,6 +280,21 @@ def test_a_result_that_cannot_be_written_is_printed_all_the_same(tmp_path, small
     assert captured.err.count("cannot be kept") == 1 and "cannot be written (No space left" in captured.err
 
 
+@pytest.mark.parametrize("ending", [".part", ".state"])
+def test_a_result_is_complete_also_where_what_lies_beside_it_cannot_be_removed(tmp_path, small_fig1a, capfd, ending):
+    (tmp_path / f"r.json{ending}").mkdir()
+    assert main(["run", "fig1a", "--json", "--output", str(tmp_path / "r.json")]) == 0
+    captured = capfd.readouterr()
+    assert json.loads(captured.out)["complete"] and load(tmp_path / "r.json").complete
+    assert "the unfinished result cannot be kept" in captured.err
+
+
+def test_one_sample_is_the_least_that_a_budget_can_be_parted_into():
+    assert Budget(samples=1).part(0.25) == Budget(samples=1)
+    found = run_experiment(replace(EXPERIMENT, methods=METHODS[:1], tuning_share=0.25), samples=1, progress=False)
+    assert found.complete and found.curves[0].samples[-1] == 20
+
+
 def test_the_command_says_what_lies_where(tmp_path, small_fig1a, kill_at, capfd):
     command = ["run", "fig1a", "--json", "--output", str(tmp_path / "r.json")]
     kill_at(None)

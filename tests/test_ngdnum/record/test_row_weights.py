@@ -32,7 +32,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 PRESETS = {
     "paper": NGD.paper,
     "fast": NGD.fast,
-    "fast, all rows": partial(NGD.fast, factors=Factors(), control=OutputNormalised(rows=None)),
+    "fast, all rows": partial(NGD.fast, factors=Factors(), control=OutputNormalised(rows=None, memory=0.0)),
     "sample_efficient": NGD.sample_efficient,
     "running": partial(NGD, rule="running"),
 }
