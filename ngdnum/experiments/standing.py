@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..results import median
@@ -29,15 +29,17 @@ def medians(report: Report) -> dict[str, dict[str, float]]:
 
 
 def standing_table(report: Report) -> str:
-    """Markdown: the medians of each method, the lowest of each column bold; accuracy; milliseconds of a step."""
+    """HTML: the medians of each method, the lowest of each column bold; accuracy; milliseconds of a step."""
     found, last = medians(report), report["budgets"][-1]
     classified = "accuracy_at" in report["methods"][0]
     rows = [["method", *found, *(["accuracy"] if classified else []), "ms a step"]]
     for m in report["methods"]:
         name = m["name"]
-        errors = [_bold(of[name], of[name] == min(of.values())) for of in found.values()]
+        errors = [_number(of[name], of[name] == min(of.values())) for of in found.values()]
         accuracies = [f"{median(m['accuracy_at'][last]):.3f}"] if classified else []
-        rows.append([f"`{name}`", *errors, *accuracies, "–" if m["step_ms"] is None else f"{m['step_ms']:.3g}"])
+        rows.append(
+            [name, *errors, *accuracies, "–" if m["step_ms"] is None else f"{m['step_ms']:#.3g}"]
+        )
     return _table(rows)
 
 
@@ -58,28 +60,31 @@ def verdict(report: Report) -> dict[str, str]:
             word = "behind"
         else:
             word = "level"
-        sentences[part] = f"{word}: `{ours}` {of[ours]:.3g}, `{theirs}` {of[theirs]:.3g}"
+        sentences[part] = f"{word}: {ours} {of[ours]:#.3g}, {theirs} {of[theirs]:#.3g}"
     return sentences
 
 
 def verdict_table(reports: Mapping[str, Report]) -> str:
-    """Markdown: the `verdict` of each task, and how often each word stands in a column."""
+    """HTML: the `verdict` of each task, and how often each word stands in a column."""
     rows = [["task", "after 1/4", "after 1/2", "at the end"]]
     verdicts = [list(verdict(report).values()) for report in reports.values()]
-    rows += [[f"`{task}`", *cells] for task, cells in zip(reports, verdicts)]
+    rows += [[task, *cells] for task, cells in zip(reports, verdicts)]
     counts = [
         ", ".join(f"{word} {sum(cell.startswith(word) for cell in column)}" for word in ("ahead", "level", "behind"))
         for column in zip(*verdicts)
     ]
-    return _table([*rows, ["**all**", *counts]])
+    return _table([*rows, ["<b>all</b>", *counts]])
 
 
-def _bold(value: float, best: bool) -> str:
-    text = f"{value:.3g}" if math.isfinite(value) else "–"
-    return f"**{text}**" if best else text
+def _number(value: float, best: bool) -> str:
+    text = f"{value:#.3g}" if math.isfinite(value) else "–"
+    return f"<b>{text}</b>" if best else text
 
 
-def _table(rows: Iterable[Iterable[str]]) -> str:
-    head, *body = (" | ".join(row) for row in rows)
-    rule = " | ".join(["---"] * (head.count(" | ") + 1))
-    return "\n".join(f"| {row} |" for row in (head, rule, *body))
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    head, *body = (
+        "".join(f"<{cell}>{text}</{cell}>" for text in row) for cell, row in zip(["th", *["td"] * len(rows)], rows)
+    )
+    return "\n".join(
+        ["<table><thead>", f"<tr>{head}</tr>", "</thead><tbody>", *(f"<tr>{r}</tr>" for r in body), "</tbody></table>"]
+    )

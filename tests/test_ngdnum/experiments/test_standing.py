@@ -32,17 +32,17 @@ def test_the_median_of_the_best_of_each_side_decides(ours: list, theirs: list, w
     assert list(found) == ["1/4", "1/2", "4s"] and found["1/4"].startswith("level")
     assert found["4s"].startswith(word)
     table = verdict_table({"task": _report(ours, theirs), "same": _report(ours, theirs)})
-    assert table.splitlines()[-1].endswith(
-        ", ".join(f"{w} {2 if w == word else 0}" for w in ("ahead", "level", "behind")) + " |"
-    )
+    counts = ", ".join(f"{w} {2 if w == word else 0}" for w in ("ahead", "level", "behind"))
+    assert f"<td>{counts}</td></tr>\n</tbody></table>" in table
 
 
 def test_what_has_diverged_in_most_runs_has_no_number() -> None:
     report = _report([None, None, 0.1], [0.5, 0.5, None])
     assert math.isinf(medians(report)["4s"]["NGD.fast"])
-    rows = {row.split("`")[1]: row for row in standing_table(report).splitlines()[2:]}
-    assert rows["NGD.fast"] == "| `NGD.fast` | **4** | **2** | – | 0.800 | 2 |"
-    assert rows["SGD"] == "| `SGD` | **4** | **2** | **0.5** | 0.800 | 2 |"
+    rows = standing_table(report).splitlines()
+    start = "<tr><td>{}</td><td><b>4.00</b></td><td><b>2.00</b></td>"
+    assert rows[3] == start.format("NGD.fast") + "<td>–</td><td>0.800</td><td>2.00</td></tr>"
+    assert rows[4] == start.format("SGD") + "<td><b>0.500</b></td><td>0.800</td><td>2.00</td></tr>"
 
 
 def test_tables_have_as_many_cells_in_each_row() -> None:
@@ -50,4 +50,5 @@ def test_tables_have_as_many_cells_in_each_row() -> None:
     for m in report["methods"]:
         del m["accuracy_at"]
     for table in (standing_table(report), verdict_table({"task": report})):
-        assert len({row.count("|") for row in table.splitlines()}) == 1
+        rows = [row for row in table.splitlines() if row.startswith("<tr>")]
+        assert len({row.count("<td>") + row.count("<th>") for row in rows}) == 1
