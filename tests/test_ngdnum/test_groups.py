@@ -200,7 +200,7 @@ def test_the_predicted_change_is_that_of_the_step_with_its_rates(control: Contro
 
     model, damping = Sum(), Watched()
     if isinstance(control, OutputNormalised):
-        control = OutputNormalised(rows=None)
+        control = OutputNormalised(rows=None, memory=0.0)
     elif isinstance(control, ExactLineSearch):
         control = ExactLineSearch(damped=False)
     opt = NGD(
