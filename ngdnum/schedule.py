@@ -8,17 +8,15 @@ import math
 def due(step: int, every: int) -> bool:
     """Whether it is done in the step with this number, counted from 0: at every so many.
 
-    Before the first interval is over, also at each of the first eight steps, and then twice while the number of steps
-    doubles.
+    Before the first interval is over, also whenever the number of steps taken has doubled.
 
     Examples
     --------
     >>> [step for step in range(50) if due(step, every=24)]
-    [0, 1, 2, 3, 4, 5, 6, 7, 11, 15, 23, 24, 48]
+    [0, 1, 3, 7, 15, 24, 48]
     """
     taken = step + 1
-    early = taken < 8 or taken % (1 << taken.bit_length() - 2) == 0
-    return step % every == 0 or step < every and early
+    return step % every == 0 or step < every and taken.bit_count() == 1
 
 
 def examples(rows: int, positions: int) -> int:

@@ -109,7 +109,8 @@ def compare(
                 if problem.source != tuned.source:
                     raise ValueError(
                         f"the settings were tuned on other data ({tuned.source}) than these "
-                        f"({problem.source}): add --tune, and --settings FILE to keep both"
+                        f"({problem.source}): give the --data they were tuned on, or add --tune, and --settings "
+                        "FILE to keep both"
                     )
                 race = Race(_entries(task, problem, seed, amounts, outcomes), task.shares(), jobs)
                 if running:

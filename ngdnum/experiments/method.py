@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any, Protocol
 
@@ -17,7 +18,7 @@ from .muon import MuonWithAdamW
 from .polar_express import MuonExpress
 from .ranks import rank
 
-BIAS_RATE = 1e-3  # of AdamW beside Muon, its default
+BIAS_RATE = 1e-3  # of AdamW beside other methods, its default
 OPTIONS = {"lr": "lr", "damping": "damping", "rule": "rule", "K": "samples"}  # settings that are options of NGD
 
 
@@ -117,12 +118,13 @@ def muon_express(model: nn.Module, likelihood: Likelihood, settings: Settings, s
 def natural(preset: Callable[..., NGD], **options: Any) -> Build:
     """A preset of NGD, with `options`, and those settings of the grid that are options too (`OPTIONS`).
 
-    AdamW at 1e-3, its default, moves what is no layer: norms and embeddings.
+    AdamW moves what is no layer, norms and embeddings: at the `auxiliary` rate of the settings, or 1e-3, its default.
     """
 
     def build(model: nn.Module, likelihood: Likelihood, settings: Settings, seed: int) -> NGD:
         chosen: dict[str, Any] = {option: settings[name] for name, option in OPTIONS.items() if name in settings}
-        optimizer = preset(model, likelihood, fallback=torch.optim.AdamW, **options, **chosen)
+        fallback = partial(torch.optim.AdamW, lr=float(settings.get("auxiliary", BIAS_RATE)))
+        optimizer = preset(model, likelihood, fallback=fallback, **options, **chosen)
         optimizer.generator.manual_seed(seed + rank())
         return optimizer
 

@@ -5,8 +5,11 @@ All grids of a task are equally large.  A constant rate or one that falls linear
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .. import NGD, Inverse
-from .method import Method, adamw, method, muon, muon_express, natural, nesterov, paper, sgd
+from ..results import Settings
+from .method import Build, Method, adamw, method, muon, muon_express, natural, nesterov, paper, sgd
 from .packages import lbfgs, packaged
 from .search import SCHEDULES
 
@@ -58,51 +61,85 @@ IMAGES: tuple[Method, ...] = (
 )
 
 FALLING = ("linear",)  # all rates of the tasks beyond the autoencoder
+SOAP = packaged("pytorch_optimizer", "SOAP", weight_decay=0.0)
+Rates = tuple[float, ...]
+LARGE: Rates = (0.01, 0.03, 0.1, 0.3, 1.0)
+MEDIUM: Rates = (1e-3, 3e-3, 1e-2, 3e-2, 0.1)
+SMALL: Rates = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+
+
+def _crossed(
+    name: str,
+    build: Build,
+    rates: Sequence[float],
+    knob: str,
+    low: float,
+    high: float,
+    batch_size: tuple[int, int] = (32, 128),
+    reevaluates: bool = False,
+    **fixed: float,
+) -> Method:
+    """Each of `rates` with both batch sizes, and the values `low` and `high` of `knob` crosswise from rate to rate.
+
+    So a second knob takes no more trials than the others have for one.
+    """
+    grid: list[Settings] = []
+    for i, lr in enumerate(rates):
+        values = (high, low) if i % 2 else (low, high)
+        for size, value in zip(batch_size, values):
+            grid.append({"lr": lr, "batch_size": size, knob: value, **fixed, "schedule": "linear"})
+    return Method(name, build, tuple(grid), reevaluates)
+
+
+def _rivals(nesterov_rates: Rates, adamw_rates: Rates, muon_rates: Rates, soap_rates: Rates) -> tuple[Method, ...]:
+    return (
+        method("SGD+momentum", nesterov, nesterov_rates, (32, 128), schedule=FALLING),
+        method("AdamW", adamw, adamw_rates, (32, 128), schedule=FALLING),
+        _crossed("Muon.express", muon_express, muon_rates, "auxiliary", 1e-3, 1e-2, (64, 128), steps=3),
+        _crossed("SOAP", SOAP, soap_rates, "precondition_frequency", 10, 40),
+    )
+
 
 NATURAL: tuple[Method, ...] = (
-    method("NGD.fast", natural(NGD.fast), (0.2, 0.5, 1.2), (64, 256), schedule=FALLING),
-    method("NGD.sample_efficient", natural(NGD.sample_efficient), (0.5, 1.0), (32, 64, 128), True, schedule=FALLING),
-)
-SOAP = packaged("pytorch_optimizer", "SOAP", weight_decay=0.0)
-
-STRONG: tuple[Method, ...] = (
-    method("SGD+momentum", nesterov, (0.03, 0.1, 0.3), (32, 128), schedule=FALLING),
-    method("AdamW", adamw, (3e-3, 1e-2, 3e-2), (32, 128), schedule=FALLING),
-    method("Muon.express", muon_express, (0.03, 0.1, 0.3), (64,), auxiliary=(1e-3, 1e-2), steps=(3,), schedule=FALLING),
-    method("SOAP", SOAP, (3e-3, 1e-2, 3e-2), (32, 128), schedule=FALLING),
-    *NATURAL,
-)
-
-DEEP: tuple[Method, ...] = (  # where nothing shrinks in twenty layers, the rates of the others are smaller
-    method("SGD+momentum", nesterov, (3e-3, 1e-2, 3e-2), (32, 128), schedule=FALLING),
-    method("AdamW", adamw, (3e-4, 1e-3, 3e-3), (32, 128), schedule=FALLING),
-    method(
-        "Muon.express", muon_express, (3e-3, 1e-2, 3e-2), (64,), auxiliary=(1e-3, 1e-2), steps=(3,), schedule=FALLING
+    _crossed("NGD.fast", natural(NGD.fast), (0.1, 0.2, 0.4, 0.8, 1.6), "auxiliary", 1e-3, 1e-2, (64, 256)),
+    _crossed(
+        "NGD.sample_efficient",
+        natural(NGD.sample_efficient),
+        (0.3, 0.5, 0.8, 1.2, 1.8),
+        "auxiliary",
+        1e-3,
+        1e-2,
+        reevaluates=True,
     ),
-    method("SOAP", SOAP, (3e-4, 1e-3, 3e-3), (32, 128), schedule=FALLING),
-    *NATURAL,
 )
+
+STRONG: tuple[Method, ...] = (*_rivals(LARGE, MEDIUM, LARGE, MEDIUM), *NATURAL)
+
+# where nothing shrinks in twenty layers, the rates of the others are smaller
+DEEP: tuple[Method, ...] = (*_rivals(MEDIUM, SMALL, (3e-3, *LARGE[:-1]), SMALL), *NATURAL)
 
 OTHERS: tuple[Method, ...] = (  # older or slower in a few seconds, beside one of ours
     NATURAL[0],
-    method("SGD", sgd, (0.1, 0.3, 1.0), (32, 128), schedule=FALLING),
-    method("RMSProp", packaged("torch.optim", "RMSprop"), (3e-4, 1e-3, 3e-3), (32, 128), schedule=FALLING),
-    method("AdaGrad", packaged("torch.optim", "Adagrad"), (3e-3, 1e-2, 3e-2), (32, 128), schedule=FALLING),
-    method("AdaDelta", packaged("torch.optim", "Adadelta"), (0.3, 1.0, 3.0), (32, 128), schedule=FALLING),
+    method("SGD", sgd, (0.03, 0.1, 0.3, 1.0, 3.0), (32, 128), schedule=FALLING),
+    method("RMSProp", packaged("torch.optim", "RMSprop"), SMALL, (32, 128), schedule=FALLING),
+    method("AdaGrad", packaged("torch.optim", "Adagrad"), MEDIUM, (32, 128), schedule=FALLING),
+    method("AdaDelta", packaged("torch.optim", "Adadelta"), (0.1, 0.3, 1.0, 3.0, 10.0), (32, 128), schedule=FALLING),
     method(
         "Shampoo",
         packaged(
             "pytorch_optimizer", "ScalableShampoo", start_preconditioning_step=5, preconditioning_compute_steps=20
         ),
-        (1e-2, 3e-2, 0.1),
+        (3e-3, *LARGE[:-1]),
         (32, 128),
         schedule=FALLING,
     ),
-    method("KL-Shampoo", packaged("heavyball", "KLShampoo"), (3e-3, 1e-2, 3e-2), (32, 128), schedule=FALLING),
-    method("SPlus", packaged("pytorch_optimizer", "SPlus"), (0.03, 0.1, 0.3), (32, 128), schedule=FALLING),
-    method("PSGD-Kron", packaged("pytorch_optimizer", "Kron"), (1e-3, 3e-3, 1e-2), (32, 128), schedule=FALLING),
+    method("KL-Shampoo", packaged("heavyball", "KLShampoo"), MEDIUM, (32, 128), schedule=FALLING),
+    method("SPlus", packaged("pytorch_optimizer", "SPlus"), LARGE, (32, 128), schedule=FALLING),
+    method("PSGD-Kron", packaged("pytorch_optimizer", "Kron"), (3e-4, *MEDIUM[:-1]), (32, 128), schedule=FALLING),
 )
 
 FULL_BATCH: tuple[Method, ...] = (
-    method("L-BFGS", lbfgs, (0.3, 1.0), (2_000,), True, history=(10, 100, 300), iterations=(10,), schedule=FALLING),
+    method(
+        "L-BFGS", lbfgs, (0.5, 1.0), (2_000,), True, history=(3, 10, 30, 100, 300), iterations=(10,), schedule=FALLING
+    ),
 )

@@ -74,9 +74,9 @@ class Benchmark(Task):
     """A task of the benchmark: budgets, and the targets that methods race to.
 
     `budgets` are in `unit`s ("samples" or "seconds"), from the smallest up; `targets` are errors, times `scale` of the
-    problem, in the unit that `measure` describes.  Tuning trains for `tuning_share` of a budget.  `goal`: settings
-    that get there are ranked by how early they do; None ranks by the error at the end alone.  `tuning_seeds` are never
-    those of the comparison.
+    problem, in the unit that `measure` describes.  Tuning trains for `tuning_shares` of a budget, the whole grid for
+    the first, and the best two settings for each other one.  `goal`: settings that get there are ranked by how early
+    they do; None ranks by the error at the end alone.  `tuning_seeds` are never those of the comparison.
     """
 
     budgets: tuple[float, ...]
@@ -85,7 +85,7 @@ class Benchmark(Task):
     measure: str
     goal: float | None = None
     scale: Callable[[Problem], float] = scale
-    tuning_share: float = 1.0
+    tuning_shares: tuple[float, ...] = (1.0,)
     tuning_seeds: tuple[int, ...] = (1_000,)
 
     def budget(self, amount: float) -> Budget:

@@ -77,21 +77,21 @@ def _beyond(
         measure=measure,
         scale=scale if measure == MULTIPLES else unscaled,
         points=8,
-        tuning_share=0.5,
+        tuning_shares=(0.25, 0.5),
     )
 
 
 BEYOND = (
-    _beyond("mlp", "Classifier 784-200-100-10", classification(mlp), 1.5, LOSS, (0.3, 0.2)),
-    _beyond("mlp-others", "The same, other methods", classification(mlp), 1.5, LOSS, (0.3, 0.2), OTHERS),
-    _beyond("cnn", "Convolutional classifier with BatchNorm", classification(cnn), 3.0, LOSS, (0.5, 0.2)),
-    _beyond("chars", "Character transformer", chars_problem, 3.0, LOSS, (2.5, 2.0)),
-    _beyond("tabular", "Friedman's regression", tabular_problem, 1.0, MULTIPLES, (1.2, 1.05)),
+    _beyond("mlp", "Classifier 784-200-100-10", classification(mlp), 4.0, LOSS, (0.4, 0.35)),
+    _beyond("mlp-others", "The same, other methods", classification(mlp), 4.0, LOSS, (0.4, 0.35), OTHERS),
+    _beyond("cnn", "Convolutional classifier with BatchNorm", classification(cnn), 8.0, LOSS, (0.5, 0.4)),
+    _beyond("chars", "Character transformer", chars_problem, 8.0, LOSS, (2.5, 2.0)),
+    _beyond("tabular", "Friedman's regression", tabular_problem, 2.0, MULTIPLES, (1.2, 1.05)),
     _beyond(
         "function",
         "Fit of a smooth function",
         function_problem,
-        1.5,
+        6.0,
         "test squared error",
         (1e-4, 1e-6, 1e-8),
         (*STRONG, *FULL_BATCH),
@@ -100,16 +100,16 @@ BEYOND = (
         "poisson",
         "Poisson equation, physics-informed",
         poisson_problem,
-        1.5,
+        4.0,
         "relative error of the solution",
         (1e-1, 1e-2, 1e-3),
         (*STRONG, *FULL_BATCH),
     ),
-    _beyond("relu20", "20 ReLU layers, torch's initial weights", classification(relu20), 1.5, LOSS, (1.0, 0.5)),
+    _beyond("relu20", "20 ReLU layers, torch's initial weights", classification(relu20), 4.0, LOSS, (1.0, 0.5)),
     _beyond(
-        "relu20-he", "20 ReLU layers, He's initial weights", classification(relu20_he), 1.5, LOSS, (0.5, 0.3), DEEP
+        "relu20-he", "20 ReLU layers, He's initial weights", classification(relu20_he), 4.0, LOSS, (0.5, 0.4), DEEP
     ),
-    _beyond("tanh20", "20 tanh layers", classification(tanh20), 1.5, LOSS, (0.5, 0.3), DEEP),
+    _beyond("tanh20", "20 tanh layers", classification(tanh20), 4.0, LOSS, (0.5, 0.4), DEEP),
 )
 
 TASKS: dict[str, Benchmark] = {

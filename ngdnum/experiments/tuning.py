@@ -19,19 +19,24 @@ from .method import Method
 from .muon import arithmetic
 from .output import Output, open_output
 from .progress import Bar, progress_bars
-from .search import Rung, as_json, better_half_of_schedules
+from .search import Rung, as_json, best_two, better_half_of_schedules
 from .task import Benchmark, conditions
 from .tuned import Search, Tuned, digest, load_tuned
 from .workers import check_jobs, tell
 
 TURNS = 20  # of every setting in each budget, fewer if the task records fewer points
+FEW_TURNS = 4  # where only the error at the end of several short rungs counts
 
 
 def environment(jobs: int | None = 1) -> dict[str, object]:
-    """What a reader needs to judge seconds: versions, processor, precision, arithmetic of Muon, runs at a time."""
+    """What a reader needs to judge seconds: versions, processor, precision, arithmetic of Muon, runs at a time, load.
+
+    `load` is the mean number of programs that have wanted a core in the last five minutes, None where nobody counts.
+    """
     return {
         **results.environment(),
         "jobs": jobs,
+        "load": round(os.getloadavg()[1], 1) if hasattr(os, "getloadavg") else None,
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
         "muon_arithmetic": str(arithmetic(torch.device("cpu"))).removeprefix("torch."),
     }
@@ -64,20 +69,27 @@ def task_search(
 ) -> halving.Search:
     """Search the grid of `method` for the best settings in each budget.
 
-    Each budget is `tuning_share` of the task's. The whole grid trains for the two smallest budgets, the better half of
-    each schedule for every larger one, each time anew from the start, so that schedules end with the budget.
+    Of each budget, there is a rung for every one of the task's `tuning_shares`; what each ends with, the last decides.
+    Of several shares, the whole grid trains for the first and the best two settings for each other one. Of one share,
+    the whole grid trains for the two smallest budgets, the better half of each schedule for every larger one. Each time
+    it is anew from the start, so that schedules end with the budget.
     """
-    amounts = {task.label(amount): amount for amount in budgets}
-    turns = min(TURNS, task.points)
+    *early, last = task.tuning_shares
+    turns = FEW_TURNS if early else min(TURNS, task.points)
     shares = tuple(turn / turns for turn in range(turns + 1))
-    rungs = [Rung(label, task.budget(amount * task.tuning_share), shares) for label, amount in amounts.items()]
+    rungs, amounts = [], {}
+    for amount in budgets:
+        label = task.label(amount)
+        for name, share in [*((f"{share:g} of {label}", share) for share in early), (label, last)]:
+            rungs.append(Rung(name, task.budget(amount * share), shares))
+            amounts[name] = amount
     return halving.Search(
         method,
         problems,
         rungs,
         task.scale,
         lambda curve, rung: score(curve, amounts[rung.name], task),
-        better_half_of_schedules,
+        best_two if early else better_half_of_schedules,
         jobs,
     )
 
@@ -136,9 +148,8 @@ def tune_task(
                     running = None
 
                 _proceed(search, bar, place, tuned, done)
-                found = Search(
-                    digest([method.grid]), search.winners(), [as_json(t) for t in search.trials], environment(jobs)
-                )
+                winners = {label: search.winners()[label] for label in map(task.label, amounts)}
+                found = Search(digest([method.grid]), winners, [as_json(t) for t in search.trials], environment(jobs))
                 tuned.methods[method.name] = found
                 done[method.name] = asdict(found)
                 place.keep(tuned, lambda: {"source": source, "methods": done, "search": None}, at_once=True)

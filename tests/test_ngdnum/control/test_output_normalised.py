@@ -126,7 +126,7 @@ def test_momentum_is_nesterovs() -> None:
         torch.testing.assert_close(p, twin.get_parameter(name).detach())
 
 
-@pytest.mark.parametrize(("every", "probes"), [(1, [0, 1, 2, 3, 4]), (3, [0, 1, 2, 3])])
+@pytest.mark.parametrize(("every", "probes"), [(1, [0, 1, 2, 3, 4]), (3, [0, 1, 3])])
 def test_steps_remember_how_much_the_outputs_changed_before(every: int, probes: list[int]) -> None:
     """Where the examples of the probe hardly change, the mean of q/‖u‖² over the last steps is the larger one.
 
@@ -157,7 +157,7 @@ def test_steps_remember_how_much_the_outputs_changed_before(every: int, probes: 
         opt.step()
         length = max(q, mean * size, least)
         torch.testing.assert_close(W.detach() - before, 0.2 * (residual / length).sqrt() * u)
-    assert larger[2] and not larger[0]
+    assert larger[probes[2]] and not larger[0]
 
 
 def test_accumulated_passes_are_one_batch_for_the_residual() -> None:

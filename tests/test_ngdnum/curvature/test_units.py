@@ -121,7 +121,7 @@ def test_inputs_in_other_units_end_no_worse_than_with_adamw():
     assert ends["NGD"] < ends["AdamW"]
 
 
-@pytest.mark.parametrize("preset, bound", [("fast", 1e-5), ("sample_efficient", 1e-6)])
+@pytest.mark.parametrize("preset, bound", [("fast", 1e-4), ("sample_efficient", 1e-6)])
 def test_floors_fall_with_the_residual(preset, bound):
     model, likelihood = dense(0), Gaussian()
     opt, random = preset_of(preset)(model, likelihood), torch.Generator().manual_seed(1)

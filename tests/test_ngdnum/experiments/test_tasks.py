@@ -19,6 +19,7 @@ from ngdnum.experiments.compare import compare
 from ngdnum.experiments.fits import friedman, function_problem, tabular_problem
 from ngdnum.experiments.method import method, natural, nesterov
 from ngdnum.experiments.poisson import UNIT, Poisson, exact, poisson_problem, relative_error
+from ngdnum.experiments.rivals import DEEP, FULL_BATCH, OTHERS, STRONG
 from ngdnum.experiments.task import Benchmark, unscaled
 from ngdnum.experiments.tuned import load_tuned
 from ngdnum.experiments.tuning import tune_task
@@ -156,7 +157,7 @@ def _tiny(**changes) -> Benchmark:
         return Problem(*parts, nn.Linear(1, 3), None, {"kind": "line"}, Categorical(), cross_entropy, accuracy)
 
     methods = (
-        method("SGD+momentum", nesterov, (0.1, 0.2), (10,), schedule=("linear",)),
+        method("SGD+momentum", nesterov, (1e-4, 0.1, 0.2), (10,), schedule=("linear",)),
         method("NGD.fast", natural(NGD.fast), (0.2, 0.4), (10,), schedule=("linear",)),
     )
     return Benchmark(
@@ -170,7 +171,7 @@ def _tiny(**changes) -> Benchmark:
         targets={"0.5": 0.5},
         measure="loss",
         scale=unscaled,
-        tuning_share=0.5,
+        tuning_shares=(0.25, 0.5),
     )
 
 
@@ -178,18 +179,55 @@ def test_a_classifier_is_tuned_for_part_of_the_budget_and_its_accuracy_is_told(t
     task = _tiny()
     tune_task(task, tmp_path / "trials.json", progress=False)
     found = load_tuned(tmp_path / "trials.json")
-    errors = {json.dumps(t["settings"]): t["validation_error"] for t in found.methods["SGD+momentum"].trials}
     report = compare(task, found.winners(), seeds=2, progress=False, output=tmp_path / "report.json")
+    assert report.environment["load"] is None or report.environment["load"] >= 0
     stored = json.loads((tmp_path / "report.json").read_text())
     for m in stored["methods"]:
         ends = m["accuracy_at"]["0.4k"]
         assert len(ends) == 2 and all(1 / 3 < end <= 1 for end in ends)
         assert all(early > late for early, late in zip(m["error_on_the_way"]["1/4"], m["error_at"]["0.4k"]))
     assert [column.header for column in report.table().columns][-3] == "accuracy at 0.4k"
-    halved = task.problem(1_000, None)
-    for settings in task.methods[0].grid:
-        run = _trained(halved, task, settings, samples=200)
-        assert errors[json.dumps(settings)] == [pytest.approx(run)]
+
+
+def test_a_grid_trains_for_a_quarter_and_its_best_two_settings_for_half_of_the_budget(tmp_path) -> None:
+    task = _tiny()
+    found = tune_task(task, tmp_path / "trials.json", progress=False).methods["SGD+momentum"]
+    grid, problem = task.methods[0].grid, task.problem(1_000, None)
+    rungs = {"0.25 of 0.4k": (100, grid), "0.4k": (200, grid[1:])}
+    assert [(t["budget"], t["settings"]["lr"]) for t in found.trials[:3]] == [
+        ("0.25 of 0.4k", settings["lr"]) for settings in grid
+    ]
+    assert len(found.trials) == 5 and list(found.winners) == ["0.4k"]
+    for trial in found.trials:
+        samples, settings = rungs[trial["budget"]]
+        assert trial["settings"] in settings
+        assert trial["validation_error"] == [pytest.approx(_trained(problem, task, trial["settings"], samples))]
+    best = min((t for t in found.trials if t["budget"] == "0.4k"), key=lambda t: t["score"])
+    assert found.winners["0.4k"] == best["settings"]
+
+
+@pytest.mark.parametrize("crossed", [m for m in (*STRONG, *DEEP) if "auxiliary" in m.grid[0]], ids=lambda m: m.name)
+def test_a_second_knob_takes_no_more_trials(crossed) -> None:
+    rates = {settings["lr"] for settings in crossed.grid}
+    assert len(crossed.grid) == 2 * len(rates) == 10
+    pairs = [(s["batch_size"], s["auxiliary"]) for s in crossed.grid]
+    assert {pairs.count(pair) for pair in pairs} == {2, 3} and len(set(pairs)) == 4
+    for rate in rates:
+        sizes, values = zip(*[pair for pair, s in zip(pairs, crossed.grid) if s["lr"] == rate])
+        assert len(set(sizes)) == len(set(values)) == 2
+
+
+def test_all_grids_of_a_task_are_equally_large() -> None:
+    for methods in (STRONG, DEEP, OTHERS, (*STRONG, *FULL_BATCH)):
+        assert {len(m.grid) for m in methods} == {10}
+
+
+def test_the_auxiliary_rate_is_that_of_what_is_no_layer() -> None:
+    build = natural(NGD.fast)
+    settings = {"lr": 0.5, "batch_size": 10, "auxiliary": 0.02}
+    groups = build(cnn(), Categorical(), settings, 0).param_groups
+    assert [group["lr"] for group in groups] == [0.5, 0.02]
+    assert build(cnn(), Categorical(), {"lr": 0.5}, 0).param_groups[1]["lr"] == 1e-3
 
 
 def _trained(problem: Problem, task: Benchmark, settings, samples: int) -> float:

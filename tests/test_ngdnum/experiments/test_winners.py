@@ -10,7 +10,15 @@ from ngdnum.experiments.tuned import load_tuned, package_winners
 from support.paths import BOOK
 
 TRIALS = BOOK / "results" / "trials"
-UNRECORDED = {"mlp-others"}  # nobody has had the time yet
+UNRECORDED: set[str] = {
+    "cnn",
+    "chars",
+    "tabular",
+    "function",
+    "poisson",
+    "relu20",
+    "mlp-others",
+}  # nobody has had the time yet
 
 
 def test_winners_of_the_package_are_those_of_the_stored_trials():
