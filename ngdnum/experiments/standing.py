@@ -37,9 +37,7 @@ def standing_table(report: Report) -> str:
         name = m["name"]
         errors = [_number(of[name], of[name] == min(of.values())) for of in found.values()]
         accuracies = [f"{median(m['accuracy_at'][last]):.3f}"] if classified else []
-        rows.append(
-            [name, *errors, *accuracies, "–" if m["step_ms"] is None else f"{m['step_ms']:#.3g}"]
-        )
+        rows.append([name, *errors, *accuracies, "–" if m["step_ms"] is None else f"{m['step_ms']:#.3g}"])
     return _table(rows)
 
 
