@@ -86,8 +86,7 @@ class Curvature:
     def including(self, batch: Batch, lam: float, relative: bool, rule: Preconditioner) -> Draft:
         """The blocks of the layers that took part in `batch`, its factors included, for a step to change and commit."""
         used = batch.used(self._layers, self._known)
-        for k in used:
-            _check_kept(self._layers[k], self.state.get(self._layers[k].weight, {}))
+        _check_kept([self._layers[k] for k in used], self.state)
         if self._rule.network and not batch.chained:
             raise ValueError(
                 f"rule {self._rule.name!r} needs a chain of nn.Linear layers, each fed with the output of the "
@@ -159,22 +158,24 @@ class Curvature:
         return {k for k, layer in enumerate(self._layers) if known(self._rule, self.state.get(layer.weight, {}))}
 
 
-def _check_kept(layer: Layer, entry: dict[str, Any]) -> None:
+def _check_kept(layers: list[Layer], state: MutableMapping[Tensor, dict[str, Any]]) -> None:
     """Refuse weights that were cast since the last step."""
-    dtype = layer.weight.dtype
-    if dtype not in (torch.float32, torch.float64):
-        raise ValueError(
-            f"the weights of layer {layer.name!r} are {dtype} now, so no weight was changed: NGD needs them in float32 "
-            "or float64; for speed, keep them so and run the model under torch.autocast"
-        )
-    for name in (*MEANS, "velocity"):
-        kept = entry.get(name)
-        own = kept[0] if isinstance(kept, tuple) else kept
-        if own is not None and own.dtype != dtype:
+    for layer in layers:
+        dtype = layer.weight.dtype
+        if dtype not in (torch.float32, torch.float64):
             raise ValueError(
-                f"the weights of layer {layer.name!r} are {dtype} now, and what NGD keeps of it is {own.dtype}, so no "
-                "weight was changed: opt.load_state_dict(opt.state_dict()) casts it"
+                f"the weights of layer {layer.name!r} are {dtype} now, so no weight was changed: NGD needs them in "
+                "float32 or float64; for speed, keep them so and run the model under torch.autocast"
             )
+        entry = state.get(layer.weight, {})
+        for name in (*MEANS, "velocity"):
+            kept = entry.get(name)
+            own = kept[0] if isinstance(kept, tuple) else kept
+            if own is not None and own.dtype != dtype:
+                raise ValueError(
+                    f"the weights of layer {layer.name!r} are {dtype} now, and what NGD keeps of it is {own.dtype}, so "
+                    "no weight was changed: opt.load_state_dict(opt.state_dict()) casts it"
+                )
 
 
 def _sync(batch: Batch, world: World) -> None:

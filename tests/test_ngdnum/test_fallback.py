@@ -87,7 +87,7 @@ def test_everything_trainable_is_updated_by_the_one_or_the_other() -> None:
     still = {name: model.get_parameter(name).clone() for name in names}
     x, y = tokens()
     before = values(model)
-    for _ in range(150):
+    for _ in range(200):
         opt.zero_grad()
         loss = Categorical()(model(x), y)
         loss.backward()

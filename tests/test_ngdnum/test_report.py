@@ -109,7 +109,7 @@ def test_age_of_the_inverses() -> None:
     for k in range(8):
         train(model, opt, range(k, k + 1))
         ages.append({layer.age for layer in opt.report().layers})
-    assert ages == [{0}, {0}, {0}, {0}, {1}, {2}, {0}, {1}]
+    assert ages == [{0}, {0}, {1}, {0}, {1}, {2}, {0}, {1}]
 
 
 def test_the_damping_that_was_used_is_reported() -> None:

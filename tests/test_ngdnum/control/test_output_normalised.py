@@ -134,7 +134,7 @@ def test_steps_remember_how_much_the_outputs_changed_before(every: int, probes: 
     """
     model, likelihood, mean, larger = network([4, 3], bias=False), Gaussian(), None, []
     nn.init.zeros_(model[0].weight)
-    control = OutputNormalised(momentum=0.0, rows=6, memory=0.5, every=every)
+    control = OutputNormalised(momentum=0.0, rows=6, memory=0.9, every=every)
     opt = NGD(model, likelihood, lr=0.2, rule="sgd", control=control)
     for k in range(5):
         x, y = batch(200, 4, k).view(100, 2, 4), batch(200, 3, 1000 + k).view(100, 2, 3)
@@ -150,7 +150,7 @@ def test_steps_remember_how_much_the_outputs_changed_before(every: int, probes: 
         elif mean is None:
             mean = q / size
         else:
-            mean = 0.5**every * mean + (1 - 0.5**every) * q / size
+            mean = 0.9**every * mean + (1 - 0.9**every) * q / size
         residual = (y - output).detach().square().sum(-1).mean()
         least = size**2 / residual
         larger.append(bool(mean * size > max(q, least)))
