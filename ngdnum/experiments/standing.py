@@ -35,9 +35,9 @@ def standing_table(report: Report) -> str:
     rows = [["method", *found, *(["accuracy"] if classified else []), "ms a step"]]
     for m in report["methods"]:
         name = m["name"]
-        errors = [_number(of[name], of[name] == min(of.values())) for of in found.values()]
+        errors = [_bold(of[name], of[name] == min(of.values())) for of in found.values()]
         accuracies = [f"{median(m['accuracy_at'][last]):.3f}"] if classified else []
-        rows.append([name, *errors, *accuracies, "–" if m["step_ms"] is None else f"{m['step_ms']:#.3g}"])
+        rows.append([name, *errors, *accuracies, "–" if m["step_ms"] is None else _number(m["step_ms"])])
     return _table(rows)
 
 
@@ -58,7 +58,7 @@ def verdict(report: Report) -> dict[str, str]:
             word = "behind"
         else:
             word = "level"
-        sentences[part] = f"{word}: {ours} {of[ours]:#.3g}, {theirs} {of[theirs]:#.3g}"
+        sentences[part] = f"{word}: {ours} {_number(of[ours])}, {theirs} {_number(of[theirs])}"
     return sentences
 
 
@@ -74,9 +74,12 @@ def verdict_table(reports: Mapping[str, Report]) -> str:
     return _table([*rows, ["<b>all</b>", *counts]])
 
 
-def _number(value: float, best: bool) -> str:
-    text = f"{value:#.3g}" if math.isfinite(value) else "–"
-    return f"<b>{text}</b>" if best else text
+def _number(value: float) -> str:
+    return f"{value:#.3g}".rstrip(".") if math.isfinite(value) else "–"
+
+
+def _bold(value: float, best: bool) -> str:
+    return f"<b>{_number(value)}</b>" if best else _number(value)
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:

@@ -49,6 +49,8 @@ def test_tables_have_as_many_cells_in_each_row() -> None:
     report = _report([1.0, 1.0, 1.0], [2.0, 2.0, 2.0])
     for m in report["methods"]:
         del m["accuracy_at"]
+        m["step_ms"] = 110.2
+    assert "<td>110</td>" in standing_table(report)
     for table in (standing_table(report), verdict_table({"task": report})):
         rows = [row for row in table.splitlines() if row.startswith("<tr>")]
         assert len({row.count("<td>") + row.count("<th>") for row in rows}) == 1
