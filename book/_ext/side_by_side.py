@@ -71,5 +71,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
 if __name__ == "__main__":
     notebook = nbformat.read(sys.argv[1], as_version=4)
     resources = {"metadata": {"path": Path(sys.argv[1]).parent}}
-    NotebookClient(notebook, timeout=int(sys.argv[2]), resources=resources).execute()
+    NotebookClient(notebook, timeout=int(sys.argv[2]), resources=resources, record_timing=False).execute()
     print(nbformat.writes(notebook))
