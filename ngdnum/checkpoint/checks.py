@@ -132,7 +132,7 @@ def check_entry(layer: Layer, entry: dict[str, Any], kept: list[str], relative: 
         size = widths.get(name)
         expected = shape if size is None else (*shape[:-2], *((-(-size // 2), size + 1) if packed else (size, size)))
         if name == "sizes":
-            expected = torch.Size((2,))
+            expected = torch.Size((3,))
         if name not in (*widths, "velocity", "sizes") or tensor.shape != expected:
             raise Damaged(f"{name} of layer {layer.name!r} has shape {tuple(tensor.shape)}, not {tuple(expected)}")
     _check_finite(f"of layer {layer.name!r}", entry)

@@ -20,7 +20,7 @@ from .blocks import Blocks
 from .factors import Factors
 from .inverse import Inverse
 from .symmetric import full, packed
-from .units import LayerUnits, in_common, sizes
+from .units import LayerUnits, of_network, sizes
 
 State = MutableMapping[Tensor, dict[str, Any]]
 """`opt.state`: what is kept of each layer, under its weight."""
@@ -167,13 +167,13 @@ class Curvature:
         for k, layer in enumerate(self._layers):
             known = self.state.get(layer.weight, {}).get("sizes")
             if k in batch.measured:
-                fresh = sizes({name: own[k] for name, own in matrices if k in own}, layer.bias is not None)
+                own = {name: of_layers[k] for name, of_layers in matrices if k in of_layers}
+                fresh = sizes(own, layer.weight, layer.bias is not None)
                 known = fresh if known is None else torch.where(known > 0, known, fresh)
                 self.state[layer.weight]["sizes"] = known
             if known is not None:
                 found[k] = known
-        last = self._layers[used[-1]]
-        return in_common(found, used[0], used[-1], last.groups * last.shape[0]) if found else None
+        return of_network(found, used[0], used[-1]) if found else None
 
     def _with_factors(self) -> set[int]:
         """The layers of which there are factors from earlier steps."""

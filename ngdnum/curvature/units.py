@@ -8,15 +8,15 @@ A rule that damps is applied to x̂ = x/√τ and ê = e/√τ̃:
     \hat G = \tilde\tau^{-1/2} G S, \quad \Delta W = \tilde\tau^{-1/2} \Delta\hat W S, \quad
     S = \operatorname{diag}(\tau^{-1/2}, \dots, \tau^{-1/2}, \tau_b^{-1/2})
 
-so λ is a pure number. The first layer has the units of the data: its τ is the mean square of its own inputs. The last
-one has those of the targets: its τ̃ is the mean of ‖e‖², the trace of its own Λ̃. All other τ, and τ_b for the 1 that is
-the input of a bias, are one for the network, the geometric mean of the mean squares of inputs but for the first layer;
-so are all other τ̃, the geometric mean of ⟨‖e‖²⟩ but for the last. Units of each layer by itself would be as free of
-units, but a layer that matters less than others, by small inputs or errors, is to take smaller steps. Layers that keep
-the lengths of what goes through them, forwards and backwards, have the same ⟨x²⟩ and ⟨‖e‖²⟩, of whatever width.
+so λ is a pure number. The first layer has the units of the data: its τ is the mean square of its own inputs, ⟨x²⟩. The
+last one has those of the targets: its τ̃ is the mean eigenvalue of its own Λ̃, ⟨‖e‖²⟩/n for n outputs. All other τ, and
+τ_b for the 1 that is the input of a bias, are one for the network, the geometric mean of ⟨x²⟩ over all layers but the
+first. So are all other τ̃: that of the last layer times the mean square ‖W‖²/n of the rows of its weight, which is what
+comes back through it. Units of each layer by itself would be as free of units, but then layers that matter less than
+others, by small inputs or errors, would not take smaller steps, as they should: they do worse, in deep networks most.
 
-Data have their units before training, so sizes are those of the first batch in which there is any: the Fisher of a
-classifier shrinks as it becomes certain, and λ is not to follow.
+Data have their units before training, so each size is that of the first measured batch in which it is not 0: the Fisher
+of a classifier shrinks as it becomes certain, and λ is not to follow.
 
 Where inputs x become a x, the weight of the first layer W/a, those of the last b W, and targets b y, the function is
 b f, and every rule of K-FAC's form takes the step that belongs to that: ΔW/a, b ΔW, and in between the same ΔW. First
@@ -82,44 +82,48 @@ def axes(units: Tensor, m: int, bias: bool) -> Tensor:
     return squares
 
 
-def sizes(factors: Mapping[str, Tensor], bias: bool) -> Tensor:
-    """⟨x²⟩ and ⟨‖e‖²⟩ `[2]` of a layer, from its `Lambda` and `Lambda_tilde`, or the roots X for its `K` and `K_tilde`.
+def sizes(factors: Mapping[str, Tensor], weight: Tensor, bias: bool) -> Tensor:
+    """⟨x²⟩, ⟨‖e‖²⟩/n and ‖W‖²/n `[3]` of a layer with this `weight` `[n, …]`.
 
-    With a `bias`, the last input does not count. What the rule does not need is 0.
+    The factors are `Lambda` and `Lambda_tilde`, or the roots X of those whose inverses are `K` and `K_tilde`. With a
+    `bias`, the last input does not count. What the rule does not need is 0.
 
     Examples
     --------
-    >>> sizes({"Lambda": torch.diag(torch.tensor([1.0, 7.0, 1.0])), "K_tilde": torch.eye(2)}, bias=True)
-    tensor([4., 2.])
+    >>> Lambda = torch.diag(torch.tensor([1.0, 7.0, 1.0]))
+    >>> sizes({"Lambda": Lambda, "K_tilde": 3 * torch.eye(2)}, torch.ones(2, 2), bias=True)
+    tensor([4., 9., 2.])
     """
-    found = next(iter(factors.values())).new_zeros(2)
+    inputs = errors = weight.new_zeros(())
     for name, A in factors.items():
         squares = A.square().sum(-2) if name in ("K", "K_tilde") else A.diagonal(dim1=-2, dim2=-1)
         if name in ("Lambda", "K"):
-            found[0] = squares[..., : squares.shape[-1] - bias].mean()
+            inputs = squares[..., : squares.shape[-1] - bias].mean()
         else:
-            found[1] = squares.sum()
-    return found
+            errors = squares.mean()
+    return torch.stack([inputs, errors, weight.square().sum() / len(weight)])
 
 
-def in_common(of_layers: Mapping[int, Tensor], first: int, last: int, outputs: int) -> LayerUnits:
-    """The units of all layers from their `sizes`; which of them is the `first`, which the `last`, with its `outputs`.
+def of_network(of_layers: Mapping[int, Tensor], first: int, last: int) -> LayerUnits:
+    """The units of all layers from their `sizes`; which of them is the `first`, and which the `last`.
 
-    Nothing does not count for a mean, and is measured in the mean of the others, or in 1.
+    Nothing, 0, does not count for a mean, and is a unit of 1.
 
     Examples
     --------
-    >>> of_layers = {k: torch.tensor(s) for k, s in enumerate([(9.0, 2.0), (2.0, 0.0), (8.0, 6.0)])}
-    >>> in_common(of_layers, first=0, last=2, outputs=2)
-    {0: tensor([9., 4., 1.]), 1: tensor([4., 4., 1.]), 2: tensor([4., 4., 3.])}
+    >>> of_layers = {k: torch.tensor(s) for k, s in enumerate([(9.0, 2.0, 1.0), (2.0, 0.0, 1.0), (8.0, 6.0, 0.5)])}
+    >>> of_network(of_layers, first=0, last=2)
+    {0: tensor([9., 4., 3.]), 1: tensor([4., 4., 3.]), 2: tensor([4., 4., 6.])}
     """
     every = torch.stack([*of_layers.values()])
-    every[:, 1] /= outputs
     some = every > torch.finfo(every.dtype).tiny
-    own = torch.tensor([(k == first, k == last) for k in of_layers], device=every.device)
-    counts = some & ~own
-    logs = torch.where(counts, every, 1.0).log()
-    mean = (logs.sum(0) / counts.sum(0).clamp(min=1)).exp()
-    tau, tau_tilde = torch.where(own & some, every, mean).unbind(-1)
-    rows = torch.stack([tau, mean[0].expand_as(tau), tau_tilde], -1)
+    every = torch.where(some, every, 1.0)
+    at = {k: i for i, k in enumerate(of_layers)}
+    within = [i for k, i in at.items() if k != first]
+    logs = every[within, 0].log()
+    rows = torch.empty_like(every)
+    rows[:, :2] = (logs.sum() / some[within, 0].sum().clamp(min=1)).exp()
+    rows[:, 2] = every[at[last], 1] * every[at[last], 2]
+    rows[at[first], 0] = every[at[first], 0]
+    rows[at[last], 2] = every[at[last], 1]
     return dict(zip(of_layers, rows.unbind()))

@@ -255,7 +255,7 @@ class Batch:
 
         For a Gaussian, 1 − R is nearly the coefficient of determination. The `sums` are as in `residual`.
         """
-        share, square, length, spread = sums or self.sums
+        share, square, length, spread = sums or (self.share, self._square, self._length, self._spread)
         if not length or self.scale is None:
             return 1.0
         residual = (share * square / self.scale) ** 2  # ℓ and the spread, times the share and the length

@@ -106,9 +106,9 @@ def test_a_relative_step_is_equation_20_with_sizes_of_data_at_the_ends_and_of_th
     Lambda, Lambda_tilde = factors_of(before, x)
     first, second, third = (A[:-1, :-1].diagonal().mean() for A in Lambda)
     within = (second * third) ** 0.5
-    e_first, e_second = (A.trace() / 3 for A in Lambda_tilde[:2])  # of 3 outputs
-    e_within = (e_first * e_second) ** 0.5
-    units = (first, e_within), (within, e_within), (within, Lambda_tilde[2].trace() / 3)
+    outside = Lambda_tilde[2].trace() / 3
+    back = outside * before[4].weight.square().sum() / 3
+    units = (first, back), (within, back), (within, outside)
     for k, A, B, (tau, tau_tilde) in zip((0, 2, 4), Lambda, Lambda_tilde, units):
         layer = before[k]
         G = -torch.cat([model[k].weight.grad, model[k].bias.grad.unsqueeze(-1)], 1)
@@ -154,7 +154,7 @@ def test_inputs_in_other_units_end_no_worse_than_with_adamw():
     assert ends["NGD"] < ends["AdamW"]
 
 
-@pytest.mark.parametrize("preset, bound", [("fast", 1e-4), ("sample_efficient", 1e-6)])
+@pytest.mark.parametrize("preset, bound", [("fast", 1e-3), ("sample_efficient", 1e-6)])
 def test_floors_fall_with_the_residual(preset, bound):
     model, likelihood = dense(0), Gaussian()
     opt, random = PRESETS[preset](model, likelihood), torch.Generator().manual_seed(1)
