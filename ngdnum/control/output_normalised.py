@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from operator import mul
 
 import torch
 from torch import Tensor
@@ -129,6 +128,8 @@ def _second_order(stacks: list[Stack], u: Vector) -> float:
         change = own[..., :-1] if stack.biases else own
         changes += stack.split(change) if len(stack.layers) > 1 else (change,)
     norms = numbers([*torch._foreach_norm(changes), *torch._foreach_norm(weights)])
-    r = [size and length / size for length, size in zip(norms, norms[len(changes) :])]
-    total = sum(r)
-    return (total - sum(map(mul, r, r)) / total) / 2 if total else 0.0
+    total = squares = 0.0
+    for change, size in zip(norms, norms[len(changes) :]):
+        r = change / size if size else 0.0
+        total, squares = total + r, squares + r * r
+    return (total - squares / total) / 2 if total else 0.0

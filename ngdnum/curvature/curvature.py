@@ -89,7 +89,7 @@ class Curvature:
     def including(self, batch: Batch, lam: float, relative: bool, rule: Preconditioner) -> Draft:
         """The blocks of the layers that took part in `batch`, its factors included, for a step to change and commit."""
         used = batch.used(self._layers, self._known)
-        _check_kept([self._layers[k] for k in used], self.state)
+        _check_kept(self._layers, used, self.state)
         if self._rule.network and not batch.chained:
             raise ValueError(
                 f"rule {self._rule.name!r} needs a chain of nn.Linear layers, each fed with the output of the "
@@ -180,9 +180,10 @@ class Curvature:
         return {k for k, layer in enumerate(self._layers) if known(self._rule, self.state.get(layer.weight, {}))}
 
 
-def _check_kept(layers: list[Layer], state: MutableMapping[Tensor, dict[str, Any]]) -> None:
-    """Refuse weights that were cast since the last step."""
-    for layer in layers:
+def _check_kept(layers: list[Layer], used: list[int], state: MutableMapping[Tensor, dict[str, Any]]) -> None:
+    """Refuse weights of the `used` layers that were cast since the last step."""
+    for k in used:
+        layer = layers[k]
         dtype = layer.weight.dtype
         if dtype not in (torch.float32, torch.float64):
             raise ValueError(
