@@ -129,7 +129,7 @@ def _second_order(stacks: list[Stack], u: Vector) -> float:
         changes += stack.split(change) if len(stack.layers) > 1 else (change,)
     norms = numbers([*torch._foreach_norm(changes), *torch._foreach_norm(weights)])
     total = squares = 0.0
-    for change, size in zip(norms, norms[len(changes) :]):
-        r = change / size if size else 0.0
+    for length, size in zip(norms, norms[len(changes) :]):
+        r = length / size if size else 0.0
         total, squares = total + r, squares + r * r
     return (total - squares / total) / 2 if total else 0.0
