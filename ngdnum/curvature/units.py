@@ -13,7 +13,7 @@ last one has those of the targets: its τ̃ is the mean eigenvalue of its own Λ
 τ_b for the 1 that is the input of a bias, are one for the network, the geometric mean of ⟨x²⟩ over all layers but the
 first. So are all other τ̃: that of the last layer times the mean square ‖W‖²/n of the rows of its weight, which is what
 comes back through it. Units of each layer by itself would be as free of units, but then layers that matter less than
-others, by small inputs or errors, would not take smaller steps, as they should: they do worse, in deep networks most.
+others, by small inputs or errors, would not take smaller steps, as they do with an absolute λ.
 
 Data have their units before training, so each size is that of the first measured batch in which it is not 0: the Fisher
 of a classifier shrinks as it becomes certain, and λ is not to follow.
