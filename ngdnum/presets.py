@@ -102,7 +102,7 @@ class Presets:
         """
         preset = {
             "rule": "pi_damped",
-            "damping": LevenbergMarquardt(1.0, floor=1e-5, factor=2.0, reject=True, relative=True),
+            "damping": LevenbergMarquardt(1.0, floor=1e-4, factor=2.0, reject=True, relative=True),
             "factors": Factors(every=1, decay=0.9),
             "inverse": Inverse(solver="inverse"),
             "control": DualConjugateGradient(steps=5),
