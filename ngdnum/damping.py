@@ -1,8 +1,8 @@
 """Damping: how λ changes from one step to the next.
 
-λ is absolute, as in the paper. With `relative=True` it is a pure number: what is added to a factor is measured in its
-mean eigenvalue (`ngdnum.curvature.units`), so that the units of inputs and targets do not matter, and floors follow
-the residual.
+λ is absolute, as in the paper. With `relative=True`, as in `NGD.fast` and `NGD.sample_efficient`, it is a pure number:
+what is added to the factors is measured in the sizes of inputs and errors (`ngdnum.curvature.units`), so that the units
+of inputs and targets do not matter, and floors follow the residual.
 λ itself lives in `optimizer.param_groups[0]["damping"]`, where schedulers and `state_dict` see it.
 """
 
@@ -16,7 +16,7 @@ from .rules.control import levenberg_marquardt
 
 
 class Damping(ABC):
-    """How λ changes; `lam` is that of the first step; `relative` says whether it is in units of the factors."""
+    """How λ changes; `lam` is that of the first step; `relative` says whether it is in units of inputs and errors."""
 
     lam: float
     relative: bool = False
@@ -112,7 +112,7 @@ class LevenbergMarquardt(Damping):
     reject : bool, default False
         Whether a step after which the loss of its batch is higher than before is undone.
     relative : bool, default False
-        Whether λ, with floor and ceiling, is in units of the factors.
+        Whether λ, with floor and ceiling, is in units of inputs and errors.
 
     Examples
     --------

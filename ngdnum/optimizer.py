@@ -68,7 +68,7 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
         How G becomes ΔW, see `ngdnum.rule`.
     damping : float or Damping, default 1e-2
         λ of the first step; a number is adapted by (21) in `step(closure)`. It is absolute, as in the paper, or in
-        units of the factors: `LevenbergMarquardt(1e-2, relative=True)`, for inputs and targets in any units. With
+        units of inputs and errors: `LevenbergMarquardt(1.0, relative=True)`, for data in any units. With
         0.0 exactly, the undamped rule with Moore–Penrose inverses is used.
     samples : int or None, default 1
         Targets per example drawn from the model; None computes Λ̃ exactly (n_L back-propagated directions).
@@ -272,7 +272,7 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
             draft = curvature.including(self._batch, lam, self.damping.relative, rule)
             blocks, rates = draft.blocks, self._groups.rates(self.param_groups, draft.blocks.stacks)
             step, slope, lengths = self._proposer.propose(
-                self._batch, blocks, rule, rates, lam, self.damping.relative, self.steps, quotient
+                self._batch, blocks, rule, rates, lam, draft.units, self.steps, quotient
             )
             scale, rho, undone = rates.lr * step.scale, None, False
             move = Move(blocks.stacks, step.updates, scale, rates.decays, self.fallback, closure is not None)

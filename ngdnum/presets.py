@@ -21,8 +21,10 @@ class Presets:
     def paper(cls, model: nn.Module, likelihood: Likelihood, **options: Any) -> Self:
         """The paper's algorithm: Eq. 20 with α = 1 and one sampled target per example, λ by Eq. 21.
 
-        The same as the plain constructor; call `step(closure)`, so that λ can follow the loss. `options` are
-        those of the constructor and replace the preset's.
+        The same as the plain constructor; call `step(closure)`, so that λ can follow the loss. λ is absolute, as in
+        the paper, so that steps depend on the units of inputs and targets; with
+        `damping=LevenbergMarquardt(1.0, relative=True)` they do not. `options` are those of the constructor and
+        replace the preset's.
         """
         make: Callable[..., Self] = cls
         return make(model, likelihood, **options)
@@ -34,7 +36,8 @@ class Presets:
         The rule whitens gradients by the factors and equalises what is left (`fisher_shampoo`). Factors are running
         means, measured at every 64th step and inverted at every 128th, more often at first; Nesterov momentum; each
         step changes the outputs by `lr` = 0.6 of their residual (`OutputNormalised`). Let a scheduler lower `lr` to
-        1 % over the run. `rule="pi_damped"` with `Inverse(every=128, solver="low_rank")` is the natural gradient
+        1 % over the run. λ is relative to the sizes of inputs and errors (`ngdnum.curvature.units`), so the data may
+        be in any units. `rule="pi_damped"` with `Inverse(every=128, solver="low_rank")` is the natural gradient
         itself. `options` are those of the constructor and replace the preset's.
 
         Since the outputs set the length of a step, `clip_grad_norm_` does not shorten it: a clipped gradient counts
@@ -60,7 +63,7 @@ class Presets:
         preset = {
             "lr": 0.6,
             "rule": "fisher_shampoo",
-            "damping": Decay(0.1, steps=30.0, floor=1e-2),
+            "damping": Decay(1.0, steps=30.0, floor=0.1, relative=True),
             "factors": Factors(every=64, decay=0.8, rows=200),
             "inverse": Inverse(every=128),
             "control": OutputNormalised(momentum=0.8, rows=16, every=4),
@@ -73,9 +76,9 @@ class Presets:
         """As few examples as possible; best with small batches.
 
         Factors are measured and inverted at every step, and averaged over ten. They precondition five
-        conjugate-gradient steps on the exact Fisher of the batch (`DualConjugateGradient`). λ starts at 0.1 and
-        follows the loss by factors of 2; a step that raises the loss of its batch is undone. Call
-        `step(closure, loss=loss)`, or λ stays. The batch size is yours: 100 does well in Figure 1A–D. A step
+        conjugate-gradient steps on the exact Fisher of the batch (`DualConjugateGradient`). λ, relative as in
+        `fast`, starts at 1 and follows the loss by factors of 2; a step that raises the loss of its batch is undone.
+        Call `step(closure, loss=loss)`, or λ stays. The batch size is yours: 100 does well in Figure 1A–D. A step
         costs several of `fast`; in wide layers, `inverse=Inverse(every=2)` saves time. `options` are those of
         the constructor and replace the preset's.
 
@@ -99,7 +102,7 @@ class Presets:
         """
         preset = {
             "rule": "pi_damped",
-            "damping": LevenbergMarquardt(0.1, floor=1e-6, factor=2.0, reject=True),
+            "damping": LevenbergMarquardt(1.0, floor=1e-4, factor=2.0, reject=True, relative=True),
             "factors": Factors(every=1, decay=0.9),
             "inverse": Inverse(solver="inverse"),
             "control": DualConjugateGradient(steps=5),

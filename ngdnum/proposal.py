@@ -12,6 +12,7 @@ from .bounds import check_gradients, check_step
 from .control import Control, NeedsDual, Step, StepContext
 from .curvature.blocks import Blocks
 from .curvature.inverse import Inverse
+from .curvature.units import LayerUnits
 from .fisher.dual import Dual
 from .fisher.primal import Fisher, Vector
 from .groups import Rates
@@ -48,11 +49,11 @@ class Proposer:
         rule: Preconditioner,
         rates: Rates,
         lam: float,
-        relative: bool,
+        units: LayerUnits | None,
         steps: int,
         quotient: float,
     ) -> Proposal:
-        """The step number `steps`, of `blocks`, from the gradients of `batch`; λ is `relative` or absolute.
+        """The step number `steps`, of `blocks`, from the gradients of `batch`; λ is in `units`, or absolute.
 
         `quotient` is what the control has left of the last step.
 
@@ -67,7 +68,7 @@ class Proposer:
         for stack in stacks:
             gradients.append(stack.gradient())
         check_gradients(stacks, gradients, self.others)
-        blocks.factorise(rule, self.inverse, gradients, lam, relative, steps)
+        blocks.factorise(rule, self.inverse, gradients, lam, units, steps)
         context = self._context(batch, blocks, gradients, rates, lam, quotient)
         along = [] if isinstance(self.control.needs, NeedsDual) else context.precondition(gradients)
         step = self.control.move(stacks, along, rates.velocity(blocks.velocity), context)

@@ -114,22 +114,26 @@ def check_generator(state: Tensor, device: torch.device) -> None:
         ) from error
 
 
-def check_entry(layer: Layer, entry: dict[str, Any], kept: list[str]) -> None:
-    """Refuse tensors of other names or shapes, and numbers that are not finite."""
+def check_entry(layer: Layer, entry: dict[str, Any], kept: list[str], relative: bool) -> None:
+    """Refuse tensors of other names or shapes, numbers that are not finite, and factors without units of λ."""
     if sorted(entry) != kept:
         raise Damaged(f"it has {sorted(entry)} of layer {layer.name!r}, not {kept}")
+    if relative and "sizes" not in entry and not entry.keys().isdisjoint(MEANS + INVERSES):
+        raise Damaged(f"it has factors of layer {layer.name!r}, but not the sizes that a relative damping is in")
     shape = layer.matrix(*layer.parameters).shape
     n, m = shape[-2:]
-    sizes = dict(zip(MEANS + INVERSES, (n, m, n, m)))
+    widths = dict(zip(MEANS + INVERSES, (n, m, n, m)))
     for name, value in entry.items():
         if name == "factorisation":
             _check_factorisation(layer, value, [(m, m), (-(-m // 2), m + 1)])
             continue
         packed = isinstance(value, tuple)
         tensor = value[0] if packed else value
-        size = sizes.get(name)
+        size = widths.get(name)
         expected = shape if size is None else (*shape[:-2], *((-(-size // 2), size + 1) if packed else (size, size)))
-        if name not in (*sizes, "velocity") or tensor.shape != expected:
+        if name == "sizes":
+            expected = torch.Size((3,))
+        if name not in (*widths, "velocity", "sizes") or tensor.shape != expected:
             raise Damaged(f"{name} of layer {layer.name!r} has shape {tuple(tensor.shape)}, not {tuple(expected)}")
     _check_finite(f"of layer {layer.name!r}", entry)
 

@@ -111,7 +111,7 @@ class Saved:
             entries: dict[Tensor, dict[str, Any]] = {}
             for layer in self._layers:
                 entry = state_dict["state"].get(number[layer.names[0]], {})
-                check_entry(layer, entry, ngd["kept"].get(layer.name, []))
+                check_entry(layer, entry, ngd["kept"].get(layer.name, []), self._parts["damping"] == "relative")
                 if entry:
                     entries[layer.weight] = each(entry, _like(layer.weight))
             index = {layer.name: k for k, layer in enumerate(self._layers)}

@@ -67,7 +67,7 @@ class StepContext(NamedTuple):
         Learning rate and damping λ.
     damped : callable
         Ω u for u: λ Ω is the damping of the Fisher. Ω is I for an absolute λ and for rules without one; for a relative
-        λ it is τ τ̃ in the weights of a layer and τ̃/10 in its biases (`ngdnum.curvature.units`).
+        λ it is τ τ̃ in the weights of a layer and τ_b τ̃ in its biases (`ngdnum.curvature.units`).
     precondition : callable
         The rule, with the factors and inverses of this step, as a map from G to ΔW.
     fisher : callable

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from operator import mul
 
 import torch
 from torch import Tensor
@@ -44,7 +43,10 @@ class OutputNormalised(Control):
 
     .. math::
 
-        \sum_{i<j} r_i r_j \le \text{second_order_bound} \sum_i r_i, \quad r_i = \|\Delta W_i\| / \max(1, \|W_i\|).
+        \sum_{i<j} r_i r_j \le \text{second_order_bound} \sum_i r_i, \quad r_i = \|\Delta W_i\| / \|W_i\|,
+
+    biases left out, which are no factors of it, and layers whose weights are all 0. So the bound does not depend on
+    the units of inputs and targets.
 
     Parameters
     ----------
@@ -99,9 +101,8 @@ class OutputNormalised(Control):
             q = max(q, slope * slope / residual)
         scale = math.sqrt(residual / q) if q > 0 else 0.0
         bound, rate = self.second_order_bound, context.lr * scale
-        if rate * sum(lengths) > 2 * bound:  # else it is small for any weights
-            second = rate * _second_order(stacks, lengths)
-            scale *= bound / second if second > bound else 1.0
+        second = rate * _second_order(stacks, directions)
+        scale *= bound / second if second > bound else 1.0
         return Step(directions, scale, scale**2 * q, velocities, (slope, lengths), quotient)
 
     def _length(self, u: Vector, context: StepContext) -> tuple[float, float]:
@@ -118,11 +119,17 @@ class OutputNormalised(Control):
         return max(q, mean * size), mean
 
 
-def _second_order(stacks: list[Stack], lengths: list[float]) -> float:
-    """Σ_{i<j} r_i r_j / Σ r_i, with the norms of u in the place of those of ΔW; 0 if weights are too long for any r."""
+def _second_order(stacks: list[Stack], u: Vector) -> float:
+    """Σ_{i<j} r_i r_j / Σ r_i, with u in the place of ΔW; 0 where all r are."""
     weights: list[Tensor] = []
-    for stack in stacks:
+    changes: list[Tensor] = []
+    for stack, own in zip(stacks, u):
         weights += stack.weights
-    r = [length / max(1.0, size) for length, size in zip(lengths, numbers(torch._foreach_norm(weights)))]
-    total = sum(r)
-    return (total - sum(map(mul, r, r)) / total) / 2 if total else 0.0
+        change = own[..., :-1] if stack.biases else own
+        changes += stack.split(change) if len(stack.layers) > 1 else (change,)
+    norms = numbers([*torch._foreach_norm(changes), *torch._foreach_norm(weights)])
+    total = squares = 0.0
+    for length, size in zip(norms, norms[len(changes) :]):
+        r = length / size if size else 0.0
+        total, squares = total + r, squares + r * r
+    return (total - squares / total) / 2 if total else 0.0

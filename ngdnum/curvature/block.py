@@ -22,7 +22,7 @@ from ..stack import Stack
 from .inverse import RAISE, Inverse
 from .running import follow
 from .symmetric import Upper, full, packed
-from .units import Units, inverse_sizes
+from .units import LayerUnits, Units, axes
 
 Vector = list[Tensor]
 Halves = list[tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]]
@@ -83,10 +83,10 @@ class Block:
         self.kept = Kept(factors, None, velocity)
         self._shown: Factorisation | None = None
 
-    def absorb(self, batch: Batch, k: int, decay: float, lam: float, relative: bool) -> None:
+    def absorb(self, batch: Batch, k: int, decay: float, lam: float, units: LayerUnits | None) -> None:
         """Include the factors of `batch`, measurement number k = 1, 2, …, in the running means and inverses.
 
-        These are damped by λ, `relative` to the factors of the batch or as it is.
+        These are damped by λ, in `units` or as it is.
 
         A ← A + (1 − min(1 − 1/k, decay)) (fresh A − A): a mean with bias correction.
 
@@ -97,12 +97,14 @@ class Block:
         """
         weight, factors = 1 - min(1 - 1 / k, decay), dict(self.kept.factors)
 
-        def mean(old: Tensor | Upper | None, fresh: Tensor, layer: Layer) -> Tensor:
+        def mean(old: Tensor | Upper | None, fresh: Tensor, i: int, layer: Layer) -> Tensor:
             return fresh if old is None else full(old).lerp(fresh, weight)
 
-        def inverse(old: Tensor | None, root: Tensor, layer: Layer) -> Tensor:
-            bias = name == "K" and layer.bias is not None
-            unit = inverse_sizes(root.square().sum(-2), bias) ** -2 if relative else None
+        def inverse(old: Tensor | None, root: Tensor, i: int, layer: Layer) -> Tensor:
+            unit = None
+            if units is not None:
+                own = axes(units[i], root.shape[-1], layer.bias is not None)
+                unit = own if name == "K" else units[i][2:].expand(root.shape[-1])
             try:
                 return follow(old, root, k, decay, lam, unit)
             except torch.linalg.LinAlgError as error:
@@ -123,14 +125,14 @@ class Block:
         inverse: Inverse,
         G: Vector,
         lam: float,
-        relative: bool,
+        units: LayerUnits | None,
         depth: int,
         step: int,
         calendar: bool,
     ) -> None:
         """Bring the factorisation up to date: by the `calendar`, or as far as `inverse` asks for it in this `step`.
 
-        λ is `relative` to the factors, or as it is.
+        λ is in `units`, or as it is.
 
         Raises
         ------
@@ -152,7 +154,7 @@ class Block:
                 stack.check_finite(name, full(A), ADVICE)
         if rule.remembers:
             quantities |= {"G_0": G[0], "C": _remembered(last, G[0])}
-        fresh = self._factorise(rule, inverse, quantities, lam, relative, step)
+        fresh = self._factorise(rule, inverse, quantities, lam, units, step)
         self.kept = self.kept._replace(factorisation=fresh)
 
     def direction(self, G: Vector, depth: int) -> Vector:
@@ -161,10 +163,11 @@ class Block:
         assert last is not None
         quantities: Quantities = {"L": depth, "lam": last.lam}
         if last.rule.fast_factors:
-            quantities |= self.quantities(last.rule, last.rule.fast, self.kept)
+            own = self.quantities(last.rule, last.rule.fast, self.kept)
+            quantities |= own if last.units is None else last.units.measure(own)
         if last.units is not None:
-            scale = last.units.scale
-            (update,) = last.rule.apply([G[0] * scale], last.parts, last.units.measure(quantities))
+            scale = last.units.inputs * last.units.errors
+            (update,) = last.rule.apply([G[0] * scale], last.parts, quantities)
             return [update * scale]
         updates = last.rule.apply(G, last.parts, quantities)
         for i, g in enumerate(G):
@@ -243,7 +246,7 @@ class Block:
         return [(left, partial(_between, right, scale)) for (left, right), scale in zip(found, scales)]
 
     def damped(self, u: Vector) -> Vector:
-        """u in the metric that λ multiplies: u for an absolute λ, for a relative one τ τ̃ u but for biases."""
+        """u in the metric that λ multiplies: u for an absolute λ, for a relative one τ τ̃ u, in biases τ_b τ̃ u."""
         last = self.kept.factorisation
         return u if last is None or last.units is None else [v / last.units.scale.square() for v in u]
 
@@ -255,17 +258,23 @@ class Block:
         return {name: matrices for name, (matrices,) in lists.items()}
 
     def _factorise(
-        self, rule: Preconditioner, inverse: Inverse, quantities: Quantities, lam: float, relative: bool, step: int
+        self,
+        rule: Preconditioner,
+        inverse: Inverse,
+        quantities: Quantities,
+        lam: float,
+        units: LayerUnits | None,
+        step: int,
     ) -> Factorisation:
         """The slow part of the rule, at the first damping for which it works."""
         dtype = self.layers[0].weight.dtype
         slow = {name: quantities[name] for name in rule.slow}
         matrices = {name: q for name, q in slow.items() if name not in ("lam", "L", "G_0", "C")}
         origin = {} if inverse.drift is None else each(matrices, Tensor.clone)
-        units: Units | None = None
-        if relative and "lam" in rule.needs and matrices:
-            units = Units.of(matrices, self.layers[0].bias is not None)
-            slow = units.measure(slow)
+        measured: Units | None = None
+        if units is not None and "lam" in rule.needs and matrices and not rule.network:
+            measured = Units.of(units, self.stacks[0])
+            slow = measured.measure(slow)
         precise = slow if inverse.dtype is None else each(slow, partial(Tensor.to, dtype=inverse.dtype))
         parts: tuple
         for raised in range(inverse.retries + 1 if "lam" in slow and lam else 1):
@@ -282,7 +291,7 @@ class Block:
                     memory, parts = parts[-1], (*parts[:-1], None)
                     if inverse.seldom and not due(step + 1, inverse.every):
                         memory = packed(memory)
-                return Factorisation(rule, parts, lam * RAISE**raised, step, origin, memory, units)
+                return Factorisation(rule, parts, lam * RAISE**raised, step, origin, memory, measured)
         names = ", ".join(layer.name for layer in self.layers)
         up_to = f" and up to {lam * RAISE**raised:g}" if raised else ""
         raise torch.linalg.LinAlgError(
@@ -295,7 +304,7 @@ class Block:
         found: dict[int, Any] = {}
         for k, layer in stack.members.items():
             old = self._state.get(layer.weight, {}).get(name)
-            found[k] = include(old, matrices[k], layer) if k in matrices else old
+            found[k] = include(old, matrices[k], k, layer) if k in matrices else old
         return stack.gather(found)
 
 

@@ -13,6 +13,7 @@ from ..schedule import due
 from ..stack import Stack, stacks
 from .block import Block, Halves, Kept, Vector
 from .inverse import Inverse
+from .units import LayerUnits
 
 
 class Blocks:
@@ -56,15 +57,21 @@ class Blocks:
         return cls(used, [known.get(block.key, block) for block in fresh])
 
     def factorise(
-        self, rule: Preconditioner, inverse: Inverse, gradients: Vector, lam: float, relative: bool, step: int
+        self,
+        rule: Preconditioner,
+        inverse: Inverse,
+        gradients: Vector,
+        lam: float,
+        units: LayerUnits | None,
+        step: int,
     ) -> None:
-        """Bring the factorisations up to date."""
+        """Bring the factorisations up to date, with λ in `units`, or absolute."""
         depth, start, calendar = len(self.layers), 0, due(step, inverse.every)
         asked = calendar or inverse.drift is not None
         for block in self.blocks:
             end, last = start + len(block.stacks), block.kept.factorisation
             if asked or last is None or last.rule is not rule:
-                block.factorise(rule, inverse, gradients[start:end], lam, relative, depth, step, calendar)
+                block.factorise(rule, inverse, gradients[start:end], lam, units, depth, step, calendar)
             start = end
 
     def direction(self, gradients: Vector) -> Vector:

@@ -20,6 +20,7 @@ from .blocks import Blocks
 from .factors import Factors
 from .inverse import Inverse
 from .symmetric import full, packed
+from .units import LayerUnits, of_network, sizes
 
 State = MutableMapping[Tensor, dict[str, Any]]
 """`opt.state`: what is kept of each layer, under its weight."""
@@ -29,13 +30,14 @@ class Draft(NamedTuple):
     """What a step knows of the curvature before it is taken.
 
     The blocks it moves; those and the ones that were only measured; whether there were factors in its batch, and
-    whether its rule remembers what it factorised.
+    whether its rule remembers what it factorised; and the units of λ, none if it is absolute.
     """
 
     blocks: Blocks
     changed: list[Block]
     measured: bool
     remembers: bool
+    units: LayerUnits | None
 
 
 class Snapshot(NamedTuple):
@@ -75,6 +77,7 @@ class Curvature:
         self._layers, self._rule, self._factors, self._inverse, self.state = layers, rule, factors, inverse, state
         self._known: set[int] = set()
         self.blocks, self.measured = Blocks([], []), 0
+        self._units: LayerUnits | None = None
 
     def due(self, step: int, record: Record) -> bool:
         """Whether this pass measures factors: by the calendar, or since a layer is new."""
@@ -86,7 +89,7 @@ class Curvature:
     def including(self, batch: Batch, lam: float, relative: bool, rule: Preconditioner) -> Draft:
         """The blocks of the layers that took part in `batch`, its factors included, for a step to change and commit."""
         used = batch.used(self._layers, self._known)
-        _check_kept([self._layers[k] for k in used], self.state)
+        _check_kept(self._layers, used, self.state)
         if self._rule.network and not batch.chained:
             raise ValueError(
                 f"rule {self._rule.name!r} needs a chain of nn.Linear layers, each fed with the output of the "
@@ -94,13 +97,15 @@ class Curvature:
             )
         blocks = Blocks.of(used, self._layers, self._groups, self._rule.network, self.blocks, self.state)
         changed = list(blocks.blocks)
+        if batch.measured and self._world is not None:
+            _sync(batch, self._world)
+        if relative and (batch.measured or blocks is not self.blocks or self._units is None):
+            self._units = self._measure(batch, used)
         if batch.measured:
-            if self._world is not None:
-                _sync(batch, self._world)
             changed += self._idle(batch, used)
             for block in changed:
-                block.absorb(batch, self.measured + 1, self._factors.decay, lam, relative)
-        return Draft(blocks, changed, bool(batch.measured), rule.remembers)
+                block.absorb(batch, self.measured + 1, self._factors.decay, lam, self._units)
+        return Draft(blocks, changed, bool(batch.measured), rule.remembers, self._units)
 
     def commit(self, draft: Draft, step: int) -> None:
         """Show the blocks of the `step` in `opt.state`."""
@@ -124,6 +129,7 @@ class Curvature:
     def put_back(self, before: Snapshot) -> None:
         """Make everything what it was."""
         self.blocks, kept, self.measured, self._known, state = before
+        self._units = None
         for block, old in zip(self.blocks.blocks, kept):
             block.kept = old
         self.state.clear()
@@ -147,20 +153,37 @@ class Curvature:
         for block in blocks:
             block.restore(self._rule, len(layers))
         self.blocks, self.measured, self._known = Blocks(active, blocks), measured, self._with_factors()
+        self._units = None
 
     def _idle(self, batch: Batch, used: list[int]) -> list[Block]:
         """Layers whose factors were measured though they make no step."""
         idle = batch.measured.difference(used) if self._factors.kept else set()
         return [Block([Stack({k: self._layers[k]})], self.state) for k in sorted(idle)]
 
+    def _measure(self, batch: Batch, used: list[int]) -> LayerUnits | None:
+        """The units of all layers, with the sizes of those that had none before this `batch`; None without factors."""
+        found: dict[int, Tensor] = {}
+        matrices = [*batch.factors.items(), *batch.roots.items()]
+        for k, layer in enumerate(self._layers):
+            known = self.state.get(layer.weight, {}).get("sizes")
+            if k in batch.measured:
+                own = {name: of_layers[k] for name, of_layers in matrices if k in of_layers}
+                fresh = sizes(own, layer.weight, layer.bias is not None)
+                known = fresh if known is None else torch.where(known > 0, known, fresh)
+                self.state[layer.weight]["sizes"] = known
+            if known is not None:
+                found[k] = known
+        return of_network(found, used[0], used[-1]) if found else None
+
     def _with_factors(self) -> set[int]:
         """The layers of which there are factors from earlier steps."""
         return {k for k, layer in enumerate(self._layers) if known(self._rule, self.state.get(layer.weight, {}))}
 
 
-def _check_kept(layers: list[Layer], state: MutableMapping[Tensor, dict[str, Any]]) -> None:
-    """Refuse weights that were cast since the last step."""
-    for layer in layers:
+def _check_kept(layers: list[Layer], used: list[int], state: MutableMapping[Tensor, dict[str, Any]]) -> None:
+    """Refuse weights of the `used` layers that were cast since the last step."""
+    for k in used:
+        layer = layers[k]
         dtype = layer.weight.dtype
         if dtype not in (torch.float32, torch.float64):
             raise ValueError(

@@ -1,17 +1,27 @@
-r"""Units of the damping: of each layer those in which its factors have a mean eigenvalue of 1.
+r"""Units of the damping: how large the inputs and the errors of the layers are.
 
-A rule that damps is applied to x̂ = x/√τ and ê = e/√τ̃, with τ the mean square of the inputs of the layer and τ̃ that
-of its errors, and with a bias whose input, the constant 1, counts as √10 units, so that it is hardly damped:
+A rule that damps is applied to x̂ = x/√τ and ê = e/√τ̃:
 
 .. math::
 
     \hat\Lambda = S \Lambda S, \quad \hat{\tilde\Lambda} = \tilde\Lambda/\tilde\tau, \quad
     \hat G = \tilde\tau^{-1/2} G S, \quad \Delta W = \tilde\tau^{-1/2} \Delta\hat W S, \quad
-    S = \operatorname{diag}(\tau^{-1/2}, \dots, \tau^{-1/2}, \sqrt{10})
+    S = \operatorname{diag}(\tau^{-1/2}, \dots, \tau^{-1/2}, \tau_b^{-1/2})
 
-so λ is a pure number. Where inputs x become a x, the weight of the first layer W/a, those of the last b W, and targets
-b y, the function is b f, and every rule of K-FAC's form takes the step that belongs to that: ΔW/a, b ΔW, and in between
-the same ΔW.
+so λ is a pure number. The first layer has the units of the data: its τ is the mean square of its own inputs, ⟨x²⟩. The
+last one has those of the targets: its τ̃ is the mean eigenvalue of its own Λ̃, ⟨‖e‖²⟩/n for n outputs. All other τ, and
+τ_b for the 1 that is the input of a bias, are one for the network, the geometric mean of ⟨x²⟩ over all layers but the
+first. So are all other τ̃: that of the last layer times the mean square ‖W‖²/n of the rows of its weight, which is what
+comes back through it. Units of each layer by itself would be as free of units, but then layers that matter less than
+others, by small inputs or errors, would not take smaller steps, as they do with an absolute λ.
+
+Data have their units before training, so each size is that of the first measured batch in which it is not 0: the Fisher
+of a classifier shrinks as it becomes certain, and λ is not to follow.
+
+Where inputs x become a x, the weight of the first layer W/a, those of the last b W, and targets b y, the function is
+b f, and every rule of K-FAC's form takes the step that belongs to that: ΔW/a, b ΔW, and in between the same ΔW. First
+and last are meant in the order of the forward pass: of several layers fed with data, or of several outputs, only one
+has units of its own.
 """
 
 from __future__ import annotations
@@ -22,25 +32,26 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-BIAS = 10.0
-"""Square of the input of a bias, in units."""
+from ..stack import Stack
+
+LayerUnits = Mapping[int, Tensor]
+"""τ, τ_b and τ̃ `[3]` of each layer."""
 
 
 class Units(NamedTuple):
-    """The diagonal of S `[…, 1, m]`, and τ̃^{-1/2} `[…, 1, 1]`; 1 where the rule has no such factor."""
+    """The diagonal of S `[…, 1, m]`, and τ̃^{-1/2} `[…, 1, 1]`."""
 
     inputs: Tensor
     errors: Tensor
 
     @classmethod
-    def of(cls, factors: Mapping[str, Any], bias: bool) -> Units:
-        """Those of `Lambda` and `Lambda_tilde`, if they are among the `factors`; at least one of them is."""
-        found = {}
-        for name, own in (("Lambda", bias), ("Lambda_tilde", False)):
-            if name in factors:
-                found[name] = inverse_sizes(factors[name].diagonal(dim1=-2, dim2=-1), own).unsqueeze(-2)
-        one = torch.ones_like(next(iter(found.values()))[..., :1])
-        return cls(found.get("Lambda", one), found.get("Lambda_tilde", one)[..., :1])
+    def of(cls, units: LayerUnits, stack: Stack) -> Units:
+        """Those of the layers in `stack`."""
+        layer, own = stack.layers[0], stack.gather(units)
+        if layer.groups > 1:
+            own = own.unsqueeze(-2)
+        squares = axes(own, layer.shape[1], bool(stack.biases))
+        return cls(squares.rsqrt().unsqueeze(-2), own[..., 2:].rsqrt().unsqueeze(-2))
 
     @property
     def scale(self) -> Tensor:
@@ -58,20 +69,61 @@ class Units(NamedTuple):
         return measured
 
 
-def inverse_sizes(squares: Tensor, bias: bool) -> Tensor:
-    """1/√ of the mean of the last axis in the place of each entry; with a `bias`, of all but the last.
-
-    The last one is 1/√ of a tenth of itself then, see `BIAS`. Nothing has the size 1.
+def axes(units: Tensor, m: int, bias: bool) -> Tensor:
+    """Squares `[…, m]` of the units of the inputs of a layer with τ, τ_b and τ̃ `[…, 3]`; with a `bias`, it is last.
 
     Examples
     --------
-    >>> inverse_sizes(torch.tensor([1.0, 7.0, 40.0]), bias=True)
-    tensor([0.5000, 0.5000, 0.5000])
-    >>> inverse_sizes(torch.zeros(2), bias=False)
-    tensor([1., 1.])
+    >>> axes(torch.tensor([4.0, 9.0, 1.0]), 3, bias=True)
+    tensor([4., 4., 9.])
     """
-    m = squares.shape[-1] - bias
-    means = squares.clone()
-    means[..., :m] = squares[..., :m].mean(-1, keepdim=True)
-    means[..., m:] /= BIAS
-    return torch.where(means > torch.finfo(means.dtype).tiny, means, 1.0).rsqrt()
+    squares = units[..., :1].repeat_interleave(m, -1)
+    squares[..., m - bias :] = units[..., 1:2]
+    return squares
+
+
+def sizes(factors: Mapping[str, Tensor], weight: Tensor, bias: bool) -> Tensor:
+    """⟨x²⟩, ⟨‖e‖²⟩/n and ‖W‖²/n `[3]` of a layer with this `weight` `[n, …]`.
+
+    The factors are `Lambda` and `Lambda_tilde`, or the roots X of those whose inverses are `K` and `K_tilde`. With a
+    `bias`, the last input does not count. What the rule does not need is 0.
+
+    Examples
+    --------
+    >>> Lambda = torch.diag(torch.tensor([1.0, 7.0, 1.0]))
+    >>> sizes({"Lambda": Lambda, "K_tilde": 3 * torch.eye(2)}, torch.ones(2, 2), bias=True)
+    tensor([4., 9., 2.])
+    """
+    inputs = errors = weight.new_zeros(())
+    for name, A in factors.items():
+        squares = A.square().sum(-2) if name in ("K", "K_tilde") else A.diagonal(dim1=-2, dim2=-1)
+        if name in ("Lambda", "K"):
+            inputs = squares[..., : squares.shape[-1] - bias].mean()
+        else:
+            errors = squares.mean()
+    return torch.stack([inputs, errors, weight.square().sum() / len(weight)])
+
+
+def of_network(of_layers: Mapping[int, Tensor], first: int, last: int) -> LayerUnits:
+    """The units of all layers from their `sizes`; which of them is the `first`, and which the `last`.
+
+    Nothing, 0, does not count for a mean, and is a unit of 1.
+
+    Examples
+    --------
+    >>> of_layers = {k: torch.tensor(s) for k, s in enumerate([(9.0, 2.0, 1.0), (2.0, 0.0, 1.0), (8.0, 6.0, 0.5)])}
+    >>> of_network(of_layers, first=0, last=2)
+    {0: tensor([9., 4., 3.]), 1: tensor([4., 4., 3.]), 2: tensor([4., 4., 6.])}
+    """
+    every = torch.stack([*of_layers.values()])
+    some = every > torch.finfo(every.dtype).tiny
+    every = torch.where(some, every, 1.0)
+    at = {k: i for i, k in enumerate(of_layers)}
+    within = [i for k, i in at.items() if k != first]
+    logs = every[within, 0].log()
+    rows = torch.empty_like(every)
+    rows[:, :2] = (logs.sum() / some[within, 0].sum().clamp(min=1)).exp()
+    rows[:, 2] = every[at[last], 1] * every[at[last], 2]
+    rows[at[first], 0] = every[at[first], 0]
+    rows[at[last], 2] = every[at[last], 1]
+    return dict(zip(of_layers, rows.unbind()))

@@ -103,7 +103,12 @@ class Fisher:
             share += call.share
         if self._world is not None:
             *total, share = self._world.total(*total, share)
-        return [[number / share for number in total[i : i + k]] for i in range(0, k * k, k)]
+        rows: list[list[float]] = []
+        for i, number in enumerate(total):
+            if i % k == 0:
+                rows.append([])
+            rows[-1].append(number / share)
+        return rows
 
     def times(self, vector: Vector) -> Vector:
         """F u."""

@@ -255,11 +255,11 @@ class Batch:
 
         For a Gaussian, 1 − R is nearly the coefficient of determination. The `sums` are as in `residual`.
         """
-        share, _, length, spread = sums or self.sums
+        share, square, length, spread = sums or (self.share, self._square, self._length, self._spread)
         if not length or self.scale is None:
             return 1.0
-        residual = self.residual(sums)
-        return residual / (residual + spread / share)
+        residual = (share * square / self.scale) ** 2  # ℓ and the spread, times the share and the length
+        return residual / (residual + spread * length)
 
     def known_scale(self) -> float:
         """What the loss was multiplied by; a RuntimeError if that is unknown."""
