@@ -102,18 +102,6 @@ def test_the_fast_preset_never_makes_deep_linear_networks_much_worse(seed: int) 
     assert max(losses) < 2 * losses[0] and losses[-1] < 0.1 * losses[0]
 
 
-def test_the_fast_preset_seldom_runs_a_model_again() -> None:
-    """That of a model whose layers are linked by more than elementwise functions, once in sixteen steps."""
-    model = nn.Sequential(nn.Linear(4, 6), nn.Softmax(-1), nn.Linear(6, 3)).double()
-    runs: list[None] = []
-    model.register_forward_hook(lambda *_: runs.append(None))
-    opt = NGD.fast(model, Gaussian())
-    train(model, opt, range(17))
-    runs.clear()
-    train(model, opt, range(17, 17 + 64))
-    assert len(runs) == 64 + 4
-
-
 def test_momentum_is_nesterovs() -> None:
     """Three steps with G as the direction, against a loop of its own."""
     model, lr, beta = network([4, 5, 3]), 0.3, 0.7
