@@ -35,10 +35,14 @@ class Presets:
 
         The rule whitens gradients by the factors and equalises what is left (`fisher_shampoo`). Factors are running
         means, measured at every 64th step and inverted at every 128th, more often at first; Nesterov momentum; each
-        step changes the outputs by `lr` = 0.6 of their residual (`OutputNormalised`). Let a scheduler lower `lr` to
-        1 % over the run. λ is relative to the sizes of inputs and errors (`ngdnum.curvature.units`), so the data may
-        be in any units. `rule="pi_damped"` with `Inverse(every=128, solver="low_rank")` is the natural gradient
-        itself. `options` are those of the constructor and replace the preset's.
+        step changes the outputs by `lr` = 0.6 of their residual (`OutputNormalised`); a model that is more than layers
+        one after the other runs again for it, on a few examples, at every 16th step. Let a scheduler lower `lr` to 1 %
+        over the run. λ is relative to the sizes of inputs and errors (`ngdnum.curvature.units`), so the data may be in
+        any units. `rule="pi_damped"` with `Inverse(every=128, solver="low_rank")` is the natural gradient itself.
+        `options` are those of the constructor and replace the preset's.
+
+        The rate of `fallback`, which moves norms and embeddings, counts as much as `lr`: for embeddings, try 3e-2 with
+        AdamW.
 
         Since the outputs set the length of a step, `clip_grad_norm_` does not shorten it: a clipped gradient counts
         less in the momentum only. Lower `lr` or the control's `second_order_bound` instead.
@@ -66,7 +70,7 @@ class Presets:
             "damping": Decay(1.0, steps=30.0, floor=0.1, relative=True),
             "factors": Factors(every=64, decay=0.8, rows=200),
             "inverse": Inverse(every=128),
-            "control": OutputNormalised(momentum=0.8, rows=16, every=4),
+            "control": OutputNormalised(momentum=0.8, rows=16, every=16),
         }
         make: Callable[..., Self] = cls
         return make(model, likelihood, **(preset | options))

@@ -66,6 +66,7 @@ Rates = tuple[float, ...]
 LARGE: Rates = (0.01, 0.03, 0.1, 0.3, 1.0)
 MEDIUM: Rates = (1e-3, 3e-3, 1e-2, 3e-2, 0.1)
 SMALL: Rates = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+AUXILIARY = (1e-3, 1e-2)  # of AdamW for what is no weight of a layer
 
 
 def _crossed(
@@ -91,29 +92,45 @@ def _crossed(
     return Method(name, build, tuple(grid), reevaluates)
 
 
-def _rivals(nesterov_rates: Rates, adamw_rates: Rates, muon_rates: Rates, soap_rates: Rates) -> tuple[Method, ...]:
+def _rivals(
+    nesterov_rates: Rates,
+    adamw_rates: Rates,
+    muon_rates: Rates,
+    soap_rates: Rates,
+    muon_sizes: tuple[int, int] = (64, 128),
+    auxiliary: tuple[float, float] = AUXILIARY,
+) -> tuple[Method, ...]:
     return (
         method("SGD+momentum", nesterov, nesterov_rates, (32, 128), schedule=FALLING),
         method("AdamW", adamw, adamw_rates, (32, 128), schedule=FALLING),
-        _crossed("Muon.express", muon_express, muon_rates, "auxiliary", 1e-3, 1e-2, (64, 128), steps=3),
+        _crossed("Muon.express", muon_express, muon_rates, "auxiliary", *auxiliary, muon_sizes, steps=3),
         _crossed("SOAP", SOAP, soap_rates, "precondition_frequency", 10, 40),
     )
 
 
-NATURAL: tuple[Method, ...] = (
-    _crossed("NGD.fast", natural(NGD.fast), (0.1, 0.2, 0.4, 0.8, 1.6), "auxiliary", 1e-3, 1e-2, (64, 256)),
-    _crossed(
-        "NGD.sample_efficient",
-        natural(NGD.sample_efficient),
-        (0.3, 0.5, 0.8, 1.2, 1.8),
-        "auxiliary",
-        1e-3,
-        1e-2,
-        reevaluates=True,
-    ),
-)
+def _natural(fast_sizes: tuple[int, int] = (64, 256), auxiliary: tuple[float, float] = AUXILIARY) -> tuple[Method, ...]:
+    return (
+        _crossed("NGD.fast", natural(NGD.fast), (0.1, 0.2, 0.4, 0.8, 1.6), "auxiliary", *auxiliary, fast_sizes),
+        _crossed(
+            "NGD.sample_efficient",
+            natural(NGD.sample_efficient),
+            (0.3, 0.5, 0.8, 1.2, 1.8),
+            "auxiliary",
+            *auxiliary,
+            reevaluates=True,
+        ),
+    )
+
+
+NATURAL: tuple[Method, ...] = _natural()
 
 STRONG: tuple[Method, ...] = (*_rivals(LARGE, MEDIUM, LARGE, MEDIUM), *NATURAL)
+
+# an example of 32 positions is worth several of others; embeddings bear larger rates than biases and norms
+SEQUENCES: tuple[Method, ...] = (
+    *_rivals(LARGE, MEDIUM, LARGE, MEDIUM, (32, 128), (3e-3, 3e-2)),
+    *_natural((32, 128), (3e-3, 3e-2)),
+)
 
 # where nothing shrinks in twenty layers, the rates of the others are smaller
 DEEP: tuple[Method, ...] = (*_rivals(MEDIUM, SMALL, (3e-3, *LARGE[:-1]), SMALL), *NATURAL)

@@ -14,7 +14,7 @@ from .fits import function_problem, tabular_problem
 from .linear import FIG1A, FIG1B, FIG1C
 from .method import Method
 from .poisson import poisson_problem
-from .rivals import BOTTLENECK, DEEP, FULL_BATCH, IMAGES, LINEAR, OTHERS, STRONG
+from .rivals import BOTTLENECK, DEEP, FULL_BATCH, IMAGES, LINEAR, OTHERS, SEQUENCES, STRONG
 from .task import Benchmark, Experiment, scale, unscaled
 
 EXPERIMENTS: dict[str, Experiment] = {e.name: e for e in (FIG1A, FIG1B, FIG1C, FIG1D)}
@@ -85,7 +85,7 @@ BEYOND = (
     _beyond("mlp", "Classifier 784-200-100-10", classification(mlp), 4.0, LOSS, (0.4, 0.35)),
     _beyond("mlp-others", "The same, other methods", classification(mlp), 4.0, LOSS, (0.4, 0.35), OTHERS),
     _beyond("cnn", "Convolutional classifier with BatchNorm", classification(cnn), 8.0, LOSS, (0.5, 0.4)),
-    _beyond("chars", "Character transformer", chars_problem, 8.0, LOSS, (2.5, 2.0)),
+    _beyond("chars", "Character transformer", chars_problem, 8.0, LOSS, (2.5, 2.0), SEQUENCES),
     _beyond("tabular", "Friedman's regression", tabular_problem, 2.0, MULTIPLES, (1.2, 1.05)),
     _beyond(
         "function",

@@ -19,8 +19,9 @@ from ngdnum.experiments.compare import compare
 from ngdnum.experiments.fits import friedman, function_problem, tabular_problem
 from ngdnum.experiments.method import method, natural, nesterov
 from ngdnum.experiments.poisson import UNIT, Poisson, exact, poisson_problem, relative_error
-from ngdnum.experiments.rivals import DEEP, FULL_BATCH, OTHERS, STRONG
+from ngdnum.experiments.rivals import DEEP, FULL_BATCH, OTHERS, SEQUENCES, STRONG
 from ngdnum.experiments.task import Benchmark, unscaled
+from ngdnum.experiments.tasks import TASKS
 from ngdnum.experiments.tuned import load_tuned
 from ngdnum.experiments.tuning import tune_task
 
@@ -206,7 +207,9 @@ def test_a_grid_trains_for_a_quarter_and_its_best_two_settings_for_half_of_the_b
     assert found.winners["0.4k"] == best["settings"]
 
 
-@pytest.mark.parametrize("crossed", [m for m in (*STRONG, *DEEP) if "auxiliary" in m.grid[0]], ids=lambda m: m.name)
+@pytest.mark.parametrize(
+    "crossed", [m for m in (*STRONG, *DEEP, *SEQUENCES) if "auxiliary" in m.grid[0]], ids=lambda m: m.name
+)
 def test_a_second_knob_takes_no_more_trials(crossed) -> None:
     rates = {settings["lr"] for settings in crossed.grid}
     assert len(crossed.grid) == 2 * len(rates) == 10
@@ -218,8 +221,16 @@ def test_a_second_knob_takes_no_more_trials(crossed) -> None:
 
 
 def test_all_grids_of_a_task_are_equally_large() -> None:
-    for methods in (STRONG, DEEP, OTHERS, (*STRONG, *FULL_BATCH)):
+    for methods in (STRONG, DEEP, OTHERS, SEQUENCES, (*STRONG, *FULL_BATCH)):
         assert {len(m.grid) for m in methods} == {10}
+
+
+def test_all_methods_of_sequences_choose_among_the_same_batches_and_auxiliary_rates() -> None:
+    assert TASKS["chars"].methods == SEQUENCES
+    for m in SEQUENCES:
+        assert {settings["batch_size"] for settings in m.grid} == {32, 128}
+        rates = {settings["auxiliary"] for settings in m.grid if "auxiliary" in settings}
+        assert rates == ({3e-3, 3e-2} if m.name.startswith(("NGD", "Muon")) else set())
 
 
 def test_the_auxiliary_rate_is_that_of_what_is_no_layer() -> None:
