@@ -16,11 +16,12 @@ from .capture import Record
 from .graph import aside
 from .replay import same_rows
 
+_ONE = torch.ones(())
 SLOPES: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
     {
         "ReluBackward0": lambda x: (x > 0).to(x.dtype),
-        "SigmoidBackward0": lambda x: x * torch.rsub(x, 1),
-        "TanhBackward0": lambda x: torch.rsub(x * x, 1),
+        "SigmoidBackward0": lambda x: x * torch.sub(_ONE, x),
+        "TanhBackward0": lambda x: torch.sub(_ONE, x * x),
     }
 )
 """Derivatives of those that are functions of what comes out; for others, autograd's graph has to be asked."""
@@ -58,9 +59,15 @@ def keep(batch: Batch, cuts: Cuts, model: nn.Module, record: Record, output: Ten
         wanted = count
     chain: dict[int, Link] = {}
     if record.links is not None:
-        slopes = _slopes(record, wanted)
-        for k, (x,) in record.inputs.items():
-            chain[k] = Link(x[:wanted].clone(), slopes[k])
+        asked = []
+        for k, node in record.links.items():
+            x = record.inputs[k][0][:wanted].clone()
+            short = SLOPES.get(node.name()) if node else None
+            chain[k] = Link(x, short(x) if short else None)
+            if node and not short:
+                asked.append((k, node))
+        if asked:
+            aside(partial(_ask, record, chain, asked))
     arguments, keywords, first = record.arguments, record.keywords, output[:wanted].clone() if chain else None
     if wanted < count:
         arguments = tuple([_first(argument, count, wanted) for argument in arguments])
@@ -101,25 +108,8 @@ def _first(argument: Any, count: int, rows: int) -> Any:
     return argument[:rows].clone()
 
 
-def _slopes(record: Record, rows: int) -> dict[int, Tensor | None]:
-    """∂x/∂z for the first `rows` of the input x of each layer and the output z before; None where they are one."""
-    assert record.links is not None
-    links: dict[int, Any] = record.links
-    found: dict[int, Tensor | None] = dict.fromkeys(links)
-    asked = []
-    for k, link in links.items():
-        if link is not None:
-            (x,) = record.inputs[k]
-            short = SLOPES.get(link.name())
-            if short:
-                found[k] = short(x[:rows])
-            else:
-                asked.append((k, link, x))
-
-    def differentiate() -> None:
-        for k, link, x in asked:
-            found[k] = link(torch.ones_like(x))[:rows].clone()
-
-    if asked:
-        aside(differentiate)
-    return found
+def _ask(record: Record, chain: dict[int, Link], asked: list[tuple[int, Any]]) -> None:
+    """Fill in ∂x/∂z of the input x of some layers by the output z of the one before, from the nodes between them."""
+    for k, node in asked:
+        slope = node(torch.ones_like(record.inputs[k][0]))
+        chain[k] = chain[k]._replace(slope=slope[: len(chain[k].x)].clone())
