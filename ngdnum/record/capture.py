@@ -192,9 +192,10 @@ class Capture:
         simple = type(module).forward is nn.Linear.forward and x.ndim == 2
         if not simple:
             layer.check_input(x)
-        if not simple or k in record.edges or not len(x):
+        empty = not x.numel()
+        if not simple or k in record.edges or empty:
             record.links = None
-        if not x.numel():
+        if empty:
             record.empty.append((k, get_gradient_edge(output)))
             return
         if record.links is not None:
