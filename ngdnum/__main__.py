@@ -6,7 +6,8 @@ import argparse
 import sys
 
 from .experiments.cli import add_parsers
-from .experiments.command import Job, finish, rich_or_advice
+from .experiments.command import Job, finish
+from .experiments.extra import check_installed
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -16,7 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
 
     def prepare() -> Job:
-        rich_or_advice()
+        check_installed("rich", "the commands show tables and progress with rich")
         return args.job(args)
 
     return finish(prepare, args.json)

@@ -32,33 +32,10 @@ class Rates(NamedTuple):
     relative: list[float]
     decays: list[float]
 
-    def scaled(self, vector: list[Tensor]) -> list[Tensor]:
-        """`vector`, one tensor per stack, with each times its lr/α; it is overwritten."""
-        for v, r in zip(vector, self.relative):
-            if r != 1:
-                v.mul_(r)
-        return vector
-
     def halves(self, stacks: list[Stack], halves: Halves) -> Halves:
-        """What rules do to the left and right of G for each layer of `stacks`, scaled as `scaled` does."""
+        """What rules do to the left and right of G for each layer of `stacks`, at the rates of this step."""
         relative = [r for stack, r in zip(stacks, self.relative) for _ in stack.members]
         return [(left if r == 1 else _times(r, left), right) for (left, right), r in zip(halves, relative)]
-
-    def velocity(self, kept: Sequence[Tensor | None]) -> list[Tensor | None]:
-        """The velocity that was kept, at the rates of this step."""
-        found = []
-        for v, r in zip(kept, self.relative):
-            found.append(v if v is None or r == 1 else r * v)
-        return found
-
-    def free(self, velocity: list[Tensor] | None) -> list[Tensor] | None:
-        """A velocity to keep, free of the rates of this step: the inverse of `velocity`, except where nothing moves."""
-        if velocity is None:
-            return None
-        found = []
-        for v, r in zip(velocity, self.relative):
-            found.append(v / r if r not in (0, 1) else v)
-        return found
 
 
 class Groups:

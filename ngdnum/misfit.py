@@ -21,16 +21,16 @@ _NEAR = 1e-3
 
 
 class FirstLook:
-    """Warns, at the first step, if the loss cannot be that of `likelihood`."""
+    """Warns, at the first step, if the loss cannot be that of `likelihood`; then it is `over`."""
 
     def __init__(self, likelihood: Likelihood) -> None:
         self._likelihood = likelihood
         self._gradient: Tensor | None = None
-        self._over = False
+        self.over = False
 
     def at_gradient(self, output: Tensor, gradient: Tensor) -> None:
         """Look at the gradient `[M, n]` of the loss in the output of a pass."""
-        if not self._over and self._gradient is None:
+        if self._gradient is None:
             _warn_of_likelihood(self._likelihood, output, gradient)
             self._gradient = gradient
 
@@ -39,7 +39,7 @@ class FirstLook:
         gradient = self._gradient
         if gradient is not None and loss is not None and scale and len(gradient) == count:
             _warn_of_scale(self._likelihood, gradient / scale, float(loss))
-        self._gradient, self._over = None, True
+        self._gradient, self.over = None, True
 
 
 def _warn_of_likelihood(likelihood: Likelihood, output: Tensor, gradient: Tensor) -> None:

@@ -27,14 +27,14 @@ from .misfit import FirstLook
 from .presets import Presets
 from .proposal import Proposer
 from .record.amp import full_precision, loss_scale
-from .record.batch import Batch, Cuts
+from .record.batch import Batch
 from .record.capture import Capture, Record, refuse_empty
 from .record.graph import Probing
 from .record.observer import Observer
 from .report import Report, StepRecord, report
 from .rule import resolve
 from .rules import Rule
-from .trial import Closure, Evaluation, Move, one_number
+from .trial import FORWARD_ONLY, Closure, Evaluation, Move, one_number
 from .world import unwrapped, world_of
 
 
@@ -159,11 +159,10 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
         self._world = world = world_of(model)
         model = unwrapped(model)
         self.model, self.likelihood, self.samples = model, likelihood, samples
-        self.factors, self.inverse, self.control = factors, inverse, control
+        self.factors, self.inverse, self.control, self._given_rule = factors, inverse, control, rule
         self.rule = resolve(rule, inverse.solver if isinstance(inverse, Inverse) else None)
-        self._given_rule = rule
         self.damping = damping if isinstance(damping, Damping) else LevenbergMarquardt(damping)
-        check_parts(self.rule.at(self.damping.lam), factors, inverse, control)
+        check_parts(self.rule if self.damping.lam else self.rule.at_zero(), factors, inverse, control)
         self.layers, self._rest = trainable_layers(model)
         self._frozen = [p for p in model.parameters() if not p.requires_grad]
         self.fallback = optimizer_of(self._rest, fallback)
@@ -179,8 +178,7 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
         self.generator = torch.Generator(self.layers[0].weight.device)
         self.generator.manual_seed(torch.initial_seed() + (world.rank if world else 0))
         self._evaluate = Evaluation()
-        self._cuts = Cuts()
-        self._batch = Batch(self._cuts)
+        self._batch = Batch()
         self._curvature = Curvature(self.layers, self._groups.of, self.rule, factors, inverse, self.state, world)
         self._look = FirstLook(likelihood)
         self._observer = Observer(
@@ -197,7 +195,7 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
         )
         if world is not None:
             self._observer = self._observer.of_rank(world)
-        self._proposer = Proposer(model, likelihood, self._rest, inverse, control, world)
+        self._proposer = Proposer(model, likelihood, self._rest, inverse, control, control.needs, world)
         self._last: StepRecord | None = None
         seen = (self._observe, refuse_empty) if world is None else (self._observe_or_tell, world.note_empty)
         self._capture = Capture(model, self.layers, *seen)
@@ -246,7 +244,7 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
         with full_precision(self.generator.device), loss_scale(self) as scale:
             self._batch.scale = scale
             if scale == 0.0:
-                self._batch = Batch(self._cuts)
+                self._batch = Batch()
                 return loss
             take = self._step if self._world is None else partial(self._world.together, self._step)
             return take(closure, loss)
@@ -255,21 +253,22 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
         before = None if loss is None else one_number(loss, "step must be given the loss")
         if before is None and closure is not None:
             before = self._evaluate(closure)
-        self._look.at_loss(before, self._batch.scale, self._batch.count)
+        if not self._look.over:
+            self._look.at_loss(before, self._batch.scale, self._batch.count)
         if self._world is not None:
             before = self._world.begin(self._batch.part, before, self.steps, self.param_groups)
         if before is not None and not math.isfinite(before):
             raise ValueError(f"the loss before the step is {float(before)}: check the batch and the weights")
 
-        if self._batch.measured or any(p.grad is not None for p in self._frozen):
+        if self._batch.measured or self._frozen and any(p.grad is not None for p in self._frozen):
             check_known(self.model, {p for group in self.param_groups for p in group["params"]})
         check_groups(self.param_groups, len(self._groups.start))
         group, curvature = self.param_groups[0], self._curvature
         lam, quotient, old = group["damping"], group["quotient"], (self.steps, self._batch, self._last)
+        used, rule = self._batch.used(self.layers, curvature.known), self.rule if lam else self.rule.at_zero()
         known, move = curvature.snapshot(), None
         try:
-            rule = self.rule.at(lam)
-            draft = curvature.including(self._batch, lam, self.damping.relative, rule)
+            draft = curvature.including(self._batch, used, lam, self.damping.relative, rule)
             blocks, rates = draft.blocks, self._groups.rates(self.param_groups, draft.blocks.stacks)
             step, slope, lengths = self._proposer.propose(
                 self._batch, blocks, rule, rates, lam, draft.units, self.steps, quotient
@@ -281,20 +280,18 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
                 trial = own if self._world is None else partial(self._world.average, own)
                 change, undone = move.on_trial(trial, before, self.damping)
                 rho = ratio(change, predicted(rates.lr, step.scale * slope, step.curvature), before)
-            blocks.remember(None if undone else rates.free(step.velocity))
+            blocks.remember(None if undone else step.velocity, rates.relative)
             if undone:
                 curvature.forget_velocities()
-            curvature.commit(draft, self.steps)
-            self._last = StepRecord(
-                self.rule.name, blocks.blocks, blocks.kept(), 0.0 if undone else abs(scale), lengths
-            )
+            kept, length = curvature.commit(draft, self.steps), 0.0 if undone else abs(scale)
+            self._last = StepRecord(self.rule.name, blocks.blocks, kept, length, lengths)
             group["quotient"] = step.quotient
             if self.damping.relative:
                 sums = self._world.sums if self._world else None
                 group["damping"] = self.damping.next(lam, rho, self._batch.relative_residual(sums))
             else:
                 group["damping"] = self.damping.next(lam, rho)
-            self._batch, self.steps = Batch(self._cuts), self.steps + 1
+            self._batch, self.steps = Batch(), self.steps + 1
             move.finish(self._world)
         except BaseException:
             end_probes()
@@ -321,9 +318,9 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients, and the factors that were collected with them."""
-        self._evaluate.check()
+        self._check_no_closure()
         super().zero_grad(set_to_none)
-        self._batch = Batch(self._cuts)
+        self._batch = Batch()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Refused: the parameters are those of the model's layers, found at construction."""
@@ -333,18 +330,21 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
 
     def _observe(self, record: Record, output: Tensor, gradient: Tensor) -> None:
         """Collect what one forward pass tells, in its backward pass, or what one more loss of it adds."""
-        self._evaluate.check()
+        self._check_no_closure()
         if self._batch.stale(self.layers):
-            self._batch = Batch(self._cuts)
-        measured = self._curvature.due(self.steps, record)
-        probed = self.control.needs.due(self.steps, self.param_groups[0]["quotient"])
-        self._observer.observe(self._batch, record, output, gradient, measured, probed)
+            self._batch = Batch()
+        known, quotient = self._curvature.known, self.param_groups[0]["quotient"]
+        self._observer.observe(self._batch, record, output, gradient, self.steps, quotient, known)
 
     def _observe_or_tell(self, record: Record, output: Tensor, gradient: Tensor) -> None:
         """The same, in a backward pass that the other ranks wait for: what goes wrong is told in the step."""
-        self._evaluate.check()
+        self._check_no_closure()
         try:
             self._observe(record, output, gradient)
         except Exception as error:
             self._batch.layers |= dict.fromkeys(record.edges)
             self._batch.error = self._batch.error or error
+
+    def _check_no_closure(self) -> None:
+        if self._evaluate.running:
+            raise RuntimeError(FORWARD_ONLY)

@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from .bounds import check_gradients, check_step
-from .control import Control, NeedsDual, Step, StepContext
+from .control import Control, Step, StepContext
 from .curvature.blocks import Blocks
 from .curvature.inverse import Inverse
 from .curvature.units import LayerUnits
@@ -19,7 +18,8 @@ from .groups import Rates
 from .likelihood import Likelihood
 from .record.batch import Batch
 from .rule import Preconditioner
-from .stack import product_and_norms
+from .schedule import Needs, NeedsDual
+from .sizes import check_gradients, check_step, product_and_norms
 from .world import World
 
 
@@ -40,6 +40,7 @@ class Proposer:
     others: dict[str, nn.Parameter]
     inverse: Inverse
     control: Control
+    needs: Needs
     world: World | None
 
     def propose(
@@ -70,8 +71,9 @@ class Proposer:
         check_gradients(stacks, gradients, self.others)
         blocks.factorise(rule, self.inverse, gradients, lam, units, steps)
         context = self._context(batch, blocks, gradients, rates, lam, quotient)
-        along = [] if isinstance(self.control.needs, NeedsDual) else context.precondition(gradients)
-        step = self.control.move(stacks, along, rates.velocity(blocks.velocity), context)
+        velocity = blocks.velocity(rates.relative)
+        along = [] if isinstance(self.needs, NeedsDual) else blocks.direction(gradients, rates.relative)
+        step = self.control.move(stacks, along, velocity, context)
         slope, lengths = step.size or product_and_norms(stacks, step.updates, gradients)
         check_step(stacks, step.updates, lengths, rates.lr, step.scale)
         return Proposal(step, slope, lengths)
@@ -81,14 +83,12 @@ class Proposer:
     ) -> StepContext:
         """What the control may ask about this step."""
 
-        def precondition(vector: Vector) -> Vector:
-            return rates.scaled(blocks.direction(vector))
-
         def dual() -> Dual:
             slopes = [g / batch.known_scale() for g in batch.gradients]
             halves = rates.halves(blocks.stacks, blocks.halves())
             return Dual(self.model, self.likelihood, blocks.stacks, batch.calls, slopes, gradients, halves, self.world)
 
+        precondition = partial(blocks.direction, relative=rates.relative)
         fisher = partial(Fisher, self.model, self.likelihood, blocks.stacks, batch.calls, self.world)
         residual = batch.residual if self.world is None else partial(batch.residual, self.world.sums)
         chain = list(batch.layers) if batch.chained else None

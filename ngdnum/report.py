@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from .curvature.block import Block, Kept
+from .curvature.block import Block, Kept, applied
 from .curvature.symmetric import full
 from .rule import Preconditioner, Quantities
 from .rules.linalg import leading_pairs
-from .stack import product_and_norms
+from .sizes import product_and_norms
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -286,7 +286,7 @@ def _times(rule: Preconditioner, quantities: Quantities, weights: list[Tensor]) 
     start = time.perf_counter()
     state = rule.factorise(quantities)
     half = time.perf_counter()
-    rule.apply(weights, state, quantities)
+    applied(rule, weights, state, quantities)
     return half - start, time.perf_counter() - half
 
 

@@ -53,6 +53,8 @@ class Preconditioner:
         The quantities used by either function.
     slow, fast : tuple of str
         Those used by `factorise`, and by `apply`.
+    apply : callable
+        The fast part, as the rule has it: of one stack, or of lists of all layers for a network's rule.
     undamped : Preconditioner or None
         The rule for λ = 0 exactly, with Moore–Penrose inverses.
     fast_factors : bool
@@ -70,7 +72,7 @@ class Preconditioner:
     def __init__(self, rule: Rule) -> None:
         self.name, self.network = rule.name, rule in NETWORK_RULES.values()
         self._factorise, self.slow = rule.factorise, _quantities(rule.name, rule.factorise, 0)
-        self._apply, self.fast = rule.apply, _quantities(rule.name, rule.apply, 2)
+        self.apply, self.fast = rule.apply, _quantities(rule.name, rule.apply, 2)
         self.needs = frozenset(self.slow + self.fast)
         self.fast_factors = not set(self.fast) <= {"lam", "L"}
         self.remembers = "C" in self.slow
@@ -79,10 +81,8 @@ class Preconditioner:
         self._slower = _quantities(rule.name, rule.damping, 0) if rule.damping else ()
         self.undamped = Preconditioner(rule.undamped) if rule.undamped is not None else None
 
-    def at(self, lam: float) -> Preconditioner:
-        """The rule to use at damping `lam`."""
-        if lam != 0.0:
-            return self
+    def at_zero(self) -> Preconditioner:
+        """The rule to use at λ = 0; a ValueError if there is none."""
         if self.undamped is None and self.needs & {"lam", "K_tilde", "K"}:
             raise ValueError(f"rule {self.name!r} has no undamped form: use damping > 0")
         return self.undamped or self
@@ -91,17 +91,14 @@ class Preconditioner:
         """The slow part."""
         return self._factorise(**{name: quantities[name] for name in self.slow})
 
-    def apply(self, G: list[Tensor], state: tuple, quantities: Quantities) -> list[Tensor]:
-        """ΔW for α = 1, of the shapes of G: of one stack, or of all layers for a network's rule."""
-        fast = dict(zip(self.fast, map(quantities.__getitem__, self.fast)))
-        updates = self._apply(G, state, **fast) if self.network else [self._apply(*G, state, **fast)]
-        for update, g in zip(updates, G):
-            if update.shape != g.shape:
-                raise ValueError(
-                    f"rule {self.name!r} returned an update of shape {tuple(update.shape)} for G of shape "
-                    f"{tuple(g.shape)}"
-                )
-        return updates
+    def check_memory(self, parts: tuple, G: Tensor) -> None:
+        """Refuse `parts` of which the last cannot be the C of the next factorisation, with G `[..., n, m]`."""
+        C, m = parts[-1] if parts else None, G.shape[-1]
+        if not isinstance(C, Tensor) or C.shape != (*G.shape[:-2], m, m):
+            raise ValueError(
+                f"rule {self.name!r} asks for C, so the last entry of what its factorise returns must be the next C, "
+                f"of shape {(*G.shape[:-2], m, m)}; it is {tuple(C.shape) if isinstance(C, Tensor) else C!r}"
+            )
 
     @property
     def product(self) -> bool:

@@ -1,8 +1,9 @@
-"""When something that need not be done at every step, or for all examples, is done."""
+"""When something that need not be done at every step, or for all examples, is done; what controls need of it."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 
 def due(step: int, every: int) -> bool:
@@ -42,3 +43,41 @@ def check_rows(rows: int | None) -> None:
     """Refuse anything but a positive number of examples, or None."""
     if rows is not None and (isinstance(rows, bool) or not isinstance(rows, int) or rows < 1):
         raise ValueError(f"rows must be a positive integer, or None for all examples; got {rows!r}")
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a control needs of a step: no more than the rule's directions."""
+
+    def due(self, step: int, quotient: float) -> bool:
+        """Whether the model is to be asked in this step, `quotient` being what the last one left, 0 if nothing."""
+        return False
+
+
+@dataclass(frozen=True)
+class NeedsFisher(Needs):
+    """The calls of the model, for `StepContext.fisher` and `residual`: for the first `rows` examples, or all (None).
+
+    With `alike`, fewer examples with several positions are worth as much (`schedule.examples`), but four or more.
+    A model that must run again for it, since it is no chain of layers, is asked in one of `every` so many steps only.
+    """
+
+    rows: int | None
+    alike: bool = False
+    every: int = 1
+
+    def due(self, step: int, quotient: float) -> bool:
+        return not quotient or due(step, self.every)
+
+    def examples(self, positions: int) -> int | None:
+        """How many examples that is where each has so many positions."""
+        if self.rows is None or not self.alike:
+            return self.rows
+        return max(examples(self.rows, positions), min(self.rows, 4))
+
+
+@dataclass(frozen=True)
+class NeedsDual(NeedsFisher):
+    """`StepContext.dual` instead of directions: all calls, and the gradients of their outputs."""
+
+    rows: int | None = None

@@ -131,28 +131,6 @@ class Stack:
             raise NotFinite(f"{what} of layer {name!r} is not finite, so no weight was changed: {advice}")
 
 
-def product_and_norms(stacks: list[Stack], u: list[Tensor], v: list[Tensor]) -> tuple[float, list[float]]:
-    """Σ_i tr u_iᵀ v_i, and the Frobenius norm of u in each member of each stack.
-
-    The product is not by `torch.dot`, which "medium" precision of matrix products rounds, and slows down.
-    """
-    scalars: list[Tensor] = []
-    matrices: list[Tensor] = []
-    for stack, both, own in zip(stacks, torch._foreach_mul(u, v), u):
-        scalars.append(both.sum())
-        matrices += stack.split(own) if len(stack.layers) > 1 else (own,)
-    found = numbers([*scalars, *torch._foreach_norm(matrices)])
-    return sum(found[: len(u)]), found[len(u) :]
-
-
-def numbers(scalars: Sequence[Tensor]) -> list[float]:
-    """The values of some tensors `[]`, from their devices in one go."""
-    device, moved = scalars[0].device, []
-    for scalar in scalars:
-        moved.append(scalar if scalar.device == device else scalar.to(device))
-    return torch.stack(moved).tolist()
-
-
 def stacks(layers: dict[int, Layer], apart: Sequence[int] | None = None) -> list[Stack]:
     """Group `layers` by shape and groups of their weights, whether they have biases, dtype, device and `apart`."""
     groups: dict[tuple, dict[int, Layer]] = {}

@@ -23,14 +23,14 @@ FORWARD_ONLY = (
 
 
 class Evaluation:
-    """Calls closures, and knows whether one is running."""
+    """Calls closures, and knows whether one is `running`."""
 
     def __init__(self) -> None:
-        self._running = False
+        self.running = False
 
     def __call__(self, closure: Closure) -> Tensor | float:
         """The loss."""
-        self._running = True
+        self.running = True
         try:
             loss = closure()
         except RuntimeError as error:
@@ -38,13 +38,8 @@ class Evaluation:
                 raise RuntimeError(FORWARD_ONLY) from error
             raise
         finally:
-            self._running = False
+            self.running = False
         return one_number(loss, "the closure must return the loss")
-
-    def check(self) -> None:
-        """Refuse what a closure must not do."""
-        if self._running:
-            raise RuntimeError(FORWARD_ONLY)
 
 
 def one_number(loss: object, rule: str) -> Tensor | float:

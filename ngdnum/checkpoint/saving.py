@@ -18,7 +18,7 @@ from ..fallback import Snapshot
 from ..groups import Groups
 from ..layers import Layer
 from ..likelihood import Likelihood
-from ..record.batch import Batch, Cuts
+from ..record.batch import Batch
 from ..report import StepRecord
 from ..rule import Preconditioner
 from ..world import World
@@ -45,7 +45,6 @@ class Saving(torch.optim.Optimizer):
     _rest: dict[str, nn.Parameter]
     _groups: Groups
     _curvature: Curvature
-    _cuts: Cuts
     _batch: Batch
     _last: StepRecord | None
     _world: World | None
@@ -90,7 +89,7 @@ class Saving(torch.optim.Optimizer):
             self.generator.set_state(run.generator)
             if self._world and state_dict["ngd"].get("rank", 0) != self._world.rank:
                 self._world.scatter(self.generator)
-            self._batch, self._last = Batch(self._cuts), None
+            self._batch, self._last = Batch(), None
         except BaseException:
             vars(self).update(before)
             self.generator.set_state(random)

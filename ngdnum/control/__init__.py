@@ -4,8 +4,9 @@ A control is a frozen description (`Control`). What it remembers from step to st
 per layer, is kept by the blocks, and replaced only when the step is taken.
 """
 
+from ..schedule import Needs, NeedsDual, NeedsFisher
 from .conjugate_gradient import ConjugateGradient
-from .control import Control, Needs, NeedsDual, NeedsFisher, Step, StepContext, dot, predicted, ratio
+from .control import Control, Step, StepContext, dot, predicted, ratio
 from .dual import DualConjugateGradient
 from .exact_line_search import ExactLineSearch
 from .fixed_step import FixedStep

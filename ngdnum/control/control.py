@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -14,46 +13,9 @@ from torch import Tensor
 from ..fisher.dual import Dual
 from ..fisher.primal import Fisher, Vector
 from ..rules.control import predicted_change, quadratic_change
-from ..schedule import due, examples
-from ..stack import Stack, numbers
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What a control needs of a step: no more than the rule's directions."""
-
-    def due(self, step: int, quotient: float) -> bool:
-        """Whether the model is to be asked in this step, `quotient` being what the last one left, 0 if nothing."""
-        return False
-
-
-@dataclass(frozen=True)
-class NeedsFisher(Needs):
-    """The calls of the model, for `StepContext.fisher` and `residual`: for the first `rows` examples, or all (None).
-
-    With `alike`, fewer examples with several positions are worth as much (`schedule.examples`), but four or more.
-    A model that must run again for it, since it is no chain of layers, is asked in one of `every` so many steps only.
-    """
-
-    rows: int | None
-    alike: bool = False
-    every: int = 1
-
-    def due(self, step: int, quotient: float) -> bool:
-        return not quotient or due(step, self.every)
-
-    def examples(self, positions: int) -> int | None:
-        """How many examples that is where each has so many positions."""
-        if self.rows is None or not self.alike:
-            return self.rows
-        return max(examples(self.rows, positions), min(self.rows, 4))
-
-
-@dataclass(frozen=True)
-class NeedsDual(NeedsFisher):
-    """`StepContext.dual` instead of directions: all calls, and the gradients of their outputs."""
-
-    rows: int | None = None
+from ..schedule import Needs
+from ..sizes import numbers
+from ..stack import Stack
 
 
 class StepContext(NamedTuple):

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from ..fisher.primal import Vector
+from ..schedule import Needs, NeedsDual
 from ..stack import Stack
-from .control import Control, Needs, NeedsDual, Step, StepContext
+from .control import Control, Step, StepContext
 
 
 @dataclass(frozen=True)

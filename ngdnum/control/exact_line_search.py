@@ -9,9 +9,9 @@ from torch import Tensor
 
 from ..fisher.primal import Vector
 from ..rules.control import step_and_momentum
-from ..schedule import check_rows
+from ..schedule import Needs, NeedsFisher, check_rows
 from ..stack import Stack
-from .control import Control, Needs, NeedsFisher, Step, StepContext, dot
+from .control import Control, Step, StepContext, dot
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from ..fisher.primal import Vector
-from ..schedule import check_every, check_rows
-from ..stack import Stack, numbers, product_and_norms
-from .control import Control, Needs, NeedsFisher, Step, StepContext, dot
+from ..schedule import Needs, NeedsFisher, check_every, check_rows
+from ..sizes import numbers, product_and_norms
+from ..stack import Stack
+from .control import Control, Step, StepContext, dot
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..fisher.primal import Vector
-from ..schedule import check_rows
+from ..schedule import Needs, NeedsFisher, check_rows
 from ..stack import Stack
-from .control import Control, Needs, NeedsFisher, Step, StepContext
+from .control import Control, Step, StepContext
 
 
 @dataclass(frozen=True)

@@ -167,9 +167,9 @@ class Block:
             quantities |= own if last.units is None else last.units.measure(own)
         if last.units is not None:
             scale = last.units.inputs * last.units.errors
-            (update,) = last.rule.apply([G[0] * scale], last.parts, quantities)
+            (update,) = applied(last.rule, [G[0] * scale], last.parts, quantities)
             return [update * scale]
-        updates = last.rule.apply(G, last.parts, quantities)
+        updates = applied(last.rule, G, last.parts, quantities)
         for i, g in enumerate(G):
             if updates[i].data_ptr() == g.data_ptr():
                 updates[i] = updates[i].clone()
@@ -224,7 +224,9 @@ class Block:
         saved = self._state.get(self.layers[0].weight, {}).get("factorisation")
         if saved is None:
             return
-        fresh = Factorisation(rule.at(saved["lam"]), *(saved[name] for name in Factorisation._fields[1:]))
+        fresh = Factorisation(
+            rule if saved["lam"] else rule.at_zero(), *(saved[name] for name in Factorisation._fields[1:])
+        )
         fresh = fresh._replace(units=fresh.units and Units(*fresh.units))
         self.kept = self.kept._replace(factorisation=fresh)
         G = [torch.ones_like(stack.weight()) for stack in self.stacks]
@@ -287,7 +289,7 @@ class Block:
                 if inverse.dtype is not None:
                     parts = each(parts, partial(Tensor.to, dtype=dtype))
                 if rule.remembers:
-                    _check_memory(rule, parts, quantities["G_0"])
+                    rule.check_memory(parts, quantities["G_0"])
                     memory, parts = parts[-1], (*parts[:-1], None)
                     if inverse.seldom and not due(step + 1, inverse.every):
                         memory = packed(memory)
@@ -306,6 +308,20 @@ class Block:
             old = self._state.get(layer.weight, {}).get(name)
             found[k] = include(old, matrices[k], k, layer) if k in matrices else old
         return stack.gather(found)
+
+
+def applied(rule: Preconditioner, G: Vector, parts: tuple, quantities: Quantities) -> Vector:
+    """ΔW for α = 1, of the shapes of G: of one stack, or of all layers for a network's rule."""
+    fast = {}
+    for name in rule.fast:
+        fast[name] = quantities[name]
+    updates: Vector = rule.apply(G, parts, **fast) if rule.network else [rule.apply(*G, parts, **fast)]
+    for update, g in zip(updates, G):
+        if update.shape != g.shape:
+            raise ValueError(
+                f"rule {rule.name!r} returned an update of shape {tuple(update.shape)} for G of shape {tuple(g.shape)}"
+            )
+    return updates
 
 
 def known(rule: Preconditioner, entry: Mapping[str, Any]) -> bool:
@@ -335,13 +351,3 @@ def _remembered(last: Factorisation | None, G: Tensor) -> Tensor:
         return full(last.memory)
     m = G.shape[-1]
     return torch.eye(m).to(G).expand(*G.shape[:-2], m, m)
-
-
-def _check_memory(rule: Preconditioner, parts: tuple, G: Any) -> None:
-    """Refuse `parts` of which the last cannot be the C of the next factorisation, with G `[..., n, m]`."""
-    C, m = parts[-1] if parts else None, G.shape[-1]
-    if not isinstance(C, Tensor) or C.shape != (*G.shape[:-2], m, m):
-        raise ValueError(
-            f"rule {rule.name!r} asks for C, so the last entry of what its factorise returns must be the next C, "
-            f"of shape {(*G.shape[:-2], m, m)}; it is {tuple(C.shape) if isinstance(C, Tensor) else C!r}"
-        )

@@ -11,7 +11,7 @@ from ..layers import Layer
 from ..rule import Preconditioner
 from ..schedule import due
 from ..stack import Stack, stacks
-from .block import Block, Halves, Kept, Vector
+from .block import Block, Halves, Vector
 from .inverse import Inverse
 from .units import LayerUnits
 
@@ -46,8 +46,6 @@ class Blocks:
 
         Those that were in `last` are taken over.
         """
-        if used == last.layers:
-            return last
         if network:
             groups = [[Stack({k: layers[k]}) for k in used]]
         else:
@@ -74,13 +72,16 @@ class Blocks:
                 block.factorise(rule, inverse, gradients[start:end], lam, units, depth, step, calendar)
             start = end
 
-    def direction(self, gradients: Vector) -> Vector:
-        """ΔW of every stack for α = 1, in memory of their own."""
+    def direction(self, gradients: Vector, relative: list[float]) -> Vector:
+        """ΔW of every stack for α = 1, times its `relative` learning rate, in memory of their own."""
         depth = len(self.layers)
         updates: Vector = []
         for block in self.blocks:
             start = len(updates)
             updates += block.direction(gradients[start : start + len(block.stacks)], depth)
+        for update, r in zip(updates, relative):
+            if r != 1:
+                update.mul_(r)
         return updates
 
     def halves(self) -> Halves:
@@ -95,27 +96,28 @@ class Blocks:
             found += block.damped(vector[start : start + len(block.stacks)])
         return found
 
-    def kept(self) -> list[Kept]:
-        """What every block keeps."""
-        kept = []
-        for block in self.blocks:
-            kept.append(block.kept)
-        return kept
-
-    @property
-    def velocity(self) -> list[Tensor | None]:
-        """What the control has left of each stack."""
+    def velocity(self, relative: list[float]) -> list[Tensor | None]:
+        """What the control has left of each stack, times its `relative` learning rate."""
         found: list[Tensor | None] = []
         for block in self.blocks:
             found += block.kept.velocity or [None] * len(block.stacks)
+        for i, r in enumerate(relative):
+            v = found[i]
+            if r != 1 and v is not None:
+                found[i] = r * v
         return found
 
-    def remember(self, velocity: Vector | None) -> None:
-        """Keep what the control leaves of each stack, laid out in memory as it is after saving and loading."""
+    def remember(self, velocity: Vector | None, relative: list[float]) -> None:
+        """Keep what the control leaves of each stack, laid out in memory as it is after saving and loading.
+
+        It is free of the `relative` rates of this step: the inverse of `velocity`, except where nothing moves.
+        """
         start = 0
         if velocity is not None:
             velocity = list(velocity)
-            for i, stack in enumerate(self.stacks):
+            for i, (stack, r) in enumerate(zip(self.stacks, relative)):
+                if r not in (0, 1):
+                    velocity[i] = velocity[i] / r
                 if len(stack.members) > 1:
                     velocity[i] = velocity[i].contiguous()
         for block in self.blocks:

@@ -10,11 +10,10 @@ from torch import Tensor
 
 from ..layers import Layer
 from ..record.batch import Batch, compress_rows
-from ..record.capture import Record
 from ..rule import Preconditioner
 from ..schedule import due
 from ..stack import Stack
-from ..world import World, check_alone
+from ..world import World
 from .block import MEANS, Block, Kept, known
 from .blocks import Blocks
 from .factors import Factors
@@ -59,6 +58,8 @@ class Curvature:
         Those of the last step.
     measured : int
         How many steps have measured factors.
+    known : set of int
+        The layers of which there are factors from earlier steps.
     state : dict
         What is kept of each layer, under its weight.
     """
@@ -74,28 +75,23 @@ class Curvature:
         world: World | None,
     ) -> None:
         self._groups, self._world = groups, world
-        self._layers, self._rule, self._factors, self._inverse, self.state = layers, rule, factors, inverse, state
-        self._known: set[int] = set()
+        self._layers, self._rule, self._factors, self.state = layers, rule, factors, state
+        self._seldom = inverse.seldom
+        self.known: set[int] = set()
         self.blocks, self.measured = Blocks([], []), 0
         self._units: LayerUnits | None = None
 
-    def due(self, step: int, record: Record) -> bool:
-        """Whether this pass measures factors: by the calendar, or since a layer is new."""
-        found = due(step, self._factors.every) or not record.edges.keys() <= self._known
-        if found and self._world is None:
-            check_alone()
-        return found
-
-    def including(self, batch: Batch, lam: float, relative: bool, rule: Preconditioner) -> Draft:
-        """The blocks of the layers that took part in `batch`, its factors included, for a step to change and commit."""
-        used = batch.used(self._layers, self._known)
-        _check_kept(self._layers, used, self.state)
+    def including(self, batch: Batch, used: list[int], lam: float, relative: bool, rule: Preconditioner) -> Draft:
+        """The blocks of the layers `used` in `batch`, its factors included, for a step to change and commit."""
+        _check_kept([self._layers[k] for k in used], self.state)
         if self._rule.network and not batch.chained:
             raise ValueError(
                 f"rule {self._rule.name!r} needs a chain of nn.Linear layers, each fed with the output of the "
                 "one before, the last one's output being the model's"
             )
-        blocks = Blocks.of(used, self._layers, self._groups, self._rule.network, self.blocks, self.state)
+        blocks = self.blocks
+        if used != blocks.layers:
+            blocks = Blocks.of(used, self._layers, self._groups, self._rule.network, blocks, self.state)
         changed = list(blocks.blocks)
         if batch.measured and self._world is not None:
             _sync(batch, self._world)
@@ -107,28 +103,31 @@ class Curvature:
                 block.absorb(batch, self.measured + 1, self._factors.decay, lam, self._units)
         return Draft(blocks, changed, bool(batch.measured), rule.remembers, self._units)
 
-    def commit(self, draft: Draft, step: int) -> None:
-        """Show the blocks of the `step` in `opt.state`."""
-        blocks, seldom, factors = draft.blocks, self._inverse.seldom, draft.measured and self._factors.kept
-        rests = seldom and not due(step + 1, self._factors.every)
+    def commit(self, draft: Draft, step: int) -> list[Kept]:
+        """Show the blocks of the `step` in `opt.state`; what each of them keeps."""
+        blocks, seldom, factors = draft.blocks, self._seldom, draft.measured and self._factors.kept
+        rests = factors and seldom and not due(step + 1, self._factors.every)
         self.measured += draft.measured
         if blocks is not self.blocks:
             for block in self.blocks.blocks:
                 self.state.get(block.layers[0].weight, {}).pop("factorisation", None)
+        kept = []
         for block in draft.changed:
             block.commit(factors, rests, seldom or draft.remembers)
+            kept.append(block.kept)
         if factors:
-            self._known = self._with_factors()
+            self.known = self._with_factors()
         self.blocks = blocks
+        return kept[: len(blocks.blocks)]
 
     def snapshot(self) -> Snapshot:
         """All that a step may change, by reference: what is kept is replaced, never changed in place."""
         state = {weight: dict(entry) for weight, entry in self.state.items()}
-        return Snapshot(self.blocks, self.blocks.kept(), self.measured, self._known, state)
+        return Snapshot(self.blocks, [block.kept for block in self.blocks.blocks], self.measured, self.known, state)
 
     def put_back(self, before: Snapshot) -> None:
         """Make everything what it was."""
-        self.blocks, kept, self.measured, self._known, state = before
+        self.blocks, kept, self.measured, self.known, state = before
         self._units = None
         for block, old in zip(self.blocks.blocks, kept):
             block.kept = old
@@ -152,7 +151,7 @@ class Curvature:
         blocks = [Block([Stack({k: layers[k] for k in stack}) for stack in group], self.state) for group in groups]
         for block in blocks:
             block.restore(self._rule, len(layers))
-        self.blocks, self.measured, self._known = Blocks(active, blocks), measured, self._with_factors()
+        self.blocks, self.measured, self.known = Blocks(active, blocks), measured, self._with_factors()
         self._units = None
 
     def _idle(self, batch: Batch, used: list[int]) -> list[Block]:

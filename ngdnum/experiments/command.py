@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..results import Stored
 from .entry import TrialFailed
 from .output import Interrupted, NotWritten
-from .progress import INSTALL
 from .search import Diverged
 
 if TYPE_CHECKING:
@@ -110,14 +109,6 @@ def show(table: Table, note: str) -> None:
             console.print(Text(f"{left_out} more {columns} shown on a wider screen, or with --json"))
         console.print(Text(note), soft_wrap=True)
     print(text.get(), end="")
-
-
-def rich_or_advice() -> None:
-    """Raise an error that says what to install if tables and progress bars cannot be shown."""
-    try:
-        import rich  # noqa: F401
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError(f"the commands show tables and progress with rich: {INSTALL}") from None
 
 
 def _interrupt_once(number: int, frame: object) -> None:

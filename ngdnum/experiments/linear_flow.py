@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..rules import NETWORK_RULES, RULES
-from .progress import INSTALL
+from .extra import check_installed
 
 Weights = list[Tensor]
 """W_1 … W_L in float64, `[n_i, n_{i-1}]`."""
@@ -162,10 +162,8 @@ def follow(
     >>> round(float(path.maps[-1, 0, 0]), 9)
     0.5
     """
-    try:
-        from scipy.integrate import solve_ivp
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(f"flows are followed by scipy: {INSTALL}") from error
+    check_installed("scipy", "flows are followed by scipy")
+    from scipy.integrate import solve_ivp
 
     def speed(t: float, state: np.ndarray) -> np.ndarray:
         return _joined(rule(_parted(torch.from_numpy(state), weights), moments)).numpy()

@@ -6,10 +6,10 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from .extra import check_installed
+
 if TYPE_CHECKING:
     from rich.progress import Progress
-
-INSTALL = "pip install 'ngd[experiments]'"
 
 
 class Bar:
@@ -57,14 +57,11 @@ def progress_bars(shown: bool) -> Iterator[Bars]:
     if not shown:
         yield Bars()
         return
-    try:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-        from rich.table import Column
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"progress bars need rich: {INSTALL}, or leave them out with progress=False"
-        ) from error
+    check_installed("rich", "progress bars need rich", "or leave them out with progress=False")
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.table import Column
+
     name = Column(min_width=27, no_wrap=True)  # of the longest name, which is not what may be cut
     columns = (
         TextColumn("{task.description}", table_column=name),

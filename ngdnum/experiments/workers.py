@@ -10,7 +10,7 @@ import torch
 
 from ..results import Curve
 from .entry import Entry, TrialFailed
-from .progress import INSTALL
+from .extra import check_installed
 from .task import conditions
 from .training import Budget, Recipe, Run
 
@@ -33,10 +33,7 @@ def check_jobs(jobs: int | None) -> None:
     if jobs is not None and (isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1):
         raise ValueError(f"the number of jobs is a positive number, got {jobs!r}")
     if jobs != 1:
-        try:
-            import joblib  # noqa: F401
-        except ModuleNotFoundError:
-            raise ModuleNotFoundError(f"several jobs need joblib: {INSTALL}, or leave out jobs") from None
+        check_installed("joblib", "several jobs need joblib", "or leave out jobs")
 
 
 def tell(jobs: int | None, say: Callable[[str], None]) -> None:

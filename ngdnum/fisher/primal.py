@@ -16,7 +16,8 @@ from torch.func import functional_call, vjp
 from ..layers import Layer
 from ..likelihood import Likelihood, fisher_product
 from ..record.replay import ONE_AT_A_TIME, RandomState, replaying
-from ..stack import Stack, numbers
+from ..sizes import numbers
+from ..stack import Stack
 from ..world import World
 
 Vector = list[Tensor]

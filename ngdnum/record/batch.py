@@ -5,38 +5,19 @@ from __future__ import annotations
 import warnings
 import weakref
 from collections.abc import Collection
-from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..fisher.primal import Call, Link, run
+from ..fisher.primal import Call
 from ..layers import Layer
 from ..likelihood import Likelihood, fisher_product
 from ..world import Part
 from .capture import Record
-from .replay import same_rows
 
 Matrices = dict[str, dict[int, Tensor]]
 """`{quantity: {layer: matrix}}`."""
 Sums = tuple[float, float, float, float]
-
-
-class Cuts:
-    """Which arguments of a model have one row per example, found by a trial when they are seen first."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple, bool] = {}
-
-    def agree(self, model: nn.Module, whole: Call, part: Call) -> bool:
-        """Whether `part`, cut from the call `whole`, gives its first rows."""
-        pairs = [*zip(whole.arguments, part.arguments)]
-        pairs += [(argument, part.keywords[name]) for name, argument in whole.keywords.items()]
-        key = (*(new is not old for old, new in pairs), *whole.keywords)
-        if key not in self._known:
-            both = (partial(run, model, {}, call, flat=False) for call in (whole, part))
-            self._known[key] = same_rows(model, *both)
-        return self._known[key]
 
 
 class Batch:
@@ -62,8 +43,10 @@ class Batch:
         X with XᵀX that mean, for running inverses.
     measured : set of int
         The layers of which there are factors or roots.
+    examined : int
+        How many examples there were in the passes of which such were kept.
     calls : list of Call
-        How the model was called for the examples that were to be kept.
+        How the model was called for them.
     gradients : list of Tensor
         ∂ loss/∂f `[M, n_L]` of each of these calls, if it is asked for.
     scale : float or None
@@ -72,7 +55,7 @@ class Batch:
         What went wrong in a pass, if a step from the others must be refused.
     """
 
-    def __init__(self, cuts: Cuts) -> None:
+    def __init__(self) -> None:
         self.count, self.share, self.probed = 0, 0.0, False
         self.layers: dict[int, None] = {}
         self.chained = self.linked = True
@@ -83,10 +66,9 @@ class Batch:
         self.gradients: list[Tensor] = []
         self.scale: float | None = 1.0
         self.error: Exception | None = None
-        self._kept = 0
+        self.examined = 0
         self._square = self._length = self._spread = 0.0
         self._backward = -1
-        self._cuts = cuts
 
     def stale(self, layers: list[Layer]) -> bool:
         """Whether the gradients of its passes are gone when another one arrives, in a backward pass of its own.
@@ -105,8 +87,8 @@ class Batch:
         self.count += count
         self.share += record.share
         self.layers |= dict.fromkeys(record.edges)
-        self.chained &= record.chained
         self.linked &= record.links is not None
+        self.chained &= record.links is not None and not any(record.links.values())
 
     def add_factors(self, record: Record, factors: Matrices, roots: Matrices) -> None:
         """Include the factors and roots of the last pass."""
@@ -148,40 +130,6 @@ class Batch:
         self._square += record.residual[0] - before[0]
         self._length += record.residual[1] - before[1]
         self._spread += record.residual[2] - before[2]
-
-    def keep(self, model: nn.Module, record: Record, output: Tensor, rows: int | None) -> None:
-        """Keep the call of a pass of `model` that had this `output`: of all passes the first `rows` examples, or all.
-
-        All, too, if the model treats something as long as the batch as if it had no row for each example.
-        """
-        self.probed = True
-        count = wanted = len(output)
-        if rows is not None:
-            wanted = min(count, rows - self._kept)
-            if wanted <= 0:
-                return
-        if not record.counts(wanted):
-            wanted = count
-        whole = Call(record.arguments, record.keywords, random=record.random)
-        call = _first(whole, count, wanted) if wanted < count else whole
-        chain: dict[int, Link] = {}
-        if record.links is not None:
-            slopes = record.slopes(wanted)
-            for k, (x,) in record.inputs.items():
-                chain[k] = Link(x[:wanted].clone(), slopes[k])
-        elif wanted < count and not self._cuts.agree(model, whole, call):
-            call, wanted = whole, count
-        first = output[:wanted].clone() if chain else None
-        call = call._replace(chain=chain, output=first)
-        record.kept = len(self.calls), wanted, count
-        self.calls.append(_weighed(call, record, wanted, count))
-        self._kept += count
-
-    def keep_again(self, record: Record) -> None:
-        """Weigh the rows of the call kept of a pass as they count by all its losses so far."""
-        if record.kept is not None:
-            i, wanted, count = record.kept
-            self.calls[i] = _weighed(self.calls[i], record, wanted, count)
 
     def used(self, layers: list[Layer], known: Collection[int]) -> list[int]:
         """Those of `layers` that took part and have gradients and factors, in the order of the forward pass.
@@ -274,27 +222,3 @@ class Batch:
 def compress_rows(rows: Tensor) -> Tensor:
     """X `[…, k, m]` with the same XᵀX and no more rows than columns."""
     return torch.linalg.qr(rows, mode="r").R if rows.shape[-2] > rows.shape[-1] else rows
-
-
-def _weighed(call: Call, record: Record, wanted: int, count: int) -> Call:
-    """The call of the first `wanted` of `count` examples, which count as they do in the losses of the pass."""
-    share, weights = record.share * wanted / count, record.weights
-    if weights is not None:
-        weights = weights[:wanted].flatten()
-        mean = float(weights.mean())
-        share, weights = share * mean, weights / mean
-    return call._replace(weights=weights, share=share)
-
-
-def _first(whole: Call, count: int, rows: int) -> Call:
-    """The call with the first `rows` of whatever has one row for each of the `count` examples."""
-
-    def first(argument: object) -> object:
-        if not isinstance(argument, Tensor) or not argument.ndim or len(argument) != count:
-            return argument
-        return argument[:rows].clone()
-
-    keywords = {}
-    for name, argument in whole.keywords.items():
-        keywords[name] = first(argument)
-    return whole._replace(arguments=tuple(map(first, whole.arguments)), keywords=keywords)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import copy
 import weakref
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -17,8 +16,8 @@ from torch import Size, Tensor, nn
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
 from ..layers import Layer
-from .graph import Paths, Probing, aside
-from .replay import RandomState, random_state
+from .graph import Paths, Probing
+from .replay import RandomState
 
 ELEMENTWISE = {
     f"{function}Backward0"
@@ -40,14 +39,6 @@ ELEMENTWISE = {
     )
 }
 """Names in autograd's graph of functions that act on every number by itself."""
-SLOPES: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
-    {
-        "ReluBackward0": lambda x: (x > 0).to(x.dtype),
-        "SigmoidBackward0": lambda x: x * (1 - x),
-        "TanhBackward0": lambda x: (x * x).neg_().add_(1),  # 1 − x² without the Python of a number on the left
-    }
-)
-"""Derivatives of those that are functions of what comes out; for others, autograd's graph has to be asked."""
 
 
 class Record:
@@ -59,7 +50,8 @@ class Record:
     tell what is between each layer and the one before: nothing (None), or the place in the graph of an elementwise
     function. They are None if there is anything else, or if the last layer's output is not the model's. `weights`
     `[M, …]`, with mean 1, tell how much each row of the output counts in the loss, None if all count alike; `share` is
-    the sum of what they count, by which passes of one step are weighed.
+    the sum of what they count, by which passes of one step are weighed. `told` is what the loss of a backward pass,
+    by its number, has told of them.
 
     `batch` is what it is included in, `gradient` `[M, n_L]` that of all its losses so far and `residual` what it adds
     to that of the batch; `kept` tells which call of the batch it is, with how many examples of how many.
@@ -81,7 +73,7 @@ class Record:
         self.kept: tuple[int, int, int] | None = None
         self.weights: Tensor | None = None
         self.share = 1.0
-        self._told: tuple[int, Tensor] | None = None
+        self.told: tuple[int, Tensor] | None = None
         self._first: tuple[int, int] | None = None
         self._paths: Paths | None = None
 
@@ -100,48 +92,6 @@ class Record:
     def counts(self, rows: int) -> bool:
         """Whether any of the first `rows` examples counts in the loss."""
         return self.weights is None or bool(self.weights[:rows].any())
-
-    def tell(self, weights: Tensor) -> None:
-        """Note, in the backward pass under way, how much (more) the rows `[M, …]`, or all `[]`, count in its loss."""
-        task = torch._C._current_graph_task_id()
-        if self._told is not None and self._told[0] == task:
-            weights = weights + self._told[1]
-        self._told = task, weights
-
-    @property
-    def told(self) -> Tensor | None:
-        """What the loss of the backward pass under way has told."""
-        if self._told is None or self._told[0] != torch._C._current_graph_task_id():
-            return None
-        return self._told[1]
-
-    @property
-    def chained(self) -> bool:
-        """Whether each layer was fed with the output of the one before and the last one's output is the model's."""
-        return self.links is not None and not any(self.links.values())
-
-    def slopes(self, rows: int) -> dict[int, Tensor | None]:
-        """∂x/∂z for the first `rows` of the input x of each layer and the output z before; None where they are one."""
-        assert self.links is not None
-        links: dict[int, Any] = self.links
-        found: dict[int, Tensor | None] = dict.fromkeys(links)
-        asked = []
-        for k, link in links.items():
-            if link is not None:
-                (x,) = self.inputs[k]
-                short = SLOPES.get(link.name())
-                if short:
-                    found[k] = short(x[:rows])
-                else:
-                    asked.append((k, link, x))
-
-        def differentiate() -> None:
-            for k, link, x in asked:
-                found[k] = link(torch.ones_like(x))[:rows].clone()
-
-        if asked:
-            aside(differentiate)
-        return found
 
     def link(self, k: int, x: Tensor) -> None:
         """Note what is between the last layer so far and the input `x` of layer `k`."""
@@ -228,7 +178,9 @@ class Capture:
         self.record = Record() if recording else None
         if self.record is not None:
             self.record.arguments, self.record.keywords = arguments, keywords
-            self.record.random = random_state(self.layers[0].weight.device)
+            device = self.layers[0].weight.device
+            cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+            self.record.random = torch.get_rng_state(), cuda
 
     def _layer(
         self, k: int, module: nn.Module, inputs: tuple[Tensor, ...], keywords: dict[str, Tensor], output: Tensor
@@ -240,9 +192,10 @@ class Capture:
         simple = type(module).forward is nn.Linear.forward and x.ndim == 2
         if not simple:
             layer.check_input(x)
-        if not simple or k in record.edges or not len(x):
+        empty = not x.numel()
+        if not simple or k in record.edges or empty:
             record.links = None
-        if not x.numel():
+        if empty:
             record.empty.append((k, get_gradient_edge(output)))
             return
         if record.links is not None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Set
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
-from ..control import Needs, NeedsDual, NeedsFisher
 from ..curvature.factors import Factors
 from ..layers import Layer
 from ..likelihood import Likelihood
 from ..misfit import FirstLook
 from ..rule import Preconditioner
-from ..world import World
+from ..schedule import Needs, NeedsDual, NeedsFisher, due
+from ..world import World, check_alone
 from .amp import full_precision
 from .batch import Batch
+from .calls import Cuts, keep, keep_again
 from .capture import Record
 from .measure import measure
 from .row_weights import weigh, weigh_again
@@ -35,37 +37,58 @@ class Observer:
     needs: Needs
     relative: bool
     look: FirstLook
+    alone: bool = True
+    cuts: Cuts = field(default_factory=Cuts)
 
     def of_rank(self, world: World) -> Observer:
         """The same for one rank of the `world`: all together look at as many examples."""
         needs = self.needs
         if isinstance(needs, NeedsFisher):
             needs = replace(needs, rows=world.part(needs.rows))
-        return replace(self, factors=replace(self.factors, rows=world.part(self.factors.rows)), needs=needs)
+        return replace(
+            self, factors=replace(self.factors, rows=world.part(self.factors.rows)), needs=needs, alone=False
+        )
 
     @torch.no_grad()
-    def observe(self, batch: Batch, record: Record, output: Tensor, gradient: Tensor, due: bool, probed: bool) -> None:
-        """Include in `batch` what one forward pass tells in its backward pass, and its factors if they are `due`.
+    def observe(
+        self,
+        batch: Batch,
+        record: Record,
+        output: Tensor,
+        gradient: Tensor,
+        step: int,
+        quotient: float,
+        known: Set[int],
+    ) -> None:
+        """Include in `batch` what one forward pass tells in its backward pass, in the step of this number.
 
-        Examples on which the control measures the Fisher are kept of a chain, and of other models if they are `probed`.
+        Factors are measured by the calendar, or if those of a layer are not `known`. Examples on which the control
+        measures the Fisher are kept of a chain, and of other models if that is due after a step that left `quotient`.
         """
         with full_precision(output.device):
-            f, slopes = output.flatten(0, -2), gradient.flatten(0, -2)
+            f, slopes, needs = output.flatten(0, -2), gradient.flatten(0, -2), self.needs
             if record.batch and record.batch() is batch:  # one more loss of it
                 batch.share += weigh_again(record, gradient)
-                if isinstance(self.needs, NeedsFisher):
+                if isinstance(needs, NeedsFisher):
                     batch.add_residual(self.likelihood, record, f, slopes, self.relative)
-                    batch.keep_again(record)
+                    keep_again(batch, record)
                 return
-            self.look.at_gradient(f, slopes)
+            measured, probed, rows = due(step, self.factors.every) or not record.edges.keys() <= known, False, None
+            if isinstance(needs, NeedsFisher):
+                probed = record.links is not None or needs.due(step, quotient)
+                rows = needs.examples(output[0, ..., 0].numel())
+            if measured and self.alone:
+                check_alone()
+            if not self.look.over:
+                self.look.at_gradient(f, slopes)
             weigh(record, gradient)
             batch.add(record, len(f))
-            if due:
+            if measured:
                 plan = self.rule.needs, self.factors, record, output, self.layers
                 batch.add_factors(record, *measure(*plan, self.likelihood, self.samples, self.generator))
-            if isinstance(self.needs, NeedsFisher):
+            if isinstance(needs, NeedsFisher):
                 batch.add_residual(self.likelihood, record, f, slopes, self.relative)
-                if probed or record.links is not None:
-                    batch.keep(self.model, record, output, self.needs.examples(output[0, ..., 0].numel()))
-            if isinstance(self.needs, NeedsDual):
+            if probed:
+                keep(batch, self.cuts, self.model, record, output, rows)
+            if isinstance(needs, NeedsDual):
                 batch.gradients.append(slopes)

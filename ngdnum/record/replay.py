@@ -17,11 +17,6 @@ ONE_AT_A_TIME = threading.RLock()
 """Held while what all threads share is changed: generators, and the level of forward-mode derivatives."""
 
 
-def random_state(device: torch.device) -> RandomState:
-    """Those of now."""
-    return torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-
-
 @contextlib.contextmanager
 def replaying(state: RandomState | None, device: torch.device) -> Iterator[None]:
     """Within, random numbers are those after `state`, code is not compiled, and attention has all derivatives.

@@ -15,7 +15,7 @@ from torch import Size, Tensor
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from .capture import PASSES, Record
-from .graph import Paths, Probing, reachable
+from .graph import Paths, reachable
 
 
 def telling(loss: Tensor, output: Tensor, weights: Tensor | float) -> Tensor:
@@ -28,19 +28,25 @@ def telling(loss: Tensor, output: Tensor, weights: Tensor | float) -> Tensor:
 
 
 def _tell(edge: GradientEdge, weights: Tensor | float, shape: Size, gradient: Tensor) -> None:
-    if Probing.under_way():
-        return
     weights = gradient.detach() * weights
     node: Any = edge.node
     if node in PASSES:
-        node.record.tell(weights)
+        _note(node.record, weights)
         return
     passes: list[Any] = [node for node in reachable(node, PASSES) if node in PASSES]
     sent_along = weights.expand(shape[:-1]).unsqueeze(-1).expand(shape)
     found = Paths(edge, [GradientEdge(node, 0) for node in passes], last=True)(sent_along)
     for node, sent in zip(passes, found):
         if sent is not None:
-            node.record.tell(sent[..., 0].where((sent == sent[..., :1]).all(-1), torch.nan))
+            _note(node.record, sent[..., 0].where((sent == sent[..., :1]).all(-1), torch.nan))
+
+
+def _note(record: Record, weights: Tensor) -> None:
+    """Note, in the backward pass under way, how much (more) the rows `[M, …]`, or all `[]`, count in its loss."""
+    task = torch._C._current_graph_task_id()
+    if record.told is not None and record.told[0] == task:
+        weights = weights + record.told[1]
+    record.told = task, weights
 
 
 def weigh(record: Record, gradient: Tensor) -> None:
@@ -49,8 +55,8 @@ def weigh(record: Record, gradient: Tensor) -> None:
     Where nothing is told, or what is between output and likelihood does more than choose and reshape rows, the rows
     with a gradient other than 0 count alike.
     """
-    told = record.told
-    if told is not None:
+    if record.told is not None and record.told[0] == torch._C._current_graph_task_id():
+        told = record.told[1]
         rows = gradient.shape[:-1].numel()
         if told.ndim:
             low, high, total = torch.stack([told.min(), told.max(), told.sum()]).tolist()

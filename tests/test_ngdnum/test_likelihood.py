@@ -235,7 +235,7 @@ def test_estimated_fisher_where_the_hessian_is_not_the_fisher() -> None:
 @pytest.mark.parametrize("preset", [NGD.fast, NGD.sample_efficient], ids=["fast", "sample_efficient"])
 @pytest.mark.parametrize("base", [Gaussian(0.3), Categorical(), Bernoulli()], ids=repr)
 def test_two_methods_train_as_well_as_the_closed_form(base: Likelihood, preset: Callable[..., NGD]) -> None:
-    """Over 120 starts, means of `NGD.fast` with classes differ by 5 %; over 24, chance moves their ratio by 10 %."""
+    """Over 120 starts, means of `NGD.fast` with classes differ by 5 %; over 12, chance moves their ratio by 14 %."""
 
     def loss(likelihood: object, seed: int) -> float:
         torch.manual_seed(seed)
@@ -249,7 +249,7 @@ def test_two_methods_train_as_well_as_the_closed_form(base: Likelihood, preset: 
             opt.step()
         return base(model(x), y).item()
 
-    closed, estimated = (sum(loss(likelihood, k) for k in range(24)) for likelihood in (base, TwoMethods(base)))
+    closed, estimated = (sum(loss(likelihood, k) for k in range(12)) for likelihood in (base, TwoMethods(base)))
     assert estimated < 1.35 * closed
 
 

@@ -1,16 +1,40 @@
-"""Gradients and steps that are refused for their size: not finite, or so large that nothing right can come of them."""
+"""Products and norms of vectors in the space of weights, and gradients and steps that are refused for their size."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from .stack import NotFinite, Stack, numbers
+from .stack import NotFinite, Stack
 
 LARGEST = torch.finfo(torch.float32).max ** 0.5
 """Norm of a gradient, of a layer or another parameter, that is refused: squares overflow in single precision."""
 LOOK = "look for NaN or infinity in the batch and in the weights"
 UNITS = "look for outliers in the batch, clip the gradient, or give the data in other units"
+
+
+def product_and_norms(stacks: list[Stack], u: list[Tensor], v: list[Tensor]) -> tuple[float, list[float]]:
+    """Σ_i tr u_iᵀ v_i, and the Frobenius norm of u in each member of each stack.
+
+    The product is not by `torch.dot`, which "medium" precision of matrix products rounds, and slows down.
+    """
+    scalars: list[Tensor] = []
+    matrices: list[Tensor] = []
+    for stack, both, own in zip(stacks, torch._foreach_mul(u, v), u):
+        scalars.append(both.sum())
+        matrices += stack.split(own) if len(stack.layers) > 1 else (own,)
+    found = numbers([*scalars, *torch._foreach_norm(matrices)])
+    return sum(found[: len(u)]), found[len(u) :]
+
+
+def numbers(scalars: Sequence[Tensor]) -> list[float]:
+    """The values of some tensors `[]`, from their devices in one go."""
+    device, moved = scalars[0].device, []
+    for scalar in scalars:
+        moved.append(scalar if scalar.device == device else scalar.to(device))
+    return torch.stack(moved).tolist()
 
 
 def check_gradients(stacks: list[Stack], gradients: list[Tensor], others: dict[str, nn.Parameter]) -> None:
