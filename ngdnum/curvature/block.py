@@ -101,12 +101,9 @@ class Block:
             return fresh if old is None else full(old).lerp(fresh, weight)
 
         def inverse(old: Tensor | None, root: Tensor, i: int, layer: Layer) -> Tensor:
-            unit = None
-            if units is not None:
-                own = axes(units[i], root.shape[-1], layer.bias is not None)
-                unit = own if name == "K" else units[i][2:].expand(root.shape[-1])
+            own = None if units is None else axes(name, units[i], root.shape[-1], layer.bias is not None)
             try:
-                return follow(old, root, k, decay, lam, unit)
+                return follow(old, root, k, decay, lam, own)
             except torch.linalg.LinAlgError as error:
                 raise torch.linalg.LinAlgError(
                     f"the running inverse of layer {layer.name!r} is no longer positive definite, so "

@@ -83,7 +83,7 @@ class Curvature:
 
     def including(self, batch: Batch, used: list[int], lam: float, relative: bool, rule: Preconditioner) -> Draft:
         """The blocks of the layers `used` in `batch`, its factors included, for a step to change and commit."""
-        _check_kept([self._layers[k] for k in used], self.state)
+        _check_kept(self._layers, used, self.state)
         if self._rule.network and not batch.chained:
             raise ValueError(
                 f"rule {self._rule.name!r} needs a chain of nn.Linear layers, each fed with the output of the "

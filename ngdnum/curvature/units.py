@@ -50,7 +50,7 @@ class Units(NamedTuple):
         layer, own = stack.layers[0], stack.gather(units)
         if layer.groups > 1:
             own = own.unsqueeze(-2)
-        squares = axes(own, layer.shape[1], bool(stack.biases))
+        squares = axes("K", own, layer.shape[1], bool(stack.biases))
         return cls(squares.rsqrt().unsqueeze(-2), own[..., 2:].rsqrt().unsqueeze(-2))
 
     @property
@@ -69,14 +69,20 @@ class Units(NamedTuple):
         return measured
 
 
-def axes(units: Tensor, m: int, bias: bool) -> Tensor:
-    """Squares `[…, m]` of the units of the inputs of a layer with τ, τ_b and τ̃ `[…, 3]`; with a `bias`, it is last.
+def axes(name: str, units: Tensor, m: int, bias: bool) -> Tensor:
+    """Squares `[…, m]` of the units of each axis of the factor `name`, Λ or K, or Λ̃ or K̃, of a layer.
+
+    `units` are its τ, τ_b and τ̃ `[…, 3]`; with a `bias`, the last axis of Λ is its.
 
     Examples
     --------
-    >>> axes(torch.tensor([4.0, 9.0, 1.0]), 3, bias=True)
+    >>> axes("K", torch.tensor([4.0, 9.0, 1.0]), 3, bias=True)
     tensor([4., 4., 9.])
+    >>> axes("K_tilde", torch.tensor([4.0, 9.0, 1.0]), 2, bias=True)
+    tensor([1., 1.])
     """
+    if name in ("Lambda_tilde", "K_tilde"):
+        return units[..., 2:].repeat_interleave(m, -1)
     squares = units[..., :1].repeat_interleave(m, -1)
     squares[..., m - bias :] = units[..., 1:2]
     return squares
