@@ -116,7 +116,7 @@ def test_ranks_take_the_steps_of_one_process_with_the_whole_batch(
             assert rank[name][1:] == found[0][name][1:], f"{name}: ranks decide by different numbers"
         torch.testing.assert_close(found[0][name][0], weights, rtol=0, atol=1e-10, msg=lambda text: f"{name}: {text}")
         torch.testing.assert_close(found[0][name][1], losses, rtol=1e-8, atol=1e-12, msg=lambda text: f"{name}: {text}")
-        assert damping == found[0][name][2]
+        assert found[0][name][2] == pytest.approx(damping, rel=1e-9)  # a relative floor follows sums, in another order
 
 
 def loops(rank: int) -> dict[str, Tensor]:
