@@ -1,8 +1,8 @@
 """Damping: how λ changes from one step to the next.
 
-λ is absolute, as in the paper. With `relative=True`, as in `NGD.fast` and `NGD.sample_efficient`, it is a pure number:
-what is added to the factors is measured in the sizes of inputs and errors (`ngdnum.curvature.units`), so that the units
-of inputs and targets do not matter, and floors follow the residual.
+λ is absolute, as in the paper. With `relative=True` it is a pure number: what is added to the factors is measured in
+the sizes of inputs and errors (`ngdnum.curvature.units`), so that the units of inputs and targets do not matter, and
+floors follow the residual.
 λ itself lives in `optimizer.param_groups[0]["damping"]`, where schedulers and `state_dict` see it.
 """
 
@@ -56,7 +56,7 @@ class Fixed(Damping):
 class Decay(Damping):
     """λ_t = max(floor · R, λ_0 e^{−t/steps}): large while the factors rest on few examples, then small.
 
-    R, at most 1, is the residual relative to the spread of the outputs where the control measures it, else 1.
+    R, at most 1, is the residual relative to the size of the outputs where the control measures it, else 1.
     The floor is positive if λ_0 is: λ would reach 0, which stands for the undamped rule, by rounding.
 
     Examples

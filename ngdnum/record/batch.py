@@ -109,7 +109,7 @@ class Batch:
     ) -> None:
         """Include `gradient` `[M, n_L]` of the loss in `output` in the residual, or add it to that of other losses.
 
-        With `spread`, also how far the outputs are from their mean.
+        With `spread`, also the outputs' own length: that from their mean would be another one on each of several ranks.
         """
         if record.gradient is not None:
             gradient = record.gradient + gradient
@@ -122,8 +122,7 @@ class Batch:
             score = torch.where(w > 0, gradient / w, 0)
         sums = [(gradient * score).sum(), (gradient * fisher_product(likelihood, output, score)).sum()]
         if spread:
-            away = output - output.mean(0)
-            sums.append((away * fisher_product(likelihood, output, away)).sum())
+            sums.append((output * fisher_product(likelihood, output, output)).sum())
         square, length, *far = torch.stack(sums).tolist()
         before, factor = record.residual, len(output) / record.share
         record.residual = square * factor, length * factor, sum(far) / factor
@@ -172,7 +171,7 @@ class Batch:
 
     @property
     def sums(self) -> Sums:
-        """Share of all passes, Σ w ‖e‖² and Σ w eᵀF e, see `residual`, and Σ w (f − ⟨f⟩)ᵀF(f − ⟨f⟩)."""
+        """Share of all passes, Σ w ‖e‖² and Σ w eᵀF e, see `residual`, and Σ w fᵀF f."""
         return self.share, self._square, self._length, self._spread
 
     @property
@@ -199,9 +198,9 @@ class Batch:
         return share * (square / self.known_scale()) ** 2 / length
 
     def relative_residual(self, sums: Sums | None = None) -> float:
-        """R = ℓ/(ℓ + ⟨(f − ⟨f⟩)ᵀ F (f − ⟨f⟩)⟩), from 1 for constant outputs to 0 for exact ones; 1 if not measured.
+        """R = ℓ/(ℓ + ⟨fᵀFf⟩), from 1 for outputs that are nearly 0 to 0 for exact ones; 1 if not measured.
 
-        For a Gaussian, 1 − R is nearly the coefficient of determination. The `sums` are as in `residual`.
+        The `sums` are as in `residual`.
         """
         share, square, length, spread = sums or (self.share, self._square, self._length, self._spread)
         if not length or self.scale is None:

@@ -18,6 +18,7 @@ from ngdnum import NGD, Decay, ExactLineSearch, Gaussian, Inverse
 from support.damage import DAMAGE, changed, places
 
 ADAM = partial(torch.optim.AdamW, lr=0.02)
+RELATIVE = partial(NGD.fast, damping=Decay(1.0, steps=30.0, floor=0.1, relative=True))
 MAKE: dict[str, Callable[..., NGD]] = {
     "paper": NGD.paper,
     "fast": NGD.fast,
@@ -138,8 +139,7 @@ def as_version_1(opt: NGD) -> dict[str, Any]:
 @pytest.mark.what_if("checkpoints", "a state was saved by version 1", "it is read, and goes on to the same bits")
 @pytest.mark.parametrize("name", MAKE)
 def test_states_of_version_1_go_on(name: str) -> None:
-    make = partial(MAKE[name], damping=0.1)  # absolute, as all were
-    opt, other = made(make), made(make)
+    opt, other = made(MAKE[name]), made(MAKE[name])
     train(opt, range(6))
     other.model.load_state_dict(opt.model.state_dict())
     other.load_state_dict(as_version_1(opt))
@@ -150,36 +150,34 @@ def test_states_of_version_1_go_on(name: str) -> None:
 
 
 def test_a_state_with_an_absolute_damping_is_refused_where_it_is_relative_and_the_other_way_round() -> None:
-    before = partial(NGD.fast, damping=Decay(0.1, steps=30.0, floor=1e-2))  # what `NGD.fast` was
-    absolute, other = made(before), made(NGD.fast)
+    absolute, other = made(NGD.fast), made(RELATIVE)
     train(absolute, range(2))
     train(other, range(2))
     for state in (as_version_1(absolute), absolute.state_dict()):
         with pytest.raises(ValueError, match="with damping absolute, not relative"):
-            made(NGD.fast).load_state_dict(state)
+            made(RELATIVE).load_state_dict(state)
     with pytest.raises(ValueError, match="with damping relative, not absolute"):
-        made(before).load_state_dict(other.state_dict())
-    made(NGD.fast).load_state_dict(other.state_dict())
+        made(NGD.fast).load_state_dict(other.state_dict())
+    made(RELATIVE).load_state_dict(other.state_dict())
 
 
 def test_a_state_without_what_a_relative_damping_is_in_is_refused() -> None:
-    opt = made(NGD.fast)
+    opt = made(RELATIVE)
     train(opt, range(2))
     damaged = state(opt)
     del damaged["state"][0]["sizes"]
     damaged["ngd"]["kept"]["0"].remove("sizes")
     with pytest.raises(ValueError, match="not the sizes that a relative damping is in"):
-        made(NGD.fast).load_state_dict(damaged)
+        made(RELATIVE).load_state_dict(damaged)
 
 
 def test_a_state_of_version_1_of_another_model_is_refused() -> None:
-    absolute = partial(NGD.fast, damping=0.1)
-    opt = made(absolute)
+    opt = made(NGD.fast)
     train(opt, range(2))
     old = as_version_1(opt)
     for model in (nn.Linear(3, 2), nn.Sequential(nn.Linear(3, 5), nn.LayerNorm(5), *(nn.Linear(5, 5),) * 1)):
         with pytest.raises(ValueError, match="state_dict"):
-            absolute(model.double(), Gaussian(), fallback=ADAM).load_state_dict(old)
+            NGD.fast(model.double(), Gaussian(), fallback=ADAM).load_state_dict(old)
 
 
 @pytest.mark.parametrize("value", [-1.0, math.nan, math.inf, "x", None])

@@ -7,13 +7,15 @@ import pytest
 import torch
 from torch import nn
 
-from ngdnum import NGD, ConjugateGradient, ExactLineSearch, Fixed, Gaussian, LevenbergMarquardt
+from ngdnum import NGD, ConjugateGradient, Decay, ExactLineSearch, Fixed, Gaussian, LevenbergMarquardt
 
 RELATIVE = LevenbergMarquardt(1.0, relative=True)
 PRESETS = {
     "paper": partial(NGD.paper, damping=RELATIVE),
-    "fast": NGD.fast,
-    "sample_efficient": NGD.sample_efficient,
+    "fast": partial(NGD.fast, damping=Decay(1.0, steps=30.0, floor=0.1, relative=True)),
+    "sample_efficient": partial(
+        NGD.sample_efficient, damping=LevenbergMarquardt(1.0, floor=1e-4, factor=2.0, reject=True, relative=True)
+    ),
 }
 SCALES = [(1e-4, 1.0), (1e4, 1.0), (1.0, 1e-4), (1.0, 1e4)]
 
@@ -139,7 +141,7 @@ def test_inputs_in_other_units_end_no_worse_than_with_adamw():
         torch.manual_seed(0)
         model = nn.Sequential(nn.Linear(4, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, 3))
         likelihood, teacher = Gaussian(), torch.randn(4, 3)
-        opt = NGD.fast(model, likelihood) if name == "NGD" else torch.optim.AdamW(model.parameters(), lr=1e-2)
+        opt = PRESETS["fast"](model, likelihood) if name == "NGD" else torch.optim.AdamW(model.parameters(), lr=1e-2)
         curve = []
         for _ in range(400):
             x = torch.randn(100, 4)
