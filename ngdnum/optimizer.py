@@ -280,7 +280,8 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
                 own = partial(self._evaluate, closure)
                 trial = own if self._world is None else partial(self._world.average, own)
                 change, undone = move.on_trial(trial, before, self.damping)
-                rho = ratio(change, predicted(rates.lr, step.scale * slope, step.curvature), before)
+                expected = predicted(rates.lr, step.scale * slope, step.curvature) if step.foreseen else None
+                rho = ratio(change, expected, before)
             blocks.remember(None if undone else rates.free(step.velocity))
             if undone:
                 curvature.forget_velocities()
