@@ -103,6 +103,13 @@ def check_count(name: str, value: object) -> None:
         raise Damaged(f"the number of {name} is {value!r}")
 
 
+def check_blocks(active: list[str], blocks: list[list[list[str]]]) -> None:
+    """Refuse blocks of other layers than those of the last step, where these are told."""
+    members = [name for block in blocks for stack in block for name in stack]
+    if active and sorted(members) != sorted(active):
+        raise Damaged(f"its blocks have the layers {members}, and its last step had {active}")
+
+
 def check_generator(state: Tensor, device: torch.device) -> None:
     """Refuse what is no state of a generator on `device`."""
     try:
@@ -135,6 +142,8 @@ def check_entry(layer: Layer, entry: dict[str, Any], kept: list[str], relative: 
             expected = torch.Size((3,))
         if name not in (*widths, "velocity", "sizes") or tensor.shape != expected:
             raise Damaged(f"{name} of layer {layer.name!r} has shape {tuple(tensor.shape)}, not {tuple(expected)}")
+        if not tensor.is_floating_point():
+            raise Damaged(f"{name} of layer {layer.name!r} is {tensor.dtype}, not of real numbers")
     _check_finite(f"of layer {layer.name!r}", entry)
 
 

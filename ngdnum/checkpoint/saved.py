@@ -20,6 +20,7 @@ from ..layers import Layer
 from ..rule import Preconditioner
 from .checks import (
     VERSION,
+    check_blocks,
     check_count,
     check_entry,
     check_fallback,
@@ -106,6 +107,7 @@ class Saved:
             check_groups_of(groups, own, self._fallback)
             for count in ("steps", "measured"):
                 check_count(count, ngd[count])
+            check_blocks(ngd["active"], ngd["blocks"])
             check_generator(ngd["generator"], device)
             number = {n: k for group in groups[: len(own)] for n, k in zip(group["param_names"], group["params"])}
             entries: dict[Tensor, dict[str, Any]] = {}

@@ -69,6 +69,7 @@ class Step(NamedTuple):
 
     u; the scale; (scale · u)ᵀF(scale · u) if it is known; the velocity to remember; and, where they are known, gᵀu and
     the norm of u in each layer of each stack. And a running mean of uᵀFu/uᵀΩu, for a control that has one.
+    `foreseen` tells whether the change of the loss follows from these: if uᵀFu is a guess, ρ of this step is unknown.
     """
 
     updates: Vector
@@ -77,6 +78,7 @@ class Step(NamedTuple):
     velocity: Vector | None = None
     size: tuple[float, list[float]] | None = None
     quotient: float = 0.0
+    foreseen: bool = True
 
 
 class Control(ABC):
@@ -112,13 +114,15 @@ def predicted(lr: float, trace: float, curvature: float | None) -> float:
     return quadratic_change(lr, trace, curvature)
 
 
-def ratio(change: float, predicted: float, before: Tensor | float) -> float | None:
+def ratio(change: float, predicted: float | None, before: Tensor | float) -> float | None:
     """ρ of (21), actual over predicted change of the loss since `before`.
 
-    −∞ if the loss overflowed, 1 at a stationary point, None if both changes are rounding.
+    −∞ if the loss overflowed, 1 at a stationary point, None if both changes are rounding or no change was predicted.
     """
     if not math.isfinite(change):
         return -math.inf
+    if predicted is None:
+        return None
     eps = torch.finfo(before.dtype if isinstance(before, Tensor) else torch.float64).eps
     if predicted and max(abs(change), abs(predicted)) <= 10 * eps * abs(float(before)):
         return None

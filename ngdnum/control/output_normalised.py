@@ -36,7 +36,8 @@ class OutputNormalised(Control):
     pass has left. Any other model runs again for it, in one of `every` so many steps (`schedule.due`). There, q is
     taken to be uᵀΩu times the running mean of q/uᵀΩu at least, with Ω the unit of λ (I if that is absolute), and in
     all other steps this is q: in a language model few sequences may have most of q, and others a hundredth of it, so
-    that the mean is as near to the q of the whole batch as a few examples are.
+    that the mean is as near to the q of the whole batch as a few examples are. It is no prediction of what this step
+    does, though: ρ, and a damping that follows it, are those of the steps in which the model has run.
 
     All this is first order. Relative changes r_i of the layers can change what they compute together by a factor
     of ∏(1 + r_i) (Bernstein et al. 2020), so a step is shortened until the second order of this product is no more
@@ -104,7 +105,8 @@ class OutputNormalised(Control):
         bound, rate = self.second_order_bound, context.lr * scale
         second = rate * _second_order(stacks, directions)
         scale *= bound / second if second > bound else 1.0
-        return Step(directions, scale, scale**2 * q, velocities, (slope, lengths), quotient)
+        foreseen = context.linked or context.probed
+        return Step(directions, scale, scale**2 * q, velocities, (slope, lengths), quotient, foreseen)
 
     def _length(self, u: Vector, context: StepContext) -> tuple[float, float]:
         """q, and the running mean of q/uᵀΩu where the model had to run again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 import time
@@ -95,12 +96,14 @@ class Output:
         start = time.monotonic()
         if self.path is None or (not at_once and (start - self._last) * SHARE < self._cost):
             return
+        content = io.BytesIO()  # of a full disk, a file says more than torch does
+        torch.save({"identity": self.identity, "state": state()}, content)
         try:
             with write_atomically(self._beside(".state")) as file:
-                torch.save({"identity": self.identity, "state": state()}, file)
+                file.write(content.getbuffer())
             self.kept = True
             result.save(self._beside(".part"))
-        except (OSError, RuntimeError) as error:  # torch raises the second when a disk is full
+        except OSError as error:
             if self._cost < float("inf"):
                 self.say(f"note: the unfinished result cannot be kept ({_reason(error)}); the run goes on")
             self._cost = float("inf")

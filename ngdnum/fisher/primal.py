@@ -130,8 +130,12 @@ class Fisher:
             return self._chain_changes(call, vectors)
         changes = []
         for vector in vectors:
-            with ONE_AT_A_TIME, _dual_level(), _moving(self._layers, self._by_layer(vector)):
-                output, change = forward_ad.unpack_dual(run(self._model, self._at_rest(), call))
+            with ONE_AT_A_TIME:
+                _close_dual_level()
+                _PROBE.dual = True
+                with forward_ad.dual_level(), _moving(self._layers, self._by_layer(vector)):
+                    output, change = forward_ad.unpack_dual(run(self._model, self._at_rest(), call))
+                _PROBE.dual = False
             changes.append(torch.zeros_like(output) if change is None else change)
         return output, changes
 
@@ -191,28 +195,26 @@ class _Probe(threading.local):
     """The probe of this thread that is under way."""
 
     owner: object = None
-    dual = False
+    dual = False  # whether a level of dual numbers may be open
 
 
 _PROBE = _Probe()
 
 
-@contextlib.contextmanager
-def _dual_level() -> Iterator[None]:
-    """`forward_ad.dual_level`, of which torch allows one at a time; one that an interrupt left open is closed first."""
+def _close_dual_level() -> None:
+    """Close the level of dual numbers that an interrupt has left open: torch allows one at a time."""
     if _PROBE.dual:
         with contextlib.suppress(RuntimeError):
             torch._C._exit_dual_level(level=0)
         forward_ad._current_level = -1
-    _PROBE.dual = True
-    with forward_ad.dual_level():
-        yield
-    _PROBE.dual = False
 
 
 def end_probes() -> None:
-    """After an error or an interrupt: hooks that may be left of a probe do nothing any more."""
+    """After an error or an interrupt: hooks that may be left of a probe do nothing any more, and others may probe."""
     _PROBE.owner = None
+    with contextlib.suppress(RuntimeError):  # this thread does not hold it
+        while True:
+            ONE_AT_A_TIME.release()
 
 
 @contextlib.contextmanager
@@ -272,7 +274,7 @@ def run(model: nn.Module, parameters: dict[str, Tensor], call: Call, flat: bool 
     """
     device = next(model.parameters()).device
     replaced = parameters | {name: buffer.clone() for name, buffer in model.named_buffers()}
-    with replaying(call.random, device):
+    with ONE_AT_A_TIME, replaying(call.random, device):
         output = (
             functional_call(model, replaced, call.arguments, call.keywords)
             if replaced

@@ -14,19 +14,22 @@ RandomState = tuple[Tensor, Tensor | None]
 """States of torch's generators of the CPU and of the weights' CUDA device."""
 
 ONE_AT_A_TIME = threading.RLock()
-"""Held while what all threads share is changed: generators, and the level of forward-mode derivatives."""
+"""Held while what all threads share is changed: generators, and the level of forward-mode derivatives.
+
+Take it by `with ONE_AT_A_TIME:` in the function that needs it. A context manager made of a generator would keep it as
+long as the traceback of an interrupt lives that came before its body had begun.
+"""
 
 
 @contextlib.contextmanager
 def replaying(state: RandomState | None, device: torch.device) -> Iterator[None]:
     """Within, random numbers are those after `state`, code is not compiled, and attention has all derivatives.
 
-    Outside, the next random numbers are what they were. Compiled code and the fused kernels of
+    Hold `ONE_AT_A_TIME`. Outside, the next random numbers are what they were. Compiled code and the fused kernels of
     `scaled_dot_product_attention` have no forward-mode derivatives.
     """
     devices = [device] if device.type == "cuda" else []
     with (
-        ONE_AT_A_TIME,
         torch.random.fork_rng(devices),
         torch.compiler.set_stance("force_eager"),
         sdpa_kernel(SDPBackend.MATH),

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -37,10 +38,21 @@ def cut(value: Any) -> Any:
     return value[:-1] if isinstance(value, Tensor) and value.ndim else [value]
 
 
+def whole(value: Any) -> Any:
+    """Whole numbers in the place of real ones."""
+    return value.long() if isinstance(value, Tensor) else 10**40
+
+
+def complex_or_empty(value: Any) -> Any:
+    return value.to(torch.complex64) if isinstance(value, Tensor) else []
+
+
 DAMAGE: dict[str, Callable[[Any], Any]] = {
     "missing": lambda value: None,
     "text": lambda value: "x",
     "not finite": poisoned,
     "cut": cut,
+    "whole": whole,
+    "complex or empty": complex_or_empty,
     "negative": lambda value: -value - 1 if isinstance(value, (int, float)) else -1,
 }

@@ -15,7 +15,8 @@ import torch
 
 import ngdnum
 
-FOLDERS = (str(Path(ngdnum.__file__).parent), str(Path(torch.optim.__file__).parent))
+NGDNUM = Path(ngdnum.__file__).parent
+FOLDERS = (str(NGDNUM), str(Path(torch.optim.__file__).parent))
 
 
 class Interrupt(BaseException):
@@ -23,13 +24,13 @@ class Interrupt(BaseException):
 
 
 class Tracer:
-    """Counts the bytecodes that run within `FOLDERS`, and raises Interrupt before number `at`."""
+    """Counts the bytecodes that run within `folders`, and raises Interrupt before number `at`."""
 
-    def __init__(self, at: int | None = None) -> None:
-        self.at, self.count, self.where = at, 0, ""
+    def __init__(self, at: int | None = None, folders: tuple[str, ...] = FOLDERS) -> None:
+        self.at, self.count, self.where, self.folders = at, 0, "", folders
 
     def __call__(self, frame: FrameType, event: str, argument: Any) -> Any:
-        if not frame.f_code.co_filename.startswith(FOLDERS):
+        if not frame.f_code.co_filename.startswith(self.folders):
             return None
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
         return self._local
@@ -44,9 +45,9 @@ class Tracer:
 
 
 @contextmanager
-def traced(at: int | None = None) -> Iterator[Tracer]:
+def traced(at: int | None = None, folders: tuple[str, ...] = FOLDERS) -> Iterator[Tracer]:
     """Within, bytecodes are counted; whoever traced before, a debugger or the coverage, does so afterwards."""
-    before, tracer = sys.gettrace(), Tracer(at)
+    before, tracer = sys.gettrace(), Tracer(at, folders)
     sys.settrace(tracer)
     try:
         yield tracer
@@ -54,16 +55,16 @@ def traced(at: int | None = None) -> Iterator[Tracer]:
         sys.settrace(before)
 
 
-def bytecodes(call: Callable[[], object]) -> int:
+def bytecodes(call: Callable[[], object], folders: tuple[str, ...] = FOLDERS) -> int:
     """How many run in `call`."""
-    with traced() as tracer:
+    with traced(None, folders) as tracer:
         call()
     return tracer.count
 
 
-def interrupted(call: Callable[[], object], at: int) -> tuple[bool, str]:
+def interrupted(call: Callable[[], object], at: int, folders: tuple[str, ...] = FOLDERS) -> tuple[bool, str]:
     """Whether the interrupt before bytecode number `at` came out of `call`, and where it happened."""
-    with traced(at) as tracer:
+    with traced(at, folders) as tracer:
         try:
             call()
         except Interrupt:

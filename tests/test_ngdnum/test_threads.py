@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ngdnum import NGD, Gaussian
+from support.interrupts import NGDNUM, bytecodes, interrupted
 from support.networks import batch, network
 from support.training import parameters
 
@@ -56,3 +58,35 @@ def test_two_threads(preset: Callable[..., NGD]) -> None:
     assert not errors
     torch.testing.assert_close(parameters(models[2]), parameters(models[0]))
     torch.testing.assert_close(parameters(models[3]), parameters(models[1]))
+
+
+@pytest.mark.what_if(
+    "training loops",
+    "an interrupt comes while a step runs the model again",
+    "other threads can train, and so can this one",
+)
+def test_an_interrupt_in_a_probe_leaves_no_thread_waiting() -> None:
+    probe = str(NGDNUM / "fisher" / "primal.py"), str(NGDNUM / "record" / "replay.py")
+    model, other = Skip(0), Skip(1)
+    opt = NGD.fast(model, Gaussian(), samples=None)
+    saved = copy.deepcopy(opt.state_dict())
+
+    def ready() -> None:
+        opt.load_state_dict(saved)
+        Gaussian()(model(batch(30, 4)), batch(30, 3, seed=1)).backward()
+
+    ready()
+    weights = copy.deepcopy(model.state_dict())
+    points = range(1, bytecodes(opt.step, probe), 3)
+    assert len(points) > 40
+    for k in points:
+        model.load_state_dict(weights)
+        ready()
+        assert interrupted(opt.step, k, probe)[0]
+    errors: list[BaseException] = []
+    thread = threading.Thread(target=train, args=(other, NGD.fast(other, Gaussian()), errors), daemon=True)
+    thread.start()
+    thread.join(timeout=60)
+    assert not thread.is_alive() and not errors
+    train(model, opt, errors)
+    assert not errors

@@ -56,7 +56,7 @@ STATES = {name: (lambda opt: (train(opt, range(5)), state(opt))[1])(made(make)) 
 
 @pytest.mark.what_if(
     "checkpoints",
-    "any one entry of a state is missing, cut, negative, NaN or text",
+    "any one entry of a state is missing, cut, empty, negative, NaN, whole, complex or text",
     "ValueError that names the “state_dict”, and nothing is changed; or the state serves",
 )
 @pytest.mark.parametrize("name", MAKE)
@@ -191,3 +191,27 @@ def test_a_quotient_that_is_no_number_is_refused_and_one_that_lacks_begins_anew(
     del saved["param_groups"][0]["quotient"]
     opt.load_state_dict(saved)
     assert opt.param_groups[0]["quotient"] == 0.0
+
+
+@pytest.mark.what_if(
+    "checkpoints",
+    "a momentum or a factor in a state has whole or complex numbers",
+    "ValueError: “not of real numbers”, and nothing is changed",
+)
+@pytest.mark.parametrize("dtype", [torch.int64, torch.complex64])
+@pytest.mark.parametrize("name", ["velocity", "Lambda"])
+def test_numbers_that_are_not_real_are_refused(name: str, dtype: torch.dtype) -> None:
+    opt, damaged = made(NGD.fast), copy.deepcopy(STATES["fast"])
+    kept = damaged["state"][0][name]
+    damaged["state"][0][name] = (kept[0].to(dtype), *kept[1:]) if isinstance(kept, tuple) else kept.to(dtype)
+    with pytest.raises(ValueError, match="nothing was changed: .* not of real numbers"):
+        opt.load_state_dict(damaged)
+
+
+@pytest.mark.what_if("checkpoints", "a state has lost its blocks of layers", "ValueError: “its blocks have the layers”")
+@pytest.mark.parametrize("name", MAKE)
+def test_blocks_of_other_layers_are_refused(name: str) -> None:
+    opt, damaged = made(MAKE[name]), copy.deepcopy(STATES[name])
+    damaged["ngd"]["blocks"] = []
+    with pytest.raises(ValueError, match="nothing was changed: its blocks have the layers"):
+        opt.load_state_dict(damaged)

@@ -224,3 +224,19 @@ def test_examples_that_do_not_change_cannot_make_a_step_too_long() -> None:
     opt.step()
     change = (model(x) - f).norm() / (y - f).norm()
     assert change.item() == pytest.approx(0.5, rel=1e-3)
+
+
+@pytest.mark.parametrize(("every", "known"), [(1, [0, 1, 2, 3, 4]), (3, [0, 1, 3])])
+def test_the_damping_follows_steps_in_which_the_model_has_run(every: int, known: list[int]) -> None:
+    """A quadratic loss of a model that is no chain: ρ = 1 where all examples were asked, unknown in between."""
+    model, ratios = network([4, 3]), []
+    x, y = batch(120, 4).view(60, 2, 4), batch(120, 3, seed=2).view(60, 2, 3)
+    control = OutputNormalised(momentum=0.0, rows=None, memory=0.0, every=every)
+    opt = NGD(model, Gaussian(), lr=0.4, rule="sgd", damping=1.0, control=control)
+    opt.damping = type("Spy", (Damping,), {"next": lambda self, lam, rho: ratios.append(rho) or lam})()
+    for _ in range(5):
+        opt.zero_grad()
+        Gaussian()(model(x), y).backward()
+        opt.step(lambda: Gaussian()(model(x), y))
+    assert [k for k, rho in enumerate(ratios) if rho is not None] == known
+    assert [ratios[k] for k in known] == pytest.approx([1.0] * len(known))

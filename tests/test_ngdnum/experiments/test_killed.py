@@ -43,6 +43,19 @@ Run.step, Result.save = step, again
 sys.exit(main(["run", "fig1a", "--output", "r.json", *sys.argv[1:]]))
 """
 
+NO_ROOM = """
+import resource
+from dataclasses import replace
+from ngdnum.data import linear_teacher
+from support import runs
+
+def wide(seed, data):
+    return linear_teacher((30, 40, 3), seed, train=500, validation=100, test=100)
+
+runs.SMALL_FIG1A = replace(runs.SMALL_FIG1A, problem=wide)
+resource.setrlimit(resource.RLIMIT_FSIZE, (3072, 3072))
+"""
+
 
 def start(script: str, folder: Path, *arguments: str, stdout: int = subprocess.PIPE) -> subprocess.CompletedProcess:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests")))}
@@ -98,3 +111,17 @@ def test_an_interrupt_while_torch_is_imported_leaves_no_traceback(tmp_path):
         env={**os.environ, "PYTHONPATH": path},
     )
     assert ended.returncode == -signal.SIGINT and ended.stderr == ended.stdout == ""
+
+
+@pytest.mark.what_if(
+    "files and commands",
+    "there is no room for any file of a run",
+    "“the unfinished result cannot be kept (File too large); the run goes on”; status 2; `--json` prints the result",
+)
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of the size of files")
+def test_a_run_without_room_for_files_prints_its_result(tmp_path):
+    ended = start(NO_ROOM + SCRIPT.format(steps=10_000, signal="SIGKILL"), tmp_path, "--json")
+    assert ended.returncode == 2 and json.loads(ended.stdout)["complete"] is True
+    assert "the unfinished result cannot be kept (File too large); the run goes on" in ended.stderr
+    assert "error: 'r.json' cannot be written (File too large)" in ended.stderr
+    assert not [path for path in tmp_path.iterdir() if path.stat().st_size]
