@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .checkpoint import Saving
 from .checks import check_known, check_model, check_parts
-from .control import Control, FixedStep, predicted, ratio
+from .control import Control, FixedStep, judged
 from .curvature.curvature import Curvature
 from .curvature.factors import Factors, check_samples
 from .curvature.inverse import Inverse
@@ -280,8 +280,7 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
                 own = partial(self._evaluate, closure)
                 trial = own if self._world is None else partial(self._world.average, own)
                 change, undone = move.on_trial(trial, before, self.damping)
-                expected = predicted(rates.lr, step.scale * slope, step.curvature) if step.foreseen else None
-                rho = ratio(change, expected, before)
+                rho = judged(step, rates.lr, slope, change, before, undone)
             blocks.remember(None if undone else rates.free(step.velocity))
             if undone:
                 curvature.forget_velocities()

@@ -5,7 +5,7 @@ per layer, is kept by the blocks, and replaced only when the step is taken.
 """
 
 from .conjugate_gradient import ConjugateGradient
-from .control import Control, Needs, NeedsDual, NeedsFisher, Step, StepContext, dot, predicted, ratio
+from .control import Control, Needs, NeedsDual, NeedsFisher, Step, StepContext, dot, judged
 from .dual import DualConjugateGradient
 from .exact_line_search import ExactLineSearch
 from .fixed_step import FixedStep
@@ -28,6 +28,5 @@ __all__ = [
     "StepContext",
     "TrustRegion",
     "dot",
-    "predicted",
-    "ratio",
+    "judged",
 ]
