@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .checkpoint import Saving
 from .checks import check_known, check_model, check_parts
-from .control import Control, FixedStep, predicted, ratio
+from .control import Control, FixedStep, judged
 from .curvature.curvature import Curvature
 from .curvature.factors import Factors, check_samples
 from .curvature.inverse import Inverse
@@ -279,19 +279,19 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
                 own = partial(self._evaluate, closure)
                 trial = own if self._world is None else partial(self._world.average, own)
                 change, undone = move.on_trial(trial, before, self.damping)
-                expected = predicted(rates.lr, step.scale * slope, step.curvature) if step.foreseen else None
-                rho = ratio(change, expected, before)
+                rho = judged(step, rates.lr, slope, change, before, undone)
             blocks.remember(None if undone else step.velocity, rates.relative)
             if undone:
                 curvature.forget_velocities()
             kept, length = curvature.commit(draft, self.steps), 0.0 if undone else abs(scale)
             self._last = StepRecord(self.rule.name, blocks.blocks, kept, length, lengths)
+            group["quotient"] = step.quotient
             if self.damping.relative:
                 sums = self._world.sums if self._world else None
                 group["damping"] = self.damping.next(lam, rho, self._batch.relative_residual(sums))
             else:
                 group["damping"] = self.damping.next(lam, rho)
-            group["quotient"], self._batch, self.steps = step.quotient, Batch(), self.steps + 1
+            self._batch, self.steps = Batch(), self.steps + 1
             move.finish(self._world)
         except BaseException:
             end_probes()

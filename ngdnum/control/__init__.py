@@ -6,7 +6,7 @@ per layer, is kept by the blocks, and replaced only when the step is taken.
 
 from ..schedule import Needs, NeedsDual, NeedsFisher
 from .conjugate_gradient import ConjugateGradient
-from .control import Control, Step, StepContext, dot, predicted, ratio
+from .control import Control, Step, StepContext, dot, judged
 from .dual import DualConjugateGradient
 from .exact_line_search import ExactLineSearch
 from .fixed_step import FixedStep
@@ -29,6 +29,5 @@ __all__ = [
     "StepContext",
     "TrustRegion",
     "dot",
-    "predicted",
-    "ratio",
+    "judged",
 ]

@@ -127,3 +127,12 @@ def ratio(change: float, predicted: float | None, before: Tensor | float) -> flo
     if predicted and max(abs(change), abs(predicted)) <= 10 * eps * abs(float(before)):
         return None
     return change / predicted if predicted else 1.0
+
+
+def judged(step: Step, lr: float, slope: float, change: float, before: Tensor | float, undone: bool) -> float | None:
+    """ρ of a step that has changed the loss from `before` by `change`, gᵀu being the `slope`; None if it is unknown.
+
+    It is negative for a step that was `undone`, since whatever was predicted, the loss was to fall.
+    """
+    expected = predicted(lr, step.scale * slope, step.curvature) if step.foreseen else None
+    return ratio(change, -abs(expected or change) if undone else expected, before)

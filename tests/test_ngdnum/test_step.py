@@ -18,7 +18,9 @@ from ngdnum import (
     Factors,
     Gaussian,
     Inverse,
+    LevenbergMarquardt,
     Likelihood,
+    TrustRegion,
     kronecker_factors,
 )
 from ngdnum.schedule import due
@@ -226,3 +228,24 @@ def test_the_plain_optimizer_keeps_no_matrices_between_steps() -> None:
     opt = NGD(model, Gaussian())
     train(model, opt, range(2))
     assert not opt.state
+
+
+@pytest.mark.what_if(
+    "gradients and steps",
+    "a step that the quadratic model itself did not trust is undone",
+    "the damping is raised, until a step lowers the loss",
+)
+def test_the_damping_is_raised_after_every_step_that_is_undone() -> None:
+    """With lr = 8, the loss is predicted to rise, and does: ρ is no reason to trust longer steps."""
+    model, x, y = network([4, 6, 2]), batch(40, 4), batch(40, 2, seed=1)
+    damping = LevenbergMarquardt(0.1, reject=True)
+    opt, undone = NGD(model, Gaussian(), lr=8.0, damping=damping, control=TrustRegion(kl=1.0), samples=None), 0
+    for _ in range(15):
+        before, lam = weights(model), opt.param_groups[0]["damping"]
+        opt.zero_grad()
+        Gaussian()(model(x), y).backward()
+        opt.step(lambda: Gaussian()(model(x), y))
+        if same(weights(model), before):
+            undone += 1
+            assert opt.param_groups[0]["damping"] > lam
+    assert undone

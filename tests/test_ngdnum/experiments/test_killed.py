@@ -116,7 +116,7 @@ def test_an_interrupt_while_torch_is_imported_leaves_no_traceback(tmp_path):
 @pytest.mark.what_if(
     "files and commands",
     "there is no room for any file of a run",
-    "“the unfinished result cannot be kept (File too large); the run goes on”; status 2; `--json` prints the result",
+    "exit status 2, and `--json` prints the result: “the unfinished result cannot be kept”",
 )
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit of the size of files")
 def test_a_run_without_room_for_files_prints_its_result(tmp_path):
