@@ -146,7 +146,8 @@ def test_a_signal_at_any_call_of_torch_undoes_the_step_or_finds_it_complete(
     trial = Trial(make, True, True)
     trial.ready()
     count, found = c_calls(trial.step), {}
-    for k in range(1, count, count // 40):
+    stride = count // 40
+    for k in range(1, count - 2 * stride, stride):  # the last calls are of torch.no_grad and of torch's hooks
         trial.ready()
         dropped.clear()
         found[k] = trial.verdict() if signalled(trial.step, k) or dropped else "swallowed"
