@@ -81,12 +81,12 @@ class Presets:
         """As few examples as possible; best with small batches.
 
         Factors are measured and inverted at every step, and averaged over ten. They precondition five
-        conjugate-gradient steps on the exact Fisher of the batch (`DualConjugateGradient`). λ starts at 0.1 and
-        follows the loss by factors of 2; a step that raises the loss of its batch is undone. Call
-        `step(closure, loss=loss)`, or λ stays. The batch size is yours: 100 does well in Figure 1A–D. A step
-        costs several of `fast`; in wide layers, `inverse=Inverse(every=2)` saves time. For data in any units, use
-        `damping=LevenbergMarquardt(1.0, floor=1e-4, factor=2.0, reject=True, relative=True)`. `options` are those of
-        the constructor and replace the preset's.
+        conjugate-gradient steps on the exact Fisher of the batch (`DualConjugateGradient`). λ is relative
+        to the sizes of inputs and errors (`ngdnum.curvature.units`), so the data may be in any units; it starts at 1
+        and follows the loss by factors of 2, down to 1e-4 of the relative residual. A step that raises the loss of its
+        batch is undone. Call `step(closure, loss=loss)`, or λ stays. The batch size is yours: 100 does well in
+        Figure 1A–D. A step costs several of `fast`; in wide layers, `inverse=Inverse(every=2)` saves time. `options`
+        are those of the constructor and replace the preset's.
 
         Examples
         --------
@@ -108,7 +108,7 @@ class Presets:
         """
         preset = {
             "rule": "pi_damped",
-            "damping": LevenbergMarquardt(0.1, floor=1e-6, factor=2.0, reject=True),
+            "damping": LevenbergMarquardt(1.0, floor=1e-4, factor=2.0, reject=True, relative=True),
             "factors": Factors(every=1, decay=0.9),
             "inverse": Inverse(solver="inverse"),
             "control": DualConjugateGradient(steps=5),

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ngdnum import NGD, Factors, Gaussian, Inverse, LevenbergMarquardt, Likelihood
+from ngdnum import NGD, Factors, Gaussian, Inverse, Likelihood
 from ngdnum.control import ConjugateGradient, DualConjugateGradient, ExactLineSearch, TrustRegion
 from ngdnum.schedule import due
 from support.networks import network
@@ -34,12 +34,6 @@ MAKERS: dict[str, Callable[..., NGD]] = {
     "paper": lambda model: NGD.paper(model, Gaussian(), samples=None),
     "fast": lambda model: NGD.fast(model, Gaussian(), samples=None),
     "sample_efficient": lambda model: NGD.sample_efficient(model, Gaussian(), samples=None),
-    "relative": lambda model: NGD.sample_efficient(
-        model,
-        Gaussian(),
-        samples=None,
-        damping=LevenbergMarquardt(1.0, floor=1e-4, factor=2.0, reject=True, relative=True),
-    ),
     "exact": lambda model: NGD(model, Gaussian(), rule="exact", damping=0.0, samples=None, lr=0.1),
 }
 OTHERS: dict[str, Callable[..., NGD]] = {

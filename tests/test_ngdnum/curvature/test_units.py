@@ -13,9 +13,7 @@ RELATIVE = LevenbergMarquardt(1.0, relative=True)
 PRESETS = {
     "paper": partial(NGD.paper, damping=RELATIVE),
     "fast": partial(NGD.fast, damping=Decay(1.0, steps=30.0, floor=0.1, relative=True)),
-    "sample_efficient": partial(
-        NGD.sample_efficient, damping=LevenbergMarquardt(1.0, floor=1e-4, factor=2.0, reject=True, relative=True)
-    ),
+    "sample_efficient": NGD.sample_efficient,
 }
 SCALES = [(1e-4, 1.0), (1e4, 1.0), (1.0, 1e-4), (1.0, 1e4)]
 
