@@ -174,6 +174,11 @@ def _checked(file: Path) -> Path:
             f"the output {str(file)!r} is no ordinary file, and a result would replace it; give another "
             "file, or use --json for standard output"
         )
+    if file.exists() and any(_is(file, stream) for stream in (1, 2)):
+        raise ValueError(
+            f"the output {str(file)!r} is where this command prints, and a result would replace it; give another "
+            "file, or use --json for standard output"
+        )
     if file.exists() and not os.access(file, os.W_OK):
         raise ValueError(f"the output {str(file)!r} may not be written; change its permissions or give another file")
     return file.resolve() if file.is_symlink() else file
@@ -220,7 +225,7 @@ def _is(path: Path, descriptor: int) -> bool:
     """Whether `path` is still the file that was opened, and not removed by its last owner."""
     try:
         return os.path.samestat(os.stat(path), os.fstat(descriptor))
-    except FileNotFoundError:
+    except OSError:  # either is gone
         return False
 
 

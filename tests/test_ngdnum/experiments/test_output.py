@@ -226,6 +226,25 @@ def test_an_output_that_is_no_ordinary_file_is_not_replaced(tmp_path):
     assert (tmp_path / "pipe").is_fifo() and sorted(p.name for p in tmp_path.iterdir()) == ["file", "pipe"]
 
 
+@pytest.mark.what_if(
+    "files and commands",
+    "the output is `/dev/stdout`, and standard output goes to a file",
+    "ValueError: “is where this command prints”, and the file is not replaced",
+)
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="no name for standard output")
+def test_the_file_that_standard_output_goes_to_is_not_replaced(tmp_path):
+    with open(tmp_path / "printed", "w+b") as file:
+        before, name = os.dup(1), Path("/dev/stdout")
+        os.dup2(file.fileno(), 1)
+        try:
+            with pytest.raises(ValueError, match="is where this command prints"):
+                run_experiment(EXPERIMENT, progress=False, output=name)
+        finally:
+            os.dup2(before, 1)
+            os.close(before)
+        assert os.path.samestat(os.stat(tmp_path / "printed"), os.fstat(file.fileno()))
+
+
 def test_an_output_that_may_not_be_written_is_refused_at_once(tmp_path, monkeypatch, kill_at):
     kill_at(0)
     (tmp_path / "r.json").write_text("old")
