@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.metadata
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -76,12 +77,25 @@ def test_accelerate_takes_the_steps_of_a_plain_loop(
     check_alike(own, ngd, plain(preset, passes))
 
 
+@pytest.fixture
+def lightning(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """As if there were no torchvision: one of another build than torch cannot be imported, and Lightning would."""
+
+    def version(name: str) -> str:
+        if name == "torchvision":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return found(name)
+
+    found = importlib.metadata.version
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    return pytest.importorskip("lightning")
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.filterwarnings("ignore")  # Lightning's own, of few workers and old names
-def test_lightning_takes_the_steps_of_a_plain_loop(preset: Callable[..., NGD], tmp_path: Path) -> None:
+def test_lightning_takes_the_steps_of_a_plain_loop(lightning: Any, preset: Callable[..., NGD], tmp_path: Path) -> None:
     """Its closure calls `zero_grad` and `backward` itself, after the forward pass."""
-    pytest.importorskip("lightning")
-    lightning = importlib.import_module("lightning")
 
     class Digits(lightning.LightningModule):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
