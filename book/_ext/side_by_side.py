@@ -32,6 +32,8 @@ def run_pages(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
     cache = get_cache(app.config.nb_execution_cache_path)
     paths = [Path(env.doc2path(name)) for name in docnames]
     pages = [path for path in paths if path.suffix == ".ipynb" and not known(cache, path)]
+    if not pages:
+        return
     pool = ThreadPoolExecutor(min(AT_MOST, os.cpu_count() or 1))
     futures = {pool.submit(run, page, app.config.nb_execution_timeout): page for page in pages}
     done = as_completed(futures)
