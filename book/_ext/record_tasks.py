@@ -1,6 +1,6 @@
 """Measure tasks of the benchmark anew, by the commands that their stored results tell.
 
-    python book/_ext/record_tasks.py [--data DIR] [--tune NAME...] TASK...
+    python book/_ext/record_tasks.py [--data DIR] [--tune NAME... --] TASK...
 
 The settings of the methods that `--tune` names, "NGD" for all that begin so, are searched first and become those of the
 package; those of all others stay. Seconds are of use only if nothing else runs meanwhile.
