@@ -35,6 +35,8 @@ class Categorical(Likelihood):
     tensor(0.6931)
     """
 
+    outputs_are_numbers = True
+
     def __init__(self, weight: Tensor | None = None, ignore_index: int = -100) -> None:
         if weight is not None and not (
             weight.ndim == 1 and weight.isfinite().all() and (weight >= 0).all() and weight.any()
@@ -94,9 +96,9 @@ class Categorical(Likelihood):
         return p.movedim(-1, 0)[part].sqrt().unsqueeze(-1) * (eye - p)
 
     def fisher_product(self, output: Tensor, change: Tensor) -> Tensor:
-        """(diag p − ppᵀ)c for each row c of `change`, `[M, n]`; of c less its entry at the largest p, which is the same.
+        """(diag p − ppᵀ)c for each row c of `change`, `[M, n]`.
 
-        So no digits are lost where that p is nearly 1.
+        The same of c less its entry at the largest p, by which no digits are lost where that p is nearly 1.
         """
         p = output.softmax(-1)
         change = change - change.gather(-1, p.argmax(-1, keepdim=True))
