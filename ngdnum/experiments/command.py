@@ -70,7 +70,7 @@ def finish(prepare: Callable[[], Job], as_json: bool) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to flush has somewhere to go
         return PIPE
     except KeyboardInterrupt:
-        print("interrupted: there was nothing to keep yet", file=sys.stderr)
+        print("interrupted: there was nothing unfinished to keep", file=sys.stderr)
         return INTERRUPTED
     finally:
         signal.signal(signal.SIGINT, before)
