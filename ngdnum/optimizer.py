@@ -34,7 +34,7 @@ from .record.observer import Observer
 from .report import Report, StepRecord, report
 from .rule import resolve
 from .rules import Rule
-from .trial import FORWARD_ONLY, Closure, Evaluation, Move, one_number
+from .trial import FORWARD_ONLY, Closure, Evaluation, Move, one_number, without_gradients
 from .world import unwrapped, world_of
 
 
@@ -200,7 +200,7 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
         seen = (self._observe, refuse_empty) if world is None else (self._observe_or_tell, world.note_empty)
         self._capture = Capture(model, self.layers, *seen)
 
-    @torch.no_grad()
+    @without_gradients
     def step(  # type: ignore[override]  # torch has no word for the loss that is handed over
         self, closure: Closure | None = None, loss: Tensor | float | None = None
     ) -> Tensor | float | None:

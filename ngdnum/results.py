@@ -232,7 +232,7 @@ def write_atomically(path: Path) -> Iterator[IO[bytes]]:
     If the body or the writing fails, `path` stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:60]}.")  # no name may be too long
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file

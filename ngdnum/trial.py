@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,6 +15,8 @@ from .fallback import Snapshot
 from .stack import Stack
 from .world import World
 
+P = ParamSpec("P")
+R = TypeVar("R")
 Closure = Callable[[], Tensor | float]
 """Computes the loss of the batch, forward only."""
 
@@ -20,6 +24,21 @@ FORWARD_ONLY = (
     "the closure of NGD.step must only compute the loss: it runs without gradients, before and after the "
     "update. Call zero_grad() and backward() before step(closure), not inside the closure"
 )
+
+
+def without_gradients(step: Callable[P, R]) -> Callable[P, R]:
+    """`step` within `torch.no_grad`, which an interrupt at its first or last line does not leave on for ever."""
+
+    @functools.wraps(step)
+    def wrapped(*arguments: P.args, **keywords: P.kwargs) -> R:
+        before = torch.is_grad_enabled()
+        try:
+            with torch.no_grad():
+                return step(*arguments, **keywords)
+        finally:
+            torch.set_grad_enabled(before)
+
+    return wrapped
 
 
 class Evaluation:

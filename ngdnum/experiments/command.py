@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import signal
 import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from ..results import Stored
 from .entry import TrialFailed
@@ -29,6 +31,28 @@ class Job(NamedTuple):
     table: Callable[[Any], Table] = lambda result: result.table()
 
 
+class Told:
+    """A `stream` for what people are told; what it does not take, since its reader has left or a disk is full, is lost.
+
+    So nobody loses a result for want of somebody who watches its progress.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 def finish(prepare: Callable[[], Job], as_json: bool) -> int:
     """Do the job, print its result on standard output and what went wrong on standard error.
 
@@ -40,12 +64,13 @@ def finish(prepare: Callable[[], Job], as_json: bool) -> int:
     """
     before = signal.signal(signal.SIGINT, _interrupt_once)
     try:
-        return _finish(prepare, as_json)
+        with contextlib.redirect_stderr(Told(sys.stderr or io.StringIO())):
+            return _finish(prepare, as_json)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to flush has somewhere to go
         return PIPE
     except KeyboardInterrupt:
-        print("interrupted: there was nothing to keep yet", file=sys.stderr)
+        print("interrupted: there was nothing unfinished to keep", file=sys.stderr)
         return INTERRUPTED
     finally:
         signal.signal(signal.SIGINT, before)
@@ -71,6 +96,9 @@ def _finish(prepare: Callable[[], Job], as_json: bool) -> int:
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)
         return WRONG
+    if sys.stdout is None:
+        print("error: standard output is closed", file=sys.stderr)
+        return status or WRONG
     try:
         if as_json:
             print(result.to_json(), flush=True)

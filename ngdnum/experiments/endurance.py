@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import torch
@@ -15,6 +15,7 @@ from torch import nn
 
 from ..likelihood import Gaussian
 from ..optimizer import NGD
+from .entry import TrialFailed
 from .measurements import Measurements, Row, measure_rows
 
 STEPS, WARM = 100_000, 1_000
@@ -24,6 +25,15 @@ PRESETS: dict[str, Callable[..., NGD]] = {
     "fast": NGD.fast,
     "sample_efficient": NGD.sample_efficient,
 }
+
+ALONE = """
+import json, os, sys, threading
+threading.Thread(target=lambda: os.read(0, 1) or os._exit(1), daemon=True).start()
+import torch
+from ngdnum.experiments.endurance import endure
+torch.set_num_threads(1)
+print(json.dumps(endure(sys.argv[1], sys.argv[2], int(sys.argv[3]))))
+"""
 
 
 def resident() -> int:
@@ -77,6 +87,27 @@ def endure(preset: str, dtype: str, steps: int, warm: int = WARM) -> Row:
     }
 
 
+def endure_alone(preset: str, dtype: str, steps: int) -> Row:
+    """`endure` in a process of its own, which ends with this one, however that ends.
+
+    Raises
+    ------
+    TrialFailed : it has failed; the message is the last line of what it wrote on standard error.
+    """
+    command = [sys.executable, "-c", ALONE, preset, dtype, str(steps)]
+    reading, writing = os.pipe()  # nothing is ever written: that it is closed tells that nobody waits any more
+    try:
+        done = subprocess.run(command, stdin=reading, capture_output=True, text=True)
+    finally:
+        os.close(reading)
+        os.close(writing)
+    if done.returncode:
+        *_, reason = ["it was killed", *done.stderr.splitlines()]
+        raise TrialFailed(f"{preset} in {dtype}: {reason}")
+    found: Row = json.loads(done.stdout)
+    return found
+
+
 def measure_endurance(
     *,
     presets: tuple[str, ...] = tuple(PRESETS),
@@ -88,8 +119,7 @@ def measure_endurance(
     """What `endure` tells of each of `presets`, in single and in double precision, each in a process of its own."""
 
     def measure(case: Row) -> Row:
-        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-            return pool.submit(_alone, str(case["preset"]), str(case["dtype"]), steps).result()
+        return endure_alone(str(case["preset"]), str(case["dtype"]), steps)
 
     cases: list[Row] = [
         {"preset": preset, "dtype": dtype, "steps": steps} for preset in presets for dtype in ("float32", "float64")
@@ -97,8 +127,3 @@ def measure_endurance(
     return measure_rows(
         "endurance", "Memory over many steps", cases, measure, progress=progress, output=output, resume=resume
     )
-
-
-def _alone(preset: str, dtype: str, steps: int) -> Row:
-    torch.set_num_threads(1)
-    return endure(preset, dtype, steps)

@@ -152,3 +152,22 @@ def test_a_signal_at_any_call_of_torch_undoes_the_step_or_finds_it_complete(
         dropped.clear()
         found[k] = trial.verdict() if signalled(trial.step, k) or dropped else "swallowed"
     assert set(found.values()) <= {"undone", "complete"}, found
+
+
+@pytest.mark.what_if(
+    "training loops",
+    "an interrupt comes as `step` switches gradients off or on",
+    "they are as they were, and the step is undone or complete",
+)
+@pytest.mark.parametrize("closed", [False, True], ids=["plain", "closure"])
+def test_an_interrupt_leaves_gradients_switched_as_they_were(closed: bool) -> None:
+    """At each bytecode of torch's own context managers."""
+    switches = torch.autograd.grad_mode.__file__, torch.utils._contextlib.__file__
+    trial = Trial(NGD.fast, closed, True)
+    trial.ready()
+    for k in range(1, bytecodes(trial.step, switches)):
+        trial.ready()
+        raised, where = interrupted(trial.step, k, switches)
+        on = torch.is_grad_enabled()
+        torch.set_grad_enabled(True)
+        assert raised and on and trial.verdict() in ("undone", "complete"), where

@@ -132,6 +132,12 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     assert path.read_text() == "new"
 
 
+def test_what_lies_beside_a_file_for_a_moment_has_a_name_that_can_be(tmp_path):
+    write(tmp_path / ("n" * 255), "new")
+    write(tmp_path / ("数" * 85), "new")
+    assert sorted(path.read_text() for path in tmp_path.iterdir()) == ["new", "new"]
+
+
 def test_first_crossing(result):
     curve = result.curve("SGD")
     assert curve.samples_to(1.0) == 20 and curve.seconds_to(0.6) == 1.0

@@ -94,6 +94,16 @@ def accumulated(model: nn.Module, opt: NGD, x: Tensor, y: Tensor) -> None:
         (0.5 * Gaussian()(model(x[rows]), y[rows])).backward()
 
 
+def accumulated_with_saliency(model: nn.Module, opt: NGD, x: Tensor, y: Tensor) -> None:
+    """A gradient in the inputs where there are gradients of the weights already."""
+    model.zero_grad()
+    for rows in (slice(15), slice(15, None)):
+        part = x[rows].clone().requires_grad_()
+        output = model(part)
+        torch.autograd.grad(output.sum(), part, retain_graph=True)
+        (0.5 * Gaussian()(output, y[rows])).backward()
+
+
 def two_losses_of_one_pass(model: nn.Module, opt: NGD, x: Tensor, y: Tensor) -> None:
     opt.zero_grad()
     output = model(x)
@@ -118,6 +128,7 @@ LOOPS = [
     graph_freed,
     in_one_backward_pass,
     accumulated,
+    accumulated_with_saliency,
 ]
 
 

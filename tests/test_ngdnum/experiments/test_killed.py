@@ -57,10 +57,12 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (3072, 3072))
 """
 
 
-def start(script: str, folder: Path, *arguments: str, stdout: int = subprocess.PIPE) -> subprocess.CompletedProcess:
+def start(
+    script: str, folder: Path, *arguments: str, stdout: int = subprocess.PIPE, stderr: int = subprocess.PIPE
+) -> subprocess.CompletedProcess:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests")))}
     command = (sys.executable, "-c", script, *arguments)
-    return subprocess.run(command, cwd=folder, env=environment, stdout=stdout, stderr=subprocess.PIPE, text=True)
+    return subprocess.run(command, cwd=folder, env=environment, stdout=stdout, stderr=stderr, text=True)
 
 
 @pytest.mark.what_if(
@@ -97,6 +99,36 @@ def test_a_reader_who_left_ends_the_command_quietly(tmp_path, arguments):
     os.close(writing)
     assert ended.returncode == 141 and "Traceback" not in ended.stderr and "error:" not in ended.stderr
     assert load(tmp_path / "r.json").complete
+
+
+@pytest.mark.what_if(
+    "files and commands",
+    "standard output is closed, as by `>&-`",
+    "exit status 2: “error: standard output is closed”; the result is in its file",
+)
+@pytest.mark.parametrize("arguments", [["--json"], []])
+def test_a_closed_standard_output_is_told(tmp_path, arguments):
+    script = "import os, sys\nos.close(1)\nos.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    ended = start(script, tmp_path, "-c", SCRIPT.format(steps=10_000, signal="SIGKILL"), *arguments)
+    assert ended.returncode == 2 and "Traceback" not in ended.stderr and not ended.stdout
+    assert ended.stderr.endswith("error: standard output is closed\n") and load(tmp_path / "r.json").complete
+
+
+@pytest.mark.what_if(
+    "files and commands",
+    "the reader of standard error leaves, or its disk is full",
+    "the run goes on, and its result is printed and in its file",
+)
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device without room")
+@pytest.mark.parametrize("gone", ["reader", "room", "stream"])
+def test_nobody_need_watch(tmp_path, gone):
+    reading, writing = os.pipe() if gone == "reader" else (os.open("/dev/null", 0), os.open("/dev/full", os.O_WRONLY))
+    os.close(reading)
+    script = "import os, sys\nos.close(2)\nos.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    run = ["-c", SCRIPT.format(steps=10_000, signal="SIGKILL"), "--json"]
+    ended = start(*([script, tmp_path, *run] if gone == "stream" else [run[1], tmp_path, run[2]]), stderr=writing)
+    os.close(writing)
+    assert ended.returncode == 0 and json.loads(ended.stdout)["complete"] and load(tmp_path / "r.json").complete
 
 
 @pytest.mark.what_if("files and commands", "Ctrl-C is pressed while torch is imported", "no traceback")

@@ -1,0 +1,80 @@
+"""Measurements in processes of their own end with the command that waits for them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import PIPE
+
+import pytest
+
+from ngdnum.experiments import TrialFailed
+from ngdnum.experiments.endurance import endure, endure_alone
+from support.paths import ROOT
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads from Linux about processes")
+
+SCRIPT = """
+import sys
+from functools import partial
+from ngdnum.__main__ import main
+from ngdnum.experiments.cli import MEASURED
+from ngdnum.experiments.endurance import measure_endurance
+
+MEASURED["endurance"] = "endless", partial(measure_endurance, presets=("paper",), steps=10**9)
+sys.exit(main(["run", "endurance", "--output", "r.json"]))
+"""
+
+
+def soon(condition: Callable[[], object], seconds: float = 60) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return bool(condition())
+
+
+def over(process: int) -> bool:
+    """Whether a process has ended, though nobody may have asked how."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+@pytest.mark.what_if(
+    "files and commands",
+    "a command that measures in another process is interrupted or killed",
+    "no traceback, and that process ends too",
+)
+@pytest.mark.parametrize(
+    ("sent", "wait"),
+    [(signal.SIGINT, 0.0), (signal.SIGINT, 6.0), (signal.SIGKILL, 0.0)],
+    ids=["interrupted at the start", "interrupted in training", "killed"],
+)
+def test_who_measures_ends_with_the_command(tmp_path: Path, sent: int, wait: float) -> None:
+    environment, command = {**os.environ, "PYTHONPATH": str(ROOT)}, [sys.executable, "-c", SCRIPT]
+    running = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=PIPE, stderr=PIPE, start_new_session=True)
+    children = Path(f"/proc/{running.pid}/task/{running.pid}/children")
+    assert soon(children.read_text), running.stderr
+    measuring = int(children.read_text().split()[0])
+    time.sleep(wait)
+    (os.killpg if sent == signal.SIGINT else os.kill)(running.pid, sent)  # Ctrl-C reaches all of a terminal's processes
+    printed, told = running.communicate(timeout=60)
+    assert running.returncode == (130 if sent == signal.SIGINT else -sent)
+    assert b"Traceback" not in printed + told
+    assert soon(lambda: over(measuring))
+
+
+def test_what_is_measured_alone_is_what_is_measured_here() -> None:
+    here, alone = (measure("paper", "float32", 50) for measure in (endure, endure_alone))
+    assert alone["loss"] == here["loss"] and alone.keys() == here.keys()
+
+
+def test_why_it_failed_is_told() -> None:
+    with pytest.raises(TrialFailed, match="^slow in float32: KeyError: 'slow'$"):
+        endure_alone("slow", "float32", 10)
