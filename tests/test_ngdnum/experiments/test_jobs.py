@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from multiprocessing import current_process
 from pathlib import Path
 from subprocess import PIPE
@@ -194,7 +193,9 @@ def test_without_joblib_one_is_told_what_to_install(monkeypatch: pytest.MonkeyPa
         tune_task(TASK, None, progress=False, jobs=2)
 
 
-SCRIPT = """
+LONGER = replace(SMALL_FIG1A, methods=METHODS[:1], budget=Budget(samples=5_000))
+RUN = ["run", "fig1a", "--output", "r.json", "--json"]
+SCRIPT = f"""
 import sys
 from dataclasses import replace
 from ngdnum.__main__ import main
@@ -203,7 +204,7 @@ from ngdnum.experiments.training import Budget
 from support.runs import METHODS, SMALL_FIG1A
 
 EXPERIMENTS["fig1a"] = replace(SMALL_FIG1A, methods=METHODS[:1], budget=Budget(samples=5_000))
-sys.exit(main(["run", "fig1a", "--output", "r.json", "--json", *sys.argv[1:]]))
+sys.exit(main({[*RUN, "--jobs", "2"]}))
 """
 
 
@@ -212,10 +213,19 @@ sys.exit(main(["run", "fig1a", "--output", "r.json", "--json", *sys.argv[1:]]))
     "Ctrl-C is pressed while several settings train at a time",
     "no traceback, no worker is left; finished trials are kept, and `--resume` goes on with any number of jobs",
 )
-def test_an_interrupt_keeps_the_trials_that_are_done(tmp_path: Path) -> None:
+def test_an_interrupt_keeps_the_trials_that_are_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests")))}
-    start = partial(subprocess.Popen, cwd=tmp_path, env=environment, stdout=PIPE, stderr=PIPE, text=True)
-    running = start([sys.executable, "-c", SCRIPT, "--jobs", "2"], start_new_session=True)
+    running = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT],
+        cwd=tmp_path,
+        env=environment,
+        stdout=PIPE,
+        stderr=PIPE,
+        text=True,
+        start_new_session=True,
+    )
     while not (tmp_path / "r.json.state").exists():
         assert running.poll() is None, running.stderr
         time.sleep(0.05)
@@ -227,8 +237,7 @@ def test_an_interrupt_keeps_the_trials_that_are_done(tmp_path: Path) -> None:
     with pytest.raises(ProcessLookupError):
         while time.monotonic() < deadline:
             os.killpg(running.pid, 0)
-    resumed = start([sys.executable, "-c", SCRIPT, "--resume"])
-    printed, told = resumed.communicate()
-    assert resumed.returncode == 0 and "nothing to resume" not in told
-    whole = run_experiment(replace(SMALL_FIG1A, methods=METHODS[:1], budget=Budget(samples=5_000)), progress=False)
-    assert curves(load(tmp_path / "r.json")) == curves(whole)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(EXPERIMENTS, "fig1a", LONGER)
+    assert main([*RUN, "--resume"]) == 0 and "nothing to resume" not in capfd.readouterr().err
+    assert curves(load(tmp_path / "r.json")) == curves(run_experiment(LONGER, progress=False))

@@ -11,35 +11,21 @@ from pathlib import Path
 
 import pytest
 
-from ngdnum.experiments import run_experiment
-from ngdnum.results import load
+from ngdnum.__main__ import main
+from ngdnum.experiments import EXPERIMENTS, run_experiment
+from ngdnum.experiments.training import Run
+from ngdnum.results import Result, load
 from support.paths import ROOT
+from support.processes import apart
 from support.runs import SMALL_FIG1A, curves
 
 SCRIPT = """
-import os, signal, sys
-from ngdnum.experiments import EXPERIMENTS
-from ngdnum.experiments.training import Run
-from ngdnum.results import Result
+import sys
 from ngdnum.__main__ import main
+from ngdnum.experiments import EXPERIMENTS
 from support.runs import SMALL_FIG1A
 
 EXPERIMENTS["fig1a"] = SMALL_FIG1A
-
-one, save, calls = Run.step, Result.save, []
-
-def step(run):
-    one(run)
-    calls.append(run)
-    if len(calls) == {steps}:
-        os.kill(os.getpid(), signal.{signal})
-
-def again(result, path):
-    save(result, path)
-    if len(calls) >= {steps}:
-        os.kill(os.getpid(), signal.{signal})
-
-Run.step, Result.save = step, again
 sys.exit(main(["run", "fig1a", "--output", "r.json", *sys.argv[1:]]))
 """
 
@@ -57,6 +43,25 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (3072, 3072))
 """
 
 
+def interrupted(steps: int, number: int, *arguments: str) -> int:
+    """The command, to which a signal comes after so many steps of all, and whenever it has saved something since."""
+    one, save, calls = Run.step, Result.save, []
+
+    def step(run: Run) -> None:
+        one(run)
+        calls.append(run)
+        if len(calls) == steps:
+            os.kill(os.getpid(), number)
+
+    def again(result: Result, path: Path) -> None:
+        save(result, path)
+        if len(calls) >= steps:
+            os.kill(os.getpid(), number)
+
+    Run.step, Result.save, EXPERIMENTS["fig1a"] = step, again, SMALL_FIG1A
+    return main(["run", "fig1a", "--output", "r.json", *arguments])
+
+
 def start(
     script: str, folder: Path, *arguments: str, stdout: int = subprocess.PIPE, stderr: int = subprocess.PIPE
 ) -> subprocess.CompletedProcess:
@@ -71,7 +76,7 @@ def start(
     "no traceback: “interrupted: the partial result is in r.json.part; --resume goes on”",
 )
 def test_two_interrupts_in_a_row_leave_the_partial_result_and_no_traceback(tmp_path):
-    ended = start(SCRIPT.format(steps=60, signal="SIGINT"), tmp_path, "--json")
+    ended = apart(interrupted, tmp_path, 60, signal.SIGINT, "--json")
     assert ended.returncode == 130 and "Traceback" not in ended.stderr
     assert "interrupted: the partial result is in r.json.part; --resume goes on" in ended.stderr
     assert json.loads(ended.stdout) == json.loads((tmp_path / "r.json.part").read_text())
@@ -79,9 +84,9 @@ def test_two_interrupts_in_a_row_leave_the_partial_result_and_no_traceback(tmp_p
 
 
 def test_a_run_that_was_killed_for_real_goes_on(tmp_path):
-    ended = start(SCRIPT.format(steps=100, signal="SIGKILL"), tmp_path)
+    ended = apart(interrupted, tmp_path, 100, signal.SIGKILL)
     assert ended.returncode == -signal.SIGKILL and not (tmp_path / "r.json").exists()
-    ended = start(SCRIPT.format(steps=10_000, signal="SIGKILL"), tmp_path, "--resume")
+    ended = apart(interrupted, tmp_path, 10_000, signal.SIGKILL, "--resume")
     assert ended.returncode == 0, ended.stderr
     whole = run_experiment(SMALL_FIG1A, progress=False)
     assert curves(load(tmp_path / "r.json")) == curves(whole)
@@ -95,7 +100,7 @@ def test_a_run_that_was_killed_for_real_goes_on(tmp_path):
 def test_a_reader_who_left_ends_the_command_quietly(tmp_path, arguments):
     reading, writing = os.pipe()
     os.close(reading)
-    ended = start(SCRIPT.format(steps=10_000, signal="SIGKILL"), tmp_path, *arguments, stdout=writing)
+    ended = start(SCRIPT, tmp_path, *arguments, stdout=writing)
     os.close(writing)
     assert ended.returncode == 141 and "Traceback" not in ended.stderr and "error:" not in ended.stderr
     assert load(tmp_path / "r.json").complete
@@ -152,7 +157,7 @@ def test_an_interrupt_while_torch_is_imported_leaves_no_traceback(tmp_path):
 )
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit of the size of files")
 def test_a_run_without_room_for_files_prints_its_result(tmp_path):
-    ended = start(NO_ROOM + SCRIPT.format(steps=10_000, signal="SIGKILL"), tmp_path, "--json")
+    ended = start(NO_ROOM + SCRIPT, tmp_path, "--json")
     assert ended.returncode == 2 and json.loads(ended.stdout)["complete"] is True
     assert "the unfinished result cannot be kept (File too large); the run goes on" in ended.stderr
     assert "error: 'r.json' cannot be written (File too large)" in ended.stderr

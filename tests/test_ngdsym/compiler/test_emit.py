@@ -21,7 +21,13 @@ def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=os.environ | environment)
 
 
-@pytest.mark.parametrize("seed", ["0", "1", "2024"])
+@pytest.fixture(scope="module")
+def emitted() -> dict[str, str]:
+    """The text of each file."""
+    return generate.sources()
+
+
+@pytest.mark.parametrize("seed", ["0", "1"])
 def test_output_does_not_depend_on_hash_seeds(seed, tmp_path):
     done = python("-m", "ngdsym", "emit", "--output", str(tmp_path), PYTHONHASHSEED=seed)
     assert done.returncode == 0, done.stderr
@@ -47,17 +53,16 @@ def test_check_passes_what_was_just_written(tmp_path, capsys):
         ("registry.py", "layer.sgd_apply", "layer.muon_apply"),
     ],
 )
-def test_check_shows_each_changed_byte_and_leaves_it(name, old, new, tmp_path, capsys):
-    generate.write(tmp_path)
-    path = tmp_path / name
-    changed = path.read_text().replace(old, new)
-    path.write_text(changed)
+def test_check_shows_each_changed_byte_and_leaves_it(name, old, new, emitted, tmp_path, capsys):
+    changed = emitted[name].replace(old, new)
+    for file, text in (emitted | {name: changed}).items():
+        (tmp_path / file).write_text(text)
     assert main(["emit", "--check", "--output", str(tmp_path)]) == 1
     out, err = capsys.readouterr()
     removed, added = ([line for line in out.splitlines()[2:] if line[0] == sign] for sign in "-+")
     assert len(removed) == len(added) == 1 and new in removed[0] and old in added[0]
     assert "run python -m ngdsym emit" in err
-    assert path.read_text() == changed
+    assert (tmp_path / name).read_text() == changed
 
 
 def test_check_of_missing_files_fails_and_writes_nothing(tmp_path, capsys):
@@ -96,8 +101,8 @@ def test_the_rules_need_neither_sympy_nor_ngdsym():
     assert done.stdout == "[]\n", done.stderr
 
 
-def test_the_emitted_rules_are_read_in_one_sitting_and_typed_and_documented():
-    for name, text in generate.sources().items():
+def test_the_emitted_rules_are_read_in_one_sitting_and_typed_and_documented(emitted):
+    for name, text in emitted.items():
         assert max(map(len, text.splitlines())) <= 120 and len(text.splitlines()) <= 700, name
         for function in ast.walk(ast.parse(text)):
             if isinstance(function, ast.FunctionDef):
@@ -106,8 +111,8 @@ def test_the_emitted_rules_are_read_in_one_sitting_and_typed_and_documented():
                 assert all(argument.annotation for argument in function.args.args), function.name
 
 
-def test_no_formula_and_no_body_is_written_twice():
-    functions = [f for f in ast.parse(generate.sources()["layer.py"]).body if isinstance(f, ast.FunctionDef)]
+def test_no_formula_and_no_body_is_written_twice(emitted):
+    functions = [f for f in ast.parse(emitted["layer.py"]).body if isinstance(f, ast.FunctionDef)]
     bodies = [(ast.unparse(f.args), code(f)) for f in functions]
     formulas = [doc.split(".. math::")[1] for f in functions if ".. math::" in (doc := ast.get_docstring(f) or "")]
     assert len(set(bodies)) == len(bodies) and len(set(formulas)) == len(formulas)
