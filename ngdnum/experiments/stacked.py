@@ -68,7 +68,7 @@ class Stack:
                     run.optimizer.state[weight]["momentum_buffer"] = V[r].clone()
 
     def _step(self, spent: float) -> None:
-        """V_i ← μ V_i − ⟨e_i x_{i-1}ᵀ⟩ and W_i ← W_i − α V_i, with e_L the score of the output and e_{i-1} = W_iᵀ e_i."""
+        """V_i ← μ V_i − ⟨e_i x_{i-1}ᵀ⟩, W_i ← W_i − α V_i; e_L is the score of the output, and e_{i-1} = W_iᵀ e_i."""
         x, y = (torch.stack(same) for same in zip(*(run.draw() for run in self.runs)))
         values = [x]
         for W in self.weights:

@@ -199,7 +199,7 @@ def test_interrupt_leaves_a_valid_partial_result(tmp_path):
 
     class Interrupting(torch.optim.SGD):
         def step(self):
-            if next(calls) == 300:
+            if next(calls) == 100:
                 raise KeyboardInterrupt
             return super().step()
 

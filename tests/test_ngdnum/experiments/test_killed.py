@@ -26,20 +26,20 @@ from support.runs import SMALL_FIG1A
 
 EXPERIMENTS["fig1a"] = SMALL_FIG1A
 
-one, save, calls = Run.step, Result.save, []
+one, save, calls = Run.draw, Result.save, []
 
-def step(run):
-    one(run)
+def draw(run):
     calls.append(run)
     if len(calls) == {steps}:
         os.kill(os.getpid(), signal.{signal})
+    return one(run)
 
 def again(result, path):
     save(result, path)
     if len(calls) >= {steps}:
         os.kill(os.getpid(), signal.{signal})
 
-Run.step, Result.save = step, again
+Run.draw, Result.save = draw, again
 sys.exit(main(["run", "fig1a", "--output", "r.json", *sys.argv[1:]]))
 """
 
