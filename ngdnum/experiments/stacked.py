@@ -24,7 +24,7 @@ def advance_stacked(entries: Sequence[Entry], share: float) -> None:
     The weights are those that `Run.advance` leads to, up to rounding. No seconds are counted, so entries with a budget
     of seconds stay as they are.
     """
-    stacks: dict[object, list[Run]] = {}
+    stacks: dict[tuple[Budget, object], list[Run]] = {}
     for entry in entries:
         run, budget = entry.run, entry.budget
         if budget.seconds is None and _stackable(run) and not entry.reached(share):
@@ -65,7 +65,7 @@ class Stack:
             for weight, W, V in zip(run.model.parameters(), self.weights, self.velocities):
                 weight.copy_(W[r])
                 if self.momentum:
-                    run.optimizer.state[weight]["momentum_buffer"] = V[r].clone()
+                    _state(run)[weight]["momentum_buffer"] = V[r].clone()
 
     def _step(self, spent: float) -> None:
         """V_i ← μ V_i − ⟨e_i x_{i-1}ᵀ⟩, W_i ← W_i − α V_i; e_L is the score of the output, and e_{i-1} = W_iᵀ e_i."""
@@ -94,5 +94,10 @@ class Stack:
 
 
 def _velocities(run: Run) -> list[Tensor]:
-    state = run.optimizer.state
+    state = _state(run)
     return [state[weight].get("momentum_buffer", torch.zeros_like(weight)) for weight in run.model.parameters()]
+
+
+def _state(run: Run) -> dict[Tensor, dict[str, Tensor]]:
+    assert isinstance(run.optimizer, torch.optim.SGD)
+    return run.optimizer.state
