@@ -16,17 +16,25 @@ UNITS = "look for outliers in the batch, clip the gradient, or give the data in 
 
 
 def product_and_norms(stacks: list[Stack], u: list[Tensor], v: list[Tensor]) -> tuple[float, list[float]]:
-    """Σ_i tr u_iᵀ v_i, and the Frobenius norm of u in each member of each stack.
-
-    The product is not by `torch.dot`, which "medium" precision of matrix products rounds, and slows down.
-    """
-    scalars: list[Tensor] = []
+    """Σ_i tr u_iᵀ v_i, and the Frobenius norm of u in each member of each stack."""
     matrices: list[Tensor] = []
-    for stack, both, own in zip(stacks, torch._foreach_mul(u, v), u):
-        scalars.append(both.sum())
+    for stack, own in zip(stacks, u):
         matrices += stack.split(own) if len(stack.layers) > 1 else (own,)
-    found = numbers([*scalars, *torch._foreach_norm(matrices)])
+    found = numbers([*inner(u, v), *torch._foreach_norm(matrices)])
     return sum(found[: len(u)]), found[len(u) :]
+
+
+def inner(u: list[Tensor], v: list[Tensor]) -> list[Tensor]:
+    """tr u_iᵀ v_i `[]` of each i, exact also where matrix products, and `torch.dot`, have "medium" precision.
+
+    Examples
+    --------
+    >>> inner([torch.eye(2)], [torch.full((2, 2), 3.0)])
+    [tensor(6.)]
+    """
+    if torch.get_float32_matmul_precision() == "medium":
+        return [both.sum() for both in torch._foreach_mul(u, v)]
+    return [torch.dot(a.flatten(), b.flatten()) for a, b in zip(u, v)]
 
 
 def numbers(scalars: Sequence[Tensor]) -> list[float]:

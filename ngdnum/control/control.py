@@ -14,7 +14,7 @@ from ..fisher.dual import Dual
 from ..fisher.primal import Fisher, Vector
 from ..rules.control import predicted_change, quadratic_change
 from ..schedule import Needs
-from ..sizes import numbers
+from ..sizes import inner, numbers
 from ..stack import Stack
 
 
@@ -101,10 +101,7 @@ class Control(ABC):
 
 def dot(first: Vector, second: Vector) -> float:
     """Σ_i tr u_iᵀ v_i."""
-    sums = []
-    for product in torch._foreach_mul(first, second):
-        sums.append(product.sum())
-    return sum(numbers(sums))
+    return sum(numbers(inner(first, second)))
 
 
 def predicted(lr: float, trace: float, curvature: float | None) -> float:

@@ -125,14 +125,16 @@ class OutputNormalised(Control):
 def _second_order(stacks: list[Stack], u: Vector) -> float:
     """Σ_{i<j} r_i r_j / Σ r_i, with u in the place of ΔW; 0 where all r are."""
     weights: list[Tensor] = []
-    changes: list[Tensor] = []
+    rows: list[Tensor] = []
     for stack, own in zip(stacks, u):
         weights += stack.weights
-        change = own[..., :-1] if stack.biases else own
-        changes += stack.split(change) if len(stack.layers) > 1 else (change,)
-    norms = numbers([*torch._foreach_norm(changes), *torch._foreach_norm(weights)])
+        if not stack.biases:
+            rows += stack.split(own)
+        else:  # norms of rows first: the fastest way over a matrix without its last column
+            rows += stack.split(torch.linalg.vector_norm(own[..., :-1], dim=-1))
+    norms = numbers([*torch._foreach_norm(rows), *torch._foreach_norm(weights)])
     total = squares = 0.0
-    for length, size in zip(norms, norms[len(changes) :]):
+    for length, size in zip(norms, norms[len(rows) :]):
         r = length / size if size else 0.0
         total, squares = total + r, squares + r * r
     return (total - squares / total) / 2 if total else 0.0

@@ -94,8 +94,12 @@ class Categorical(Likelihood):
         return p.movedim(-1, 0)[part].sqrt().unsqueeze(-1) * (eye - p)
 
     def fisher_product(self, output: Tensor, change: Tensor) -> Tensor:
-        """(diag p − ppᵀ)c for each row c of `change`, `[M, n]`."""
+        """(diag p − ppᵀ)c for each row c of `change`, `[M, n]`; of c less its entry at the largest p, which is the same.
+
+        So no digits are lost where that p is nearly 1.
+        """
         p = output.softmax(-1)
+        change = change - change.gather(-1, p.argmax(-1, keepdim=True))
         return p * (change - (p * change).sum(-1, keepdim=True))
 
     def _checked(self, output: Tensor, target: Tensor) -> tuple[Tensor | None, Tensor]:

@@ -187,7 +187,7 @@ class Batch:
         with Σ̃ = σ²I it is ⟨‖y − f‖²⟩/σ². The `sums` are those of this batch, unless others are given.
         """
         share, square, length, _ = sums or self.sums
-        if not length:
+        if not length > 0:
             if square:
                 warnings.warn(
                     "the outputs are so certain, and wrong, that their Fisher is 0 in this precision, so there is "
@@ -203,7 +203,7 @@ class Batch:
         The `sums` are as in `residual`.
         """
         share, square, length, spread = sums or (self.share, self._square, self._length, self._spread)
-        if not length or self.scale is None:
+        if not length > 0 or self.scale is None:
             return 1.0
         residual = (share * square / self.scale) ** 2  # ℓ and the spread, times the share and the length
         return residual / (residual + spread * length)

@@ -276,3 +276,13 @@ def test_product_with_the_fisher_of_the_output(likelihood: Likelihood) -> None:
         fisher_root = staticmethod(likelihood.fisher_root)
 
     torch.testing.assert_close(fisher_product(OnlyRoot(), output, change), expected)
+
+
+def test_lengths_of_errors_keep_their_digits_where_outputs_are_certain() -> None:
+    f, lengths = 20 * outputs(200), []
+    for own in (f.float(), f.float().double()):
+        e = score(Categorical(), own, torch.zeros(len(f), dtype=torch.int64))
+        lengths.append((e * fisher_product(Categorical(), own, e)).sum(-1).double())
+    certain_and_wrong = f[:, 1:].amax(-1) - f[:, 0] > 10
+    assert certain_and_wrong.sum() > 50
+    torch.testing.assert_close(lengths[0][certain_and_wrong], lengths[1][certain_and_wrong], rtol=1e-4, atol=0)
