@@ -2,9 +2,9 @@
 
 A task (`task`, `tasks`) says what is to be learnt, a method (`method`, `rivals`) how to train. Its settings are sought
 on validation examples (`search`); then all train in turns, or several at a time (`training`, `entry`, `race`,
-`workers`), in an experiment with the settings just found (`experiment`), in the benchmark with settings tuned before
-(`tuning`, `tuned`) and from fresh seeds (`compare`); `step` times steps alone. What comes out goes to a file that is
-never lost (`output`).
+`stacked`, `workers`), in an experiment with the settings just found (`experiment`), in the benchmark with settings
+tuned before (`tuning`, `tuned`) and from fresh seeds (`compare`); `step` times steps alone. What comes out goes to a
+file that is never lost (`output`).
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def run(
 ) -> Result:
     """Run one of the paper's experiments: SGD against natural gradient descent from the same initial weights.
 
-    The settings of both come from a grid search on validation examples; test examples are only used to
-    draw the curves.  Both train in turns, with one thread, and only the seconds of training are counted.
+    The settings of both come from a grid search on validation examples, a grid of one setting aside; test examples are
+    only used to draw the curves.  Both train in turns, with one thread, and only the seconds of training are counted.
 
     Parameters
     ----------

@@ -29,12 +29,11 @@ class Entry:
         ------
         TrialFailed : something went wrong, other than that the run diverged.
         """
-        if self.run.diverged:
+        if self.curve.diverged:
             return
-        before = self.run.samples
         try:
             self.run.advance(self.budget, share)
-            if not self.curve.samples or self.run.samples > before:
+            if not self.curve.samples or self.run.samples > self.curve.samples[-1]:
                 self.run.record(self.curve, self.scale)
         except Exception as error:
             raise TrialFailed(f"{self.run.name()}: {type(error).__name__}: {error}") from error

@@ -129,6 +129,9 @@ class _Study:
 
     def proceed(self, bars: Bars, turned: Callable[[], None]) -> None:
         for method in self.experiment.methods[len(self.result.curves) :]:
+            if len(method.grid) == 1:
+                self.result.curves.append(Curve(method.name, method.grid[0]))
+                continue
             bar = bars.add(f"tuning {method.name}")
             search = self.search or self._search(method.name)
             self.search = search

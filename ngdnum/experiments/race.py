@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .entry import Entry
+from .stacked import advance_stacked
 from .workers import trained_apart
 
 
@@ -13,11 +14,14 @@ class Race:
     """Entries that train up to each of `shares` of their budgets in turns, so that a drifting machine is fair to all.
 
     `turn` counts the shares that all have reached. With other `jobs` than one, so many entries train at a time instead,
-    each to the last share (see `ngdnum.experiments.workers`).
+    each to the last share (see `ngdnum.experiments.workers`). Where nobody asks for their seconds, those that can be
+    are `stacked` (see `ngdnum.experiments.stacked`).
     """
 
-    def __init__(self, entries: Sequence[Entry], shares: Sequence[float], jobs: int | None = 1) -> None:
-        self.entries, self.shares, self.jobs, self.turn = list(entries), list(shares), jobs, 0
+    def __init__(
+        self, entries: Sequence[Entry], shares: Sequence[float], jobs: int | None = 1, stacked: bool = False
+    ) -> None:
+        self.entries, self.shares, self.jobs, self.stacked, self.turn = list(entries), list(shares), jobs, stacked, 0
 
     def proceed(self, advanced: Callable[[Entry, float], None], turned: Callable[[], None]) -> None:
         """Train to the last share.
@@ -28,7 +32,7 @@ class Race:
             self._take_turns(advanced, turned)
             return
         shares = self.shares[self.turn :]
-        for entry in trained_apart(self.entries, shares, self.jobs):
+        for entry in trained_apart(self.entries, shares, self.jobs, self.stacked):
             for share in shares:
                 advanced(entry, share)
             turned()
@@ -36,6 +40,8 @@ class Race:
 
     def _take_turns(self, advanced: Callable[[Entry, float], None], turned: Callable[[], None]) -> None:
         for share in self.shares[self.turn :]:
+            if self.stacked:
+                advance_stacked(self.entries, share)
             for entry in self.entries:
                 entry.advance(share)
                 advanced(entry, share)

@@ -175,7 +175,7 @@ class Search:
             for settings in self.alive
             for entry in before.get(str(settings)) or self._fresh(settings, rung.budget)
         ]
-        return Race(entries, rung.shares, self.jobs)
+        return Race(entries, rung.shares, self.jobs, stacked=True)
 
     def _fresh(self, settings: Settings, budget: Budget) -> list[Entry]:
         return [

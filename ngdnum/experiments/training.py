@@ -84,12 +84,17 @@ class Run:
         stream = batches_anew if settings.get("batches") == "anew" else batches
         self._batches = stream(problem.train, int(settings["batch_size"]), generator)
 
+    def draw(self) -> Examples:
+        """The next batch, counted as a step."""
+        batch = next(self._batches)
+        self.steps += 1
+        self.samples += len(batch.x)
+        return batch
+
     def step(self) -> None:
         """One batch, one update.  Sets `diverged` when the loss or the update is no longer finite."""
         start = time.process_time()
-        x, y = next(self._batches)
-        self.steps += 1
-        self.samples += len(x)
+        x, y = self.draw()
         try:
             self._update(*((x, y) if self._world is None else self._world.dealt(x, y)))
         except (torch.linalg.LinAlgError, NotFinite, Refusal):
@@ -113,10 +118,13 @@ class Run:
     def advance(self, budget: Budget, share: float) -> None:
         """Train until `share` of the budget is spent, or the run diverges."""
         while not self.diverged and (spent := budget.spent(self)) < share:
-            if self.settings.get("schedule") == "linear":
-                for group, rate in zip(self.optimizer.param_groups, self._rates):
-                    group["lr"] = rate * (1 - spent)
+            for group, rate in zip(self.optimizer.param_groups, self._rates):
+                group["lr"] = rate * self.left(spent)
             self.step()
+
+    def left(self, spent: float) -> float:
+        """The share of its rates that the schedule leaves when so much of the budget is spent."""
+        return 1 - spent if self.settings.get("schedule") == "linear" else 1.0
 
     def error(self, examples: Examples) -> float:
         """The problem's error on `examples`; infinite once diverged."""

@@ -11,6 +11,7 @@ import torch
 from ..results import Curve
 from .entry import Entry, TrialFailed
 from .extra import check_installed
+from .stacked import advance_stacked
 from .task import conditions
 from .training import Budget, Recipe, Run
 
@@ -42,7 +43,9 @@ def tell(jobs: int | None, say: Callable[[str], None]) -> None:
         say(NOTE)
 
 
-def trained_apart(entries: Sequence[Entry], shares: list[float], jobs: int | None) -> Iterator[Entry]:
+def trained_apart(
+    entries: Sequence[Entry], shares: list[float], jobs: int | None, stacked: bool = False
+) -> Iterator[Entry]:
     """Train each entry to the last of `shares` in a worker, and yield it when it is done.
 
     Problem, method and the state of the run travel to the worker, and the state comes back: the numbers are those of
@@ -58,7 +61,7 @@ def trained_apart(entries: Sequence[Entry], shares: list[float], jobs: int | Non
     yield from (entry for i, entry in enumerate(entries) if i not in left)
     precision = torch.get_float32_matmul_precision()
     calls = [
-        delayed(_train)(i, entry.run.recipe(), entry.budget, entry.scale, entry.state(), shares, precision)
+        delayed(_train)(i, entry.run.recipe(), entry.budget, entry.scale, entry.state(), shares, precision, stacked)
         for i, entry in left.items()
     ]
     workers = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
@@ -78,12 +81,21 @@ def trained_apart(entries: Sequence[Entry], shares: list[float], jobs: int | Non
 
 
 def _train(
-    i: int, recipe: Recipe, budget: Budget, scale: float, state: dict[str, Any], shares: list[float], precision: str
+    i: int,
+    recipe: Recipe,
+    budget: Budget,
+    scale: float,
+    state: dict[str, Any],
+    shares: list[float],
+    precision: str,
+    stacked: bool,
 ) -> tuple[int, dict[str, Any]]:
     with _one_at_a_time, conditions(precision):
         run = Run(*recipe)
         entry = Entry(run, budget, scale, Curve(run.method.name, run.settings))
         entry.load_state(state)
         for share in shares:
+            if stacked:
+                advance_stacked([entry], share)
             entry.advance(share)
         return i, entry.state()

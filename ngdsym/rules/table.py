@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 
-from sympy import Basic, sstr
+from sympy import Add, Basic, sstr
 
 from ngdsym.algebra.tex import tex
+
+LONG = 4  # terms
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Table:
 
     def _repr_html_(self) -> str:
         def formula(cell: Basic) -> str:
-            return rf'<span class="math">\({escape(tex(cell))}\)</span>'
+            return " ".join(rf'<span class="math">\({escape(part)}\)</span>' for part in _parts(cell))
 
         def line(cells: list[str | Basic], tag: str) -> str:
             texts = (escape(cell) if isinstance(cell, str) else formula(cell) for cell in cells)
@@ -47,3 +49,11 @@ class Table:
 
         body = "\n".join(line(row, "td") for row in self.rows)
         return f"<table>\n<thead>{line(self.header, 'th')}</thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+
+
+def _parts(cell: Basic) -> list[str]:
+    """The expression in LaTeX, of a long sum each term by itself, so that a line can end between them."""
+    if not (isinstance(cell, Add) and len(cell.args) > LONG):
+        return [tex(cell)]
+    first, *others = (tex(term) for term in cell.as_ordered_terms())
+    return [first, *("{} " + (term if term.startswith("-") else f"+ {term}") for term in others)]

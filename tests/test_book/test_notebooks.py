@@ -14,6 +14,7 @@ from support.paths import BOOK
 NOTEBOOKS = sorted(BOOK.glob("*.ipynb"))
 FIGURE = re.compile(r"<\w+ size \d+x\d+ with \d+ Axes>")  # how matplotlib prints one
 UNCOMPARED_SHARE = 0.2  # of a notebook's cells
+WIDTH = 76  # letters of code that the box of a cell is wide
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
 
@@ -50,6 +51,8 @@ def complaints(notebook) -> list[str]:
             found.append(f"a stored picture: {head}")
         if shows_a_value(cell.source) and not cell.outputs and "nbval-ignore-output" not in tags(cell):
             found.append(f"output was stripped: {head}")
+        if max(map(len, cell.source.splitlines()), default=0) > WIDTH:
+            found.append(f"a line longer than its box, {WIDTH} letters: {head}")
         if draws(cell):
             page = cell.metadata.get("mystnb", {})
             for part, key in (("image", "alt"), ("figure", "caption"), ("figure", "name")):
@@ -104,7 +107,13 @@ def drop_alt(cell):
     cell.metadata["mystnb"] = {"figure": {"caption": "c", "name": "n"}}
 
 
-@pytest.mark.parametrize("spoil", [strip_outputs, forget_count, hide, define, drop_alt], ids=lambda f: f.__name__)
+def widen(cell):
+    cell.source = "_ = " + 40 * "1 + " + "1\n" + cell.source
+
+
+@pytest.mark.parametrize(
+    "spoil", [strip_outputs, forget_count, hide, define, drop_alt, widen], ids=lambda f: f.__name__
+)
 def test_a_spoilt_notebook_is_noticed(spoil):
     figure = nbformat.v4.new_output("display_data", {"text/plain": "<Figure size 640x480 with 1 Axes>"})
     described = {"image": {"alt": "a"}, "figure": {"caption": "c", "name": "n"}}

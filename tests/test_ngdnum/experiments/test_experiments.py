@@ -96,6 +96,14 @@ def test_tuning_takes_the_best_setting_and_survives_diverging_ones():
         tune(problem, method("SGD", sgd, (50.0, 100.0), (20,)), Budget(4_000))
 
 
+def test_of_one_setting_nothing_is_sought():
+    steps, one = [], method("SGD", sgd, (0.1,), (20,))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "draw", lambda run, draw=Run.draw: steps.append(run) or draw(run))
+        curve = run_experiment(small((one,)), progress=False).curve("SGD")
+    assert (curve.settings, curve.tuning, curve.samples[-1]) == (one.grid[0], [], 2_000) and len(steps) == 100
+
+
 def test_settings_take_turns_in_tuning():
     trained = []
 
@@ -199,7 +207,7 @@ def test_interrupt_leaves_a_valid_partial_result(tmp_path):
 
     class Interrupting(torch.optim.SGD):
         def step(self):
-            if next(calls) == 300:
+            if next(calls) == 100:
                 raise KeyboardInterrupt
             return super().step()
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ngdnum.__main__ import main
+from ngdnum.data import Examples
 from ngdnum.experiments import EXPERIMENTS, run_experiment
 from ngdnum.experiments.training import Run
 from ngdnum.results import Result, load
@@ -45,20 +46,20 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (3072, 3072))
 
 def interrupted(steps: int, number: int, *arguments: str) -> int:
     """The command, to which a signal comes after so many steps of all, and whenever it has saved something since."""
-    one, save, calls = Run.step, Result.save, []
+    one, save, calls = Run.draw, Result.save, []
 
-    def step(run: Run) -> None:
-        one(run)
+    def draw(run: Run) -> Examples:
         calls.append(run)
         if len(calls) == steps:
             os.kill(os.getpid(), number)
+        return one(run)
 
     def again(result: Result, path: Path) -> None:
         save(result, path)
         if len(calls) >= steps:
             os.kill(os.getpid(), number)
 
-    Run.step, Result.save, EXPERIMENTS["fig1a"] = step, again, SMALL_FIG1A
+    Run.draw, Result.save, EXPERIMENTS["fig1a"] = draw, again, SMALL_FIG1A
     return main(["run", "fig1a", "--output", "r.json", *arguments])
 
 

@@ -70,27 +70,27 @@ def save_always(monkeypatch):
 
 @pytest.fixture
 def kill_at(monkeypatch):
-    """Let the step with this number of all steps of all runs be the last; None: no more killing."""
-    one, state = Run.step, {"stop": None, "calls": itertools.count()}
+    """Let the batch with this number of all batches of all runs be the last; None: no more killing."""
+    one, state = Run.draw, {"stop": None, "calls": itertools.count()}
 
     def killed(run):
         if next(state["calls"]) == state["stop"]:
             raise Killed
-        one(run)
+        return one(run)
 
     def set_stop(stop):
         state.update(stop=stop, calls=itertools.count())
 
-    monkeypatch.setattr(Run, "step", killed)
+    monkeypatch.setattr(Run, "draw", killed)
     return set_stop
 
 
 @pytest.fixture(scope="module")
 def whole_and_steps() -> tuple[Result, int]:
     """An uninterrupted run, and how many steps it trains."""
-    counted, one = [], Run.step
+    counted, one = [], Run.draw
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Run, "step", lambda run: (counted.append(run), one(run)))
+        patch.setattr(Run, "draw", lambda run: counted.append(run) or one(run))
         return run_experiment(EXPERIMENT, progress=False), len(counted)
 
 
@@ -134,8 +134,8 @@ def test_a_resumed_run_does_not_train_again_what_was_trained(tmp_path, kill_at, 
     with pytest.raises(Killed):
         run_experiment(EXPERIMENT, progress=False, output=tmp_path / "r.json")
     kill_at(None)
-    counted, one = [], Run.step
-    monkeypatch.setattr(Run, "step", lambda run: (counted.append(run), one(run)))
+    counted, one = [], Run.draw
+    monkeypatch.setattr(Run, "draw", lambda run: counted.append(run) or one(run))
     run_experiment(EXPERIMENT, progress=False, output=tmp_path / "r.json", resume=True)
     _, steps = whole_and_steps
     assert steps - 420 <= len(counted) < steps - 320

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sympy import Identity, MatrixSymbol, Rational, Symbol, expand, sqrt
+from sympy.parsing.sympy_parser import implicit_multiplication, parse_expr, standard_transformations
 from torch.utils.flop_counter import FlopCounterMode
 
 from ngdnum.rules import layer as rules
@@ -16,6 +17,7 @@ from ngdsym.rules.claims import Counterexample, emitted_step, following, homogen
 from ngdsym.rules.evaluate import LinearInstance, evaluate
 from ngdsym.rules.network_rule import exact
 from ngdsym.rules.properties import BOTTLENECK, SQUARE, WIDE, compare
+from ngdsym.rules.table import Table
 from ngdsym.rules.zoo import ZOO, C
 
 RULES = {rule.name: rule for rule in ZOO}
@@ -323,3 +325,14 @@ def test_table_has_a_row_for_each_rule_and_a_column_for_each_question():
     page = table._repr_html_()
     assert page.count("<tr>") == len(ZOO) + 2 and r"\lambda" in page
     assert "counterexample" in RULES["sgd"].properties()._repr_html_()
+
+
+def test_long_sums_in_a_table_are_formulas_between_which_a_line_can_end():
+    short, long = m + n + n_0, m**2 - n + 3 * n_0 - 2 * n_L + m * n
+    page = Table(["cost"], [[short], [long]])._repr_html_()
+    _, first, second = page.split("<tr><td>")
+    assert first.count(r"\(") == 1 and second.count(r"\(") == 5
+    terms = [part.partition(r"\)")[0].replace("{}", "") for part in second.split(r"\(")[1:]]
+    text = "".join(terms).replace("^", "**").replace("{", "").replace("}", "").replace("_0", "0").replace("_L", "L")
+    names = {"m": m, "n": n, "n0": n_0, "nL": n_L}
+    assert parse_expr(text, names, (*standard_transformations, implicit_multiplication)) == long
