@@ -8,13 +8,14 @@ A rule that damps is applied to x̂ = x/√τ and ê = e/√τ̃:
     \hat G = \tilde\tau^{-1/2} G S, \quad \Delta W = \tilde\tau^{-1/2} \Delta\hat W S, \quad
     S = \operatorname{diag}(\tau^{-1/2}, \dots, \tau^{-1/2}, \tau_b^{-1/2})
 
-so λ is a pure number. The first layer has the units of the data: its τ is the largest mean square of its own inputs,
-max_i ⟨x_i²⟩, which inputs that are always 0 do not change. The last one has those of the targets: its τ̃ is the mean
-eigenvalue of its own Λ̃, ⟨‖e‖²⟩/n for n outputs, or 1 for outputs that are numbers without units, as logits are. In all
-other layers, errors have come back through the last one, and τ̃ is that of the last layer times the mean square ‖W‖²/n
-of the rows of its weight. The inputs of all layers but the first stand beside the 1 that is the input of a bias, so
-their τ, and τ_b, is 1. Sizes that each layer measures for itself would be as free of units, but then layers that matter
-less than others, by small inputs or errors, would not take smaller steps, as they do with an absolute λ.
+so λ is a pure number. The first layer has the units of the data: its τ is the root mean square of the eigenvalues of
+its own Λ, ‖Λ‖/√m for m inputs without the bias, between their mean and the largest. The last one has those of the
+targets: its τ̃ is the mean eigenvalue of its own Λ̃, ⟨‖e‖²⟩/n for n outputs, or 1 for outputs that are numbers without
+units, as logits are. In all other layers, errors have come back through the last one, and τ̃ is that of the last layer
+times the mean square ‖W‖²/n of the rows of its weight. The inputs of all layers but the first stand beside the 1 that
+is the input of a bias, so their τ, and τ_b, is 1. Sizes that each layer measures for itself would be as free of units,
+but then layers that matter less than others, by small inputs or errors, would not take smaller steps, as they do with
+an absolute λ.
 
 Data have their units before training, so each size is that of the first measured batch in which it is not 0: the Fisher
 of a classifier shrinks as it becomes certain, and λ is not to follow.
@@ -90,7 +91,7 @@ def axes(name: str, units: Tensor, m: int, bias: bool) -> Tensor:
 
 
 def sizes(factors: Mapping[str, Tensor], weight: Tensor, bias: bool) -> Tensor:
-    """max_i ⟨x_i²⟩, ⟨‖e‖²⟩/n and ‖W‖²/n `[3]` of a layer with this `weight` `[n, …]`.
+    """‖Λ‖/√m, ⟨‖e‖²⟩/n and ‖W‖²/n `[3]` of a layer with this `weight` `[n, …]`.
 
     The factors are `Lambda` and `Lambda_tilde`, or the roots X of those whose inverses are `K` and `K_tilde`. With a
     `bias`, the last input does not count. What the rule does not need is 0.
@@ -99,15 +100,18 @@ def sizes(factors: Mapping[str, Tensor], weight: Tensor, bias: bool) -> Tensor:
     --------
     >>> Lambda = torch.diag(torch.tensor([1.0, 7.0, 1.0]))
     >>> sizes({"Lambda": Lambda, "K_tilde": 3 * torch.eye(2)}, torch.ones(2, 2), bias=True)
-    tensor([7., 9., 2.])
+    tensor([5., 9., 2.])
     """
     inputs = errors = weight.new_zeros(())
     for name, A in factors.items():
-        squares = A.square().sum(-2) if name in ("K", "K_tilde") else A.diagonal(dim1=-2, dim2=-1)
+        root = name in ("K", "K_tilde")
         if name in ("Lambda", "K"):
-            inputs = squares[..., : squares.shape[-1] - bias].max()
+            m = A.shape[-1] - bias
+            own = A[..., :m] @ A[..., :m].mT if root else A[..., :m, :m]
+            norms = torch.linalg.vector_norm(own, dim=(-2, -1), dtype=torch.float64)
+            inputs = (norms.mean() / m**0.5).to(weight.dtype)
         else:
-            errors = squares.mean()
+            errors = (A.square().sum(-2) if root else A.diagonal(dim1=-2, dim2=-1)).mean()
     return torch.stack([inputs, errors, weight.square().sum() / len(weight)])
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from ngdnum import NGD, ConjugateGradient, ExactLineSearch, Fixed, Gaussian, LevenbergMarquardt
+from ngdnum import NGD, Categorical, ConjugateGradient, ExactLineSearch, Fixed, Gaussian, LevenbergMarquardt
 
 RELATIVE = LevenbergMarquardt(1.0, relative=True)
 PRESETS = {
@@ -104,7 +104,7 @@ def test_a_relative_step_is_equation_20_with_sizes_of_data_at_its_ends():
     likelihood(model(x), y).backward()
     opt.step()
     Lambda, Lambda_tilde = factors_of(before, x)
-    first, one = Lambda[0][:-1, :-1].diagonal().max(), torch.ones((), dtype=torch.float64)
+    first, one = torch.linalg.eigvalsh(Lambda[0][:-1, :-1]).square().mean().sqrt(), torch.ones((), dtype=torch.float64)
     outside = Lambda_tilde[2].trace() / 3
     back = outside * before[4].weight.square().sum() / 3
     units = (first, back), (one, back), (one, outside)
@@ -119,6 +119,21 @@ def test_a_relative_step_is_equation_20_with_sizes_of_data_at_its_ends():
         torch.testing.assert_close(model[k].bias - layer.bias, expected[:, -1])
 
 
+def test_logits_have_no_units_so_their_errors_have_the_size_of_1():
+    lam, model = 0.3, nn.Linear(4, 3, bias=False).double()
+    x, y = torch.randn(30, 4, dtype=torch.float64), torch.randint(3, (30,))
+    likelihood, before = Categorical(), model.weight.detach().clone()
+    opt = NGD(model, likelihood, damping=Fixed(lam, relative=True), samples=None)
+    likelihood(model(x), y).backward()
+    opt.step()
+    p = (x @ before.T).softmax(1)
+    left = torch.diag(p.mean(0)) - p.T @ p / 30 + lam**0.5 * torch.eye(3)
+    Lambda = x.T @ x / 30
+    right = Lambda + (lam * torch.linalg.eigvalsh(Lambda).square().mean()) ** 0.5 * torch.eye(4)
+    expected = -torch.linalg.solve(left, model.weight.grad) @ torch.linalg.inv(right)
+    torch.testing.assert_close(model.weight - before, expected)
+
+
 def test_sizes_are_those_of_the_first_batch():
     model, likelihood = dense(0), Gaussian()
     opt, x = NGD(model, likelihood, damping=Fixed(0.3, relative=True)), torch.randn(30, 4, dtype=torch.float64)
@@ -128,7 +143,7 @@ def test_sizes_are_those_of_the_first_batch():
         likelihood(model(size * x), torch.zeros(30, 3, dtype=torch.float64)).backward()
         opt.step()
         found.append(opt.state[model[0].weight]["sizes"])
-    torch.testing.assert_close(found[0][0], x.square().mean(0).max())
+    torch.testing.assert_close(found[0][0], torch.linalg.eigvalsh(x.T @ x / 30).square().mean().sqrt())
     assert found[1].equal(found[0])
 
 
