@@ -67,7 +67,7 @@ class Presets:
         preset = {
             "lr": 0.6,
             "rule": "fisher_shampoo",
-            "damping": Decay(0.1, steps=30.0, floor=1e-2, relative=True),
+            "damping": Decay(0.2, steps=30.0, floor=0.02, relative=True),
             "factors": Factors(every=64, decay=0.8, rows=200),
             "inverse": Inverse(every=128),
             "control": OutputNormalised(momentum=0.8, rows=16, every=16),
