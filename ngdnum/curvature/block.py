@@ -165,7 +165,7 @@ class Block:
         if last.units is not None:
             scale = last.units.inputs * last.units.errors
             (update,) = applied(last.rule, [G[0] * scale], last.parts, quantities)
-            return [update * scale]
+            return [update.mul_(scale)]
         updates = applied(last.rule, G, last.parts, quantities)
         for i, g in enumerate(G):
             if updates[i].data_ptr() == g.data_ptr():

@@ -126,7 +126,7 @@ def of_network(of_layers: Mapping[int, Tensor], first: int, last: int, numbers: 
     >>> of_network(of_layers, first=0, last=2, numbers=False)
     {0: tensor([9., 1., 3.]), 1: tensor([1., 1., 3.]), 2: tensor([1., 1., 6.])}
     """
-    every = torch.stack([*of_layers.values()])
+    every = torch.stack([own.to(of_layers[last]) for own in of_layers.values()])
     every = torch.where(every > torch.finfo(every.dtype).tiny, every, 1.0)
     at = {k: i for i, k in enumerate(of_layers)}
     rows = torch.ones_like(every)
@@ -134,4 +134,4 @@ def of_network(of_layers: Mapping[int, Tensor], first: int, last: int, numbers: 
     if not numbers:
         rows[:, 2] = every[at[last], 1]
     rows[[i for k, i in at.items() if k != last], 2] *= every[at[last], 2]
-    return dict(zip(of_layers, rows.unbind()))
+    return {k: row.to(own) for (k, own), row in zip(of_layers.items(), rows)}
