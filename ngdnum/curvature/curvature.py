@@ -9,8 +9,6 @@ import torch
 from torch import Tensor
 
 from ..layers import Layer
-from ..likelihood import Likelihood
-from ..likelihood.density import Density
 from ..record.batch import Batch, compress_rows
 from ..rule import Preconditioner
 from ..schedule import due
@@ -75,10 +73,8 @@ class Curvature:
         inverse: Inverse,
         state: State,
         world: World | None,
-        likelihood: Density,
     ) -> None:
         self._groups, self._world = groups, world
-        self._numbers = isinstance(likelihood, Likelihood) and likelihood.outputs_are_numbers
         self._layers, self._rule, self._factors, self.state = layers, rule, factors, state
         self._seldom = inverse.seldom
         self.known: set[int] = set()
@@ -176,7 +172,7 @@ class Curvature:
                 self.state[layer.weight]["sizes"] = known
             if known is not None:
                 found[k] = known
-        return of_network(found, used[0], used[-1], self._numbers) if found else None
+        return of_network(found, used[0], used[-1]) if found else None
 
     def _with_factors(self) -> set[int]:
         """The layers of which there are factors from earlier steps."""
