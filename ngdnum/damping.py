@@ -1,8 +1,8 @@
 """Damping: how λ changes from one step to the next.
 
-λ is absolute, as in the paper. With `relative=True`, as in `NGD.sample_efficient`, it is a pure number: what is added
-to the factors is measured in the sizes of inputs and errors (`ngdnum.curvature.units`), so that the units of inputs and
-targets do not matter, and floors follow the residual.
+λ is absolute, as in the paper. With `relative=True`, as in `NGD.fast` and `NGD.sample_efficient`, it is a pure number:
+what is added to the factors is measured in the sizes of inputs and errors (`ngdnum.curvature.units`), so that the units
+of inputs and targets do not matter, and floors follow the residual.
 λ itself lives in `optimizer.param_groups[0]["damping"]`, where schedulers and `state_dict` see it.
 """
 

@@ -177,9 +177,9 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
         self._ready, self.steps = True, 0
         self.generator = torch.Generator(self.layers[0].weight.device)
         self.generator.manual_seed(torch.initial_seed() + (world.rank if world else 0))
-        self._evaluate = Evaluation()
-        self._batch = Batch()
-        self._curvature = Curvature(self.layers, self._groups.of, self.rule, factors, inverse, self.state, world)
+        self._evaluate, self._batch = Evaluation(), Batch()
+        kept = self.rule, factors, inverse, self.state
+        self._curvature = Curvature(self.layers, self._groups.of, *kept, world, likelihood)
         self._look = FirstLook(likelihood)
         self._observer = Observer(
             model,

@@ -37,10 +37,9 @@ class Presets:
         means, measured at every 64th step and inverted at every 128th, more often at first; Nesterov momentum; each
         step changes the outputs by `lr` = 0.6 of their residual (`OutputNormalised`); a model that is more than layers
         one after the other runs again for it, on a few examples, at every 16th step. Let a scheduler lower `lr` to 1 %
-        over the run. λ is absolute, for inputs and targets of the size of 1; for data in any units, let it be relative:
-        `damping=Decay(1.0, steps=30.0, floor=0.1, relative=True)`. `rule="pi_damped"` with
-        `Inverse(every=128, solver="low_rank")` is the natural gradient itself. `options` are those of the constructor
-        and replace the preset's.
+        over the run. λ is relative to the sizes of inputs and errors (`ngdnum.curvature.units`), so the data may be in
+        any units. `rule="pi_damped"` with `Inverse(every=128, solver="low_rank")` is the natural gradient itself.
+        `options` are those of the constructor and replace the preset's.
 
         The rate of `fallback`, which moves norms and embeddings, counts as much as `lr`: for embeddings, try 3e-2 with
         AdamW.
@@ -68,7 +67,7 @@ class Presets:
         preset = {
             "lr": 0.6,
             "rule": "fisher_shampoo",
-            "damping": Decay(0.1, steps=30.0, floor=1e-2),
+            "damping": Decay(0.1, steps=30.0, floor=1e-2, relative=True),
             "factors": Factors(every=64, decay=0.8, rows=200),
             "inverse": Inverse(every=128),
             "control": OutputNormalised(momentum=0.8, rows=16, every=16),
@@ -82,8 +81,8 @@ class Presets:
 
         Factors are measured and inverted at every step, and averaged over ten. They precondition five
         conjugate-gradient steps on the exact Fisher of the batch (`DualConjugateGradient`). λ is relative
-        to the sizes of inputs and errors (`ngdnum.curvature.units`), so the data may be in any units; it starts at 1
-        and follows the loss by factors of 2, down to 1e-4 of the relative residual. A step that raises the loss of its
+        to the sizes of inputs and errors (`ngdnum.curvature.units`), so the data may be in any units; it starts at 0.1
+        and follows the loss by factors of 2, down to 1e-6 of the relative residual. A step that raises the loss of its
         batch is undone. Call `step(closure, loss=loss)`, or λ stays. The batch size is yours: 100 does well in
         Figure 1A–D. A step costs several of `fast`; in wide layers, `inverse=Inverse(every=2)` saves time. `options`
         are those of the constructor and replace the preset's.
@@ -108,7 +107,7 @@ class Presets:
         """
         preset = {
             "rule": "pi_damped",
-            "damping": LevenbergMarquardt(1.0, floor=1e-4, factor=2.0, reject=True, relative=True),
+            "damping": LevenbergMarquardt(0.1, floor=1e-6, factor=2.0, reject=True, relative=True),
             "factors": Factors(every=1, decay=0.9),
             "inverse": Inverse(solver="inverse"),
             "control": DualConjugateGradient(steps=5),

@@ -75,7 +75,8 @@ class Saving(torch.optim.Optimizer):
         saved, count = self._saved(), len(self._groups.start)
         run = saved.read(state_dict, self.param_groups[:count], self.generator.device)
         state = defaultdict(dict, run.entries)
-        curvature = Curvature(self.layers, self._groups.of, self.rule, self.factors, self.inverse, state, self._world)
+        parts = self.rule, self.factors, self.inverse, state
+        curvature = Curvature(self.layers, self._groups.of, *parts, self._world, self.likelihood)
         with reading():
             curvature.restore(run.active, run.blocks, run.measured)
         before, others = dict(vars(self)), Snapshot(self.fallback) if self.fallback else None

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from ..layers import Layer
+from ..likelihood import Likelihood
+from ..likelihood.density import Density
 from ..record.batch import Batch, compress_rows
 from ..rule import Preconditioner
 from ..schedule import due
@@ -73,8 +75,10 @@ class Curvature:
         inverse: Inverse,
         state: State,
         world: World | None,
+        likelihood: Density,
     ) -> None:
         self._groups, self._world = groups, world
+        self._numbers = isinstance(likelihood, Likelihood) and likelihood.outputs_are_numbers
         self._layers, self._rule, self._factors, self.state = layers, rule, factors, state
         self._seldom = inverse.seldom
         self.known: set[int] = set()
@@ -162,17 +166,18 @@ class Curvature:
     def _measure(self, batch: Batch, used: list[int]) -> LayerUnits | None:
         """The units of all layers, with the sizes of those that had none before this `batch`; None without factors."""
         found: dict[int, Tensor] = {}
+        residual = batch.residual(self._world.sums if self._world else None) / batch.outputs if batch.measured else 0.0
         matrices = [*batch.factors.items(), *batch.roots.items()]
         for k, layer in enumerate(self._layers):
             known = self.state.get(layer.weight, {}).get("sizes")
             if k in batch.measured:
                 own = {name: of_layers[k] for name, of_layers in matrices if k in of_layers}
-                fresh = sizes(own, layer.weight, layer.bias is not None)
+                fresh = sizes(own, layer.bias is not None, residual)
                 known = fresh if known is None else torch.where(known > 0, known, fresh)
                 self.state[layer.weight]["sizes"] = known
             if known is not None:
                 found[k] = known
-        return of_network(found, used[0], used[-1]) if found else None
+        return of_network(found, used[0], used[-1], self._numbers) if found else None
 
     def _with_factors(self) -> set[int]:
         """The layers of which there are factors from earlier steps."""

@@ -8,12 +8,15 @@ A rule that damps is applied to x̂ = x/√τ and ê = e/√τ̃:
     \hat G = \tilde\tau^{-1/2} G S, \quad \Delta W = \tilde\tau^{-1/2} \Delta\hat W S, \quad
     S = \operatorname{diag}(\tau^{-1/2}, \dots, \tau^{-1/2}, \tau_b^{-1/2})
 
-so λ is a pure number. The first layer has the units of the data: its τ is the mean square of its own inputs, ⟨x²⟩. The
-last one has those of the targets: its τ̃ is the mean eigenvalue of its own Λ̃, ⟨‖e‖²⟩/n for n outputs. All other τ, and
-τ_b for the 1 that is the input of a bias, are one for the network, the geometric mean of ⟨x²⟩ over all layers but the
-first. So are all other τ̃: that of the last layer times the mean square ‖W‖²/n of the rows of its weight, which is what
-comes back through it. Units of each layer by itself would be as free of units, but then layers that matter less than
-others, by small inputs or errors, would not take smaller steps, as they do with an absolute λ.
+so λ is a pure number. The first layer has the units of the data: its τ is the root mean square of the eigenvalues of
+its own Λ, ‖Λ‖/√m for m inputs without the bias, between their mean and the largest. The inputs of all other layers
+stand beside the 1 that is the input of a bias, so their τ, and τ_b, is 1. The errors of the last layer have the units of
+the outputs: its τ̃ is the mean eigenvalue of its own Λ̃, ⟨‖e‖²⟩/n for n outputs. Within the network, errors are as large
+as what is left to learn asks for: τ̃ is the residual ℓ/n of an output, in squares of its standard deviation, which is 1
+for Gaussian targets of variance 1 (`Batch.residual`). Outputs that are numbers without units, as logits are, need
+neither, and every τ̃ is 1. So λ is what an absolute one is in data of usual units. Sizes that each layer measures for
+itself would be as free of units, but then layers that matter less than others, by small inputs or errors, would not
+take smaller steps, as they do with an absolute λ.
 
 Data have their units before training, so each size is that of the first measured batch in which it is not 0: the Fisher
 of a classifier shrinks as it becomes certain, and λ is not to follow.
@@ -88,8 +91,8 @@ def axes(name: str, units: Tensor, m: int, bias: bool) -> Tensor:
     return squares
 
 
-def sizes(factors: Mapping[str, Tensor], weight: Tensor, bias: bool) -> Tensor:
-    """⟨x²⟩, ⟨‖e‖²⟩/n and ‖W‖²/n `[3]` of a layer with this `weight` `[n, …]`.
+def sizes(factors: Mapping[str, Tensor], bias: bool, residual: float) -> Tensor:
+    """‖Λ‖/√m and ⟨‖e‖²⟩/n of a layer, and the `residual` ℓ/n of the network, `[3]`.
 
     The factors are `Lambda` and `Lambda_tilde`, or the roots X of those whose inverses are `K` and `K_tilde`. With a
     `bias`, the last input does not count. What the rule does not need is 0.
@@ -97,39 +100,38 @@ def sizes(factors: Mapping[str, Tensor], weight: Tensor, bias: bool) -> Tensor:
     Examples
     --------
     >>> Lambda = torch.diag(torch.tensor([1.0, 7.0, 1.0]))
-    >>> sizes({"Lambda": Lambda, "K_tilde": 3 * torch.eye(2)}, torch.ones(2, 2), bias=True)
-    tensor([4., 9., 2.])
+    >>> sizes({"Lambda": Lambda, "K_tilde": 3 * torch.eye(2)}, bias=True, residual=2.0)
+    tensor([5., 9., 2.])
     """
-    inputs = errors = weight.new_zeros(())
+    any_factor = next(iter(factors.values()))
+    inputs = errors = any_factor.new_zeros(())
     for name, A in factors.items():
-        squares = A.square().sum(-2) if name in ("K", "K_tilde") else A.diagonal(dim1=-2, dim2=-1)
+        root = name in ("K", "K_tilde")
         if name in ("Lambda", "K"):
-            inputs = squares[..., : squares.shape[-1] - bias].mean()
+            m = A.shape[-1] - bias
+            own = A[..., :m] @ A[..., :m].mT if root else A[..., :m, :m]
+            norms = torch.linalg.vector_norm(own, dim=(-2, -1), dtype=torch.float64)
+            inputs = (norms.mean() / m**0.5).to(A.dtype)
         else:
-            errors = squares.mean()
-    return torch.stack([inputs, errors, weight.square().sum() / len(weight)])
+            errors = (A.square().sum(-2) if root else A.diagonal(dim1=-2, dim2=-1)).mean()
+    return torch.stack([inputs, errors, any_factor.new_tensor(residual)])
 
 
-def of_network(of_layers: Mapping[int, Tensor], first: int, last: int) -> LayerUnits:
+def of_network(of_layers: Mapping[int, Tensor], first: int, last: int, numbers: bool) -> LayerUnits:
     """The units of all layers from their `sizes`; which of them is the `first`, and which the `last`.
 
-    Nothing, 0, does not count for a mean, and is a unit of 1.
+    The outputs may be `numbers` without units. Nothing, 0, is a unit of 1.
 
     Examples
     --------
-    >>> of_layers = {k: torch.tensor(s) for k, s in enumerate([(9.0, 2.0, 1.0), (2.0, 0.0, 1.0), (8.0, 6.0, 0.5)])}
-    >>> of_network(of_layers, first=0, last=2)
-    {0: tensor([9., 4., 3.]), 1: tensor([4., 4., 3.]), 2: tensor([4., 4., 6.])}
+    >>> of_layers = {k: torch.tensor(s) for k, s in enumerate([(9.0, 2.0, 4.0), (2.0, 0.0, 4.0), (8.0, 6.0, 4.0)])}
+    >>> of_network(of_layers, first=0, last=2, numbers=False)
+    {0: tensor([9., 1., 4.]), 1: tensor([1., 1., 4.]), 2: tensor([1., 1., 6.])}
     """
-    every = torch.stack([own.to(of_layers[last]) for own in of_layers.values()])
-    some = every > torch.finfo(every.dtype).tiny
-    every = torch.where(some, every, 1.0)
-    at = {k: i for i, k in enumerate(of_layers)}
-    within = [i for k, i in at.items() if k != first]
-    logs = every[within, 0].log()
-    rows = torch.empty_like(every)
-    rows[:, :2] = (logs.sum() / some[within, 0].sum().clamp(min=1)).exp()
-    rows[:, 2] = every[at[last], 1] * every[at[last], 2]
-    rows[at[first], 0] = every[at[first], 0]
-    rows[at[last], 2] = every[at[last], 1]
-    return {k: row.to(own) for (k, own), row in zip(of_layers.items(), rows)}
+    found = {}
+    for k, own in of_layers.items():
+        inputs, errors, residual = torch.where(own > torch.finfo(own.dtype).tiny, own, 1.0)
+        one = torch.ones_like(inputs)
+        back = one if numbers else errors if k == last else residual
+        found[k] = torch.stack([inputs if k == first else one, one, back])
+    return found

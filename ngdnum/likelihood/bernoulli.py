@@ -26,6 +26,8 @@ class Bernoulli(Likelihood):
     ValueError: targets must lie in [0, 1]; got 0.0 … 255.0: divide pixels by 255
     """
 
+    outputs_are_numbers = True
+
     def __repr__(self) -> str:
         return "Bernoulli()"
 

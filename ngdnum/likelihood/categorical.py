@@ -35,6 +35,8 @@ class Categorical(Likelihood):
     tensor(0.6931)
     """
 
+    outputs_are_numbers = True
+
     def __init__(self, weight: Tensor | None = None, ignore_index: int = -100) -> None:
         if weight is not None and not (
             weight.ndim == 1 and weight.isfinite().all() and (weight >= 0).all() and weight.any()

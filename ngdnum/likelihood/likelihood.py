@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor
@@ -38,6 +39,8 @@ class Likelihood(ABC):
     """
 
     fisher_root: Callable[..., Tensor]
+    outputs_are_numbers: ClassVar[bool] = False
+    """Whether outputs have no units, as logits have none, so that errors have the size of 1 (`curvature.units`)."""
 
     @abstractmethod
     def log_density(self, output: Tensor, target: Tensor) -> Tensor:

@@ -49,6 +49,8 @@ class Batch:
         How the model was called for them.
     gradients : list of Tensor
         ∂ loss/∂f `[M, n_L]` of each of these calls, if it is asked for.
+    outputs : int
+        n_L, if the residual is measured.
     scale : float or None
         What the loss was multiplied by before `backward`; None if unknown.
     error : Exception or None
@@ -56,7 +58,7 @@ class Batch:
     """
 
     def __init__(self) -> None:
-        self.count, self.share, self.probed = 0, 0.0, False
+        self.count, self.share, self.probed, self.outputs = 0, 0.0, False, 1
         self.layers: dict[int, None] = {}
         self.chained = self.linked = True
         self.factors: Matrices = {}
@@ -113,7 +115,7 @@ class Batch:
         """
         if record.gradient is not None:
             gradient = record.gradient + gradient
-        record.gradient = gradient
+        record.gradient, self.outputs = gradient, output.shape[-1]
         if not gradient.dtype.itemsize > 2:
             output, gradient = output.float(), gradient.float()
         score = gradient
@@ -212,7 +214,7 @@ class Batch:
         """What the loss was multiplied by; a RuntimeError if that is unknown."""
         if self.scale is None:
             raise RuntimeError(
-                "this control measures the residual of the loss, whose scale is unknown after "
+                "the control, or a relative λ, asks for the residual of the loss, whose scale is unknown after "
                 "scaler.unscale_(opt), so no weight was changed: leave the unscaling to scaler.step(opt)"
             )
         return self.scale

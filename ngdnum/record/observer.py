@@ -69,8 +69,9 @@ class Observer:
             f, slopes, needs = output.flatten(0, -2), gradient.flatten(0, -2), self.needs
             if record.batch and record.batch() is batch:  # one more loss of it
                 batch.share += weigh_again(record, gradient)
-                if isinstance(needs, NeedsFisher):
+                if isinstance(needs, NeedsFisher) or self.relative:
                     batch.add_residual(self.likelihood, record, f, slopes, self.relative)
+                if isinstance(needs, NeedsFisher):
                     keep_again(batch, record)
                 return
             measured, probed, rows = due(step, self.factors.every) or not record.edges.keys() <= known, False, None
@@ -86,7 +87,7 @@ class Observer:
             if measured:
                 plan = self.rule.needs, self.factors, record, output, self.layers
                 batch.add_factors(record, *measure(*plan, self.likelihood, self.samples, self.generator))
-            if isinstance(needs, NeedsFisher):
+            if isinstance(needs, NeedsFisher) or self.relative:
                 batch.add_residual(self.likelihood, record, f, slopes, self.relative)
             if probed:
                 keep(batch, self.cuts, self.model, record, output, rows)

@@ -21,7 +21,7 @@ ROOT = os.path.dirname(ngdnum.__file__)
 
 
 def test_a_plain_step_on_three_layers_makes_few_python_calls_and_fewer_jumps() -> None:
-    """At most 135 within ngdnum, 70 of them into another file than the one before; no factors, no inverses are due.
+    """At most 140 within ngdnum, 70 of them into another file than the one before; no factors, no inverses are due.
 
     From the first line of `zero_grad` to the last of `step`.
     """
@@ -42,7 +42,7 @@ def test_a_plain_step_on_three_layers_makes_few_python_calls_and_fewer_jumps() -
         sys.setprofile(None)
     files, names = zip(*calls)
     assert not {"measure", "Block._factorise"} & set(names)
-    assert 50 < len(calls) <= 135, calls
+    assert 50 < len(calls) <= 140, calls
     assert 30 < sum(map(ne, files, files[1:])) <= 70, calls
 
 

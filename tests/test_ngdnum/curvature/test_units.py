@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from ngdnum import NGD, ConjugateGradient, Decay, ExactLineSearch, Fixed, Gaussian, LevenbergMarquardt
+from ngdnum import NGD, Categorical, ConjugateGradient, ExactLineSearch, Fixed, Gaussian, LevenbergMarquardt
 
 RELATIVE = LevenbergMarquardt(1.0, relative=True)
 PRESETS = {
     "paper": partial(NGD.paper, damping=RELATIVE),
-    "fast": partial(NGD.fast, damping=Decay(1.0, steps=30.0, floor=0.1, relative=True)),
+    "fast": NGD.fast,
     "sample_efficient": NGD.sample_efficient,
 }
 SCALES = [(1e-4, 1.0), (1e4, 1.0), (1.0, 1e-4), (1.0, 1e4)]
@@ -96,7 +96,7 @@ def factors_of(model, x):
     return inputs, errors
 
 
-def test_a_relative_step_is_equation_20_with_sizes_of_data_at_the_ends_and_of_the_network_within():
+def test_a_relative_step_is_equation_20_with_sizes_of_data_at_its_ends():
     lam, L, model = 0.3, 3, dense(0)
     x, y = 5 * torch.randn(30, 4, dtype=torch.float64), torch.randn(30, 3, dtype=torch.float64)
     likelihood, before = Gaussian(), copy.deepcopy(model)
@@ -104,20 +104,34 @@ def test_a_relative_step_is_equation_20_with_sizes_of_data_at_the_ends_and_of_th
     likelihood(model(x), y).backward()
     opt.step()
     Lambda, Lambda_tilde = factors_of(before, x)
-    first, second, third = (A[:-1, :-1].diagonal().mean() for A in Lambda)
-    within = (second * third) ** 0.5
+    first, one = torch.linalg.eigvalsh(Lambda[0][:-1, :-1]).square().mean().sqrt(), torch.ones((), dtype=torch.float64)
     outside = Lambda_tilde[2].trace() / 3
-    back = outside * before[4].weight.square().sum() / 3
-    units = (first, back), (within, back), (within, outside)
+    back = (y - before(x)).square().mean().detach()
+    units = (first, back), (one, back), (one, outside)
     for k, A, B, (tau, tau_tilde) in zip((0, 2, 4), Lambda, Lambda_tilde, units):
         layer = before[k]
         G = -torch.cat([model[k].weight.grad, model[k].bias.grad.unsqueeze(-1)], 1)
-        inputs = torch.cat([tau.expand(layer.in_features), within.expand(1)])
+        inputs = torch.cat([tau.expand(layer.in_features), one.expand(1)])
         left = B + lam**0.5 * tau_tilde * torch.eye(len(B))
         right = A + lam**0.5 * inputs.diag()
         expected = torch.linalg.solve(left, G) @ torch.linalg.inv(right) / L
         torch.testing.assert_close(model[k].weight - layer.weight, expected[:, :-1])
         torch.testing.assert_close(model[k].bias - layer.bias, expected[:, -1])
+
+
+def test_logits_have_no_units_so_their_errors_have_the_size_of_1():
+    lam, model = 0.3, nn.Linear(4, 3, bias=False).double()
+    x, y = torch.randn(30, 4, dtype=torch.float64), torch.randint(3, (30,))
+    likelihood, before = Categorical(), model.weight.detach().clone()
+    opt = NGD(model, likelihood, damping=Fixed(lam, relative=True), samples=None)
+    likelihood(model(x), y).backward()
+    opt.step()
+    p = (x @ before.T).softmax(1)
+    left = torch.diag(p.mean(0)) - p.T @ p / 30 + lam**0.5 * torch.eye(3)
+    Lambda = x.T @ x / 30
+    right = Lambda + (lam * torch.linalg.eigvalsh(Lambda).square().mean()) ** 0.5 * torch.eye(4)
+    expected = -torch.linalg.solve(left, model.weight.grad) @ torch.linalg.inv(right)
+    torch.testing.assert_close(model.weight - before, expected)
 
 
 def test_sizes_are_those_of_the_first_batch():
@@ -129,7 +143,7 @@ def test_sizes_are_those_of_the_first_batch():
         likelihood(model(size * x), torch.zeros(30, 3, dtype=torch.float64)).backward()
         opt.step()
         found.append(opt.state[model[0].weight]["sizes"])
-    torch.testing.assert_close(found[0][0], x.square().mean())
+    torch.testing.assert_close(found[0][0], torch.linalg.eigvalsh(x.T @ x / 30).square().mean().sqrt())
     assert found[1].equal(found[0])
 
 
