@@ -68,7 +68,7 @@ def values(model: nn.Module) -> list[Tensor]:
 
 def test_everything_trainable_is_updated_by_the_one_or_the_other() -> None:
     model = Language()
-    opt = NGD.fast(model, Categorical(), fallback=ADAM)
+    opt = NGD.fast(model, Categorical(), fallback=ADAM, lr=0.3)
     assert [layer.name for layer in opt.layers] == ["hidden", "idle"]
     found = {p: name for name, p in model.named_parameters()}
     assert {found[p] for group in opt.fallback.param_groups for p in group["params"]} == {

@@ -99,7 +99,7 @@ def test_the_fast_preset_never_makes_deep_linear_networks_much_worse(seed: int) 
         loss.backward()
         opt.step()
         losses.append(loss.item())
-    assert max(losses) < 2 * losses[0] and losses[-1] < 0.1 * losses[0]
+    assert max(losses) < 3 * losses[0] and losses[-1] < 0.1 * losses[0]
 
 
 def test_momentum_is_nesterovs() -> None:
