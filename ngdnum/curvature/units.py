@@ -10,13 +10,13 @@ A rule that damps is applied to x̂ = x/√τ and ê = e/√τ̃:
 
 so λ is a pure number. The first layer has the units of the data: its τ is the root mean square of the eigenvalues of
 its own Λ, ‖Λ‖/√m for m inputs without the bias, between their mean and the largest. The inputs of all other layers
-stand beside the 1 that is the input of a bias, so their τ, and τ_b, is 1. The errors of the last layer have the units of
-the outputs: its τ̃ is the mean eigenvalue of its own Λ̃, ⟨‖e‖²⟩/n for n outputs. Within the network, errors are as large
-as what is left to learn asks for: τ̃ is the residual ℓ/n of an output, in squares of its standard deviation, which is 1
-for Gaussian targets of variance 1 (`Batch.residual`). Outputs that are numbers without units, as logits are, need
-neither, and every τ̃ is 1. So λ is what an absolute one is in data of usual units. Sizes that each layer measures for
-itself would be as free of units, but then layers that matter less than others, by small inputs or errors, would not
-take smaller steps, as they do with an absolute λ.
+stand beside the 1 that is the input of a bias, so their τ, and τ_b, is 1. The errors of the last layer have the units
+of the outputs: its τ̃ is the mean eigenvalue of its own Λ̃, ⟨‖e‖²⟩/n for n outputs. Within the network, errors are as
+large as what is left to learn asks for: τ̃ is the residual ℓ/n of an output, in squares of its standard deviation
+(`Batch.residual`), which is 1 for Gaussian targets of variance 1. Outputs that are numbers without units, as logits
+are, need neither, and every τ̃ is 1. So in data of usual units λ is what an absolute one is. Sizes that each layer
+measures for itself would be as free of units, but then layers that matter less than others, by small inputs or errors,
+would not take smaller steps, as they do with an absolute λ.
 
 Data have their units before training, so each size is that of the first measured batch in which it is not 0: the Fisher
 of a classifier shrinks as it becomes certain, and λ is not to follow.
