@@ -172,7 +172,7 @@ class Curvature:
             known = self.state.get(layer.weight, {}).get("sizes")
             if k in batch.measured:
                 own = {name: of_layers[k] for name, of_layers in matrices if k in of_layers}
-                fresh = sizes(own, layer.bias is not None, residual)
+                fresh = sizes(own, layer.weight, layer.bias is not None, residual)
                 known = fresh if known is None else torch.where(known > 0, known, fresh)
                 self.state[layer.weight]["sizes"] = known
             if known is not None:

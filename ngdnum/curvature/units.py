@@ -9,14 +9,17 @@ A rule that damps is applied to x̂ = x/√τ and ê = e/√τ̃:
     S = \operatorname{diag}(\tau^{-1/2}, \dots, \tau^{-1/2}, \tau_b^{-1/2})
 
 so λ is a pure number. The first layer has the units of the data: its τ is the root mean square of the eigenvalues of
-its own Λ, ‖Λ‖/√m for m inputs without the bias, between their mean and the largest. The inputs of all other layers
-stand beside the 1 that is the input of a bias, so their τ, and τ_b, is 1. The errors of the last layer have the units
-of the outputs: its τ̃ is the mean eigenvalue of its own Λ̃, ⟨‖e‖²⟩/n for n outputs. Within the network, errors are as
-large as what is left to learn asks for: τ̃ is the residual ℓ/n of an output, in squares of its standard deviation
-(`Batch.residual`), which is 1 for Gaussian targets of variance 1. Outputs that are numbers without units, as logits
-are, need neither, and every τ̃ is 1. So in data of usual units λ is what an absolute one is. Sizes that each layer
-measures for itself would be as free of units, but then layers that matter less than others, by small inputs or errors,
-would not take smaller steps, as they do with an absolute λ.
+its own Λ, ‖Λ‖/√m for m inputs without the bias, between their mean and the largest. The last one has the units of the
+outputs: its τ̃ is the mean eigenvalue of its own Λ̃, ⟨‖e‖²⟩/n for n outputs. In between, sizes are geometric means of
+that of the layer and one for the network. For inputs it is that of the 1 that is the input of a bias, so τ_b = 1. For
+errors it is the residual r = ℓ/n of an output, in squares of its standard deviation (`Batch.residual`), and if that is
+more than the errors ⟨‖e‖²⟩‖W‖²/n² that come back through the last layer, its weight W and all errors are about to grow,
+and count as if they had. Outputs that are numbers without units, as logits are, belong to the layers in between, with
+r = 1. In data of usual units, sizes are near 1, and λ is what an absolute one is.
+
+A size of its own for each layer would be as free of units, but then layers that matter less than others, by small
+inputs or errors, would not take smaller steps at all; with one size for all, deep layers that hardly matter at first
+would not move. The mean did better than either.
 
 Data have their units before training, so each size is that of the first measured batch in which it is not 0: the Fisher
 of a classifier shrinks as it becomes certain, and λ is not to follow.
@@ -91,8 +94,8 @@ def axes(name: str, units: Tensor, m: int, bias: bool) -> Tensor:
     return squares
 
 
-def sizes(factors: Mapping[str, Tensor], bias: bool, residual: float) -> Tensor:
-    """‖Λ‖/√m and ⟨‖e‖²⟩/n of a layer, and the `residual` ℓ/n of the network, `[3]`.
+def sizes(factors: Mapping[str, Tensor], weight: Tensor, bias: bool, residual: float) -> Tensor:
+    """‖Λ‖/√m, ⟨‖e‖²⟩/n and ⟨‖e‖²⟩‖W‖²/n² of a layer with this `weight` W `[n, …]`, and the network's `residual`, `[4]`.
 
     The factors are `Lambda` and `Lambda_tilde`, or the roots X of those whose inverses are `K` and `K_tilde`. With a
     `bias`, the last input does not count. What the rule does not need is 0.
@@ -100,21 +103,20 @@ def sizes(factors: Mapping[str, Tensor], bias: bool, residual: float) -> Tensor:
     Examples
     --------
     >>> Lambda = torch.diag(torch.tensor([1.0, 7.0, 1.0]))
-    >>> sizes({"Lambda": Lambda, "K_tilde": 3 * torch.eye(2)}, bias=True, residual=2.0)
-    tensor([5., 9., 2.])
+    >>> sizes({"Lambda": Lambda, "K_tilde": 3 * torch.eye(2)}, torch.ones(2, 2), bias=True, residual=4.0)
+    tensor([ 5.,  9., 18.,  4.])
     """
-    any_factor = next(iter(factors.values()))
-    inputs = errors = any_factor.new_zeros(())
+    inputs = errors = weight.new_zeros(())
     for name, A in factors.items():
         root = name in ("K", "K_tilde")
         if name in ("Lambda", "K"):
             m = A.shape[-1] - bias
             own = A[..., :m] @ A[..., :m].mT if root else A[..., :m, :m]
             norms = torch.linalg.vector_norm(own, dim=(-2, -1), dtype=torch.float64)
-            inputs = (norms.mean() / m**0.5).to(A.dtype)
+            inputs = (norms.mean() / m**0.5).to(weight.dtype)
         else:
             errors = (A.square().sum(-2) if root else A.diagonal(dim1=-2, dim2=-1)).mean()
-    return torch.stack([inputs, errors, any_factor.new_tensor(residual)])
+    return torch.stack([inputs, errors, errors * weight.square().sum() / len(weight), weight.new_tensor(residual)])
 
 
 def of_network(of_layers: Mapping[int, Tensor], first: int, last: int, numbers: bool) -> LayerUnits:
@@ -124,14 +126,15 @@ def of_network(of_layers: Mapping[int, Tensor], first: int, last: int, numbers: 
 
     Examples
     --------
-    >>> of_layers = {k: torch.tensor(s) for k, s in enumerate([(9.0, 2.0, 4.0), (2.0, 0.0, 4.0), (8.0, 6.0, 4.0)])}
-    >>> of_network(of_layers, first=0, last=2, numbers=False)
-    {0: tensor([9., 1., 4.]), 1: tensor([1., 1., 4.]), 2: tensor([1., 1., 6.])}
+    >>> own = [(9.0, 2.0, 7.0, 4.0), (25.0, 0.0, 7.0, 4.0), (16.0, 6.0, 2.0, 4.0)]
+    >>> of_network({k: torch.tensor(s) for k, s in enumerate(own)}, first=0, last=2, numbers=False)
+    {0: tensor([9., 1., 4.]), 1: tensor([5.0000, 1.0000, 2.8284]), 2: tensor([4., 1., 6.])}
     """
-    found = {}
-    for k, own in of_layers.items():
-        inputs, errors, residual = torch.where(own > torch.finfo(own.dtype).tiny, own, 1.0)
-        one = torch.ones_like(inputs)
-        back = one if numbers else errors if k == last else residual
-        found[k] = torch.stack([inputs if k == first else one, one, back])
-    return found
+    own = {k: torch.where(found > torch.finfo(found.dtype).tiny, found, 1.0) for k, found in of_layers.items()}
+    back, residual = own[last][2:].tolist()
+    common, units = 1.0 if numbers else residual * max(1.0, residual / back), {}
+    for k, (inputs, errors) in ((k, found[:2]) for k, found in own.items()):
+        tau = inputs if k == first else inputs.sqrt()
+        tau_tilde = errors if k == last and not numbers else (common * errors).sqrt()
+        units[k] = torch.stack([tau, torch.ones_like(tau), tau_tilde])
+    return units

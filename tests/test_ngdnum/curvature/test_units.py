@@ -96,30 +96,38 @@ def factors_of(model, x):
     return inputs, errors
 
 
-def test_a_relative_step_is_equation_20_with_sizes_of_data_at_its_ends():
+@pytest.mark.parametrize("size", [0.3, 3.0])
+def test_a_relative_step_is_equation_20_with_sizes_of_data_at_its_ends(size):
     lam, L, model = 0.3, 3, dense(0)
-    x, y = 5 * torch.randn(30, 4, dtype=torch.float64), torch.randn(30, 3, dtype=torch.float64)
+    x, y = 5 * torch.randn(30, 4, dtype=torch.float64), size * torch.randn(30, 3, dtype=torch.float64)
     likelihood, before = Gaussian(), copy.deepcopy(model)
     opt = NGD(model, likelihood, damping=Fixed(lam, relative=True), samples=None)
     likelihood(model(x), y).backward()
     opt.step()
     Lambda, Lambda_tilde = factors_of(before, x)
-    first, one = torch.linalg.eigvalsh(Lambda[0][:-1, :-1]).square().mean().sqrt(), torch.ones((), dtype=torch.float64)
-    outside = Lambda_tilde[2].trace() / 3
-    back = (y - before(x)).square().mean().detach()
-    units = (first, back), (one, back), (one, outside)
+    one, residual = torch.ones((), dtype=torch.float64), (y - before(x)).square().mean().detach()
+    inputs = [torch.linalg.eigvalsh(A[:-1, :-1]).square().mean().sqrt() for A in Lambda]
+    errors = [B.trace() / len(B) for B in Lambda_tilde]
+    back = errors[2] * before[4].weight.square().sum() / 3
+    assert (residual > back) == (size == 3.0)
+    within = residual * max(1, residual / back)
+    units = (
+        (inputs[0], (within * errors[0]).sqrt()),
+        (inputs[1].sqrt(), (within * errors[1]).sqrt()),
+        (inputs[2].sqrt(), errors[2]),
+    )
     for k, A, B, (tau, tau_tilde) in zip((0, 2, 4), Lambda, Lambda_tilde, units):
         layer = before[k]
         G = -torch.cat([model[k].weight.grad, model[k].bias.grad.unsqueeze(-1)], 1)
-        inputs = torch.cat([tau.expand(layer.in_features), one.expand(1)])
+        sizes = torch.cat([tau.expand(layer.in_features), one.expand(1)])
         left = B + lam**0.5 * tau_tilde * torch.eye(len(B))
-        right = A + lam**0.5 * inputs.diag()
+        right = A + lam**0.5 * sizes.diag()
         expected = torch.linalg.solve(left, G) @ torch.linalg.inv(right) / L
         torch.testing.assert_close(model[k].weight - layer.weight, expected[:, :-1])
         torch.testing.assert_close(model[k].bias - layer.bias, expected[:, -1])
 
 
-def test_logits_have_no_units_so_their_errors_have_the_size_of_1():
+def test_logits_have_no_units_so_the_size_of_their_errors_is_a_mean_with_1():
     lam, model = 0.3, nn.Linear(4, 3, bias=False).double()
     x, y = torch.randn(30, 4, dtype=torch.float64), torch.randint(3, (30,))
     likelihood, before = Categorical(), model.weight.detach().clone()
@@ -127,7 +135,8 @@ def test_logits_have_no_units_so_their_errors_have_the_size_of_1():
     likelihood(model(x), y).backward()
     opt.step()
     p = (x @ before.T).softmax(1)
-    left = torch.diag(p.mean(0)) - p.T @ p / 30 + lam**0.5 * torch.eye(3)
+    Lambda_tilde = torch.diag(p.mean(0)) - p.T @ p / 30
+    left = Lambda_tilde + (lam * Lambda_tilde.trace() / 3) ** 0.5 * torch.eye(3)
     Lambda = x.T @ x / 30
     right = Lambda + (lam * torch.linalg.eigvalsh(Lambda).square().mean()) ** 0.5 * torch.eye(4)
     expected = -torch.linalg.solve(left, model.weight.grad) @ torch.linalg.inv(right)
