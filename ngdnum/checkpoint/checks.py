@@ -139,7 +139,7 @@ def check_entry(layer: Layer, entry: dict[str, Any], kept: list[str], relative: 
         size = widths.get(name)
         expected = shape if size is None else (*shape[:-2], *((-(-size // 2), size + 1) if packed else (size, size)))
         if name == "sizes":
-            expected = torch.Size((3,))
+            expected = torch.Size((4,))
         if name not in (*widths, "velocity", "sizes") or tensor.shape != expected:
             raise Damaged(f"{name} of layer {layer.name!r} has shape {tuple(tensor.shape)}, not {tuple(expected)}")
         if not tensor.is_floating_point():
