@@ -78,8 +78,10 @@ class World:
         Those of the whole batch.
     """
 
-    def __init__(self, group: dist.ProcessGroup, device: torch.device) -> None:
-        self._group = group
+    def __init__(
+        self, group: dist.ProcessGroup, device: torch.device, wrapped: DistributedDataParallel | None = None
+    ) -> None:
+        self._group, self._wrapped = group, wrapped
         self._device = device if "nccl" in dist.get_backend(group) else torch.device("cpu")
         self.rank, self.ranks = dist.get_rank(group), dist.get_world_size(group)
         self.sums = 1.0, 0.0, 0.0, 0.0
@@ -103,6 +105,11 @@ class World:
 
     def begin(self, part: Part, loss: Tensor | float | None, steps: int, groups: list[dict]) -> Tensor | float | None:
         """The loss before the step, a mean over ranks; a `Refusal` unless all ranks are about to take the same step."""
+        if self._wrapped is not None and self._wrapped._join_config.enable:
+            raise Refusal(
+                "no weight was changed, since ranks that have joined do not take part in it: call step outside of "
+                "join(), and let ranks that have run out of batches go on with empty ones"
+            )
         empty, self.empty = self.empty, False
         self._idle = not part.sums[0] if part.layers else empty
         if part.error is not None:
@@ -222,10 +229,11 @@ def world_of(model: nn.Module) -> World | None:
     if not (dist.is_available() and dist.is_initialized()):
         return None
     wrapped = uncompiled(model)
-    group = wrapped.process_group if isinstance(wrapped, DistributedDataParallel) else dist.group.WORLD
+    parallel = wrapped if isinstance(wrapped, DistributedDataParallel) else None
+    group = parallel.process_group if parallel else dist.group.WORLD
     if group is None or dist.get_world_size(group) < 2:
         return None
-    return World(group, next(model.parameters()).device)
+    return World(group, next(model.parameters()).device, parallel)
 
 
 def unwrapped(model: nn.Module) -> nn.Module:

@@ -183,6 +183,8 @@ class Batch:
 
     def on_all_ranks(self, world: World, device: torch.device) -> Batch:
         """Itself; on a rank of the `world` without examples, that of a rank with some, but over nothing."""
+        if not world.idle:
+            return self
         outline = world.told(self._outline() if self.share else None)
         if self.share:
             return self
