@@ -107,8 +107,8 @@ class World:
         """The loss before the step, a mean over ranks; a `Refusal` unless all ranks are about to take the same step."""
         if self._wrapped is not None and self._wrapped._join_config.enable:
             raise Refusal(
-                "no weight was changed, since ranks that have joined do not take part in it: call step outside of "
-                "join(), and let ranks that have run out of batches go on with empty ones"
+                "no weight was changed, since the model has been in join(), where ranks that have run out of batches "
+                "do not take part in a step: leave it out, and let them go on with empty ones"
             )
         empty, self.empty = self.empty, False
         self._idle = not part.sums[0] if part.layers else empty

@@ -156,3 +156,32 @@ def test_passes_without_examples_may_be_accumulated_with_others(tmp_path: Path) 
     for own, other, alone in zip(first, second, accumulated(0)):
         assert torch.equal(own, other)
         torch.testing.assert_close(own, alone, rtol=0, atol=1e-10)
+
+
+def joined(rank: int) -> str:
+    """What a rank is told that steps within `join()`; the second one has no batch."""
+    model = network([5, 6, 4])
+    wrapped, before = DistributedDataParallel(model), parameters(model)
+    opt = NGD.fast(wrapped, Gaussian())
+    told = ""
+    with wrapped.join():
+        for x, y in batches(1 - rank):
+            Gaussian()(wrapped(x), y).backward()
+            try:
+                opt.step()
+            except RuntimeError as error:
+                told = f"{type(error).__name__}: {error}"
+    assert torch.equal(parameters(model), before)
+    return told
+
+
+@pytest.mark.what_if(
+    "several processes",
+    "`step` is called within `join()` of DistributedDataParallel",
+    "“Refusal…leave it out, and let them go on with empty ones”; nobody waits",
+)
+def test_a_step_within_join_is_refused_at_once(tmp_path: Path) -> None:
+    first, second = on_ranks(joined, 2, tmp_path)
+    assert first.startswith("Refusal: no weight was changed, since the model has been in join()")
+    assert first.endswith("leave it out, and let them go on with empty ones")
+    assert not second

@@ -158,18 +158,6 @@ def by_itself(odd: bool, model: nn.Module, opt: NGD, x: Tensor, y: Tensor) -> No
         opt.control.scale[0] = 1.0
 
 
-def within_join(odd: bool, model: nn.Module, opt: NGD, x: Tensor, y: Tensor) -> None:
-    refused: RuntimeError | None = None
-    with model.join():
-        backward(model, x, y)
-        try:
-            opt.step()
-        except RuntimeError as error:
-            refused = error
-    if refused:
-        raise refused
-
-
 def nothing_to_step_from(odd: bool, model: nn.Module, opt: NGD, x: Tensor, y: Tensor) -> None:
     backward(model, x, y)
     if odd:
@@ -232,7 +220,6 @@ SCENARIOS: dict[str, tuple[Scenario, Callable[..., NGD], str, str]] = {
         "Refusal.*computed different steps",
         "Refusal.*computed different steps",
     ),
-    "within join()": (within_join, fast, "Refusal.*go on with empty ones", "Refusal.*go on with empty ones"),
     "one without passes": (
         nothing_to_step_from,
         fast,
@@ -286,11 +273,6 @@ def refused(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, dict[str
 )
 @pytest.mark.what_if(
     "several processes", "no rank has an example", "all refuse: “ValueError: empty batch: no rank has an example”"
-)
-@pytest.mark.what_if(
-    "several processes",
-    "`step` is called within `join()` of DistributedDataParallel",
-    "all refuse: “Refusal…go on with empty ones”",
 )
 @pytest.mark.what_if("several processes", "one rank is interrupted", "the others: “Refusal…rank 1: KeyboardInterrupt”")
 @pytest.mark.what_if(
