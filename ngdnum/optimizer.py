@@ -238,7 +238,7 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
         Whatever is raised, no weight has changed, nor anything else. An interrupt may also find the step complete:
         `steps` tells. Under autocast, a step keeps the precision of the weights.
         """
-        if closure is not None and not self._batch.layers:
+        if closure is not None and not self._batch.layers and not (self._world and self._world.empty):
             with torch.enable_grad():
                 loss, closure = closure(), None
         with full_precision(self.generator.device), loss_scale(self) as scale:
@@ -257,9 +257,9 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
             self._look.at_loss(before, self._batch.scale, self._batch.count)
         if self._world is not None:
             before = self._world.begin(self._batch.part, before, self.steps, self.param_groups)
+            self._batch = self._batch.on_all_ranks(self._world, self.generator.device)
         if before is not None and not math.isfinite(before):
             raise ValueError(f"the loss before the step is {float(before)}: check the batch and the weights")
-
         if self._batch.measured or self._frozen and any(p.grad is not None for p in self._frozen):
             check_known(self.model, {p for group in self.param_groups for p in group["params"]})
         check_groups(self.param_groups, len(self._groups.start))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import math
 import os
@@ -20,6 +21,10 @@ import torch
 from .reading import Node, read_json
 
 Settings = dict[str, float | int | str]
+TEMPORARY = ".tmp"
+"""Ending of what is written until it takes the place of a file."""
+LONGEST = 60
+"""Letters of a file's name that the name of a temporary one begins with, which must not be too long."""
 
 
 class Stored:
@@ -232,7 +237,7 @@ def write_atomically(path: Path) -> Iterator[IO[bytes]]:
     If the body or the writing fails, `path` stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:60]}.")  # no name may be too long
+    descriptor, temporary = tempfile.mkstemp(TEMPORARY, f".{path.name[:LONGEST]}.", path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file
@@ -243,6 +248,14 @@ def write_atomically(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what those have left who were killed while they wrote `path`; nobody may be writing it now."""
+    if len(path.name) <= LONGEST:
+        for file in path.parent.glob(f".{glob.escape(path.name)}.????????{TEMPORARY}"):
+            with contextlib.suppress(OSError):
+                file.unlink()
 
 
 def environment() -> dict[str, object]:

@@ -5,7 +5,8 @@ The loss is what `DistributedDataParallel` differentiates, the mean over ranks o
     L = (1/N) Σ_r L_r,
 
 and all that a step measures is measured of L: passes of all ranks enter by their shares in it, as the passes of one
-process do. Every decision follows from numbers that are the same on all ranks to the bit.
+process do. Every decision follows from numbers that are the same on all ranks to the bit. A rank without examples has
+no share in L; it takes part with sums over nothing.
 
 Whenever ranks meet, they first exchange one short row of numbers each, which tells whether any of them has failed. So
 a rank that fails anywhere in a step makes all others refuse it at the next meeting.
@@ -13,6 +14,7 @@ a rank that fails anywhere in a step makes all others refuse it at the next meet
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -30,11 +32,14 @@ WIDTH = 16
 ALIKE = (
     "have different learning rates, dampings or other options of param_groups: step schedulers alike on all of them",
     "are at different steps: load the same state on all of them",
-    "used different layers, or only some of them have a loss or a closure: call model and step alike on all of them",
-    "have different gradients: wrap the model in torch.nn.parallel.DistributedDataParallel, and do not step within "
-    "its no_sync()",
+    "are not alike, only some of them have a loss or a closure: call step alike on all of them",
 )
 """What is wrong if one of the first numbers of `World.begin` is not the same on all ranks."""
+PASSES = "used different layers: call model alike on all of them"
+GRADIENTS = (
+    "have different gradients: wrap the model in torch.nn.parallel.DistributedDataParallel, and do not step within "
+    "its no_sync()"
+)
 DIFFERENT = (
     "computed different steps from the same numbers: give all of them the same kind of processor, as many threads, "
     "and a rule and a control that do not depend on the rank"
@@ -65,16 +70,22 @@ class World:
     ----------
     rank, ranks : int
         The number of this one, and how many there are.
+    empty : bool
+        Whether there was a pass without examples on this one since the last step.
+    idle : bool
+        Whether some of them have no example of this batch.
     sums : tuple of four floats
         Those of the whole batch.
     """
 
-    def __init__(self, group: dist.ProcessGroup, device: torch.device) -> None:
-        self._group = group
+    def __init__(
+        self, group: dist.ProcessGroup, device: torch.device, wrapped: DistributedDataParallel | None = None
+    ) -> None:
+        self._group, self._wrapped = group, wrapped
         self._device = device if "nccl" in dist.get_backend(group) else torch.device("cpu")
         self.rank, self.ranks = dist.get_rank(group), dist.get_world_size(group)
         self.sums = 1.0, 0.0, 0.0, 0.0
-        self._settled = self._empty = False
+        self.idle = self._settled = self.empty = self._idle = False
 
     def together(self, take: Callable[..., R], *arguments: Any) -> R:
         """Take a step; what is raised before it is settled is told to all other ranks, which raise a `Refusal`."""
@@ -89,23 +100,35 @@ class World:
             raise
 
     def note_empty(self, shape: Size) -> None:
-        """There was a pass without examples, which the others know nothing of; the step will tell."""
-        self._empty = True
+        """There was a pass without examples; if there is no other one, the step tells the others."""
+        self.empty = True
 
     def begin(self, part: Part, loss: Tensor | float | None, steps: int, groups: list[dict]) -> Tensor | float | None:
         """The loss before the step, a mean over ranks; a `Refusal` unless all ranks are about to take the same step."""
-        empty, self._empty = self._empty, False
-        if empty and not part.layers:
-            raise ValueError("empty batch: give every rank an example, as DistributedSampler does")
+        if self._wrapped is not None and self._wrapped._join_config.enable:
+            raise Refusal(
+                "no weight was changed, since the model has been in join(), where ranks that have run out of batches "
+                "do not take part in a step: leave it out, and let them go on with empty ones"
+            )
+        empty, self.empty = self.empty, False
+        self._idle = not part.sums[0] if part.layers else empty
         if part.error is not None:
             raise part.error
         options = [{name: value for name, value in group.items() if name != "params"} for group in groups]
         gradients = [p.grad for group in groups for p in group["params"] if p.grad is not None and not p.grad.is_sparse]
         size = sum(map(float, torch._foreach_norm(gradients))) if gradients else 0.0
-        alike = _digest(options), float(steps), _digest((part.layers, part.alike, loss is None)), size
-        table = self.meet(*alike, *part.sums, 0.0 if loss is None else float(loss))
+        alike = _digest(options), float(steps), float(loss is None)
+        passes = _digest((part.layers, part.alike))
+        own = 0.0 if loss is None else self._own(loss)
+        table = self.meet(*alike, float(self._idle), passes, size, *part.sums, own)
         _check_alike(table, *ALIKE)
-        *_, share, square, length, spread, mean = (sum(column) / self.ranks for column in zip(*table))
+        busy = [row[4:5] for row in table if not row[3]]
+        if not busy:
+            raise ValueError("empty batch: no rank has an example")
+        _check_alike(busy, PASSES)
+        _check_alike([row[5:6] for row in table], GRADIENTS)
+        self.idle = len(busy) < self.ranks
+        share, square, length, spread, mean = (sum(row[i] for row in table) / self.ranks for i in range(6, 11))
         self.sums = share, square, length, spread
         return torch.full_like(loss, mean) if isinstance(loss, Tensor) else None if loss is None else mean
 
@@ -129,7 +152,17 @@ class World:
 
     def average(self, loss: Callable[[], Tensor | float]) -> float:
         """The mean over ranks of what `loss` returns."""
-        return self.total(float(loss()))[0] / self.ranks
+        return self.total(self._own(loss()))[0] / self.ranks
+
+    def _own(self, loss: Tensor | float) -> float:
+        """The loss of this rank; a mean over no examples, which torch says is NaN, has no part in that of all."""
+        return 0.0 if self._idle and math.isnan(loss) else float(loss)
+
+    def told(self, value: R | None) -> R:
+        """The `value` of the first rank that has one."""
+        values: list[R | None] = [None] * self.ranks
+        dist.all_gather_object(values, value, self._group)
+        return next(found for found in values if found is not None)
 
     def mean(self, tensors: Sequence[Tensor], weight: float) -> list[Tensor]:
         """Σ_r weight_r A_r/Σ_r weight_r of every tensor A, in one all-reduce of all."""
@@ -196,10 +229,11 @@ def world_of(model: nn.Module) -> World | None:
     if not (dist.is_available() and dist.is_initialized()):
         return None
     wrapped = uncompiled(model)
-    group = wrapped.process_group if isinstance(wrapped, DistributedDataParallel) else dist.group.WORLD
+    parallel = wrapped if isinstance(wrapped, DistributedDataParallel) else None
+    group = parallel.process_group if parallel else dist.group.WORLD
     if group is None or dist.get_world_size(group) < 2:
         return None
-    return World(group, next(model.parameters()).device)
+    return World(group, next(model.parameters()).device, parallel)
 
 
 def unwrapped(model: nn.Module) -> nn.Module:

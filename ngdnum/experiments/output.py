@@ -13,8 +13,10 @@ from typing import Any
 
 import torch
 
-from ..results import Stored, write_atomically
+from ..results import Stored, remove_leftovers, write_atomically
 
+BESIDE = ".part", ".state"
+"""Endings of the files beside an unfinished result: what there is of it, and what is needed to go on."""
 SHARE = 0.05  # of the time that saving an unfinished result may take
 
 
@@ -136,7 +138,7 @@ class Output:
             result.save(self.path)
         except OSError as error:
             raise NotWritten(result, f"{str(self.path)!r} cannot be written ({_reason(error)})") from None
-        for ending in (".part", ".state"):
+        for ending in BESIDE:
             with contextlib.suppress(OSError):
                 self._beside(ending).unlink()
 
@@ -158,6 +160,8 @@ def open_output(
     with _locked(file):
         if file.exists():
             say(f"note: {file} stays as it is until this run is complete")
+        for written in (file, *(file.with_name(file.name + ending) for ending in BESIDE)):
+            remove_leftovers(written)
         yield Output(file, identity, say)
 
 

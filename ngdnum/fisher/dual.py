@@ -84,7 +84,8 @@ class Dual:
             rows, share = world.total(self._rows, share)
             self.count, ranks = int(rows), world.ranks
         self.errors = torch.cat(gradients).mul_(-self.count / ranks)
-        self._records, outputs = zip(*map(self._forward, calls))
+        passes = list(map(self._forward, calls))
+        self._records, outputs = [record for record, _ in passes], [output for _, output in passes]
         self._shapes = [output.shape for output in outputs]
         self._outputs = [output.flatten(0, -2) for output in outputs]
         self._share = share
@@ -113,7 +114,7 @@ class Dual:
             done += len(output)
         if self._outside is not None:
             weighed.append(torch.zeros_like(change[self._rows :]))
-        return torch.cat(weighed)
+        return torch.cat(weighed) if weighed else change
 
     def start(self) -> Tensor:
         """`change(errors)`, for which most is known already."""
@@ -207,7 +208,7 @@ class Dual:
                 own.append(layer.output(here, e.shape).to(e.dtype))
             (change,) = torch.autograd.grad([e for _, e in uses], direction, own, retain_graph=True)
             changes.append(change.flatten(0, -2))
-        return torch.cat(changes)
+        return torch.cat(changes) if changes else self.errors[:0]
 
     def _forward(self, call: Call) -> tuple[Record, Tensor]:
         """What one call of the model leaves to back-propagate through, and its output."""
@@ -223,8 +224,8 @@ class Dual:
     def _input_rows(self, i: int) -> Tensor:
         """X of layer number `i`, with a column of ones for a bias."""
         layer = self._layers[i]
-        X = torch.cat([layer.input_rows(x) for record in self._records for x in record.inputs.get(i, ())], -2)
-        return layer.homogeneous(X)
+        rows = [layer.input_rows(x) for record in self._records for x in record.inputs.get(i, ())]
+        return layer.homogeneous(torch.cat(rows or [layer.matrix(layer.weight.detach())[..., :0, :]], -2))
 
     def _propagate(self, errors: Tensor) -> list[Tensor]:
         """E of every layer."""
@@ -238,7 +239,8 @@ class Dual:
                         "no weight was changed: leave out that use, or take ConjugateGradient"
                     )
                 found[i] += [self._layers[i].output_rows(e) for e in uses]
-        return [torch.cat(E, -2) for E in found]
+        nothing = [layer.matrix(layer.weight.detach())[..., :0].mT for layer in self._layers]
+        return [torch.cat(E or [none], -2) for E, none in zip(found, nothing)]
 
 
 def _linear_map(record: Record, output: Tensor) -> tuple[Tensor, list[tuple[int, Tensor]]]:

@@ -121,7 +121,7 @@ class Fisher:
             product = [stack.from_named(named) for stack in self._stacks]
             total = product if not total else [t.add_(p) for t, p in zip(total, product)]
         share = sum(call.share for call in self._calls)
-        total = [t.div_(share) for t in total]
+        total = [t.div_(share) for t in total] if total else [torch.zeros_like(u) for u in vector]
         return total if self._world is None else self._world.mean(total, share)
 
     def _changes(self, call: Call, vectors: list[Vector]) -> tuple[Tensor, list[Tensor]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from torch import Tensor
 from ..fisher.primal import Call
 from ..layers import Layer
 from ..likelihood import Likelihood, fisher_product
-from ..world import Part
+from ..world import Part, World
 from .capture import Record
 
 Matrices = dict[str, dict[int, Tensor]]
@@ -182,6 +183,28 @@ class Batch:
         alike = sorted(self.measured), self.chained, self.linked, self.scale
         return Part(tuple(self.layers), alike, self.sums, self.error)
 
+    def on_all_ranks(self, world: World, device: torch.device) -> Batch:
+        """Itself; on a rank of the `world` without examples, that of a rank with some, but over nothing."""
+        if not world.idle:
+            return self
+        outline = world.told(self._outline() if self.share else None)
+        if self.share:
+            return self
+        zeros = partial(torch.zeros_like, device=device)
+        outline.factors, outline.roots = _each(zeros, outline.factors), _each(zeros, outline.roots)
+        outline.gradients, outline.scale = [zeros(rows) for rows in outline.gradients], self.scale
+        return outline
+
+    def _outline(self) -> Batch:
+        """The passes without their examples and without memory."""
+        outline = Batch()
+        outline.layers, outline.measured, outline.probed = self.layers, self.measured, self.probed
+        outline.chained, outline.linked = self.chained, self.linked
+        outline.factors = _each(partial(torch.empty_like, device="meta"), self.factors)
+        outline.roots = _each(_no_rows, self.roots)
+        outline.gradients = [_no_rows(rows) for rows in self.gradients]
+        return outline
+
     def residual(self, sums: Sums | None = None) -> float:
         r"""ℓ = (1/Σ w) (Σ w ‖e‖²)² / Σ w eᵀF e, with e = ∂ log q/∂f of the training targets, F the Fisher of f.
 
@@ -218,6 +241,14 @@ class Batch:
                 "scaler.unscale_(opt), so no weight was changed: leave the unscaling to scaler.step(opt)"
             )
         return self.scale
+
+
+def _each(change: Callable[[Tensor], Tensor], matrices: Matrices) -> Matrices:
+    return {name: {k: change(A) for k, A in own.items()} for name, own in matrices.items()}
+
+
+def _no_rows(rows: Tensor) -> Tensor:
+    return torch.empty_like(rows[..., :0, :], device="meta")
 
 
 def compress_rows(rows: Tensor) -> Tensor:

@@ -209,6 +209,7 @@ class Capture:
         record = self.record
         if record is not None and isinstance(output, Tensor) and output.ndim and not len(output):
             self._on_empty(output.shape)
+            return None
         if record is None or not record.edges:
             return None
         if not isinstance(output, Tensor) or output.ndim < 2:
