@@ -48,7 +48,7 @@ def figure1(panels: Mapping[str, Sequence[Result]], scales: Mapping[str, float])
         for title, axes in zip(panels, grid[0]):
             if title in scales:
                 axes.set_ylabel("variance left")
-        name_curves(row[0] for row in grid)
+        name_curves([row[0] for row in grid])
     return figure
 
 

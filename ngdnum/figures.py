@@ -111,9 +111,9 @@ def panels_figure(
     return figure
 
 
-def name_curves(panels: Iterable[Axes]) -> None:
+def name_curves(panels: Sequence[Axes]) -> None:
     """Names beside all curves of these panels; a warning for those that cross something, for want of room."""
-    if crossing := [name for axes in panels for name in place_labels(axes)]:
+    if crossing := place_labels(panels):
         warnings.warn(
             f"no room for the names {', '.join(crossing)}: a larger figure or wider limits of its axes give some",
             stacklevel=3,
@@ -191,8 +191,7 @@ def curves_figure(result: Result) -> Picture:
                 fontsize=10,
             )
             text.set_in_layout(False)
-        for axes in (by_samples, by_seconds):
-            place_labels(axes)
+        place_labels((by_samples, by_seconds))
     return figure
 
 

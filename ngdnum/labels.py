@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
@@ -15,15 +16,19 @@ PLACES = np.linspace(1.0, 0.0, 41)  # along a curve, from its end
 GAPS = (1, 3, 6, 12, 24)  # distances from the curve that are tried
 
 
-def place_labels(axes: Axes) -> list[str]:
-    """Write the name of each line of `axes` beside it, in its colour; those for which there is no room are returned.
+def place_labels(panels: Sequence[Axes]) -> list[str]:
+    """Write the name of each line of a figure's `panels` beside it, in its colour; return those without room.
 
     Of all places above and below the curve, from its end to its beginning, the nearest is taken at which the name
     crosses no curve, no other text and no edge of the panel; if there is none, the one that crosses least.
     """
-    figure = axes.get_figure(root=True)
+    figure = panels[0].get_figure(root=True)
     assert figure is not None
     figure.draw_without_rendering()  # now it is known where everything is
+    return [name for axes in panels for name in _name_lines(axes)]
+
+
+def _name_lines(axes: Axes) -> list[str]:
     paths = {line: _pixels(line) for line in axes.get_lines() if len(np.atleast_1d(line.get_xdata()))}
     everything = np.concatenate(list(paths.values())) if paths else np.empty((0, 2))
     taken = [text.get_window_extent() for text in axes.texts if text.get_text()]

@@ -66,17 +66,17 @@ def score(likelihood: Density, output: Tensor, target: Tensor) -> Tensor:
 
 
 def sampled_score(likelihood: Density, output: Tensor, samples: int, generator: Generator | None) -> Tensor:
-    """Scores of `samples` targets per example drawn from the model, `[K, M, n]`."""
+    """Scores of `samples` targets per example drawn from the model, `[K, M, n]`, of `output` `[M, n]`.
+
+    A likelihood without `sampled_score` is asked once, for all K·M targets of the rows of `output` repeated.
+    """
     short = getattr(likelihood, "sampled_score", None)
+    if short:
+        return torch.stack([short(output, generator) for _ in range(samples)])
+    rows = output.repeat(samples, 1)
+    target = likelihood.sample(rows, generator)
     own = getattr(likelihood, "score", None)
-    scores = []
-    for _ in range(samples):
-        if short:
-            scores.append(short(output, generator))
-            continue
-        target = likelihood.sample(output, generator)
-        scores.append(own(output, target) if own else score(likelihood, output, target))
-    return torch.stack(scores) if samples > 1 else scores[0].unsqueeze(0)
+    return (own(rows, target) if own else score(likelihood, rows, target)).unflatten(0, (samples, len(output)))
 
 
 def fisher_product(likelihood: Density, output: Tensor, change: Tensor) -> Tensor:

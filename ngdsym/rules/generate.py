@@ -7,8 +7,10 @@ import difflib
 import os
 import tempfile
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 from sympy import MatrixSymbol
 
@@ -110,7 +112,8 @@ class Functions:
         return "".join(lines)
 
 
-def sources() -> dict[str, str]:
+@cache
+def sources() -> Mapping[str, str]:
     """Texts of the generated modules by the names of their files."""
     layer = Functions()
     for rule in FOR_NGD:
@@ -119,11 +122,12 @@ def sources() -> dict[str, str]:
         layer.add(emit_update(update, update.name, whole=False))
     entries = [textwrap.indent(f'"{rule.name}": {entry(rule)},', "    ") for rule in FOR_NGD if usable(rule)]
     table = TABLE.format(entries="\n".join(entries))
-    return {
+    texts = {
         "layer.py": module(LAYER.format(letters=letters()), layer.imports(), layer.text()),
         "control.py": module(CONTROL, "", "\n\n\n".join(formula.emit() for formula in FORMULAS)),
         "registry.py": module(REGISTRY, "\nfrom . import layer\nfrom .definition import Rule", table),
     }
+    return MappingProxyType(texts)
 
 
 def module(about: str, imports: str, body: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -102,6 +103,7 @@ class HasProperties(Protocol):
     def properties(self) -> Properties: ...
 
 
+@cache
 def properties(rule: Definition) -> Properties:
     """Decide every property of `rule`.
 

@@ -232,10 +232,17 @@ def test_estimated_fisher_where_the_hessian_is_not_the_fisher() -> None:
     )
 
 
-@pytest.mark.parametrize("preset", [NGD.fast, NGD.sample_efficient], ids=["fast", "sample_efficient"])
+@pytest.mark.parametrize(
+    "preset, starts, bound", [(NGD.fast, 12, 1.35), (NGD.sample_efficient, 4, 1.02)], ids=["fast", "sample_efficient"]
+)
 @pytest.mark.parametrize("base", [Gaussian(0.3), Categorical(), Bernoulli()], ids=repr)
-def test_two_methods_train_as_well_as_the_closed_form(base: Likelihood, preset: Callable[..., NGD]) -> None:
-    """Over 120 starts, means of `NGD.fast` with classes differ by 5 %; over 12, chance moves their ratio by 14 %."""
+def test_two_methods_train_as_well_as_the_closed_form(
+    base: Likelihood, preset: Callable[..., NGD], starts: int, bound: float
+) -> None:
+    """Over 120 starts, means of `NGD.fast` with classes differ by 5 %; over 12, chance moves their ratio by 14 %.
+
+    Over 4, those of `NGD.sample_efficient` differ by less than 1 %.
+    """
 
     def loss(likelihood: object, seed: int) -> float:
         torch.manual_seed(seed)
@@ -249,8 +256,8 @@ def test_two_methods_train_as_well_as_the_closed_form(base: Likelihood, preset: 
             opt.step()
         return base(model(x), y).item()
 
-    closed, estimated = (sum(loss(likelihood, k) for k in range(12)) for likelihood in (base, TwoMethods(base)))
-    assert estimated < 1.35 * closed
+    closed, estimated = (sum(loss(likelihood, k) for k in range(starts)) for likelihood in (base, TwoMethods(base)))
+    assert estimated < bound * closed
 
 
 def test_log_density_that_sums_over_examples_is_refused() -> None:

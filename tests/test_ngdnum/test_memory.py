@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from ngdnum import Bernoulli, Categorical, Gaussian, Likelihood, kronecker_factors
 from support.networks import LIKELIHOODS, batch
-from support.paths import ROOT
+from support.processes import apart
 
 LARGE = 2**22
 """Numbers in the largest of several tensors that exact factors need at a time."""
@@ -57,18 +56,21 @@ def test_many_outputs_take_no_more_memory_than_a_few(likelihood: Likelihood) -> 
     torch.testing.assert_close(found["2"][0].double(), expected, rtol=1e-4, atol=1e-7)
 
 
-GROWTH = """
-import resource, torch
-from torch import nn
-from ngdnum import Bernoulli, kronecker_factors
+def growth(outputs: int, examples: int) -> int:
+    """Prints by how many kB the process grows while exact factors are measured."""
+    import resource  # which is not everywhere
 
-torch.manual_seed(0)
-model = nn.Sequential(nn.Linear(20, 30), nn.Tanh(), nn.Linear(30, {outputs}))
-kronecker_factors(model, Bernoulli(), torch.randn(8, 20), samples=None)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-kronecker_factors(model, Bernoulli(), torch.randn({examples}, 20), samples=None)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-"""
+    def peak() -> int:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(20, 30), nn.Tanh(), nn.Linear(30, outputs))
+    kronecker_factors(model, Bernoulli(), torch.randn(8, 20), samples=None)
+    before = peak()
+    kronecker_factors(model, Bernoulli(), torch.randn(examples, 20), samples=None)
+    print(peak() - before)
+    return 0
 
 
 @pytest.mark.what_if(
@@ -77,11 +79,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
     "the process grows by less than 150 MB, where all directions at once are 1.2 GB",
 )
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere ru_maxrss has other units, or does not exist")
-def test_a_process_with_many_outputs_hardly_grows() -> None:
+def test_a_process_with_many_outputs_hardly_grows(tmp_path: Path) -> None:
     outputs, examples = 784, 500
-    script = GROWTH.format(outputs=outputs, examples=examples)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    done = apart(growth, tmp_path, outputs, examples)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) * 1024 < 150e6 < 4 * outputs**2 * examples / 8
 

@@ -20,7 +20,7 @@ from support.networks import network
 from support.ranks import on_ranks
 from support.training import parameters
 
-M, STEPS = 32, 50
+M = 32
 
 
 class SameSamples(Gaussian):
@@ -90,20 +90,18 @@ def trained(rank: int, ranks: int, makers: dict[str, Callable[..., NGD]], steps:
     return found
 
 
-def presets(rank: int) -> dict[str, Any]:
-    return trained(rank, dist.get_world_size(), MAKERS, STEPS)
+def on_rank(rank: int, makers: str, steps: int) -> dict[str, Any]:
+    return trained(rank, dist.get_world_size(), globals()[makers], steps)
 
 
-def others(rank: int) -> dict[str, Any]:
-    return trained(rank, dist.get_world_size(), OTHERS, 10)
-
-
-@pytest.mark.parametrize("ranks, work", [(2, presets), (4, presets), (2, others)], ids=["2", "4", "parts of a step"])
+@pytest.mark.parametrize(
+    "ranks, makers, steps", [(2, "MAKERS", 50), (4, "MAKERS", 20), (2, "OTHERS", 10)], ids=["2", "4", "parts of a step"]
+)
 def test_ranks_take_the_steps_of_one_process_with_the_whole_batch(
-    ranks: int, work: Callable[..., Any], tmp_path: Path
+    ranks: int, makers: str, steps: int, tmp_path: Path
 ) -> None:
-    found = on_ranks(work, ranks, tmp_path)
-    alone = trained(0, 1, MAKERS, STEPS) if work is presets else trained(0, 1, OTHERS, 10)
+    found = on_ranks(on_rank, ranks, tmp_path, makers, steps)
+    alone = trained(0, 1, globals()[makers], steps)
     for name, (weights, losses, damping) in alone.items():
         for rank in found:
             assert torch.equal(rank[name][0], found[0][name][0]), f"{name}: ranks differ"

@@ -4,31 +4,25 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from subprocess import PIPE
 
 import pytest
 
+from ngdnum.__main__ import main
 from ngdnum.experiments import TrialFailed
-from ngdnum.experiments.endurance import endure, endure_alone
-from support.paths import ROOT
+from ngdnum.experiments.cli import MEASURED
+from ngdnum.experiments.endurance import endure, endure_alone, measure_endurance
+from support.processes import Apart
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads from Linux about processes")
 
-SCRIPT = """
-import sys
-from functools import partial
-from ngdnum.__main__ import main
-from ngdnum.experiments.cli import MEASURED
-from ngdnum.experiments.endurance import measure_endurance
 
-MEASURED["endurance"] = "endless", partial(measure_endurance, presets=("paper",), steps=10**9)
-sys.exit(main(["run", "endurance", "--output", "r.json"]))
-"""
+def endless() -> int:
+    MEASURED["endurance"] = "endless", partial(measure_endurance, presets=("paper",), steps=10**9)
+    return main(["run", "endurance", "--output", "r.json"])
 
 
 def soon(condition: Callable[[], object], seconds: float = 60) -> bool:
@@ -57,16 +51,15 @@ def over(process: int) -> bool:
     ids=["interrupted at the start", "interrupted in training", "killed"],
 )
 def test_who_measures_ends_with_the_command(tmp_path: Path, sent: int, wait: float) -> None:
-    environment, command = {**os.environ, "PYTHONPATH": str(ROOT)}, [sys.executable, "-c", SCRIPT]
-    running = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=PIPE, stderr=PIPE, start_new_session=True)
+    running = Apart(endless, tmp_path)
     children = Path(f"/proc/{running.pid}/task/{running.pid}/children")
-    assert soon(children.read_text), running.stderr
+    assert soon(children.read_text), running.communicate().stderr
     measuring = int(children.read_text().split()[0])
     time.sleep(wait)
     (os.killpg if sent == signal.SIGINT else os.kill)(running.pid, sent)  # Ctrl-C reaches all of a terminal's processes
-    printed, told = running.communicate(timeout=60)
-    assert running.returncode == (130 if sent == signal.SIGINT else -sent)
-    assert b"Traceback" not in printed + told
+    ended = running.communicate(60)
+    assert ended.returncode == (130 if sent == signal.SIGINT else -sent)
+    assert "Traceback" not in ended.stdout + ended.stderr
     assert soon(lambda: over(measuring))
 
 

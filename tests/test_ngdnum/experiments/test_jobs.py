@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from multiprocessing import current_process
 from pathlib import Path
-from subprocess import PIPE
 
 import pytest
 from joblib import parallel_config, register_parallel_backend
@@ -27,7 +25,7 @@ from ngdnum.experiments.training import Budget
 from ngdnum.experiments.tuned import Tuned
 from ngdnum.likelihood import Likelihood
 from ngdnum.results import Settings, load
-from support.paths import ROOT
+from support.processes import Apart
 from support.runs import METHODS, SMALL_FIG1A, curves, small_problem
 
 TASK = Benchmark(
@@ -195,17 +193,11 @@ def test_without_joblib_one_is_told_what_to_install(monkeypatch: pytest.MonkeyPa
 
 LONGER = replace(SMALL_FIG1A, methods=METHODS[:1], budget=Budget(samples=5_000))
 RUN = ["run", "fig1a", "--output", "r.json", "--json"]
-SCRIPT = f"""
-import sys
-from dataclasses import replace
-from ngdnum.__main__ import main
-from ngdnum.experiments import EXPERIMENTS
-from ngdnum.experiments.training import Budget
-from support.runs import METHODS, SMALL_FIG1A
 
-EXPERIMENTS["fig1a"] = replace(SMALL_FIG1A, methods=METHODS[:1], budget=Budget(samples=5_000))
-sys.exit(main({[*RUN, "--jobs", "2"]}))
-"""
+
+def run_longer() -> int:
+    EXPERIMENTS["fig1a"] = LONGER
+    return main([*RUN, "--jobs", "2"])
 
 
 @pytest.mark.what_if(
@@ -216,23 +208,14 @@ sys.exit(main({[*RUN, "--jobs", "2"]}))
 def test_an_interrupt_keeps_the_trials_that_are_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests")))}
-    running = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT],
-        cwd=tmp_path,
-        env=environment,
-        stdout=PIPE,
-        stderr=PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    running = Apart(run_longer, tmp_path)
     while not (tmp_path / "r.json.state").exists():
-        assert running.poll() is None, running.stderr
+        assert running.process.is_alive(), running.communicate().stderr
         time.sleep(0.05)
     os.killpg(running.pid, signal.SIGINT)
-    printed, told = running.communicate(timeout=60)
-    assert running.returncode == 130 and "Traceback" not in told
-    assert "the partial result is in r.json.part; --resume goes on" in told
+    ended = running.communicate(60)
+    assert ended.returncode == 130 and "Traceback" not in ended.stderr
+    assert "the partial result is in r.json.part; --resume goes on" in ended.stderr
     deadline = time.monotonic() + 30
     with pytest.raises(ProcessLookupError):
         while time.monotonic() < deadline:

@@ -7,12 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ngdnum.__main__ import main
-from ngdnum.data import Examples
+from ngdnum.data import Examples, Problem, linear_teacher
 from ngdnum.experiments import EXPERIMENTS, run_experiment
 from ngdnum.experiments.training import Run
 from ngdnum.results import Result, load
@@ -20,28 +21,37 @@ from support.paths import ROOT
 from support.processes import apart
 from support.runs import SMALL_FIG1A, curves
 
-SCRIPT = """
-import sys
-from ngdnum.__main__ import main
-from ngdnum.experiments import EXPERIMENTS
-from support.runs import SMALL_FIG1A
 
-EXPERIMENTS["fig1a"] = SMALL_FIG1A
-sys.exit(main(["run", "fig1a", "--output", "r.json", *sys.argv[1:]]))
-"""
+def run(*arguments: str) -> int:
+    EXPERIMENTS["fig1a"] = SMALL_FIG1A
+    return main(["run", "fig1a", "--output", "r.json", *arguments])
 
-NO_ROOM = """
-import resource
-from dataclasses import replace
-from ngdnum.data import linear_teacher
-from support import runs
 
-def wide(seed, data):
+def run_without(missing: str, number: int, *arguments: str) -> int:
+    """The command, whose output number 1 or 2 has no reader, no room, or is no open stream."""
+    if missing == "reader":
+        reading, writing = os.pipe()
+        os.close(reading)
+        os.dup2(writing, number)
+    elif missing == "room":
+        os.dup2(os.open("/dev/full", os.O_WRONLY), number)
+    else:
+        os.close(number)
+        setattr(sys, {1: "stdout", 2: "stderr"}[number], None)  # as an interpreter begins that is started so
+    return run(*arguments)
+
+
+def wide(seed: int, data: object) -> Problem:
     return linear_teacher((30, 40, 3), seed, train=500, validation=100, test=100)
 
-runs.SMALL_FIG1A = replace(runs.SMALL_FIG1A, problem=wide)
-resource.setrlimit(resource.RLIMIT_FSIZE, (3072, 3072))
-"""
+
+def run_without_files(*arguments: str) -> int:
+    """The command on a larger network, whose files may have 3 kB."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3072, 3072))
+    EXPERIMENTS["fig1a"] = replace(SMALL_FIG1A, problem=wide)
+    return main(["run", "fig1a", "--output", "r.json", *arguments])
 
 
 def interrupted(steps: int, number: int, *arguments: str) -> int:
@@ -59,16 +69,8 @@ def interrupted(steps: int, number: int, *arguments: str) -> int:
         if len(calls) >= steps:
             os.kill(os.getpid(), number)
 
-    Run.draw, Result.save, EXPERIMENTS["fig1a"] = draw, again, SMALL_FIG1A
-    return main(["run", "fig1a", "--output", "r.json", *arguments])
-
-
-def start(
-    script: str, folder: Path, *arguments: str, stdout: int = subprocess.PIPE, stderr: int = subprocess.PIPE
-) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests")))}
-    command = (sys.executable, "-c", script, *arguments)
-    return subprocess.run(command, cwd=folder, env=environment, stdout=stdout, stderr=stderr, text=True)
+    Run.draw, Result.save = draw, again
+    return run(*arguments)
 
 
 @pytest.mark.what_if(
@@ -99,10 +101,7 @@ def test_a_run_that_was_killed_for_real_goes_on(tmp_path):
 )
 @pytest.mark.parametrize("arguments", [["--json"], []])
 def test_a_reader_who_left_ends_the_command_quietly(tmp_path, arguments):
-    reading, writing = os.pipe()
-    os.close(reading)
-    ended = start(SCRIPT, tmp_path, *arguments, stdout=writing)
-    os.close(writing)
+    ended = apart(run_without, tmp_path, "reader", 1, *arguments)
     assert ended.returncode == 141 and "Traceback" not in ended.stderr and "error:" not in ended.stderr
     assert load(tmp_path / "r.json").complete
 
@@ -114,8 +113,7 @@ def test_a_reader_who_left_ends_the_command_quietly(tmp_path, arguments):
 )
 @pytest.mark.parametrize("arguments", [["--json"], []])
 def test_a_closed_standard_output_is_told(tmp_path, arguments):
-    script = "import os, sys\nos.close(1)\nos.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
-    ended = start(script, tmp_path, "-c", SCRIPT.format(steps=10_000, signal="SIGKILL"), *arguments)
+    ended = apart(run_without, tmp_path, "stream", 1, *arguments)
     assert ended.returncode == 2 and "Traceback" not in ended.stderr and not ended.stdout
     assert ended.stderr.endswith("error: standard output is closed\n") and load(tmp_path / "r.json").complete
 
@@ -128,12 +126,7 @@ def test_a_closed_standard_output_is_told(tmp_path, arguments):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device without room")
 @pytest.mark.parametrize("gone", ["reader", "room", "stream"])
 def test_nobody_need_watch(tmp_path, gone):
-    reading, writing = os.pipe() if gone == "reader" else (os.open("/dev/null", 0), os.open("/dev/full", os.O_WRONLY))
-    os.close(reading)
-    script = "import os, sys\nos.close(2)\nos.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
-    run = ["-c", SCRIPT.format(steps=10_000, signal="SIGKILL"), "--json"]
-    ended = start(*([script, tmp_path, *run] if gone == "stream" else [run[1], tmp_path, run[2]]), stderr=writing)
-    os.close(writing)
+    ended = apart(run_without, tmp_path, gone, 2, "--json")
     assert ended.returncode == 0 and json.loads(ended.stdout)["complete"] and load(tmp_path / "r.json").complete
 
 
@@ -158,7 +151,7 @@ def test_an_interrupt_while_torch_is_imported_leaves_no_traceback(tmp_path):
 )
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit of the size of files")
 def test_a_run_without_room_for_files_prints_its_result(tmp_path):
-    ended = start(NO_ROOM + SCRIPT, tmp_path, "--json")
+    ended = apart(run_without_files, tmp_path, "--json")
     assert ended.returncode == 2 and json.loads(ended.stdout)["complete"] is True
     assert "the unfinished result cannot be kept (File too large); the run goes on" in ended.stderr
     assert "error: 'r.json' cannot be written (File too large)" in ended.stderr

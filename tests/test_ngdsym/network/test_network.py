@@ -38,7 +38,7 @@ IFF_WIDE = [
     identities.paper_flow_exact,
 ]
 WIDE = [(2, 2, 2), (2, 3, 2), (3, 3, 3), (2, 2, 2, 2)]
-NARROW = [(2, 1, 2), (2, 1, 1, 2), (3, 2, 2), (2, 2, 3), (3, 2, 2, 3)]
+NARROW = [(2, 1, 2), (2, 1, 1, 2), (3, 2, 2), (2, 2, 3)]
 
 
 @pytest.mark.parametrize("sizes", [(1, 1), (2, 3), *WIDE, *NARROW])
@@ -51,7 +51,7 @@ def test_every_identity_by_proof(sizes):
             assert identity(net) == net.formulas.is_wide, identity.__name__
 
 
-LARGER = [(4, 3, 2), (2, 3, 4), (4, 4, 4, 4), (3, 5, 4, 2), (5, 3, 2, 3, 5), (6, 3, 5, 2, 4, 5)]
+LARGER = [(3, 2, 2, 3), (4, 3, 2), (2, 3, 4), (4, 4, 4, 4), (3, 5, 4, 2), (5, 3, 2, 3, 5), (6, 3, 5, 2, 4, 5)]
 
 
 @pytest.mark.parametrize("sizes", LARGER)
@@ -63,8 +63,8 @@ def test_every_identity_at_a_rational_point(sizes):
         assert identity(point) == point.formulas.is_wide, identity.__name__
 
 
-def test_width_twenty_at_a_rational_point():
-    point = RationalPoint((20, 10, 5, 10, 20))
+def test_width_twelve_at_a_rational_point():
+    point = RationalPoint((12, 6, 3, 6, 12))
     assert identities.exact_flow(point) and identities.staircase(point)
     assert not identities.paper_flow_exact(point)
     assert failure_bound(10**5) < Rational(1, 10**14)
@@ -160,12 +160,12 @@ def test_is_generalized_inverse_decides():
 
 
 def test_the_proof_of_a_generalized_inverse_ends_in_time() -> None:
-    net = LinearNetwork((3, 2, 3))
+    net = LinearNetwork((3, 1, 3))
     X = net.generalized_inverse("exact")
     started = process_time()
     with pytest.raises(TimeoutError, match=r"no proof was found in 0\.2 s, though the identity holds at random points"):
         net.is_generalized_inverse(X, proof=True, timeout=0.2)
-    assert process_time() - started < 30
+    assert process_time() - started < 10
     small = LinearNetwork((2, 1, 2))
     assert small.is_generalized_inverse(small.generalized_inverse("exact"), proof=True, timeout=60)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -21,6 +23,7 @@ from ngdsym.rules.table import Table
 from ngdsym.rules.zoo import ZOO, C
 
 RULES = {rule.name: rule for rule in ZOO}
+step_of = cache(emitted_step)
 E, X = PD("Lambda_tilde", n, n), PD("Lambda", m, m)
 GROUPS = {"general_linear", "orthogonal", "scalar"}
 
@@ -129,7 +132,7 @@ def random_bases(sizes, group, seed=7):
 def test_a_rule_follows_a_group_of_basis_changes_exactly_if_it_says_so(name, group):
     rule = RULES[name]
     network = LinearInstance.random(SQUARE, 5)
-    distance = relative(*following(random_bases(SQUARE, group))(emitted_step(rule), network))
+    distance = relative(*following(random_bases(SQUARE, group))(step_of(rule), network))
     # with square invertible weights pseudo-inverses are inverses, which follow every change of basis
     follows = getattr(rule.properties(), group).answer or rule.expression.has(Pinv)
     assert (distance < 1e-8) == follows
@@ -140,7 +143,7 @@ def test_an_exact_rule_makes_the_natural_change(name):
     rule = RULES[name].undamped or RULES[name]
     sizes = WIDE if rule.expression.has(Pinv) else SQUARE
     network = LinearInstance.random(sizes, 6)
-    step = emitted_step(rule)
+    step = step_of(rule)
     change = network.change([step(network, i) for i in range(1, len(sizes))])
     times = len(sizes) - 1 if THEORY[name][0] == "L times" else 1
     assert relative(change, times * network.natural_change()) < 1e-8
@@ -154,7 +157,7 @@ def test_natural_change_is_the_residual_where_nothing_is_lost_and_less_behind_a_
 
 @pytest.mark.parametrize("name", [name for name in RULES if THEORY[name][2] is not False])
 def test_degree_in_the_loss(name):
-    network, step = LinearInstance.random(SQUARE, 8), emitted_step(RULES[name])
+    network, step = LinearInstance.random(SQUARE, 8), step_of(RULES[name])
     assert relative(step(network.scaled(3.0), 2), 3.0 ** int(THEORY[name][2]) * step(network, 2)) < 1e-9
 
 

@@ -22,7 +22,7 @@ def test_identity_is_proved(name: str) -> None:
     calls = function_calls(lambda: PROOFS.update({name: prove(given, claim, **letters)}))
     assert PROOFS[name].refusal() is None
     assert 0 < PROOFS[name].cofactors < 400
-    assert calls < 12_000_000, "some five seconds"
+    assert calls < 4_800_000, "some five seconds"
 
 
 @pytest.mark.parametrize("name", IDENTITIES)

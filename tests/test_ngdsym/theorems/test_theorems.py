@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -74,7 +73,7 @@ def test_certificates_are_cheap_to_check() -> None:
     for theorem in ALL.values():
         vars(theorem).pop("certificates", None)
     found = []
-    assert function_calls(lambda: found.append(verify(checks=["certificate"]))) < 36_000 * len(ALL)
+    assert function_calls(lambda: found.append(verify(checks=["certificate"]))) < 24_000 * len(ALL)
     assert found[0].passed
 
 
@@ -135,10 +134,6 @@ def test_unknown_name_lists_near_ones() -> None:
         theorems(["layer-flwo"])
 
 
-def command(*arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-m", "ngdsym", *arguments], capture_output=True, text=True)
-
-
 def test_json_is_one_object(capsys: pytest.CaptureFixture) -> None:
     assert main(["verify", "--json", "layer-flow", "trace-criterion"]) == 0
     flow, trace = json.loads(capsys.readouterr().out)["statements"]
@@ -147,9 +142,10 @@ def test_json_is_one_object(capsys: pytest.CaptureFixture) -> None:
     assert set(trace["checks"]) == {"symbolic", "numeric"} and "certificate" in trace["missing"]
 
 
-def test_unknown_name_on_the_command_line() -> None:
-    done = command("verify", "layer-flwo")
-    assert done.returncode == 2 and "layer-flow" in done.stderr and not done.stdout
+def test_unknown_name_on_the_command_line(capsys: pytest.CaptureFixture) -> None:
+    assert main(["verify", "layer-flwo"]) == 2
+    printed, told = capsys.readouterr()
+    assert "layer-flow" in told and not printed
 
 
 @pytest.mark.what_if(
