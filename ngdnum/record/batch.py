@@ -199,7 +199,7 @@ class Batch:
         """The passes without their examples and without memory."""
         outline = Batch()
         outline.layers, outline.measured, outline.probed = self.layers, self.measured, self.probed
-        outline.chained, outline.linked = self.chained, self.linked
+        outline.chained, outline.linked, outline.outputs = self.chained, self.linked, self.outputs
         outline.factors = _each(partial(torch.empty_like, device="meta"), self.factors)
         outline.roots = _each(_no_rows, self.roots)
         outline.gradients = [_no_rows(rows) for rows in self.gradients]
