@@ -178,7 +178,7 @@ def joined(rank: int) -> str:
 @pytest.mark.what_if(
     "several processes",
     "`step` is called within `join()` of DistributedDataParallel",
-    "“Refusal…leave it out, and let them go on with empty ones”; nobody waits",
+    "“Refusal: no weight was changed, since the model has been in join()”; nobody waits",
 )
 def test_a_step_within_join_is_refused_at_once(tmp_path: Path) -> None:
     first, second = on_ranks(joined, 2, tmp_path)

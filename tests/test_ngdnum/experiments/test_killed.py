@@ -15,6 +15,7 @@ import pytest
 from ngdnum.__main__ import main
 from ngdnum.data import Examples, Problem, linear_teacher
 from ngdnum.experiments import EXPERIMENTS, run_experiment
+from ngdnum.experiments.output import open_output
 from ngdnum.experiments.training import Run
 from ngdnum.results import Result, load
 from support.paths import ROOT
@@ -73,6 +74,12 @@ def interrupted(steps: int, number: int, *arguments: str) -> int:
     return run(*arguments)
 
 
+def killed_while_writing() -> int:
+    """The command, killed when what it writes has been written, but has not taken the place of a file yet."""
+    os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
+    return run()
+
+
 @pytest.mark.what_if(
     "files and commands",
     "Ctrl-C is pressed twice",
@@ -94,6 +101,24 @@ def test_a_run_that_was_killed_for_real_goes_on(tmp_path):
     whole = run_experiment(SMALL_FIG1A, progress=False)
     assert curves(load(tmp_path / "r.json")) == curves(whole)
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == ["r.json"]
+
+
+@pytest.mark.what_if(
+    "files and commands",
+    "a run is killed while it writes a file",
+    "the file stays as it was; what was half written is removed by the next run that writes it, and by no other",
+)
+def test_what_a_killed_run_was_writing_is_removed_by_the_next_one(tmp_path):
+    ended = apart(killed_while_writing, tmp_path)
+    assert ended.returncode == -signal.SIGKILL
+    left = {path.name for path in tmp_path.iterdir()}
+    assert any(name.endswith(".tmp") for name in left) and "r.json" not in left
+    (tmp_path / ".r.json.settings").write_text("of somebody else")
+    run_experiment(SMALL_FIG1A, progress=False, output=tmp_path / "other.json")
+    assert left < {path.name for path in tmp_path.iterdir()}
+    with open_output(tmp_path / "r.json", {}, print):
+        pass
+    assert {path.name for path in tmp_path.iterdir()} == {"other.json", ".r.json.settings"}
 
 
 @pytest.mark.what_if(
