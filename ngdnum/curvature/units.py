@@ -19,7 +19,7 @@ r = 1. In data of usual units, sizes are near 1, and λ is what an absolute one 
 
 A size of its own for each layer would be as free of units, but then layers that matter less than others, by small
 inputs or errors, would not take smaller steps at all; with one size for all, deep layers that hardly matter at first
-would not move. The mean did better than either.
+would not move. The mean is between.
 
 Data have their units before training, so each size is that of the first measured batch in which it is not 0: the Fisher
 of a classifier shrinks as it becomes certain, and λ is not to follow.
