@@ -241,8 +241,8 @@ def test_two_methods_train_as_well_as_the_closed_form(
 ) -> None:
     """Over 120 starts, means of `NGD.fast` with classes differ by 5 %; over 12, chance moves their ratio by 14 %.
 
-    Over 4, those of `NGD.sample_efficient` differ by less than 1 % with a Gaussian. A likelihood of two methods does not
-    say that its outputs are logits, so that λ has other units (`curvature.units`), and they differ by 9 and 15 %.
+    Over 4, those of `NGD.sample_efficient` differ by less than 1 % with a Gaussian. A likelihood of two methods does
+    not say that its outputs are logits, so that λ has other units (`curvature.units`), and they differ by 9 and 15 %.
     """
 
     def loss(likelihood: object, seed: int) -> float:
