@@ -40,7 +40,7 @@ class Likelihood(ABC):
 
     fisher_root: Callable[..., Tensor]
     outputs_are_numbers: ClassVar[bool] = False
-    """Whether outputs have no units, as logits have none, so that errors have the size of 1 (`curvature.units`)."""
+    """Whether outputs have no units, as logits have none: what a relative λ takes errors for (`curvature.units`)."""
 
     @abstractmethod
     def log_density(self, output: Tensor, target: Tensor) -> Tensor:

@@ -10,8 +10,12 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
+from ngdnum import NGD
 from support.processes import PROCESSES
+from support.training import parameters
 
 SECONDS = 600
 """After which ranks that wait for each other are ended."""
@@ -31,6 +35,25 @@ def on_ranks(work: Callable[..., Any], ranks: int, folder: Path, *arguments: Any
     failures = [file.read_text() for file in sorted(folder.glob("failed*"))]
     assert not hanging and not failures, f"ranks {hanging} hang; " + "\n".join(failures)
     return [torch.load(folder / f"{k}.pt", weights_only=False) for k in range(ranks)]
+
+
+def trained(
+    rank: int,
+    ranks: int,
+    made: Callable[[str], nn.Module],
+    train: Callable[..., list[float]],
+    makers: dict[str, Callable[..., NGD]],
+    steps: int,
+) -> dict[str, Any]:
+    """For every optimizer the weights, the losses that `train` returns, and the damping at the end."""
+    found = {}
+    for name, make in makers.items():
+        model = made(name)
+        wrapped = DistributedDataParallel(model) if ranks > 1 else model
+        opt = make(wrapped)
+        losses = train(opt, wrapped, steps, rank, ranks, clip=name == "clipped")
+        found[name] = parameters(model), losses, opt.param_groups[0]["damping"]
+    return found
 
 
 def _rank(work: Callable[..., Any], rank: int, ranks: int, folder: Path, arguments: tuple) -> None:

@@ -17,7 +17,7 @@ from ngdnum import NGD, Factors, Gaussian, Inverse, Likelihood
 from ngdnum.control import ConjugateGradient, DualConjugateGradient, ExactLineSearch, TrustRegion
 from ngdnum.schedule import due
 from support.networks import network
-from support.ranks import on_ranks
+from support.ranks import on_ranks, trained
 from support.training import parameters
 
 M = 32
@@ -78,20 +78,8 @@ def train(opt: NGD, model: nn.Module, steps: int, rank: int, ranks: int, clip: b
     return losses
 
 
-def trained(rank: int, ranks: int, makers: dict[str, Callable[..., NGD]], steps: int) -> dict[str, Any]:
-    """For every optimizer the weights, the losses and the damping at the end."""
-    found = {}
-    for name, make in makers.items():
-        model = made(name)
-        wrapped = DistributedDataParallel(model) if ranks > 1 else model
-        opt = make(wrapped)
-        losses = train(opt, wrapped, steps, rank, ranks, clip=name == "clipped")
-        found[name] = parameters(model), losses, opt.param_groups[0]["damping"]
-    return found
-
-
 def on_rank(rank: int, makers: str, steps: int) -> dict[str, Any]:
-    return trained(rank, dist.get_world_size(), globals()[makers], steps)
+    return trained(rank, dist.get_world_size(), made, train, globals()[makers], steps)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +89,7 @@ def test_ranks_take_the_steps_of_one_process_with_the_whole_batch(
     ranks: int, makers: str, steps: int, tmp_path: Path
 ) -> None:
     found = on_ranks(on_rank, ranks, tmp_path, makers, steps)
-    alone = trained(0, 1, globals()[makers], steps)
+    alone = trained(0, 1, made, train, globals()[makers], steps)
     for name, (weights, losses, damping) in alone.items():
         for rank in found:
             assert torch.equal(rank[name][0], found[0][name][0]), f"{name}: ranks differ"

@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ngdnum import NGD, Categorical, Factors, Gaussian, Inverse
 from ngdnum.control import ConjugateGradient, DualConjugateGradient, ExactLineSearch, OutputNormalised, TrustRegion
 from support.networks import network
-from support.ranks import on_ranks
+from support.ranks import on_ranks, trained
 from support.training import parameters
 
 M, STEPS = 32, 30
@@ -80,24 +80,12 @@ def train(opt: NGD, model: nn.Module, steps: int, rank: int, ranks: int, clip: b
     return losses
 
 
-def trained(rank: int, ranks: int, makers: dict[str, Callable[..., NGD]], steps: int) -> dict[str, Any]:
-    """For every optimizer the weights, the losses and the damping at the end."""
-    found = {}
-    for name, make in makers.items():
-        model = made(name)
-        wrapped = DistributedDataParallel(model) if ranks > 1 else model
-        opt = make(wrapped)
-        losses = train(opt, wrapped, steps, rank, ranks, clip=name == "clipped")
-        found[name] = parameters(model), losses, opt.param_groups[0]["damping"]
-    return found
-
-
 def presets(rank: int) -> dict[str, Any]:
-    return trained(rank, dist.get_world_size(), PRESETS, STEPS)
+    return trained(rank, dist.get_world_size(), made, train, PRESETS, STEPS)
 
 
 def parts(rank: int) -> dict[str, Any]:
-    return trained(rank, dist.get_world_size(), PARTS, 9)
+    return trained(rank, dist.get_world_size(), made, train, PARTS, 9)
 
 
 @pytest.mark.what_if(
@@ -110,7 +98,7 @@ def test_ranks_without_examples_take_the_steps_of_one_process_with_the_whole_bat
     ranks: int, work: Callable[..., Any], tmp_path: Path
 ) -> None:
     found = on_ranks(work, ranks, tmp_path)
-    alone = trained(0, 1, PRESETS, STEPS) if work is presets else trained(0, 1, PARTS, 9)
+    alone = trained(0, 1, made, train, PRESETS, STEPS) if work is presets else trained(0, 1, made, train, PARTS, 9)
     for name, (weights, losses, damping) in alone.items():
         for rank in found:
             assert torch.equal(rank[name][0], found[0][name][0]), f"{name}: ranks differ"
