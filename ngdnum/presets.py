@@ -38,8 +38,9 @@ class Presets:
         step changes the outputs by `lr` = 0.6 of their residual (`OutputNormalised`); a model that is more than layers
         one after the other runs again for it, on a few examples, at every 16th step. Let a scheduler lower `lr` to 1 %
         over the run. λ is relative to the sizes of inputs and errors (`ngdnum.curvature.units`), so the data may be in
-        any units. `rule="pi_damped"` with `Inverse(every=128, solver="low_rank")` is the natural gradient itself.
-        `options` are those of the constructor and replace the preset's.
+        any units. `options` are those of the constructor and replace the preset's: `rule="pi_damped"` with
+        `Inverse(every=128, solver="low_rank")` is the natural gradient itself, which generalises better from few
+        examples that are seen often.
 
         The rate of `fallback`, which moves norms and embeddings, counts as much as `lr`: for embeddings, try 3e-2 with
         AdamW.
