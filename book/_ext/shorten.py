@@ -13,7 +13,7 @@ from typing import Any
 from ngdnum.recorded import FOLDER
 from ngdnum.results import compact_json
 
-DIGITS = 6
+DIGITS = 7
 
 
 def short(content: Any) -> Any:

@@ -22,4 +22,4 @@ def test_recorded_numbers_are_short(file: Path) -> None:
 
 def test_only_numbers_that_were_measured_are_shortened() -> None:
     text = '{\n "error": 0.12345678,\n "seed": 12345678,\n "settings": {"lr": 0.016}\n}\n'
-    assert shortened(text) == text.replace("0.12345678", "0.123457")
+    assert shortened(text) == text.replace("0.12345678", "0.1234568")

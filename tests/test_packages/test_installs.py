@@ -8,7 +8,9 @@ import pytest
 KNOWN = ("flint", "matplotlib", "mlxtend", "ngdnum", "ngdsym", "rich", "scipy", "sympy", "torch")
 
 
-@pytest.mark.parametrize("package, may", [("ngdnum", "ngdnum, numpy, torch"), ("ngdsym", "flint, ngdsym, numpy, sympy")])
+@pytest.mark.parametrize(
+    "package, may", [("ngdnum", "ngdnum, numpy, torch"), ("ngdsym", "flint, ngdsym, numpy, sympy")]
+)
 def test_import_loads_little(package: str, may: str) -> None:
     code = f"import sys, {package}; print(*sorted(m for m in {KNOWN} if m in sys.modules), sep=', ')"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
