@@ -49,3 +49,4 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     for name in arguments.tasks:
         record(name, arguments.data, arguments.tune)
+    python(EXT / "shorten.py")

@@ -32,6 +32,9 @@ class RationalFunction:
     def __init__(self, num: flint.fmpq_mpoly, den: flint.fmpq_mpoly) -> None:
         if den.is_zero():
             raise ZeroDivisionError("division by the zero rational function")
+        if den.is_one():
+            self.num, self.den = num, den
+            return
         common = num.gcd(den)
         common *= den.leading_coefficient() / common.leading_coefficient()
         self.num, self.den = (num, den) if common == 1 else (num / common, den / common)

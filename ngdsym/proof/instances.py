@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import reduce
 from itertools import combinations
 from math import inf
 from random import Random
@@ -262,12 +263,10 @@ class _Attempt:
         """The polynomial at the chosen matrices."""
         assert p.type is not None, "an equation has a type, and so has its difference"
         rows, cols = (self.sizes[v] for v in p.type)
-        total = DomainMatrix.zeros((rows, cols), QQ)
+        total = DomainMatrix.zeros((rows, cols), QQ).to_dense()
         for word, c in p.terms.items():
-            value = None
-            for code in word:
-                value = self._cache[code] if value is None else value * self._cache[code]
-            total = total + (_eye(rows, cols) if value is None else value) * QQ(c.numerator, c.denominator)
+            value = reduce(DomainMatrix.matmul, map(self._cache.__getitem__, word)) if word else _eye(rows, cols)
+            total = total.add(value if c == 1 else value * QQ(c.numerator, c.denominator))
         return total
 
     def _shape(self, name: str) -> tuple[int, int]:
@@ -275,7 +274,7 @@ class _Attempt:
         return self.sizes[rows], self.sizes[cols]
 
     def _assign(self, name: str, value: DomainMatrix) -> None:
-        self.values[name] = value
+        self.values[name] = value = value.to_dense()
         (code,) = self.letters[name].terms
         self._cache[code] = value
         self._cache[self.letters.transpose(code)] = value.transpose()

@@ -8,8 +8,9 @@ Verron, *Short proofs of ideal membership*, J. Symb. Comput. 125 (2024)."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from itertools import chain
 from time import process_time
 
 import numpy as np
@@ -76,13 +77,13 @@ def _candidates(claim: Terms, generators: Sequence[Terms], proof: Cofactors) -> 
     longest = max(map(len, reached))
     fresh = list(reached)
     while fresh and len(found) < most:
-        new = dict.fromkeys(
-            product
+        new = {
+            product: len(product[0]) + len(product[2])
             for word in fresh
             for product in _products(word, places)
             if product not in found and len(product[0]) + reach[product[1]] + len(product[2]) <= longest
-        )
-        more = sorted(new, key=lambda product: len(product[0]) + len(product[2]))
+        }
+        more = sorted(new, key=new.__getitem__)
         more = more[: most - len(found)]
         found |= dict.fromkeys(more)
         words = dict.fromkeys(left + word + right for left, k, right in more for word in generators[k])
@@ -97,8 +98,8 @@ def _balanced(
     """Without the products, again and again, one of whose words nothing else could cancel."""
     expanded = {key: [key[0] + word + key[2] for word in generators[key[1]]] for key in candidates}
     while True:
-        uses = Counter(word for words in expanded.values() for word in words) + Counter(claim.keys())
-        kept = {key: words for key, words in expanded.items() if all(uses[word] > 1 for word in words)}
+        uses = Counter(chain(claim, chain.from_iterable(expanded.values())))
+        kept = {key: words for key, words in expanded.items() if min(map(uses.__getitem__, words)) > 1}
         if len(kept) == len(expanded):
             return list(kept)
         expanded = kept
@@ -113,13 +114,14 @@ def _places(generators: Sequence[Terms]) -> dict[int, dict[str, list[int]]]:
     return places
 
 
-def _products(word: str, places: Mapping[int, Mapping[str, Sequence[int]]]) -> Iterator[tuple[str, int, str]]:
+def _products(word: str, places: Mapping[int, Mapping[str, Sequence[int]]]) -> list[tuple[str, int, str]]:
     """All left · generator · right with `word` among their words."""
-    for length, found in places.items():
-        for start in range(len(word) - length + 1):
-            end = start + length
-            for k in found.get(word[start:end], ()):
-                yield word[:start], k, word[end:]
+    return [
+        (word[:start], k, word[start + length :])
+        for length, found in places.items()
+        for start in range(len(word) - length + 1)
+        for k in found.get(word[start : start + length], ())
+    ]
 
 
 def solve(columns: Sequence[Terms], target: Terms) -> list[Fraction] | None:

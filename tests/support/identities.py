@@ -9,9 +9,11 @@ that no product with Z is expanded.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 import flint
 import numpy as np
+from sympy import Matrix
 
 from ngdsym.algebra.explicit import (
     Exact,
@@ -33,6 +35,12 @@ Terms = list[tuple[Exact, Exact]]
 # From the log-density (symbols only)
 
 
+@lru_cache(maxsize=1)
+def score(net: LinearNetwork) -> Matrix:
+    """Differentiated by SymPy, once for all that it is compared with."""
+    return net.score()
+
+
 def gradient(net: LinearNetwork) -> bool:
     """`∂L/∂W_i = −A_iᵀ Σ̃⁻¹ ⟨(y − W x) xᵀ⟩ B_iᵀ` (Eqs. 7, 13)."""
     return all(
@@ -48,7 +56,7 @@ def negative_gradient(f: Formulas, i: int) -> Exact:
 
 def chain_rule(net: LinearNetwork) -> bool:
     """The score by the chain rule through the outputs is the log-density differentiated by SymPy."""
-    return identical(net.derivatives.of_data, net.field.exact(net.score()))
+    return identical(net.derivatives.of_data, net.field.exact(score(net)))
 
 
 def backpropagation(net: LinearNetwork) -> bool:
@@ -83,8 +91,8 @@ def score_covariance(net: LinearNetwork) -> Exact:
     """
     f, field = net.formulas, net.field
     sample = f.W @ field.exact(net.x) + field.exact(net.noise)
-    score = field.exact(net.score(), dict(zip(net.y, sample.flat)))
-    M = [_bilinear(net, s) for s in score.flat]
+    of_sample = field.exact(score(net), dict(zip(net.y, sample.flat)))
+    M = [_bilinear(net, s) for s in of_sample.flat]
     moments = [f.output_covariance @ m @ f.input_covariance for m in M]
     return np.array([[np.sum(m * moment) for moment in moments] for m in M], dtype=object)
 

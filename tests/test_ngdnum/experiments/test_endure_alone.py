@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ngdnum.__main__ import main
-from ngdnum.experiments import TrialFailed
+from ngdnum.experiments import TrialFailed, endurance
 from ngdnum.experiments.cli import MEASURED
 from ngdnum.experiments.endurance import endure, endure_alone, measure_endurance
 from support.processes import Apart
@@ -68,6 +68,7 @@ def test_what_is_measured_alone_is_what_is_measured_here() -> None:
     assert alone["loss"] == here["loss"] and alone.keys() == here.keys()
 
 
-def test_why_it_failed_is_told() -> None:
+def test_why_it_failed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endurance, "ALONE", "import sys\nraise KeyError(sys.argv[1])")
     with pytest.raises(TrialFailed, match="^slow in float32: KeyError: 'slow'$"):
         endure_alone("slow", "float32", 10)

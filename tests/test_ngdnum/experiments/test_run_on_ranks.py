@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+from ngdnum.__main__ import main
 from ngdnum.experiments import run
+from support.processes import apart
 
 
-def torchrun(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "localhost"]
-    command += ["--nproc-per-node", "2", "-m", "ngdnum", "run", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=600)
+def torchrun(*arguments: str) -> int:
+    """What `torchrun --standalone --nproc-per-node 2 -m ngdnum run` does, in processes that have torch in memory."""
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=2,
+        max_restarts=0,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        local_addr="localhost",
+        start_method="fork",
+    )
+    return max(elastic_launch(config, main)(["run", *arguments]).values())
 
 
 def test_a_figure_on_two_processes_has_one_result_near_that_of_one_process(tmp_path: Path) -> None:
-    file = tmp_path / "result.json"
-    done = torchrun("fig1a", "--samples", "2000", "--json", "--output", str(file))
+    done = apart(torchrun, tmp_path, "fig1a", "--samples", "2000", "--json", "--output", "result.json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)  # one object, of the first rank
-    assert result == json.loads(file.read_text()) and result["complete"]
+    assert result == json.loads((tmp_path / "result.json").read_text()) and result["complete"]
     alone = run("fig1a", samples=2000, progress=False)
     for curve, expected in zip(result["curves"], alone.curves, strict=True):
         assert curve["samples"] == expected.samples
@@ -34,7 +43,21 @@ def test_a_figure_on_two_processes_has_one_result_near_that_of_one_process(tmp_p
             assert curve["test_error"][-1] < curve["test_error"][0]
 
 
-def test_runs_of_several_processes_are_not_resumed(tmp_path: Path) -> None:
-    done = torchrun("fig1a", "--samples", "2000", "--resume", "--output", str(tmp_path / "result.json"))
-    assert done.returncode
-    assert "a run of several processes cannot be resumed" in done.stderr
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--resume"], "a run of several processes cannot be resumed"),
+        (["--jobs", "2"], "torchrun and --jobs are two ways to use several processes"),
+    ],
+)
+def test_what_several_processes_cannot_do_is_refused(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "of torchrun")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main(["run", "fig1a", "--samples", "2000", "--output", str(tmp_path / "result.json"), *arguments]) == 2
+    assert message in capfd.readouterr().err and not list(tmp_path.iterdir())
