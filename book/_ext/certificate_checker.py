@@ -12,24 +12,24 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-STORE = Path(__file__).parents[2] / "ngdsym" / "theorems" / "certificates"
+STORE = Path(__file__).parents[2] / "ngdsym" / "theorems" / "certificates.jsonl"
 SCRIPTS = ("certificate/checker.js", "certificate/all.js", "certificate/page.js")
 
 
-def committed(folder: Path = STORE) -> dict[str, dict]:
+def committed() -> dict[str, dict]:
     """Every committed certificate by theorem; a schema has one for each depth."""
     found = {}
-    for path in sorted(folder.glob("*.json")):
-        for depth, data in json.loads(path.read_text(encoding="utf-8")).items():
-            found[f"{path.stem}, L = {depth}" if depth else path.stem] = data
+    for line in STORE.read_text(encoding="utf-8").splitlines():
+        ((theorem, certificates),) = json.loads(line).items()
+        for depth, data in certificates.items():
+            found[f"{theorem}, L = {depth}" if depth else theorem] = data
     return found
 
 
 class CertificateChecker(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         self.env.metadata[self.env.docname]["certificate-checker"] = "yes"
-        for path in STORE.glob("*.json"):
-            self.env.note_dependency(str(path))
+        self.env.note_dependency(str(STORE))
         return [nodes.raw("", '<div id="certificate-checker"></div>', format="html")]
 
 

@@ -33,7 +33,7 @@ from ngdsym.proof.refute import refute
 from ngdsym.proof.translate import translate
 from ngdsym.theorems.stored import read_certificates
 
-CERTIFICATES = Path(__file__).parent / "certificates"
+CERTIFICATES = Path(__file__).parent / "certificates.jsonl"
 RELATION = re.compile(r" (=|<|>|\\leq|\\geq|\\neq) ")
 CHECKS = ("symbolic", "certificate", "numeric")
 DEPTHS = range(1, 17)
@@ -183,10 +183,8 @@ class Theorem:
         ValueError
             The file is damaged; the message names it.
         """
-        path = CERTIFICATES / f"{self.name}.json"
-        if not path.exists():
-            return {}
-        return read_certificates(path, [""] if self.instances is None else ["", *map(str, DEPTHS)])
+        depths = [""] if self.instances is None else ["", *map(str, DEPTHS)]
+        return read_certificates(CERTIFICATES, self.name, depths)
 
     def search(self) -> dict[str, Certificate]:
         """Find the proofs anew; that the hypotheses can hold is shown by `instance`."""

@@ -1,11 +1,9 @@
 """Check all theorems, or some, and report."""
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from time import process_time
 
 from rich.console import Console
@@ -17,6 +15,7 @@ from sympy.core.relational import Relational
 
 from ngdsym.proof.prover import ProofNotFound
 from ngdsym.theorems import theorems
+from ngdsym.theorems.stored import write_certificates
 from ngdsym.theorems.theorem import CERTIFICATES, CHECKS, DEPTHS, Outcome, Theorem
 
 
@@ -149,12 +148,7 @@ def _renew(theorem: Theorem, write: bool) -> None:
     except ProofNotFound:
         return
     if write:
-        text = json.dumps({depth: found.data for depth, found in theorem.certificates.items()},
-                          ensure_ascii=False, separators=(",", ":"))
-        path = CERTIFICATES / f"{theorem.name}.json"
-        temporary = Path(f"{path}.{os.getpid()}")
-        temporary.write_text(text + "\n", encoding="utf-8")
-        temporary.replace(path)
+        write_certificates(CERTIFICATES, theorem.name, theorem.certificates)
 
 
 def _cell(outcome: Outcome) -> str:

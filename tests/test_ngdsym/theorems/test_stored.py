@@ -9,11 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ngdsym.theorems.stored import read_certificates
+from ngdsym.theorems.stored import read_certificates, write_certificates
 from ngdsym.theorems.theorem import CERTIFICATES
 from support.damage import DAMAGE, changed, places
 
-CONTENT = json.loads((CERTIFICATES / "layer-flow.json").read_text(encoding="utf-8"))
+NAME = "layer-flow"
+(LINE,) = (line for line in CERTIFICATES.read_text(encoding="utf-8").splitlines() if line.startswith(f'{{"{NAME}":'))
+CONTENT = json.loads(LINE)[NAME]
 
 
 @pytest.mark.what_if(
@@ -32,11 +34,21 @@ CONTENT = json.loads((CERTIFICATES / "layer-flow.json").read_text(encoding="utf-
 def test_a_certificate_file_is_refused_by_name_or_checks(tmp_path: Path, data: st.DataObject) -> None:
     place = data.draw(st.sampled_from(list(places(CONTENT))), "place")
     damaged = changed(CONTENT, place, DAMAGE[data.draw(st.sampled_from(list(DAMAGE)), "damage")])
-    path = tmp_path / "layer-flow.json"
-    path.write_text(json.dumps(damaged), encoding="utf-8")
+    path = tmp_path / "certificates.jsonl"
+    path.write_text(json.dumps({NAME: damaged}) + "\n", encoding="utf-8")
     try:
-        found = read_certificates(path, [""])
+        found = read_certificates(path, NAME, [""])
     except ValueError as error:
-        assert path.name in str(error)
+        assert path.name in str(error) and NAME in str(error)
     else:
         assert list(found) == [""] and found[""].check()
+
+
+def test_what_is_written_is_read_and_other_lines_stay(tmp_path: Path) -> None:
+    path = tmp_path / "certificates.jsonl"
+    before = CERTIFICATES.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join(line for line in before if line != LINE + "\n"), encoding="utf-8")
+    assert read_certificates(path, NAME, [""]) == {}
+    write_certificates(path, NAME, read_certificates(CERTIFICATES, NAME, [""]))
+    assert path.read_text(encoding="utf-8").splitlines(keepends=True) == before
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]

@@ -151,18 +151,18 @@ def test_unknown_name_on_the_command_line(capsys: pytest.CaptureFixture) -> None
 @pytest.mark.what_if(
     "certificates",
     "a certificate file is damaged",
-    "`verify` and `show` name it: “.json holds no certificates: ”; exit status 2",
+    "`verify` and `show` name it: “certificates.jsonl holds no certificates of layer-flow: ”; exit status 2",
 )
 @pytest.mark.parametrize("command", ["verify", "show"])
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda text: text[:200], "it is no JSON"),
-        (lambda text: "[3]", "it must have an entry for each of ''"),
-        (lambda text: '{"": {}, "1": {}}', "it must have an entry for each of ''"),
-        (lambda text: '{"": 3}', "the entry '' does not check (malformed certificate"),
-        (lambda text: text.replace('"cofactors"', '"factors"'), "malformed certificate: KeyError('cofactors')"),
-        (lambda text: text.replace('"-1"', '"1"'), "the entry '' does not check (the cofactors leave over"),
+        (lambda line: line[:200], "the line is no JSON"),
+        (lambda line: '{"layer-flow": [3]}', "it must have an entry for each of ''"),
+        (lambda line: '{"layer-flow": {"": {}, "1": {}}}', "it must have an entry for each of ''"),
+        (lambda line: '{"layer-flow": {"": 3}}', "the entry '' does not check (malformed certificate"),
+        (lambda line: line.replace('"cofactors"', '"factors"'), "malformed certificate: KeyError('cofactors')"),
+        (lambda line: line.replace('"-1"', '"1"'), "the entry '' does not check (the cofactors leave over"),
     ],
 )
 def test_a_damaged_certificate_file_is_named(
@@ -173,15 +173,21 @@ def test_a_damaged_certificate_file_is_named(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
 ) -> None:
-    stored = CERTIFICATES / "layer-flow.json"
-    (tmp_path / "layer-flow.json").write_text(damage(stored.read_text(encoding="utf-8")), encoding="utf-8")
-    monkeypatch.setattr(sys.modules["ngdsym.theorems.theorem"], "CERTIFICATES", tmp_path)
+    lines = CERTIFICATES.read_text(encoding="utf-8").splitlines()
+    damaged = (damage(line) if line.startswith('{"layer-flow":') else line for line in lines)
+    path = tmp_path / "certificates.jsonl"
+    path.write_text("\n".join(damaged), encoding="utf-8")
+    monkeypatch.setattr(sys.modules["ngdsym.theorems.theorem"], "CERTIFICATES", path)
     fresh = {"layer-flow": replace(ALL["layer-flow"])}
     monkeypatch.setattr(sys.modules["ngdsym.theorems.verify"], "theorems", lambda names: fresh)
     monkeypatch.setattr(sys.modules["ngdsym.theorems"], "theorems", lambda names: fresh)
     assert main([command, "layer-flow"]) == 2
     shown = capsys.readouterr()
-    assert shown.out == "" and "layer-flow.json holds no certificates: " in shown.err and message in shown.err
+    assert (
+        shown.out == ""
+        and "certificates.jsonl holds no certificates of layer-flow: " in shown.err
+        and message in shown.err
+    )
 
 
 def test_show_prints_statement_and_certificate(capsys: pytest.CaptureFixture) -> None:
