@@ -69,7 +69,7 @@ class Proposer:
         for stack in stacks:
             gradients.append(stack.gradient())
         check_gradients(stacks, gradients, self.others)
-        blocks.factorise(rule, self.inverse, gradients, lam, units, steps)
+        blocks.factorise(rule, self.inverse, gradients, lam, units, steps, self.world)
         context = self._context(batch, blocks, gradients, rates, lam, quotient)
         velocity = blocks.velocity(rates.relative)
         along = [] if isinstance(self.needs, NeedsDual) else blocks.direction(gradients, rates.relative)

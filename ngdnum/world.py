@@ -9,7 +9,8 @@ process do. Every decision follows from numbers that are the same on all ranks t
 no share in L; it takes part with sums over nothing.
 
 Whenever ranks meet, they first exchange one short row of numbers each, which tells whether any of them has failed. So
-a rank that fails anywhere in a step makes all others refuse it at the next meeting.
+a rank that fails anywhere in a step makes all others refuse it at the next meeting. What is worth it, the ranks share
+out: see `ngdnum.curvature.shares`.
 """
 
 from __future__ import annotations
@@ -160,9 +161,25 @@ class World:
 
     def told(self, value: R | None) -> R:
         """The `value` of the first rank that has one."""
-        values: list[R | None] = [None] * self.ranks
-        dist.all_gather_object(values, value, self._group)
-        return next(found for found in values if found is not None)
+        return next(found for found in self._told(value) if found is not None)
+
+    def everyone(self, value: R) -> list[R]:
+        """The `value` of every rank, without tensors."""
+        self.meet()
+        return self._told(value)
+
+    def broadcast(self, tensors: Sequence[Sequence[Tensor]]) -> None:
+        """Overwrite the `tensors` of each rank, dense ones, by those that it has, in one broadcast by rank."""
+        sent = []
+        for rank, own in enumerate(tensors):
+            if own:
+                flat = torch.cat([_bytes(t) for t in own]).to(self._device)
+                source = dist.get_global_rank(self._group, rank)
+                sent.append((own, flat, dist.broadcast(flat, source, self._group, async_op=True)))
+        for own, flat, work in sent:
+            work.wait()
+            for t, piece in zip(own, flat.split([_bytes(t).numel() for t in own])):
+                _bytes(t).copy_(piece)
 
     def mean(self, tensors: Sequence[Tensor], weight: float) -> list[Tensor]:
         """Σ_r weight_r A_r/Σ_r weight_r of every tensor A, in one all-reduce of all."""
@@ -204,6 +221,11 @@ class World:
         dist.all_reduce(flat, group=self._group)
         return _shaped(flat, tensors)
 
+    def _told(self, value: R) -> list[R]:
+        values: list[Any] = [None] * self.ranks
+        dist.all_gather_object(values, value, self._group)
+        return values
+
     def _exchange(self, numbers: Sequence[float], error: BaseException | None) -> list[list[float]]:
         """The `numbers` of every rank; if one has failed, a `Refusal` with its message on those that have not."""
         row = torch.tensor([error is not None, *numbers] + [0.0] * (WIDTH - 1 - len(numbers)), dtype=torch.float64)
@@ -215,9 +237,7 @@ class World:
             raise RuntimeError(f"another rank is gone, so no weight was changed: {lost}") from lost
         rows = table.tolist()
         if any(failed for failed, *_ in rows):
-            messages: list[str | None] = [None] * self.ranks
-            own = None if error is None else f"{type(error).__name__}: {error}"
-            dist.all_gather_object(messages, own, self._group)
+            messages = self._told(None if error is None else f"{type(error).__name__}: {error}")
             if error is None:
                 told = "; ".join(f"rank {rank}: {message}" for rank, message in enumerate(messages) if message)
                 raise Refusal(f"no weight was changed, since a step that one rank cannot take no rank takes: {told}")
@@ -265,6 +285,11 @@ def _digest(value: object) -> float:
 
 def _flat(tensors: Sequence[Tensor], device: torch.device) -> Tensor:
     return torch.cat([t.reshape(-1).to(device) for t in tensors])
+
+
+def _bytes(dense: Tensor) -> Tensor:
+    """What a tensor without gaps has in memory, as it lies there."""
+    return dense.as_strided((dense.numel(),), (1,)).view(torch.uint8)
 
 
 def _shaped(flat: Tensor, like: Sequence[Tensor]) -> list[Tensor]:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from ..curvature.block import INVERSES, MEANS, each
+from ..curvature.block import INVERSES, MEANS
+from ..curvature.factorisation import each
 from ..groups import Group, check_groups
 from ..layers import Layer
 

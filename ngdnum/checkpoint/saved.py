@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..control import Control
-from ..curvature.block import each
 from ..curvature.curvature import Curvature
+from ..curvature.factorisation import each
 from ..damping import Damping
 from ..fallback import check_serves
 from ..groups import Group, check_groups

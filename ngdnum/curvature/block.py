@@ -19,7 +19,8 @@ from ..record.batch import Batch
 from ..rule import Preconditioner, Quantities
 from ..schedule import due
 from ..stack import Stack
-from .inverse import RAISE, Inverse
+from .factorisation import Factorisation, Outcome, each, factorised
+from .inverse import Inverse
 from .running import follow
 from .symmetric import Upper, full, packed
 from .units import LayerUnits, Units, axes
@@ -28,23 +29,6 @@ Vector = list[Tensor]
 Halves = list[tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]]
 ADVICE = "look for NaN or infinity in the batch and in the weights"
 MEANS, INVERSES = ("Lambda_tilde", "Lambda"), ("K_tilde", "K")
-
-
-class Factorisation(NamedTuple):
-    """What a rule factorised.
-
-    The rule; its parts; the damping in use, which is raised where the rule failed; the number of the step;
-    a copy of what it was computed from, if `Inverse.drift` asks for it; what the rule remembers; and the units of
-    λ, none if it is absolute or the rule has none.
-    """
-
-    rule: Preconditioner
-    parts: tuple
-    lam: float
-    step: int
-    origin: Quantities
-    memory: Tensor | Upper | None
-    units: Units | None
 
 
 class Kept(NamedTuple):
@@ -116,7 +100,24 @@ class Block:
                     factors[name] = [self._include(stack, name, matrices, include) for stack in self.stacks]
         self.kept = self.kept._replace(factors=factors)
 
-    def factorise(
+    def cost(self, rule: Preconditioner) -> float:
+        """What `rule` has to do to factorise, about n³ for each factor `[n, n]`; 0 if that is little or nothing."""
+        return (not rule.cheap) * sum(
+            float(len(stack.members) * stack.layers[0].groups * size**3)
+            for stack in self.stacks
+            for name, size in zip(MEANS, stack.layers[0].shape)
+            if name in rule.slow
+        )
+
+    def stale(self, inverse: Inverse, step: int, calendar: bool) -> bool:
+        """Whether the factorisation is to be renewed, by the `calendar`, or since the factors have moved."""
+        last = self.kept.factorisation
+        assert last is not None
+        return last.step < step and (
+            calendar or inverse.moved(last.origin, self.quantities(last.rule, last.rule.slow, self.kept))
+        )
+
+    def factorised(
         self,
         rule: Preconditioner,
         inverse: Inverse,
@@ -125,11 +126,8 @@ class Block:
         units: LayerUnits | None,
         depth: int,
         step: int,
-        calendar: bool,
-    ) -> None:
-        """Bring the factorisation up to date: by the `calendar`, or as far as `inverse` asks for it in this `step`.
-
-        λ is in `units`, or as it is.
+    ) -> Outcome:
+        """What comes of a factorisation in this `step`, with λ in `units`, or as it is.
 
         Raises
         ------
@@ -138,20 +136,24 @@ class Block:
         torch.linalg.LinAlgError
             If a damped factor is not positive definite, however often λ was raised.
         """
-        last = self.kept.factorisation
-        if last is not None and last.rule is not rule:
-            last = None
-        if last is not None and (last.step >= step or not calendar and inverse.drift is None):
-            return
-        quantities = self.quantities(rule, rule.slow, self.kept) | {"lam": lam, "L": depth}
-        if last is not None and not calendar and not inverse.moved(last.origin, quantities):
-            return
         for name, matrices in self.kept.factors.items():
             for stack, A in zip(self.stacks, matrices):
                 stack.check_finite(name, full(A), ADVICE)
+        quantities, measured = self.quantities(rule, rule.slow, self.kept), None
+        if units is not None and "lam" in rule.needs and quantities and not rule.network:
+            measured = Units.of(units, self.stacks[0])
+        quantities["L"] = depth
         if rule.remembers:
-            quantities |= {"G_0": G[0], "C": _remembered(last, G[0])}
-        fresh = self._factorise(rule, inverse, quantities, lam, units, step)
+            last = self.kept.factorisation
+            quantities |= {"G_0": G[0], "C": _remembered(last if last and last.rule is rule else None, G[0])}
+        rests = inverse.seldom and not due(step + 1, inverse.every)
+        return factorised(rule, inverse, quantities, lam, measured, self.layers, rests)
+
+    def keep(self, rule: Preconditioner, inverse: Inverse, step: int, outcome: Outcome) -> None:
+        """Keep the `outcome` of the factorisation of this `step`."""
+        origin = {} if inverse.drift is None else each(self.quantities(rule, rule.slow, self.kept), Tensor.clone)
+        parts, lam, memory, units = outcome
+        fresh = Factorisation(rule, parts, lam, step, origin, memory, units and Units(*units))
         self.kept = self.kept._replace(factorisation=fresh)
 
     def direction(self, G: Vector, depth: int) -> Vector:
@@ -252,51 +254,11 @@ class Block:
     def quantities(self, rule: Preconditioner, names: tuple[str, ...], kept: Kept) -> Quantities:
         """The `kept` factors among `names`: tensors for a stack, lists for a network, there with the weights."""
         lists = {name: [full(A) for A in kept.factors[name]] for name in names if name in kept.factors}
-        if rule.network:
+        if "weights" in names:
             return {**lists, "weights": [stack.weight() for stack in self.stacks]}
+        if rule.network:
+            return {**lists}
         return {name: matrices for name, (matrices,) in lists.items()}
-
-    def _factorise(
-        self,
-        rule: Preconditioner,
-        inverse: Inverse,
-        quantities: Quantities,
-        lam: float,
-        units: LayerUnits | None,
-        step: int,
-    ) -> Factorisation:
-        """The slow part of the rule, at the first damping for which it works."""
-        dtype = self.layers[0].weight.dtype
-        slow = {name: quantities[name] for name in rule.slow}
-        matrices = {name: q for name, q in slow.items() if name not in ("lam", "L", "G_0", "C")}
-        origin = {} if inverse.drift is None else each(matrices, Tensor.clone)
-        measured: Units | None = None
-        if units is not None and "lam" in rule.needs and matrices and not rule.network:
-            measured = Units.of(units, self.stacks[0])
-            slow = measured.measure(slow)
-        precise = slow if inverse.dtype is None else each(slow, partial(Tensor.to, dtype=inverse.dtype))
-        parts: tuple
-        for raised in range(inverse.retries + 1 if "lam" in slow and lam else 1):
-            try:
-                parts = rule.factorise(precise | {"lam": lam * RAISE**raised})
-            except torch.linalg.LinAlgError as error:
-                last = error
-            else:
-                memory: Tensor | Upper | None = None
-                if inverse.dtype is not None:
-                    parts = each(parts, partial(Tensor.to, dtype=dtype))
-                if rule.remembers:
-                    rule.check_memory(parts, quantities["G_0"])
-                    memory, parts = parts[-1], (*parts[:-1], None)
-                    if inverse.seldom and not due(step + 1, inverse.every):
-                        memory = packed(memory)
-                return Factorisation(rule, parts, lam * RAISE**raised, step, origin, memory, measured)
-        names = ", ".join(layer.name for layer in self.layers)
-        up_to = f" and up to {lam * RAISE**raised:g}" if raised else ""
-        raise torch.linalg.LinAlgError(
-            f"a factor of layers {names} could not be factorised at damping {lam:g}{up_to}, so no weight was "
-            f"changed: raise the damping, or use damping=0.0 for pseudo-inverses ({last})"
-        ) from last
 
     def _include(self, stack: Stack, name: str, matrices: Mapping[int, Any], include: Callable[..., Tensor]) -> Tensor:
         """The factor of this name with what was measured of it, for each layer of which it was."""
@@ -324,17 +286,6 @@ def applied(rule: Preconditioner, G: Vector, parts: tuple, quantities: Quantitie
 def known(rule: Preconditioner, entry: Mapping[str, Any]) -> bool:
     """Whether the factors that `rule` needs of a layer are in its `entry` of `opt.state`."""
     return all(name in entry for name in rule.needs.intersection(MEANS + INVERSES))
-
-
-def each(tree: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """`tree` with `change` done to each tensor in it."""
-    if isinstance(tree, Tensor):
-        return change(tree)
-    if isinstance(tree, dict):
-        return {key: each(value, change) for key, value in tree.items()}
-    if isinstance(tree, (tuple, list)):
-        return type(tree)(each(part, change) for part in tree)
-    return tree
 
 
 def _between(right: Callable[[Tensor], Tensor], scale: Tensor, G: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -11,8 +12,11 @@ from ..layers import Layer
 from ..rule import Preconditioner
 from ..schedule import due
 from ..stack import Stack, stacks
+from ..world import World
 from .block import Block, Halves, Vector
+from .factorisation import Outcome
 from .inverse import Inverse
+from .shares import shared
 from .units import LayerUnits
 
 
@@ -62,15 +66,25 @@ class Blocks:
         lam: float,
         units: LayerUnits | None,
         step: int,
+        world: World | None,
     ) -> None:
-        """Bring the factorisations up to date, with λ in `units`, or absolute."""
+        """Bring the factorisations up to date, each by one rank of the `world`; λ is in `units`, or absolute."""
         depth, start, calendar = len(self.layers), 0, due(step, inverse.every)
         asked = calendar or inverse.drift is not None
+        stale: list[Block] = []
+        work: list[Callable[[], Outcome]] = []
         for block in self.blocks:
             end, last = start + len(block.stacks), block.kept.factorisation
-            if asked or last is None or last.rule is not rule:
-                block.factorise(rule, inverse, gradients[start:end], lam, units, depth, step, calendar)
+            if last is None or last.rule is not rule or asked and block.stale(inverse, step, calendar):
+                stale.append(block)
+                work.append(partial(block.factorised, rule, inverse, gradients[start:end], lam, units, depth, step))
             start = end
+        if world is None:
+            outcomes = [factorise() for factorise in work]
+        else:
+            outcomes = shared([block.cost(rule) for block in stale], work, world, gradients[0].device)
+        for block, outcome in zip(stale, outcomes):
+            block.keep(rule, inverse, step, outcome)
 
     def direction(self, gradients: Vector, relative: list[float]) -> Vector:
         """ΔW of every stack for α = 1, times its `relative` learning rate, in memory of their own."""

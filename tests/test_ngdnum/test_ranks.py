@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ngdnum import NGD, Factors, Gaussian, Inverse, Likelihood
 from ngdnum.control import ConjugateGradient, DualConjugateGradient, ExactLineSearch, TrustRegion
+from ngdnum.curvature import shares
 from ngdnum.schedule import due
 from support.networks import network
 from support.ranks import on_ranks, trained
@@ -257,29 +258,30 @@ def test_what_one_process_has_saved_goes_on_with_several(ranks: int, tmp_path: P
 
 
 def sent(rank: int, widths: list[int]) -> dict[str, float]:
-    """Bytes of gradients, and what NGD adds in a step that measures and in one that does not."""
+    """Bytes of gradients, and what NGD adds in a step that measures and factorises, that measures, and in others."""
+    shares.SMALL = 5e6
     model = network(widths).float()
     wrapped = DistributedDataParallel(model)
     opt = NGD.fast(wrapped, Gaussian())
     bytes_ = 0
-    for name in "all_reduce", "all_gather":
+    for name in "all_reduce", "all_gather", "broadcast":
         original = getattr(dist, name)
 
-        def counted(*arguments: Any, original: Any = original, **keywords: Any) -> None:
+        def counted(*arguments: Any, original: Any = original, **keywords: Any) -> Any:
             nonlocal bytes_
-            tensor = arguments[-2] if len(arguments) > 2 else arguments[0]
+            tensor = arguments[1] if isinstance(arguments[0], list) else arguments[0]
             bytes_ += tensor.numel() * tensor.element_size()
-            original(*arguments, **keywords)
+            return original(*arguments, **keywords)
 
         setattr(dist, name, counted)
     found = {"gradients": 4.0 * sum(p.numel() for p in model.parameters())}
-    for step in range(9):
+    for step in range(65):
         x = torch.randn(8, widths[0])
         opt.zero_grad()
         Gaussian()(wrapped(x), x[:, : widths[-1]]).backward()
         bytes_ = 0
         opt.step()
-        found["measuring" if due(step, 64) else "plain"] = float(bytes_)
+        found["factorising" if due(step, 128) else "measuring" if due(step, 64) else "plain"] = float(bytes_)
     return found
 
 
@@ -287,10 +289,17 @@ def test_fast_sends_hardly_more_than_the_gradients(tmp_path: Path) -> None:
     widths = [200, 100, 50, 100, 200]
     found = on_ranks(sent, 2, tmp_path, widths)[0]
     steps = 10_000
-    refreshes = sum(due(step, 64) for step in range(steps))
-    mean = (refreshes * found["measuring"] + (steps - refreshes) * found["plain"]) / steps
+    factorisations, measurements = (sum(due(step, every) for step in range(steps)) for every in (128, 64))
+    mean = (
+        factorisations * found["factorising"]
+        + (measurements - factorisations) * found["measuring"]
+        + (steps - measurements) * found["plain"]
+    ) / steps
     sizes = [size for n, m in zip(widths[1:], widths) for size in (n, m + 1)]
     row = 16 * 8
     assert found["plain"] == 3 * row
     assert found["measuring"] == found["plain"] + row + 4 * sum((size + 1) // 2 * (size + 1) for size in sizes)
+    large = [(100, 201), (200, 101)]  # n³ + m³ is more than 5e6
+    inverses = sum(n**2 + m**2 + (m + 1) // 2 * (m + 1) + (m + 1) + 2 for n, m in large)
+    assert found["factorising"] == found["measuring"] + row + 4 * inverses
     assert 1 + mean / found["gradients"] <= 1.1
