@@ -17,8 +17,9 @@ from torch import Tensor
 
 from ..world import World
 from .factorisation import Outcome, each
+from .symmetric import full, packed
 
-SMALL = 128.0**3
+SMALL = 256.0**3
 """Cost up to which each rank factorises for itself, which takes no longer than to send what comes of it."""
 
 
@@ -32,13 +33,15 @@ def shared(
     owners = dict(zip(large, dealt([costs[i] for i in large], world.ranks)))
     done = {i: factorise() for i, factorise in enumerate(work) if owners.get(i, world.rank) == world.rank}
     own = {i: done[i] for i in owners if i in done}
-    outlines = world.everyone(each(own, partial(torch.empty_like, device="meta")))
-    copies = [each(outline, partial(torch.empty_like, device=device)) for outline in outlines]
-    for copy, original in zip(tensors(copies[world.rank]), tensors(own)):
+    packs = [half(part) for part in tensors(own)]
+    everyone = world.everyone(each((own, packs), partial(torch.empty_like, device="meta")))
+    copies = [each(theirs, partial(torch.empty_like, device=device)) for _, theirs in everyone]
+    for copy, original in zip(tensors(copies[world.rank]), tensors(packs)):
         copy.copy_(original)
-    world.broadcast([tensors(copy) for copy in copies])
-    for outcomes in copies:
-        done |= outcomes
+    world.broadcast([tensors(theirs) for theirs in copies])
+    for (outline, _), theirs in zip(everyone, copies):
+        parts = [whole(*pack) for pack in theirs]
+        done |= each(outline, lambda _: parts.pop(0))
     return [done[i] for i in range(len(work))]
 
 
@@ -62,3 +65,27 @@ def tensors(tree: object) -> list[Tensor]:
     found: list[Tensor] = []
     each(tree, found.append)
     return found
+
+
+def half(part: Tensor) -> tuple[str, Tensor]:
+    """What is sent of a part: of a symmetric one, or a lower triangle such as a Cholesky factor, half the numbers."""
+    if part.ndim > 1 and part.shape[-2] == part.shape[-1] > 1:
+        if part.equal(part.mT):
+            return "symmetric", packed(part)[0]
+        if part.equal(part.tril()):
+            return "lower", packed(part.mT)[0]
+    return "whole", part
+
+
+def whole(kind: str, sent: Tensor) -> Tensor:
+    """The part again; a triangle in columns, as Cholesky's is.
+
+    Examples
+    --------
+    >>> A = torch.tensor([[1.0, 0.0], [2.0, 3.0]])
+    >>> half(A)[0], whole(*half(A)).equal(A)
+    ('lower', True)
+    """
+    if kind == "whole":
+        return sent
+    return full((sent,)) if kind == "symmetric" else full((sent,)).triu_().mT

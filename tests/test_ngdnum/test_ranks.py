@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ngdnum import NGD, Factors, Gaussian, Inverse, Likelihood
 from ngdnum.control import ConjugateGradient, DualConjugateGradient, ExactLineSearch, TrustRegion
+from ngdnum.curvature import shares
 from ngdnum.schedule import due
 from support.networks import network
 from support.ranks import on_ranks, trained
@@ -258,6 +259,7 @@ def test_what_one_process_has_saved_goes_on_with_several(ranks: int, tmp_path: P
 
 def sent(rank: int, widths: list[int]) -> dict[str, float]:
     """Bytes of gradients, and what NGD adds in a step that measures and factorises, that measures, and in others."""
+    shares.SMALL = 5e6
     model = network(widths).float()
     wrapped = DistributedDataParallel(model)
     opt = NGD.fast(wrapped, Gaussian())
@@ -297,7 +299,7 @@ def test_fast_sends_hardly_more_than_the_gradients(tmp_path: Path) -> None:
     row = 16 * 8
     assert found["plain"] == 3 * row
     assert found["measuring"] == found["plain"] + row + 4 * sum((size + 1) // 2 * (size + 1) for size in sizes)
-    large = [(100, 201), (200, 101)]
+    large = [(100, 201), (200, 101)]  # n³ + m³ is more than 5e6
     inverses = sum(n**2 + m**2 + (m + 1) // 2 * (m + 1) + (m + 1) + 2 for n, m in large)
     assert found["factorising"] == found["measuring"] + row + 4 * inverses
     assert 1 + mean / found["gradients"] <= 1.1

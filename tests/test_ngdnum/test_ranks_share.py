@@ -189,7 +189,7 @@ def refused(rank: int) -> dict[str, Any]:
 @pytest.mark.what_if(
     "several processes",
     "a factor cannot be factorised on the rank whose share it is",
-    "the others: “Refusal: no weight was changed…a factor of layers 4 could not be factorised”; nothing has changed",
+    "the others: “Refusal: no weight was changed…rank 1”, with its “a factor of layers 4 could not be factorised”",
 )
 def test_a_factor_that_one_rank_cannot_factorise_is_told_to_all(tmp_path: Path) -> None:
     first, second = on_ranks(refused, 2, tmp_path)
