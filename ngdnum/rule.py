@@ -63,6 +63,8 @@ class Preconditioner:
         Whether the rule treats all layers at once, from lists.
     solver : str
         How it applies damped inverses: see `ngdnum.rules.definition.SOLVERS`.
+    cheap : bool
+        Whether it factorises by Cholesky's method where it might do so by dearer ones.
     remembers : bool
         Whether each factorisation starts from what the last one has left.
     product : bool
@@ -77,6 +79,7 @@ class Preconditioner:
         self.fast_factors = not set(self.fast) <= {"lam", "L"}
         self.remembers = "C" in self.slow
         self._damping, self.solver = rule.damping or dict, rule.solver
+        self.cheap = rule.solver == "cholesky" and bool(rule.variants)
         self._halves = [(half, _quantities(rule.name, half, 2)) for half in rule.halves or ()]
         self._slower = _quantities(rule.name, rule.damping, 0) if rule.damping else ()
         self.undamped = Preconditioner(rule.undamped) if rule.undamped is not None else None
