@@ -9,7 +9,8 @@ process do. Every decision follows from numbers that are the same on all ranks t
 no share in L; it takes part with sums over nothing.
 
 Whenever ranks meet, they first exchange one short row of numbers each, which tells whether any of them has failed. So
-a rank that fails anywhere in a step makes all others refuse it at the next meeting.
+a rank that fails anywhere in a step makes all others refuse it at the next meeting. What is worth it, the ranks share
+out: see `ngdnum.curvature.shares`.
 """
 
 from __future__ import annotations
