@@ -134,6 +134,27 @@ def test_each_rank_factorises_its_share_only(tmp_path: Path) -> None:
         assert first[name] == second[name] == ["0", "2", "4", "6"], name
 
 
+def bytes_of_inverses(rank: int) -> int:
+    """What both ranks together send of explicit inverses."""
+    own, sent = dist.broadcast, []
+
+    def counted(tensor: Tensor, *arguments: Any, **options: Any) -> Any:
+        sent.append(tensor.numel() * tensor.element_size())
+        return own(tensor, *arguments, **options)
+
+    dist.broadcast = counted
+    with sharing():
+        model = DistributedDataParallel(network(WIDTHS))
+        train(MAKERS["inverses"](model), model, 1, rank, 2)
+    return sum(sent)
+
+
+def test_symmetric_matrices_are_sent_by_one_triangle(tmp_path: Path) -> None:
+    sizes = [size for n, m in zip(WIDTHS[1:], WIDTHS) for size in (n, m + 1)]
+    triangles = 8 * sum((size + 1) // 2 * (size + 1) for size in sizes)
+    assert on_ranks(bytes_of_inverses, 2, tmp_path) == [triangles, triangles]
+
+
 @pytest.mark.parametrize("ranks", [2, 3, 4])
 def test_the_shares_of_the_autoencoder_balance(ranks: int) -> None:
     opt = NGD.fast(EXPERIMENTS["fig1d"].problem(0, None).model, Gaussian())
