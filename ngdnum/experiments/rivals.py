@@ -74,19 +74,19 @@ def _crossed(
     build: Build,
     rates: Sequence[float],
     knob: str,
-    first: float,
-    second: float,
+    low: float,
+    high: float,
     batch_size: tuple[int, int] = (32, 128),
     reevaluates: bool = False,
     **fixed: float,
 ) -> Method:
-    """Each of `rates` with both batch sizes, and the values `first` and `second` of `knob` crosswise from rate to rate.
+    """Each of `rates` with both batch sizes, and the values `low` and `high` of `knob` crosswise from rate to rate.
 
     So a second knob takes no more trials than the others have for one.
     """
     grid: list[Settings] = []
     for i, lr in enumerate(rates):
-        values = (second, first) if i % 2 else (first, second)
+        values = (high, low) if i % 2 else (low, high)
         for size, value in zip(batch_size, values):
             grid.append({"lr": lr, "batch_size": size, knob: value, **fixed, "schedule": "linear"})
     return Method(name, build, tuple(grid), reevaluates)
@@ -109,9 +109,8 @@ def _rivals(
 
 
 def _natural(fast_sizes: tuple[int, int] = (64, 256), auxiliary: tuple[float, float] = AUXILIARY) -> tuple[Method, ...]:
-    low, high = auxiliary
     return (
-        _crossed("NGD.fast", natural(NGD.fast), (0.1, 0.2, 0.4, 0.8, 1.6), "auxiliary", high, low, fast_sizes),
+        _crossed("NGD.fast", natural(NGD.fast), (0.1, 0.2, 0.4, 0.8, 1.6), "auxiliary", *auxiliary, fast_sizes),
         _crossed(
             "NGD.sample_efficient",
             natural(NGD.sample_efficient),

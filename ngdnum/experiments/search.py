@@ -66,6 +66,11 @@ def better_half_of_schedules(ranked: list[Settings], rung: int) -> list[Settings
     return [s for some in alike for s in some[: max(SURVIVORS, math.ceil(len(some) / 2))]]
 
 
+def best_two(ranked: list[Settings], rung: int) -> list[Settings]:
+    """The best two."""
+    return ranked[:2]
+
+
 def blind(problem: Problem) -> Problem:
     """`problem` without its test examples: the validation examples take their place.
 

@@ -75,8 +75,8 @@ class Benchmark(Task):
 
     `budgets` are in `unit`s ("samples" or "seconds"), from the smallest up; `targets` are errors, times `scale` of the
     problem, in the unit that `measure` describes.  Tuning trains for `tuning_shares` of a budget, the whole grid for
-    the first, and the better half of what is left for each other one.  `goal`: settings that get there are ranked by
-    how early they do; None ranks by the error at the end alone.  `tuning_seeds` are never those of the comparison.
+    the first, and the best two settings for each other one.  `goal`: settings that get there are ranked by how early
+    they do; None ranks by the error at the end alone.  `tuning_seeds` are never those of the comparison.
     """
 
     budgets: tuple[float, ...]

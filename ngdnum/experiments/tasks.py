@@ -77,7 +77,7 @@ def _beyond(
         measure=measure,
         scale=scale if measure == MULTIPLES else unscaled,
         points=8,
-        tuning_shares=(0.25, 0.5, 1.0),
+        tuning_shares=(0.25, 0.5),
     )
 
 

@@ -19,7 +19,7 @@ from .method import Method
 from .muon import arithmetic
 from .output import Output, open_output
 from .progress import Bar, progress_bars
-from .search import Rung, as_json, better_half, better_half_of_schedules
+from .search import Rung, as_json, best_two, better_half_of_schedules
 from .task import Benchmark, conditions
 from .tuned import Search, Tuned, digest, load_tuned
 from .workers import check_jobs, tell
@@ -70,7 +70,7 @@ def task_search(
     """Search the grid of `method` for the best settings in each budget.
 
     Of each budget, there is a rung for every one of the task's `tuning_shares`; what each ends with, the last decides.
-    Of several shares, the whole grid trains for the first, and the better half goes on to the next one. Of one share,
+    Of several shares, the whole grid trains for the first and the best two settings for each other one. Of one share,
     the whole grid trains for the two smallest budgets, the better half of each schedule for every larger one. Each time
     it is anew from the start, so that schedules end with the budget.
     """
@@ -89,7 +89,7 @@ def task_search(
         rungs,
         task.scale,
         lambda curve, rung: score(curve, amounts[rung.name], task),
-        better_half if early else better_half_of_schedules,
+        best_two if early else better_half_of_schedules,
         jobs,
     )
 
