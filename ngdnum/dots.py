@@ -86,15 +86,15 @@ def _dots_figure(panels: Mapping[str, Mapping[str, Sequence[float | None]]], xla
                     )
         all_axes[0].set_yticks(range(len(names)), names)
         left, right = all_axes[0].get_xlim()
-        all_axes[0].set_xticks(_ticks(left, right))
-        if any(panel.texts for panel in all_axes):
-            all_axes[0].set_xlim(left, right * (right / left) ** 0.8)
+        end = right * (right / left) ** 0.8 if any(panel.texts for panel in all_axes) else right
+        all_axes[0].set_xticks(_ticks(left, right, end))
+        all_axes[0].set_xlim(left, end)
         all_axes[0].set_ylim(-0.6, len(names) - 0.4)
     return figure
 
 
-def _ticks(left: float, right: float) -> list[float]:
-    """A few round numbers for a logarithmic axis between these ends."""
+def _ticks(left: float, right: float, end: float) -> list[float]:
+    """A few round numbers between left and right of a logarithmic axis that goes on to its `end`."""
     powers = 10.0 ** np.arange(math.floor(math.log10(left)), math.ceil(math.log10(right)))
     candidates = ([d * power for power in powers for d in digits] for digits in ((1,), (1, 3), (1, 2, 5)))
     inside = [
@@ -102,7 +102,8 @@ def _ticks(left: float, right: float) -> list[float]:
         for ticks in (*candidates, MaxNLocator(3).tick_values(left, right))
     ]
     ticks = next((ticks for ticks in inside if len(ticks) >= 3), inside[-1])
-    return ticks[:: math.ceil(len(ticks) / TICKS)]
+    most = TICKS * math.log(right / left) / math.log(end / left)
+    return ticks[:: math.ceil(len(ticks) / most)]
 
 
 def _number(value: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from itertools import pairwise
 
 import matplotlib.colors as colors
 import numpy as np
@@ -279,6 +280,23 @@ def test_a_logarithmic_axis_has_at_least_two_ticks_and_no_more_than_five(value):
         (axes,) = dots.costs_figure({"targets": ["t"], "methods": panels}, "samples").axes
         ticks, (left, right) = axes.get_xticks(), axes.get_xlim()
         assert 2 <= len(ticks) <= 5 and all(left <= tick <= right for tick in ticks)
+
+
+@pytest.mark.parametrize(
+    "file", sorted(set(FOLDER.glob("bench-*.json")) - {FOLDER / "bench-step.json"}), ids=lambda file: file.stem
+)
+def test_numbers_at_an_axis_do_not_touch(file):
+    """Also where the axis is longer, for the words on how many did not get there."""
+    report = json.loads(file.read_text())
+    for figure in (
+        dots.costs_figure(report, "samples"),
+        dots.costs_figure(report, "seconds"),
+        dots.errors_figure(report),
+    ):
+        figure.canvas.draw()
+        for panel in figure.axes:
+            boxes = [label.get_window_extent() for label in panel.get_xticklabels() if label.get_text()]
+            assert len(boxes) >= 2 and all(a.x1 + 4 < b.x0 for a, b in pairwise(boxes))
 
 
 @pytest.mark.parametrize("file", sorted(FOLDER.glob("figure1/fig1[abc]-*-seed[02].json")), ids=lambda file: file.stem)
