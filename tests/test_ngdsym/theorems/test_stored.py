@@ -52,3 +52,10 @@ def test_what_is_written_is_read_and_other_lines_stay(tmp_path: Path) -> None:
     write_certificates(path, NAME, read_certificates(CERTIFICATES, NAME, [""]))
     assert path.read_text(encoding="utf-8").splitlines(keepends=True) == before
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_file_that_is_gone_is_written_anew(tmp_path: Path) -> None:
+    path = tmp_path / "certificates.jsonl"
+    assert read_certificates(path, NAME, [""]) == {}
+    write_certificates(path, NAME, read_certificates(CERTIFICATES, NAME, [""]))
+    assert path.read_text(encoding="utf-8") == LINE + "\n"
