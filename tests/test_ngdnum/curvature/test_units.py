@@ -188,7 +188,7 @@ def test_floors_fall_with_the_residual(preset, bound):
     opt, random = PRESETS[preset](model, likelihood), torch.Generator().manual_seed(1)
     x = torch.randn(100, 4, dtype=torch.float64, generator=random)
     y = dense(1)(x).detach()
-    for _ in range(300):
+    for _ in range(160):
         opt.param_groups[0]["lr"] *= 1 if preset == "sample_efficient" else 0.98
         opt.zero_grad()
         loss = likelihood(model(x), y)
