@@ -43,15 +43,15 @@ def trained(
     made: Callable[[str], nn.Module],
     train: Callable[..., list[float]],
     makers: dict[str, Callable[..., NGD]],
-    steps: int,
+    steps: Callable[[str], int],
 ) -> dict[str, Any]:
-    """For every optimizer the weights, the losses that `train` returns, and the damping at the end."""
+    """For every optimizer the weights, the losses that `train` returns, and the damping, after `steps(name)` steps."""
     found = {}
     for name, make in makers.items():
         model = made(name)
         wrapped = DistributedDataParallel(model) if ranks > 1 else model
         opt = make(wrapped)
-        losses = train(opt, wrapped, steps, rank, ranks, clip=name == "clipped")
+        losses = train(opt, wrapped, steps(name), rank, ranks, clip=name == "clipped")
         found[name] = parameters(model), losses, opt.param_groups[0]["damping"]
     return found
 

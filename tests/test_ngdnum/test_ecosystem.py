@@ -52,9 +52,13 @@ COMPILER = [path for path in [shutil.which("g++")] if path]
 
 
 @pytest.mark.parametrize(
-    ("backend", "preset"), [("eager", NGD), ("eager", NGD.fast), *(("inductor", NGD.fast) for _ in COMPILER)]
+    ("compiled", "backend", "preset"),
+    [
+        *((compiled, "eager", NGD.fast) for compiled in (outside, within, before)),
+        (outside, "eager", NGD),
+        *((before, "inductor", NGD.fast) for _ in COMPILER),
+    ],
 )
-@pytest.mark.parametrize("compiled", [outside, within, before])
 def test_compiled_models_train_like_others(compiled: Callable, preset: Callable, backend: str) -> None:
     torch.compiler.reset()
     model, twin = network(SIZES), network(SIZES)

@@ -293,7 +293,7 @@ def test_numbers_at_an_axis_do_not_touch(file):
         dots.costs_figure(report, "seconds"),
         dots.errors_figure(report),
     ):
-        figure.canvas.draw()
+        figure.draw_without_rendering()
         for panel in figure.axes:
             boxes = [label.get_window_extent() for label in panel.get_xticklabels() if label.get_text()]
             assert len(boxes) >= 2 and all(a.x1 + 4 < b.x0 for a, b in pairwise(boxes))

@@ -10,7 +10,7 @@ import torch
 
 from ngdnum import Gaussian
 from ngdnum.data import Examples
-from ngdnum.experiments import SETTINGS, run
+from ngdnum.experiments import SETTINGS, readings, run
 from ngdnum.experiments.authors import (
     CodeDamping,
     code_ngd,
@@ -22,7 +22,7 @@ from ngdnum.experiments.authors import (
 from ngdnum.experiments.blow_up import blow_up_time, count_blow_ups
 from ngdnum.experiments.measurements import load_measurements
 from ngdnum.experiments.readings import READINGS, Reading, compare_readings
-from ngdnum.experiments.training import batches_anew
+from ngdnum.experiments.training import Budget, batches_anew
 
 
 def test_ratio_of_the_code_is_that_of_its_quadratic_model():
@@ -143,7 +143,10 @@ def test_two_by_two_starts_meet_it_as_often_as_signs_of_invariants_say():
         assert math.isfinite(blow_up_time(start, target)) == (det < 0 or (trace < 0 and trace**2 >= 4 * det))
 
 
-def test_short_readings_learn():
+def test_short_readings_learn(monkeypatch):
+    """In a network of half the depth and width."""
+    monkeypatch.setitem(readings.SIZES, "A", (10,) * 9)
+    monkeypatch.setattr(readings, "BUDGET", Budget(samples=60_000))
     result = compare_readings(figures=("A",), seeds=1, progress=False)
     assert all(end < 1.5 for end in result.values("end"))
     lam = {name: result.values("lam", reading=name)[0] for name in READINGS}

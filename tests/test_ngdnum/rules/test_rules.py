@@ -25,9 +25,8 @@ def update(name: str, quantities: dict, gradient: Tensor) -> Tensor:
     return call(apply, quantities, gradient, call(factorise, quantities))
 
 
-@pytest.fixture
-def given() -> dict:
-    """Quantities of three layers at once, and the gradient of a rule by its parameter."""
+def quantities() -> dict:
+    """Of three layers at once, and the gradient of a rule by its parameter."""
     return {
         "Lambda_tilde": covariance(N, 1),
         "Lambda": covariance(M, 2),
@@ -45,8 +44,14 @@ def given() -> dict:
     }
 
 
-def expected(name: str, q: dict) -> Tensor:
-    return textbook(q)[formula(name)]
+@pytest.fixture
+def given() -> dict:
+    return quantities()
+
+
+@pytest.fixture(scope="module")
+def references() -> dict[str, Tensor]:
+    return textbook(quantities())
 
 
 def formula(name: str) -> str:
@@ -96,9 +101,9 @@ EMITTED = sorted(name.removesuffix("_apply") for name in vars(rules) if name.end
 
 
 @pytest.mark.parametrize("name", EMITTED)
-def test_batched_rule_matches_reference(name, given):
+def test_batched_rule_matches_reference(name, given, references):
     gradient = given["D" if name == "pseudo_backprop" else "G"]
-    assert error(update(name, given, gradient), expected(name, given)) < 1e-12
+    assert error(update(name, given, gradient), references[formula(name)]) < 1e-12
 
 
 @pytest.mark.parametrize("name", EMITTED)
@@ -111,7 +116,7 @@ def test_batch_is_the_layers_one_by_one(name, given):
 
 
 @pytest.mark.parametrize("name", EMITTED)
-def test_single_precision_stays_single_under_any_default(name, given):
+def test_single_precision_stays_single_under_any_default(name, given, references):
     single = {k: v.float() if isinstance(v, Tensor) else v for k, v in given.items()}
     key = "D" if name == "pseudo_backprop" else "G"
     torch.set_default_dtype(torch.float64)
@@ -120,14 +125,13 @@ def test_single_precision_stays_single_under_any_default(name, given):
     finally:
         torch.set_default_dtype(torch.float32)
     assert found.dtype == torch.float32
-    assert error(found.double(), expected(name, given)) < 2e-3
+    assert error(found.double(), references[formula(name)]) < 2e-3
 
 
 @pytest.mark.parametrize("name", [name for name in EMITTED if name != "pseudo_backprop"])
-def test_a_wrong_reference_is_noticed(name, given):
+def test_a_wrong_reference_is_noticed(name, given, references):
     """The comparison above can fail: any other rule is at least 1 % away."""
     found = update(name, given, given["G"])
-    references = textbook(given)
     others = {other: error(found, reference) for other, reference in references.items() if other != "pseudo_backprop"}
     same = [other for other, distance in others.items() if distance < 1e-2]
     assert formula(name) in same
@@ -194,7 +198,7 @@ def test_damped_roots_at_condition_1e8(name):
         "D": gaussian(N, M),
         "Sigma": eye(M),
     }
-    assert error(update(name, q, q["G"]), expected(name, q)) < 1e-12
+    assert error(update(name, q, q["G"]), textbook(q)[formula(name)]) < 1e-12
 
 
 # --- singular -------------------------------------------------------------------------------------
