@@ -253,7 +253,7 @@ def test_two_methods_train_as_well_as_the_closed_form(
         x = torch.randn(100, 4).double()
         y = base.sample(3 * x[:, :N].sin(), torch.Generator().manual_seed(0))
         opt = preset(model, likelihood)
-        for _ in range(15):
+        for _ in range(30):
             opt.zero_grad()
             (-base.log_density(model(x), y).mean()).backward()
             opt.step()

@@ -52,11 +52,6 @@ OTHERS: dict[str, Callable[..., NGD]] = {
 }
 
 
-def steps(name: str) -> int:
-    """Enough of the preset for all that it does now and then; of others, in which all are alike, a few."""
-    return 20 if name == "fast" else 8
-
-
 def made(name: str) -> nn.Module:
     model: nn.Module = network([5, 6, 4], activation=nn.Identity if name == "exact" else nn.Tanh)
     return nn.Sequential(nn.LayerNorm(5), model).double() if name == "fallback" else model
@@ -84,16 +79,18 @@ def train(opt: NGD, model: nn.Module, steps: int, rank: int, ranks: int, clip: b
     return losses
 
 
-def on_rank(rank: int, makers: str) -> dict[str, Any]:
-    return trained(rank, dist.get_world_size(), made, train, globals()[makers], steps)
+def on_rank(rank: int, makers: str, steps: int) -> dict[str, Any]:
+    return trained(rank, dist.get_world_size(), made, train, globals()[makers], lambda name: steps)
 
 
 @pytest.mark.parametrize(
-    "ranks, makers", [(2, "MAKERS"), (4, "MAKERS"), (2, "OTHERS")], ids=["2", "4", "parts of a step"]
+    "ranks, makers, steps", [(2, "MAKERS", 50), (4, "MAKERS", 50), (2, "OTHERS", 10)], ids=["2", "4", "parts of a step"]
 )
-def test_ranks_take_the_steps_of_one_process_with_the_whole_batch(ranks: int, makers: str, tmp_path: Path) -> None:
-    found = on_ranks(on_rank, ranks, tmp_path, makers)
-    alone = trained(0, 1, made, train, globals()[makers], steps)
+def test_ranks_take_the_steps_of_one_process_with_the_whole_batch(
+    ranks: int, makers: str, steps: int, tmp_path: Path
+) -> None:
+    found = on_ranks(on_rank, ranks, tmp_path, makers, steps)
+    alone = trained(0, 1, made, train, globals()[makers], lambda name: steps)
     for name, (weights, losses, damping) in alone.items():
         for rank in found:
             assert torch.equal(rank[name][0], found[0][name][0]), f"{name}: ranks differ"

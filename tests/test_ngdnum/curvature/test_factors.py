@@ -59,7 +59,7 @@ def test_exact_factors_do_not_depend_on_the_chunks(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("likelihood", [Gaussian(COVARIANCE), Categorical(), Bernoulli()], ids=repr)
-@pytest.mark.parametrize(("samples", "count"), [(1, 4), (5, 12)])
+@pytest.mark.parametrize(("samples", "count"), [(1, 4), (5, 4), (1, 12), (5, 12)])
 def test_expected_sampled_factors_do_not_depend_on_samples_and_batch(
     likelihood: Likelihood, samples: int, count: int
 ) -> None:

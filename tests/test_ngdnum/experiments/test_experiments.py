@@ -261,7 +261,8 @@ def test_networks_of_the_paper(name, sizes):
     assert {settings["batch_size"] for settings in EXPERIMENTS[name].methods[1].grid} == {1_000}
 
 
-def test_the_exact_rule_crosses_the_bottleneck_of_figure_1c_within_20_updates_without_a_rise(seed=10):
+@pytest.mark.parametrize("seed", range(10, 13))
+def test_the_exact_rule_crosses_the_bottleneck_of_figure_1c_within_20_updates_without_a_rise(seed):
     experiment = EXPERIMENTS["fig1c"]
     problem, methods = experiment.problem(seed, None), {method.name: method for method in experiment.methods}
     assert list(methods) == ["SGD", "NGD.paper", "SGD with momentum", "NGD.exact"]

@@ -104,7 +104,7 @@ def tries(count: int, start: int, seen: dict[str, int]) -> Callable[[], None]:
 
 def test_no_wrong_verdict() -> None:
     seen: dict[str, int] = {}
-    tries(40, 0, seen)()
+    tries(60, 0, seen)()
     assert seen["proved"] > 10 and seen["refuted"] > 10
 
 
