@@ -97,7 +97,7 @@ def ask(order: Any) -> Any:
 def origin() -> subprocess.Popen[str]:
     """The process that forks kernels, started when it is first needed."""
     process = subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    atexit.register(process.communicate)
+    atexit.register(lambda: (process.terminate(), process.wait()))
     return process
 
 
