@@ -7,13 +7,18 @@ A notebook with a failed or skipped cell is not stored; the book then runs it it
 from __future__ import annotations
 
 import copy
-import importlib.util
 import os
+import sys
 from pathlib import Path
 
 import nbformat
 import pytest
 
+sys.path.append(str(Path(__file__).parent / "_ext"))
+import warm_kernels  # noqa: E402
+from fresh_cache import cache_folder  # noqa: E402
+
+warm_kernels.use()
 BASE = os.environ.get("NGD_BOOK_CACHE")
 RUNS = pytest.StashKey[dict]()
 
@@ -57,11 +62,3 @@ def store(notebook: pytest.Collector) -> None:
     seconds = sum(duration for _, _, duration in runs.values())
     bundle = CacheBundleIn(executed, str(notebook.path), data={"execution_seconds": seconds})
     get_cache(cache_folder(Path(BASE).resolve())).cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
-
-
-def cache_folder(base: Path) -> Path:
-    source = Path(__file__).parent / "_ext" / "fresh_cache.py"
-    spec = importlib.util.spec_from_file_location("fresh_cache", source)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.cache_folder(base)

@@ -2,15 +2,17 @@
 
     python book/_ext/bench_book.py [--tree CHECKOUT]... [PAGE...]
 
-Every page is run as it is, with one thread, in each checkout in turn. With ``--alone`` there is no checkout: the page
-is copied into an empty folder and run there with the packages that are installed, as by somebody who downloaded it.
+Every page is run as it is, with one thread, in each checkout in turn; all processes that it starts count, those too
+that outlive it. The first page also pays for the imports that later ones find in memory (`warm_kernels`). With
+``--alone`` there is no checkout: the page is copied into an empty folder and run there with the packages that are
+installed, as by somebody who downloaded it.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -19,28 +21,62 @@ from pathlib import Path
 
 BOOK = Path(__file__).resolve().parents[1]
 RUN = """
-import sys, nbformat
+import ctypes, json, os, sys, time, traceback
+from pathlib import Path
+import nbformat, psutil
 from nbclient import NotebookClient
-NotebookClient(nbformat.read(sys.argv[1], as_version=4), timeout=3600, kernel_name="python3").execute()
+
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: orphans become children of this process
+me, origins = psutil.Process(), []
+if Path("_ext/warm_kernels.py").exists():
+    sys.path.insert(0, "_ext")
+    import warm_kernels
+    warm_kernels.use()
+    origins = [psutil.Process(warm_kernels.origin().pid)]
+
+def spent():
+    for child in me.children():
+        if child not in origins:
+            os.waitpid(child.pid, 0)
+    return sum(sum(process.cpu_times()[:4]) for process in (me, *origins))
+
+before = spent()
+for name in sys.stdin:
+    error = None
+    try:
+        notebook = nbformat.read(name.strip(), as_version=4)
+        NotebookClient(notebook, timeout=3600, kernel_name="python3").execute()
+    except Exception:
+        error = traceback.format_exc()
+    before, last = spent(), before
+    print(json.dumps([before - last, error]), flush=True)
 """
 
 
-def processor_seconds(page: Path, path: Path | None) -> float:
-    """Run `page` in its folder, with the packages in `path` or those installed; seconds of it and its children."""
-    variables = os.environ | {"OMP_NUM_THREADS": "1"} | ({"PYTHONPATH": str(path)} if path else {})
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    command = [sys.executable, "-c", RUN, page.name]
-    done = subprocess.run(command, cwd=page.parent, env=variables, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{page.name} fails:\n{done.stderr[-3000:]}")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+class Runner:
+    """Runs pages in a folder, with the packages in `path` or those installed."""
 
+    def __init__(self, folder: Path, path: Path | None) -> None:
+        self.folder = folder
+        variables = os.environ | {"OMP_NUM_THREADS": "1"} | ({"PYTHONPATH": str(path)} if path else {})
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", RUN],
+            cwd=folder,
+            env=variables,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
 
-def seconds_alone(page: Path) -> float:
-    """`processor_seconds` of a copy in an empty folder."""
-    with tempfile.TemporaryDirectory() as folder:
-        return processor_seconds(Path(shutil.copy(page, folder)), None)
+    def seconds(self, page: Path) -> float:
+        """Processor seconds of `page` and all that it starts."""
+        assert self.process.stdin and self.process.stdout
+        print(page.name, file=self.process.stdin, flush=True)
+        seconds, error = json.loads(self.process.stdout.readline())
+        if error:
+            raise RuntimeError(f"{page.name} fails:\n{error[-3000:]}")
+        return seconds
 
 
 def main() -> int:
@@ -50,23 +86,32 @@ def main() -> int:
     where.add_argument("--tree", action="append", type=Path, metavar="CHECKOUT", help="default: this one")
     where.add_argument("--alone", action="store_true", help="copies, with what is installed")
     chosen = parser.parse_args()
-    trees = [tree.resolve() for tree in chosen.tree or [BOOK.parent]]
-    totals, failed = [0.0] * (1 if chosen.alone else len(trees)), False
-    for page in chosen.pages or sorted(BOOK.glob("*.ipynb")):
+    with tempfile.TemporaryDirectory() as empty:
+        if chosen.alone:
+            runners = [Runner(Path(empty), None)]
+        else:
+            runners = [Runner(tree / "book", tree) for tree in map(Path.resolve, chosen.tree or [BOOK.parent])]
+        return side_by_side(runners, chosen.pages or sorted(BOOK.glob("*.ipynb")), chosen.alone)
+
+
+def side_by_side(runners: list[Runner], pages: list[Path], alone: bool) -> int:
+    """Print the seconds of each page with each of the runners, then their sums; 1 if a page fails."""
+    totals, failed = [0.0] * len(runners), 0
+    for page in pages:
+        if alone:
+            shutil.copy(page, runners[0].folder)
         try:
-            found = (
-                [seconds_alone(page)]
-                if chosen.alone
-                else [processor_seconds(tree / "book" / page.name, tree) for tree in trees]
-            )
+            found = [runner.seconds(page) for runner in runners]
         except RuntimeError as error:
-            failed = True
+            failed = 1
             print(error, flush=True)
             continue
         totals = [total + seconds for total, seconds in zip(totals, found)]
         print(f"{page.stem:20}", *(f"{seconds:8.1f}" for seconds in found), flush=True)
+    for runner in runners:
+        runner.process.communicate()
     print(f"{'all':20}", *(f"{total:8.1f}" for total in totals))
-    return int(failed)
+    return failed
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import warm_kernels
 from nbclient import NotebookClient
 
 BOOK = Path(__file__).resolve().parents[1]
@@ -51,5 +52,6 @@ def keep_text(output: nbformat.NotebookNode) -> None:
 
 
 if __name__ == "__main__":
+    warm_kernels.use()
     for name in sys.argv[1:] or sorted(BOOK.glob("*.ipynb")):
         refresh(Path(name))
