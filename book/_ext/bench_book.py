@@ -21,12 +21,13 @@ from pathlib import Path
 
 BOOK = Path(__file__).resolve().parents[1]
 RUN = """
-import ctypes, json, os, sys, time, traceback
+import ctypes, json, os, sys, traceback
 from pathlib import Path
 import nbformat, psutil
 from nbclient import NotebookClient
 
-ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: orphans become children of this process
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: orphans become children of this process
 me, origins = psutil.Process(), []
 if Path("_ext/warm_kernels.py").exists():
     sys.path.insert(0, "_ext")

@@ -41,7 +41,9 @@ def setup(app: Sphinx) -> dict[str, bool]:
 
 
 def use() -> None:
-    """Launch all further kernels of this process so."""
+    """Launch all further kernels of this process so; where a fork after such imports is not safe, as ever."""
+    if sys.platform != "linux":
+        return
     factory = KernelProvisionerFactory.instance()
     factory.provisioners["warm"] = EntryPoint("warm", f"{__name__}:WarmProvisioner", factory.GROUP_NAME)
     factory.default_provisioner_name = "warm"
