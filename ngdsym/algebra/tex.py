@@ -1,4 +1,6 @@
-"""LaTeX as people write it: tildes over letters, words upright, equations that differ in a number as one line."""
+"""LaTeX as the book writes it: tildes and dots over letters, words upright, A^⊤, and I for the identity.
+
+Equations that differ in a number are one line."""
 
 from __future__ import annotations
 
@@ -8,26 +10,38 @@ from itertools import groupby
 
 from sympy import Basic, latex
 
-TILDES = (
+WRITTEN = (
     (re.compile(r"(\\[A-Z][a-z]+)_\{tilde ([^{}]*)\}"), r"\\tilde{\1}_{\2}"),
     (re.compile(r"(\\[A-Z][a-z]+) tilde\b"), r"\\tilde{\1}"),
+    (re.compile(r"(\b[A-Za-z])_\{dot\}"), r"\\dot{\1}"),
+    (re.compile(r"\^\{T\}"), r"^{\\top}"),
+    (re.compile(r"\\mathbb\{I\}"), "I"),
+    (re.compile(r"_\{([a-z]{3,})\}"), r"_{\\mathrm{\1}}"),
+    (re.compile(r"\\left\((\\frac\{\d+\}\{\d+\})\\right\)(?!\^)"), r"\1"),
 )
-WORD = re.compile(r"(?<![\\{A-Za-z])[A-Za-z]{3,}")
+WORD = re.compile(r"(?<![\\{A-Za-z])(?:[A-Za-z]{3,}|[A-Zabce-z][A-Za-z])(?![A-Za-z])")
+RELATION = re.compile(r" (=|<|>|\\leq|\\geq|\\neq) ")
+SILENT = re.compile(r"\\(?:left|right|tilde|dot|mathrm|operatorname|frac)(?![A-Za-z])|[{}^_ ]")
+COMMAND = re.compile(r"\\[A-Za-z]+")
+WIDTH = 44  # letters of a formula that the box of a notebook's output holds
 NUMBERED = re.compile(r"_\{([A-Za-z] )?(\d+)\}")
 FEW = 3  # equations that differ in a number stand by themselves up to here
 
 
 def tex(expression: Basic) -> str:
-    """SymPy's LaTeX, with tildes over letters and words upright.
+    """SymPy's LaTeX in the book's notation: tildes and dots over letters, words upright, A^⊤, and I.
 
     Examples
     --------
     >>> from sympy import Eq, Symbol
     >>> print(tex(Eq(Symbol("rank_F"), Symbol("r_Lambda_tilde"))))
     \\mathrm{rank}_{F} = r_{\\tilde{\\Lambda}}
+    >>> from sympy import Identity, MatrixSymbol
+    >>> print(tex(MatrixSymbol("W_dot", 2, 2).T + Identity(2)))
+    I + \\dot{W}^{\\top}
     """
     text = latex(expression)
-    for pattern, written in TILDES:
+    for pattern, written in WRITTEN:
         text = pattern.sub(written, text)
     return WORD.sub(r"\\mathrm{\g<0>}", text)
 
@@ -49,6 +63,59 @@ def equations(relations: Iterable[Basic]) -> list[str]:
             alike = [rf"{pattern},\quad i = {first}, \dots, {last}"]
         lines += alike
     return lines
+
+
+def aligned(lines: Iterable[str]) -> str:
+    """Equations below each other; one too long for the page goes on in rows of its own.
+
+    Examples
+    --------
+    >>> print(aligned(["a = b", " + ".join(20 * ["xx"]) + " = y"]))
+    \\begin{aligned}
+    a &= b \\\\
+    & xx + xx + xx + xx + xx + xx + xx + xx + xx + xx + xx + xx + xx + xx + xx \\\\
+    & \\quad + xx + xx + xx + xx + xx \\\\
+    &= y
+    \\end{aligned}
+    """
+    return "\\begin{aligned}\n" + " \\\\\n".join(row for line in lines for row in _rows(line)) + "\n\\end{aligned}"
+
+
+def _rows(line: str) -> list[str]:
+    if letters(line) <= WIDTH:
+        return [RELATION.sub(r" &\1 ", line, count=1)]
+    left, relation, right = RELATION.split(line, maxsplit=1)
+    room = WIDTH - letters(left)
+    if room < WIDTH // 2:  # the left side stands above the right one
+        first, *more = _pieces(left, WIDTH)
+        return [f"& {first}", *_continued(more), *_side(f"&{relation}", right, WIDTH)]
+    return _side(f"{left} &{relation}", right, room)
+
+
+def _side(before: str, formula: str, width: int) -> list[str]:
+    first, *more = _pieces(formula, width)
+    return [f"{before} {first}", *_continued(more)]
+
+
+def _continued(pieces: list[str]) -> list[str]:
+    return [rf"& \quad {piece}" for piece in pieces]
+
+
+def letters(formula: str) -> int:
+    """About how many letters wide the formula is."""
+    return len(COMMAND.sub("x", SILENT.sub("", formula)))
+
+
+def _pieces(formula: str, width: int) -> list[str]:
+    """The formula, cut before signs outside all brackets, so that each piece is as long as `width` allows."""
+    pieces, depth = [""], 0
+    for part in re.split(r" (?=[+-] )", formula):
+        if depth == 0 and pieces[-1] and letters(pieces[-1] + part) > width:
+            pieces.append(part)
+        else:
+            pieces[-1] = f"{pieces[-1]} {part}".strip()
+        depth += part.count("{") - part.count("}") + part.count(r"\left") - part.count(r"\right")
+    return pieces
 
 
 def _pattern(line: str) -> str:
