@@ -1,4 +1,4 @@
-"""Keep a formula in the text on one line with the punctuation after it and the bracket before it, and 6 % with its sign."""
+"""Keep a formula in the text on one line with the punctuation after it and the bracket before it, and 6 % together."""
 
 from __future__ import annotations
 
