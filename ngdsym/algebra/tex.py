@@ -22,6 +22,7 @@ WRITTEN = (
 WORD = re.compile(r"(?<![\\{A-Za-z])(?:[A-Za-z]{3,}|[A-Zabce-z][A-Za-z])(?![A-Za-z])")
 RELATION = re.compile(r" (=|<|>|\\leq|\\geq|\\neq) ")
 SILENT = re.compile(r"\\(?:left|right|tilde|dot|mathrm|operatorname|frac)(?![A-Za-z])|[{}^_ ]")
+OPERATOR = re.compile(r" (?:[-+=<>]|\\otimes|\\leq|\\geq|\\neq) ")  # with room on both sides
 COMMAND = re.compile(r"\\[A-Za-z]+")
 WIDTH = 44  # letters of a formula that the box of a notebook's output holds
 NUMBERED = re.compile(r"_\{([A-Za-z] )?(\d+)\}")
@@ -66,30 +67,29 @@ def equations(relations: Iterable[Basic]) -> list[str]:
 
 
 def aligned(lines: Iterable[str]) -> str:
-    """Equations below each other; one too long for the page goes on in rows of its own.
+    """Equations below each other; those too long for the page go on in rows of their own.
 
     Examples
     --------
-    >>> print(aligned(["a = b", " + ".join(20 * ["xx"]) + " = y"]))
+    >>> print(aligned(["a = b", " + ".join("abcdefghijklmnopqrstu") + " = y"]))
     \\begin{aligned}
     a &= b \\\\
-    & xx + xx + xx + xx + xx + xx + xx + xx + xx + xx + xx + xx + xx + xx + xx \\\\
-    & \\quad + xx + xx + xx + xx + xx \\\\
+    & a + b + c + d + e + f + g + h + i + j + k + l + m + n + o \\\\
+    & \\quad + p + q + r + s + t + u \\\\
     &= y
     \\end{aligned}
     """
-    return "\\begin{aligned}\n" + " \\\\\n".join(row for line in lines for row in _rows(line)) + "\n\\end{aligned}"
+    sides = [RELATION.split(line, maxsplit=1) for line in lines]
+    wide = max(letters(left) for left, *_ in sides) + max(letters(right) for *_, right in sides) > WIDTH
+    rows = [row for left, relation, right in sides for row in _rows(left, relation, right, wide)]
+    return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
 
 
-def _rows(line: str) -> list[str]:
-    if letters(line) <= WIDTH:
-        return [RELATION.sub(r" &\1 ", line, count=1)]
-    left, relation, right = RELATION.split(line, maxsplit=1)
-    room = WIDTH - letters(left)
-    if room < WIDTH // 2:  # the left side stands above the right one
+def _rows(left: str, relation: str, right: str, wide: bool) -> list[str]:
+    if wide and letters(left) > WIDTH // 3:  # it stands above the right side
         first, *more = _pieces(left, WIDTH)
         return [f"& {first}", *_continued(more), *_side(f"&{relation}", right, WIDTH)]
-    return _side(f"{left} &{relation}", right, room)
+    return _side(f"{left} &{relation}", right, WIDTH - letters(left))
 
 
 def _side(before: str, formula: str, width: int) -> list[str]:
@@ -103,18 +103,25 @@ def _continued(pieces: list[str]) -> list[str]:
 
 def letters(formula: str) -> int:
     """About how many letters wide the formula is."""
-    return len(COMMAND.sub("x", SILENT.sub("", formula)))
+    return len(COMMAND.sub("x", SILENT.sub("", formula))) + len(OPERATOR.findall(formula))
 
 
 def _pieces(formula: str, width: int) -> list[str]:
-    """The formula, cut before signs outside all brackets, so that each piece is as long as `width` allows."""
-    pieces, depth = [""], 0
+    """The formula, cut before signs outside all brackets, each piece as long as `width` allows."""
+    terms: list[str] = []
+    depth = 0
     for part in re.split(r" (?=[+-] )", formula):
-        if depth == 0 and pieces[-1] and letters(pieces[-1] + part) > width:
-            pieces.append(part)
+        if depth == 0:
+            terms.append(part)
         else:
-            pieces[-1] = f"{pieces[-1]} {part}".strip()
+            terms[-1] += f" {part}"
         depth += part.count("{") - part.count("}") + part.count(r"\left") - part.count(r"\right")
+    pieces = terms[:1]
+    for term in terms[1:]:
+        if letters(f"{pieces[-1]} {term}") > width:
+            pieces.append(term)
+        else:
+            pieces[-1] += f" {term}"
     return pieces
 
 
