@@ -65,7 +65,7 @@ ACCESS = """axe.run({include: [["body"]], exclude: [["mjx-container"], ["div.cel
 }).then((found) =>
   found.violations.flatMap((rule) => rule.nodes.map((node) => `${rule.id}: ${node.html.slice(0, 120)}`)))"""
 CUT = """[...document.querySelectorAll("article div.math mjx-container[display]")]
-  .filter((node) => !node.closest("div.cell_output") && node.scrollWidth > node.clientWidth + 1)
+  .filter((node) => !node.closest("div.cell_output, dl.py") && node.scrollWidth > node.clientWidth + 1)
   .map((node) => node.closest("div.math").id || node.textContent.slice(0, 40))"""
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
