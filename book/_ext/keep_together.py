@@ -1,4 +1,4 @@
-"""Keep a formula in the text on one line with the punctuation after it and the bracket before it."""
+"""Keep a formula in the text on one line with the punctuation after it and the bracket before it, and 6 % together."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ from sphinx.application import Sphinx
 
 AFTER = re.compile(r"[.,;:?!)’”]+")
 BEFORE = re.compile(r"[(‘“]$")
+PERCENT = re.compile(r"(?<=\d) (?=%)")
 
 
 def keep_together(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    for text in [text for text in doctree.findall(nodes.Text) if PERCENT.search(text)]:
+        if not isinstance(text.parent, (nodes.literal, nodes.literal_block)):
+            text.parent.replace(text, nodes.Text(PERCENT.sub("\u00a0", text)))
     for formula in list(doctree.findall(nodes.math)):
         parent = formula.parent
         place = parent.index(formula)

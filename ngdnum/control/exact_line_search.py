@@ -20,8 +20,8 @@ class ExactLineSearch(Control):
 
     .. math::
 
-        u = \alpha d + \mu v, \quad (\alpha, \mu) = \arg\min \;
-        -g^\top u + \tfrac12 u^\top (F + \lambda \Omega) u, \quad W \leftarrow W + \text{lr} \; u
+        u = \alpha d + \mu v, \quad W \leftarrow W + \text{lr} \; u, \\
+        (\alpha, \mu) = \arg\min \; -g^\top u + \tfrac12 u^\top (F + \lambda \Omega) u
 
     g is the negative gradient and F the exact Fisher of the first `rows` examples, Ω the unit of λ (I if λ is
     absolute, see `ngdnum.curvature.units`), so the scale of d does not

@@ -52,7 +52,7 @@ VARIANTS: dict[str, Variant] = {
     "ω = 4, bad steps undone": Variant("damping", {"damping": LevenbergMarquardt(LAM, factor=4.0, reject=True)}),
     "λ = 1e-2 for ever": Variant("damping", {"damping": Fixed(LAM)}),
     "λ = 1e-6 for ever": Variant("damping", {"damping": Fixed(1e-6)}),
-    "λ falls like e^{-t/3}": Variant("damping", {"damping": Decay(LAM, steps=3.0, floor=1e-16)}),
+    "λ falls like exp(-t/3)": Variant("damping", {"damping": Decay(LAM, steps=3.0, floor=1e-16)}),
     "π": Variant("split of the damping", {"rule": "pi_damped"}),
     "best length": Variant("step control", {"control": ExactLineSearch(momentum=False)}),
     "best length, momentum": Variant("step control", {"control": ExactLineSearch()}),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..reading import read_json
 from ..results import Stored, environment
+from ..table import text
 from .output import open_output
 from .progress import progress_bars
 from .task import conditions
@@ -54,7 +55,7 @@ class Measurements(Stored):
         numbers = self.values(column, **where)
         if not numbers:
             return "–"
-        return f"{statistics.median(numbers):.3g} ({min(numbers):.3g} … {max(numbers):.3g})"
+        return f"{text(statistics.median(numbers))} ({text(min(numbers))} … {text(max(numbers))})"
 
     def table(self) -> Table:
         """All rows."""

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from sympy import Basic, Eq, latex
+from sympy import Basic, Eq
 
+from ngdsym.algebra.tex import tex
 from ngdsym.proof.certificate import Certificate
 from ngdsym.proof.counterexample import Counterexample
 from ngdsym.proof.problem import Statement, read
@@ -176,7 +177,7 @@ class Derivation:
 
     def _latex(self, expression: Expression) -> str:
         if isinstance(expression, Basic):
-            return latex(expression)
+            return tex(expression)
         marks = {
             partner: base + mark
             for kind, mark in (("inverses", "⁻¹"), ("pinvs", "⁺"))

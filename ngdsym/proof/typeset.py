@@ -51,6 +51,7 @@ GREEK = {
 _MARKS = {"⁺": "^{+}", "⁻¹": "^{-1}"}
 _NAME = r"[^\W\d][\w\u0300-\u036f]*[⁺⁻¹]*"
 _NAMES = re.compile(rf"{_NAME}'?")
+_FRACTION = re.compile(r"\b(\d+)/(\d+) *")
 _INSIDE = re.compile(rf"\.T|\*\*\(-1\)|\*|⁻¹|⁺|'|{_NAME}")
 
 
@@ -114,7 +115,8 @@ class Typesetter:
 
     def text(self, expression: str) -> str:
         """A sum of products as `Letters.parse` reads it."""
-        return _NAMES.sub(lambda found: self.letter(found[0]), expression).replace("'", TOP)
+        text = _NAMES.sub(lambda found: self.letter(found[0]), expression).replace("'", TOP)
+        return _FRACTION.sub(r"\\tfrac{\1}{\2} ", text)
 
 
 def _letter(name: str) -> str:

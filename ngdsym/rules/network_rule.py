@@ -13,10 +13,11 @@ from functools import cache, reduce
 from itertools import accumulate, pairwise
 
 import numpy as np
-from sympy import Add, Identity, Integer, MatAdd, MatrixSymbol, Symbol, latex, symbols
+from sympy import Add, Identity, Integer, MatAdd, MatrixSymbol, Symbol, symbols
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
 from ngdsym.algebra.symbols import PSD, Pinv
+from ngdsym.algebra.tex import tex
 from ngdsym.algebra.transformation import ONE, Letter, NotCovariant, Pair
 from ngdsym.compiler.emit import emit_update
 from ngdsym.compiler.text import LINALG, alone, functions_of
@@ -99,7 +100,7 @@ class ExactRule:
         )
 
     def _repr_latex_(self) -> str:
-        return rf"$\displaystyle \Delta W_1 = {latex(layer_update(1, 2))} \quad (L = 2)$"
+        return rf"$\displaystyle \Delta W_1 = {tex(layer_update(1, 2))} \quad (L = 2)$"
 
 
 exact = ExactRule()

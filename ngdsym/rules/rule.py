@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from sympy import Expr, MatMul, Symbol, Trace, latex, preorder_traversal
+from sympy import Expr, MatMul, Symbol, Trace, preorder_traversal
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
+from ngdsym.algebra.tex import tex
 from ngdsym.compiler.compile import compile
 from ngdsym.compiler.definition import Definition, Solver, Update
 from ngdsym.compiler.emit import emit_rule, emit_update
@@ -76,9 +77,9 @@ class Rule(Definition):
 
     def _repr_latex_(self) -> str:
         formula, numbers = _named_numbers(self.expression)
-        lines = rf"\Delta W = {latex(formula)}"
+        lines = rf"\Delta W = {tex(formula)}"
         if numbers:
-            where = r", \quad ".join(f"{name} = {latex(number)}" for number, name in numbers.items())
+            where = r", \quad ".join(f"{name} = {tex(number)}" for number, name in numbers.items())
             lines = rf"\begin{{gathered}} {lines} \\ {where} \end{{gathered}}"
         return rf"$\displaystyle {lines}$"
 

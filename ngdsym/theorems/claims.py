@@ -106,5 +106,5 @@ def _row(claim: Claim, known: dict[str, Theorem]) -> str:
     at = f"Eq. {claim.at}" if claim.at.removeprefix("SM ").removeprefix("a").isdigit() else claim.at
     verdict = f"**{claim.status}**" + (f": {markdown(claim.condition)}" if claim.condition else "") + "."
     held_by = ", ".join(decided) or (claim.test and f"`{claim.test}`")
-    cells = (at, f"{markdown(claim.says)} [→ {claim.page}]({claim.page}.ipynb)", f"{verdict} {held_by}".strip())
+    cells = (at, f"{markdown(claim.says)} [→\u00a0{claim.page}]({claim.page}.ipynb)", f"{verdict} {held_by}".strip())
     return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"

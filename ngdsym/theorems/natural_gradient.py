@@ -140,7 +140,7 @@ STUCK = Theorem(
     recipes={A: ZeroMatrix(o, n)},
 )
 
-up, down, slope_0 = symbols("up down slope")
+up, down, slope_0 = symbols("curvature curvature_flipped slope")
 
 
 def at_zero(draw: Draw) -> Mapping[Expr, object]:
@@ -192,7 +192,7 @@ UNITS = Theorem(
     points=True,
 )
 
-times_F, times_inverse, one_example = symbols("F_v Finverse_v one_example")
+times_F, times_inverse, one_example = symbols("ops_fisher ops_inverse ops_running")
 
 
 def flops(expression: Expr) -> Expr:

@@ -11,7 +11,6 @@ carries `wrong` variants of itself (a sign, a transpose, a factor, an index), wh
 """
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,7 +23,7 @@ from sympy.core.relational import Relational
 
 from ngdsym.algebra import fields
 from ngdsym.algebra.instance import Draw, Instance, floats
-from ngdsym.algebra.tex import equations
+from ngdsym.algebra.tex import aligned, equations
 from ngdsym.proof.certificate import Certificate
 from ngdsym.proof.counterexample import Counterexample
 from ngdsym.proof.problem import Problem
@@ -34,7 +33,6 @@ from ngdsym.proof.translate import translate
 from ngdsym.theorems.stored import read_certificates
 
 CERTIFICATES = Path(__file__).parent / "certificates.jsonl"
-RELATION = re.compile(r" (=|<|>|\\leq|\\geq|\\neq) ")
 CHECKS = ("symbolic", "certificate", "numeric")
 DEPTHS = range(1, 17)
 COUNTEREXAMPLE = "An inequality is no equation: its exact matrices are the proof (the symbolic check)."
@@ -115,8 +113,7 @@ class Theorem:
 
     def latex(self) -> str:
         """The statement as aligned LaTeX."""
-        rows = [RELATION.sub(r" &\1 ", line, count=1) for line in equations(self.claims)]
-        return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
+        return aligned(equations(self.claims))
 
     def __repr__(self) -> str:
         return f"<Theorem {self.name}: {self.title}>"

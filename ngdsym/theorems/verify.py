@@ -14,6 +14,7 @@ from sympy import Basic
 from sympy.core.relational import Relational
 
 from ngdsym.proof.prover import ProofNotFound
+from ngdsym.rules.table import Table as Plain
 from ngdsym.theorems import theorems
 from ngdsym.theorems.stored import write_certificates
 from ngdsym.theorems.theorem import CERTIFICATES, CHECKS, DEPTHS, Outcome, Theorem
@@ -57,6 +58,13 @@ class Report:
             table.add_row(escape(name), ", ".join(self.statements[name].equations), *cells)
         return table
 
+    def verdicts(self) -> Plain:
+        """Which checks each theorem has, and which of them it passes."""
+        signs = {True: "✓", False: "FAILED"}
+        return Plain(["theorem", *CHECKS], [
+            [name, *(signs[checks[check].passed] if check in checks else "–" for check in CHECKS)]
+            for name, checks in self.outcomes.items()])
+
     def __rich__(self) -> Table:
         return self.table()
 
@@ -88,8 +96,10 @@ def verify(names: Iterable[str] | None = None, search: bool = False, write: bool
     >>> report = verify(["layer-flow"])
     >>> report.passed
     True
-    >>> sorted(report.outcomes["layer-flow"])
-    ['certificate', 'numeric', 'symbolic']
+    >>> print(report.verdicts())
+    theorem     symbolic  certificate  numeric
+    ----------  --------  -----------  -------
+    layer-flow  ✓         ✓            ✓
     """
     if write and not search:
         raise ValueError("write=True replaces certificates by those found anew: it needs search=True")

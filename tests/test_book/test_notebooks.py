@@ -15,6 +15,8 @@ NOTEBOOKS = sorted(BOOK.glob("*.ipynb"))
 FIGURE = re.compile(r"<\w+ size \d+x\d+ with \d+ Axes>")  # how matplotlib prints one
 UNCOMPARED_SHARE = 0.2  # of a notebook's cells
 WIDTH = 76  # letters of code that the box of a cell is wide
+OPEN = 20  # lines of code that are shown unasked
+PROGRAMS = {"choosing", "coming_from", "distributed", "using", "your_rule"}  # pages about the code itself
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
 
@@ -81,6 +83,24 @@ def test_notebook_is_stored_as_agreed(path):
     nbformat.validate(notebook)
     assert notebook.metadata.kernelspec.name == "python3"
     assert complaints(notebook) == []
+
+
+def unfolded(notebook) -> list[str]:
+    """Cells that push the text off the screen."""
+    long = (cell for cell in code_cells(notebook) if len(cell.source.splitlines()) > OPEN)
+    return [cell.source.splitlines()[0] for cell in long if "hide-input" not in tags(cell)]
+
+
+@pytest.mark.parametrize("path", [p for p in NOTEBOOKS if p.stem not in PROGRAMS], ids=lambda path: path.stem)
+def test_long_code_is_folded(path):
+    assert unfolded(nbformat.read(path, as_version=4)) == []
+
+
+def test_an_open_screen_of_code_is_noticed():
+    cell = nbformat.v4.new_code_cell("x = 1\n" * 21)
+    folded = nbformat.v4.new_code_cell("x = 1\n" * 21, metadata={"tags": ["hide-input"]})
+    assert unfolded(nbformat.v4.new_notebook(cells=[folded])) == []
+    assert unfolded(nbformat.v4.new_notebook(cells=[cell])) == ["x = 1"]
 
 
 def test_there_are_notebooks():

@@ -75,6 +75,11 @@ def test_text_latex_uses_the_inverse_sign() -> None:
     assert r"{P}^{-1} K^{\top} E" in text and r"A Y A^{\top} P A" in text
 
 
+def test_a_quotient_is_set_as_one() -> None:
+    text = Derivation("1/2 A B - 3 A B", types={"A": ("m", "n"), "B": ("n", "k")})._repr_latex_()
+    assert r"\tfrac{1}{2} A B - 3 A B" in text
+
+
 def test_empty_derivation_proves_nothing() -> None:
     with pytest.raises(ValueError, match="without steps"):
         Derivation("A", types={"A": ("n", "n")}).certificate()

@@ -27,6 +27,12 @@ def test_no_formula_has_a_double_exponent():
     assert not [name for name, theorem in theorems().items() if re.search(r"\^\{[^{}]*\}\^", theorem.latex())]
 
 
+def test_formulas_are_in_the_notation_of_the_book():
+    """A transpose is ⊤ and the identity I, as in the text; two letters without room between them are a word."""
+    foreign = re.compile(r"\^\{T\}|mathbb|_\{dot\}|(?<![\\{A-Za-z])[A-Zabce-z][A-Za-z]+")
+    assert {name: found for name, theorem in theorems().items() if (found := foreign.findall(theorem.latex()))} == {}
+
+
 def test_a_failing_check_is_shown():
     page = Catalogue({"all": tuple(theorems().values())}, outcomes(passed=False))
     assert not page.passed
