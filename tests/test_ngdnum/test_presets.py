@@ -19,9 +19,7 @@ TASKS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("task", "dtype"), [*((task, torch.float32) for task in TASKS), ("C", torch.float64)], ids=str
-)
+@pytest.mark.parametrize(("task", "dtype"), [*((task, torch.float32) for task in TASKS), ("C", torch.float64)], ids=str)
 def test_the_floor_is_reached_with_few_samples_and_kept(task: str, dtype: torch.dtype) -> None:
     """1.5 × the smallest achievable error, then below twice of it for as long again."""
     sizes, budget = TASKS[task]
