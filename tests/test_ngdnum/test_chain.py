@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import dataclass, field
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from ngdnum import NGD, ExactLineSearch, Gaussian, Likelihood
-from ngdnum.fisher.primal import Call, Fisher
-from ngdnum.stack import Stack, stacks
+from ngdnum.control import Step, StepContext
+from ngdnum.stack import Stack
 from support.networks import LIKELIHOODS, batch, targets
 
 torch.set_num_threads(1)
 
 
-def calls(model: nn.Module, likelihood: Likelihood, x: Tensor) -> tuple[list[Stack], list[Call]]:
-    """What NGD keeps of two passes, to ask for their Fisher."""
-    opt = NGD(model, likelihood, control=ExactLineSearch(rows=7))
+@dataclass(frozen=True)
+class Asking(ExactLineSearch):
+    """Notes whether the model need not run again for its Fisher, and what that is along the same vectors each time."""
+
+    answers: list[tuple[bool, list[list[float]]]] = field(default_factory=list)
+
+    def move(self, stacks: list[Stack], directions: Any, velocity: Any, context: StepContext) -> Step:
+        torch.manual_seed(1)
+        vectors = [[torch.randn_like(stack.weight()) for stack in stacks] for _ in range(2)]
+        self.answers.append((context.linked, context.fisher().inner(vectors)))
+        return super().move(stacks, directions, velocity, context)
+
+
+def asked(model: nn.Module, likelihood: Likelihood, x: Tensor) -> tuple[bool, list[list[float]]]:
+    """What a control is told in a step of two passes, of which it has 7 examples."""
+    control = Asking(rows=7)
+    opt = NGD(model, likelihood, control=control, samples=None)
     for part in (x[:3], x[3:]):
         likelihood(model(part), targets(likelihood, len(part), 0)).backward()
-    return stacks(dict(enumerate(opt.layers))), opt._batch.calls
+    opt.step()
+    return control.answers[0]
 
 
 ACTIVATIONS = [
@@ -50,11 +69,7 @@ def test_chains_of_linear_layers_need_no_dual_numbers(likelihood: Likelihood, mo
     """And a frozen bias, and a model that changes its input first."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 3), nn.Linear(3, 3)).double()
     model[3].bias.requires_grad_(False)
-    stacked, kept = calls(model, likelihood, batch(9, 4).view(9, 2, 2))
-    assert [[(k, len(link.x)) for k, link in call.chain.items()] for call in kept] == [
-        [(k, rows) for k in range(3)] for rows in (3, 4)
-    ]
-    check_without_dual_numbers(model, likelihood, stacked, kept, monkeypatch)
+    check_without_dual_numbers(model, likelihood, batch(9, 4).view(9, 2, 2), monkeypatch)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=repr)
@@ -62,18 +77,20 @@ def test_elementwise_functions_between_layers_need_none_either(
     activation: nn.Module, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = nn.Sequential(nn.Linear(4, 5), activation, nn.Linear(5, 5), activation, nn.Linear(5, 3)).double()
-    stacked, kept = calls(model, Gaussian(), 3 * batch(9, 4))
-    assert all(list(call.chain) == [0, 1, 2] for call in kept)
-    check_without_dual_numbers(model, Gaussian(), stacked, kept, monkeypatch)
+    check_without_dual_numbers(model, Gaussian(), 3 * batch(9, 4), monkeypatch)
 
 
 def check_without_dual_numbers(
-    model: nn.Module, likelihood: Likelihood, stacked: list[Stack], kept: list[Call], monkeypatch: pytest.MonkeyPatch
+    model: nn.Module, likelihood: Likelihood, x: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    vectors = [[torch.randn_like(stack.weight()) for stack in stacked] for _ in range(2)]
-    expected = Fisher(model, likelihood, stacked, [call._replace(chain={}) for call in kept]).inner(vectors)
+    """The Fisher is that of a twin with a hook that changes nothing, but of which nobody knows that."""
+    twin = copy.deepcopy(model)
+    twin[-1].register_forward_hook(lambda module, inputs, output: output.clone())
+    by_dual_numbers, expected = asked(twin, likelihood, x)
     monkeypatch.delattr("torch.autograd.forward_ad.make_dual")
-    torch.testing.assert_close(Fisher(model, likelihood, stacked, kept).inner(vectors), expected)
+    linked, found = asked(model, likelihood, x)
+    assert linked and not by_dual_numbers
+    torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=repr)
@@ -81,14 +98,15 @@ def test_a_chain_behind_what_autocast_has_rounded(likelihood: Likelihood) -> Non
     """The step keeps the precision of the weights, whatever that of the inputs of the layers was."""
     model, x = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 3)), batch(9, 4).float()
     model[0].requires_grad_(False)
-    opt, y = NGD(model, likelihood, control=ExactLineSearch()), targets(likelihood, 9, 0)
+    control, y = Asking(), targets(likelihood, 9, 0)
+    opt = NGD(model, likelihood, control=control)
     with torch.autocast("cpu", torch.bfloat16):
-        loss = likelihood(model(x), y.float() if y.is_floating_point() else y)
+        output = model(x)
+        assert output.dtype == torch.bfloat16
+        loss = likelihood(output, y.float() if y.is_floating_point() else y)
     loss.backward()
-    chain = opt._batch.calls[0].chain
-    assert list(chain) == [0, 1] and {link.x.dtype for link in chain.values()} == {torch.bfloat16}
     opt.step()
-    assert opt.steps == 1
+    assert opt.steps == 1 and control.answers[0][0]
 
 
 class Joined(nn.Module):
@@ -120,5 +138,5 @@ def test_whatever_is_not_a_plain_chain_is_differentiated_as_it_is(between: str) 
         model.append(model[1])
     elif between != "dropout":
         model = Joined(between).double()
-    stacked, kept = calls(model, Gaussian(), batch(9, 4))
-    assert [call.chain for call in kept] == [{}, {}]
+    linked, _ = asked(model, Gaussian(), batch(9, 4))
+    assert not linked

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -11,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ngdnum import NGD, Gaussian, kronecker_factors
+from ngdnum import NGD, Factors, Gaussian, kronecker_factors
 from support.networks import batch, network
-from support.training import expect
+from support.training import expect, measured
 
 torch.set_num_threads(1)
 SIZES = [4, 5, 5, 3]
@@ -105,7 +104,7 @@ def test_autocast_keeps_factors_and_steps_in_the_precision_of_the_weights(everyw
     steps, factors = [], []
     for enabled in (False, True):
         model = network(SIZES).float()
-        opt = preset(model, Gaussian(), samples=None, lr=0.1)
+        opt = preset(model, Gaussian(), samples=None, lr=0.1, factors=Factors(decay=0.5))
         x, y = batch(300, 4).float(), batch(300, 3, seed=2).float()
         with cast(enabled=enabled):
             output = model(x)
@@ -113,9 +112,8 @@ def test_autocast_keeps_factors_and_steps_in_the_precision_of_the_weights(everyw
         start = weights(model)
         with cast(enabled=enabled and everywhere):
             Gaussian()(output.float(), y).backward()
-            measured = copy.deepcopy(opt._batch.factors)
             opt.step()
-        factors.append([m for kind in measured.values() for m in kind.values()])
+        factors.append([A for pair in measured(opt) for A in pair])
         steps.append([p - q for p, q in zip(weights(model), start)])
     for exact, half in zip(*factors):
         assert half.dtype == torch.float32
