@@ -18,9 +18,7 @@ from subprocess import CompletedProcess
 from typing import Any
 
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(
-    ["torch", "torch._dynamo", "ngdnum.experiments.cli", "rich.progress", "pytest"]  # the second by an optimizer
-)
+PROCESSES.set_forkserver_preload(["torch", "torch._dynamo", "ngdnum.experiments.cli"])  # the second by an optimizer
 
 
 class Apart:

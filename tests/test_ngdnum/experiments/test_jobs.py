@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 from joblib import parallel_config, register_parallel_backend
-from joblib.externals.loky.backend import context
 from joblib.parallel import BACKENDS, LokyBackend
 from torch import nn
 
@@ -52,15 +51,6 @@ class Elsewhere(LokyBackend):
     def submit(self, func: object, callback: object = None) -> object:
         self.given.append(func)
         return super().submit(func, callback)
-
-
-@pytest.fixture(autouse=True)
-def workers_that_start_with_torch() -> Iterator[None]:
-    """Those of joblib, in this process, begin as `support.processes` does; of the command itself, as they always do."""
-    before = context.get_start_method()
-    context.set_start_method("forkserver", force=True)
-    yield
-    context.set_start_method(before, force=True)
 
 
 @pytest.fixture
@@ -143,7 +133,7 @@ def fails(model: nn.Sequential) -> None:
 
 
 def dies(model: nn.Sequential) -> None:
-    if current_process().name != "MainProcess":
+    if current_process().name.startswith("Loky"):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
