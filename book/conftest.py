@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import copy
 import os
-import sys
 from pathlib import Path
 
 import nbformat
 import pytest
-
-sys.path.append(str(Path(__file__).parent / "_ext"))
-import warm_kernels  # noqa: E402
-from fresh_cache import cache_folder  # noqa: E402
+import warm_kernels
+from fresh_cache import cache_folder
 
 warm_kernels.use()
 BASE = os.environ.get("NGD_BOOK_CACHE")

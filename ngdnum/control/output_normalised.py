@@ -50,8 +50,8 @@ class OutputNormalised(Control):
     biases left out, which are no factors of it, and layers whose weights are all 0. So the bound does not depend on
     the units of inputs and targets. For the same reason no layer may change much more than the others, nor much less:
     u is scaled in each layer so that r_i is between their geometric mean over `spread` and `spread` times it. Networks
-    whose layers see inputs and errors of like sizes are within 4 by themselves. Where both shrink from layer to layer,
-    as in 20 layers of ReLU with torch's initial weights, r_i differ by 10⁴ without this, and little is learned.
+    whose layers see inputs and errors of like sizes are mostly within 4 by themselves. Where both shrink from layer to
+    layer, as in 20 layers of ReLU with torch's initial weights, r_i differ by 10⁴ without this, and little is learned.
 
     Parameters
     ----------

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import warm_kernels
 from jupyter_client.provisioning import KernelProvisionerFactory
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
@@ -32,9 +33,6 @@ NotebookClient(nbformat.v4.new_notebook(cells=[cell]), kernel_name="python3").ex
 
 @pytest.fixture(autouse=True)
 def warm(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(BOOK / "_ext"))
-    import warm_kernels
-
     monkeypatch.setattr(KernelProvisionerFactory.instance(), "default_provisioner_name", "local-provisioner")
     warm_kernels.use()
 
