@@ -12,13 +12,13 @@ from ngdsym.algebra.tex import tex
 LONG = 4  # terms
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Table:
-    """Rows of text, or of SymPy expressions, which a notebook shows as formulas.
+    """Rows of text, or of SymPy expressions, which a notebook shows as formulas; `repr` and `str` align the columns.
 
     Examples
     --------
-    >>> print(Table(["rule", "exact"], [["sgd", "no"], ["natural", "yes"]]))
+    >>> Table(["rule", "exact"], [["sgd", "no"], ["natural", "yes"]])
     rule     exact
     -------  -----
     sgd      no
@@ -32,7 +32,7 @@ class Table:
         """The table with these columns only, counted from 0."""
         return Table([self.header[k] for k in numbers], [[row[k] for k in numbers] for row in self.rows])
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         texts = [[cell if isinstance(cell, str) else sstr(cell) for cell in row] for row in self.rows]
         rows = [self.header, *texts]
         widths = [max(map(len, column)) for column in zip(*rows)]

@@ -330,6 +330,12 @@ def test_table_has_a_row_for_each_rule_and_a_column_for_each_question():
     assert "counterexample" in RULES["sgd"].properties()._repr_html_()
 
 
+def test_a_terminal_shows_a_table_with_its_columns_aligned():
+    table = Table(["rule", "cost"], [["natural", m * n], ["sgd", "0"]])
+    lines = repr(table).splitlines()
+    assert lines == ["rule     cost", "-------  ----", "natural  m*n", "sgd      0"] == str(table).splitlines()
+
+
 def test_long_sums_in_a_table_are_formulas_between_which_a_line_can_end():
     short, long = m + n + n_0, m**2 - n + 3 * n_0 - 2 * n_L + m * n
     page = Table(["cost"], [[short], [long]])._repr_html_()
