@@ -50,9 +50,9 @@ class Finding:
         return {True: "yes", False: "no", None: "undecided"}[self.answer]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Properties:
-    """Answers about one rule.
+    """Answers about one rule; `repr` and `str` are their `table`.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class Properties:
         rows = [[f.question, f.shown, f.why, str(f.counterexample or "")] for f in self.findings]
         return Table(["", self.name, "because", "counterexample"], rows)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return str(self.table)
 
     def _repr_html_(self) -> str:
