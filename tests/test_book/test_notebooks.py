@@ -13,6 +13,7 @@ from support.paths import BOOK
 
 NOTEBOOKS = sorted(BOOK.glob("*.ipynb"))
 FIGURE = re.compile(r"<\w+ size \d+x\d+ with \d+ Axes>")  # how matplotlib prints one
+RAW = re.compile(r"^[\[(]?\{[^}]*: |\bTable\(", re.MULTILINE)  # how Python prints a dict, or a table that cannot print itself
 UNCOMPARED_SHARE = 0.2  # of a notebook's cells
 WIDTH = 76  # letters of code that the box of a cell is wide
 OPEN = 20  # lines of code that are shown unasked
@@ -30,6 +31,11 @@ def tags(cell):
 
 def draws(cell):
     return any(FIGURE.search(output.get("data", {}).get("text/plain", "")) for output in cell.outputs)
+
+
+def prints_raw(cell):
+    printed = [output.get("text", output.get("data", {}).get("text/plain", "")) for output in cell.outputs]
+    return any(map(RAW.search, printed))
 
 
 def complaints(notebook) -> list[str]:
@@ -51,6 +57,8 @@ def complaints(notebook) -> list[str]:
             found.append(f"a stored error: {head}")
         if any(kind.startswith("image/") for output in cell.outputs for kind in output.get("data", {})):
             found.append(f"a stored picture: {head}")
+        if prints_raw(cell):
+            found.append(f"a dict or a repr where a table reads better: {head}")
         if shows_a_value(cell.source) and not cell.outputs and "nbval-ignore-output" not in tags(cell):
             found.append(f"output was stripped: {head}")
         if max(map(len, cell.source.splitlines()), default=0) > WIDTH:
@@ -131,8 +139,18 @@ def widen(cell):
     cell.source = "_ = " + 40 * "1 + " + "1\n" + cell.source
 
 
+def print_a_dict(cell):
+    cell.outputs.append(nbformat.v4.new_output("stream", text="rates\n{'SGD': 0.1}\n"))
+
+
+def show_a_repr(cell):
+    cell.outputs.append(nbformat.v4.new_output("execute_result", {"text/plain": "Table(header=['rule'], rows=[])"}))
+
+
 @pytest.mark.parametrize(
-    "spoil", [strip_outputs, forget_count, hide, define, drop_alt, widen], ids=lambda f: f.__name__
+    "spoil",
+    [strip_outputs, forget_count, hide, define, drop_alt, widen, print_a_dict, show_a_repr],
+    ids=lambda f: f.__name__,
 )
 def test_a_spoilt_notebook_is_noticed(spoil):
     figure = nbformat.v4.new_output("display_data", {"text/plain": "<Figure size 640x480 with 1 Axes>"})
