@@ -1,4 +1,7 @@
-"""Keep a formula in the text on one line with the punctuation after it and the bracket before it, and 6 % together."""
+"""Keep on one line: a formula in the text with the punctuation after it and the bracket before it, 6 %, and 2e-08.
+
+A table's cells end their lines at hyphens, that of a power of ten too.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,21 @@ AFTER = re.compile(r"[.,;:?!)’”]+")
 BEFORE = re.compile(r"[(‘“]$")
 PERCENT = re.compile(r"(?<=\d) (?=%)")
 
+POWER = re.compile(r"\b\d[\d.]*e-\d+\b")
+
+
+def keep_powers(table: str) -> str:
+    """HTML in which no line ends within a number."""
+    return POWER.sub(r'<span class="kept-together">\g<0></span>', table)
+
 
 def keep_together(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     for text in [text for text in doctree.findall(nodes.Text) if PERCENT.search(text)]:
         if not isinstance(text.parent, (nodes.literal, nodes.literal_block)):
             text.parent.replace(text, nodes.Text(PERCENT.sub("\u00a0", text)))
+    for output in doctree.findall(nodes.raw):
+        if output.get("format") == "html" and output.astext().startswith("<table>"):
+            output[:] = [nodes.Text(keep_powers(output.astext()))]
     for formula in list(doctree.findall(nodes.math)):
         parent = formula.parent
         place = parent.index(formula)

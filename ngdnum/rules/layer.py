@@ -86,8 +86,8 @@ def natural_right(G: Tensor, state: tuple[Tensor, ...]) -> Tensor:
 def kronecker_factorise(Lambda_tilde: Tensor, Lambda: Tensor, lam: float) -> tuple[Tensor, ...]:
     r"""Natural gradient with Kronecker damping (Eq. 20). FLOPs: m³/3 + n³/3.
 
-    .. math:: \Delta W = \frac{1}{L} \left(\sqrt{\lambda} \mathbb{I} + \tilde{\Lambda}\right)^{-1} G
-        \left(\sqrt{\lambda} \mathbb{I} + \Lambda\right)^{-1}
+    .. math:: \Delta W = \frac{1}{L} \left(\sqrt{\lambda} I + \tilde{\Lambda}\right)^{-1} G \left(\sqrt{\lambda} I +
+        \Lambda\right)^{-1}
     """
     chol_Lambda = cholesky(Lambda + lam ** 0.5 * identity_like(Lambda))
     chol_Lambda_tilde = cholesky(Lambda_tilde + lam ** 0.5 * identity_like(Lambda_tilde))
@@ -184,10 +184,9 @@ def pi_damped_factorise(Lambda_tilde: Tensor, Lambda: Tensor, lam: float) -> tup
     r"""Natural gradient with damping shared between the factors (Eq. 20; Martens & Grosse 2015). FLOPs: m³/3 + n³/3.
 
     .. math:: \Delta W = \frac{1}{L} \left(\frac{\sqrt{\lambda} \sqrt{m}}{\sqrt{n}
-        \sqrt{\frac{\operatorname{tr}\left(\Lambda \right)}{\operatorname{tr}\left(\tilde{\Lambda} \right)}}}
-        \mathbb{I} + \tilde{\Lambda}\right)^{-1} G \left(\frac{\sqrt{\lambda} \sqrt{n}
-        \sqrt{\frac{\operatorname{tr}\left(\Lambda \right)}{\operatorname{tr}\left(\tilde{\Lambda}
-        \right)}}}{\sqrt{m}} \mathbb{I} + \Lambda\right)^{-1}
+        \sqrt{\frac{\operatorname{tr}\left(\Lambda \right)}{\operatorname{tr}\left(\tilde{\Lambda} \right)}}} I +
+        \tilde{\Lambda}\right)^{-1} G \left(\frac{\sqrt{\lambda} \sqrt{n} \sqrt{\frac{\operatorname{tr}\left(\Lambda
+        \right)}{\operatorname{tr}\left(\tilde{\Lambda} \right)}}}{\sqrt{m}} I + \Lambda\right)^{-1}
     """
     n = Lambda_tilde.shape[-1]
     trace_Lambda = positive_trace(Lambda)
@@ -264,9 +263,9 @@ def kfac_apply(G: Tensor, state: tuple[Tensor, ...]) -> Tensor:
     r"""K-FAC (Martens & Grosse 2015). FLOPs: 2·m²·n + 2·m·n².
 
     .. math:: \Delta W = \left(\frac{\sqrt{\lambda} \sqrt{m}}{\sqrt{n} \sqrt{\frac{\operatorname{tr}\left(\Lambda
-        \right)}{\operatorname{tr}\left(\tilde{\Lambda} \right)}}} \mathbb{I} + \tilde{\Lambda}\right)^{-1} G
+        \right)}{\operatorname{tr}\left(\tilde{\Lambda} \right)}}} I + \tilde{\Lambda}\right)^{-1} G
         \left(\frac{\sqrt{\lambda} \sqrt{n} \sqrt{\frac{\operatorname{tr}\left(\Lambda
-        \right)}{\operatorname{tr}\left(\tilde{\Lambda} \right)}}}{\sqrt{m}} \mathbb{I} + \Lambda\right)^{-1}
+        \right)}{\operatorname{tr}\left(\tilde{\Lambda} \right)}}}{\sqrt{m}} I + \Lambda\right)^{-1}
     """
     chol_Lambda, chol_Lambda_tilde = state
     return torch.cholesky_solve(solve_right(G, chol_Lambda), chol_Lambda_tilde)
@@ -331,8 +330,8 @@ kfac_low_rank_right = kronecker_low_rank_right
 def whitening_factorise(Lambda_tilde: Tensor, Lambda: Tensor, lam: float) -> tuple[Tensor, ...]:
     r"""Descent in whitened activations and errors (Desjardins et al. 2015). FLOPs: 11·m³ + 11·n³.
 
-    .. math:: \Delta W = \left(\lambda \mathbb{I} + \tilde{\Lambda}\right)^{- \frac{1}{2}} G \left(\lambda \mathbb{I}
-        + \Lambda\right)^{- \frac{1}{2}}
+    .. math:: \Delta W = \left(\lambda I + \tilde{\Lambda}\right)^{- \frac{1}{2}} G \left(\lambda I +
+        \Lambda\right)^{- \frac{1}{2}}
     """
     inverse_root_Lambda = definite_power(Lambda + lam * identity_like(Lambda), -0.5)
     inverse_root_Lambda_tilde = definite_power(Lambda_tilde + lam * identity_like(Lambda_tilde), -0.5)
@@ -381,7 +380,7 @@ def whitening_damping(lam: float) -> dict[str, Tensor | float]:
 def foof_factorise(Lambda: Tensor, lam: float) -> tuple[Tensor, ...]:
     r"""Input-only natural gradient (Heskes 2000; Benzing 2022). FLOPs: m³/3.
 
-    .. math:: \Delta W = G \left(\lambda \mathbb{I} + \Lambda\right)^{-1}
+    .. math:: \Delta W = G \left(\lambda I + \Lambda\right)^{-1}
     """
     chol_Lambda = cholesky(Lambda + lam * identity_like(Lambda))
     return chol_Lambda,
@@ -497,9 +496,9 @@ fisher_muon_factorise = whitening_factorise
 def fisher_muon_apply(G: Tensor, state: tuple[Tensor, ...]) -> Tensor:
     r"""Muon in the metric of the factors: whiten, orthogonalise, unwhiten. FLOPs: 4·m²·n + 26·m·n².
 
-    .. math:: \Delta W = \left(\lambda \mathbb{I} + \tilde{\Lambda}\right)^{- \frac{1}{2}}
-        \operatorname{polar}\left(\left(\lambda \mathbb{I} + \tilde{\Lambda}\right)^{- \frac{1}{2}} G \left(\lambda
-        \mathbb{I} + \Lambda\right)^{- \frac{1}{2}}\right) \left(\lambda \mathbb{I} + \Lambda\right)^{- \frac{1}{2}}
+    .. math:: \Delta W = \left(\lambda I + \tilde{\Lambda}\right)^{- \frac{1}{2}}
+        \operatorname{polar}\left(\left(\lambda I + \tilde{\Lambda}\right)^{- \frac{1}{2}} G \left(\lambda I +
+        \Lambda\right)^{- \frac{1}{2}}\right) \left(\lambda I + \Lambda\right)^{- \frac{1}{2}}
     """
     inverse_root_Lambda, inverse_root_Lambda_tilde = state
     step = polar(inverse_root_Lambda_tilde @ (G @ inverse_root_Lambda)) @ inverse_root_Lambda
@@ -518,18 +517,17 @@ def fisher_shampoo_factorise(
     2024). FLOPs: 20·c_m²·m + 12·c_m·m² + 10·c_n²·n + 6·c_n·n² + 2·m²·n + 4·m·n·r_Lambda + 4·m·n·r_Lambda_tilde +
     8·m·r_C² + 16·m·r_C·r_Lambda + 8·m·r_Lambda².
 
-    .. math:: \Delta W = \frac{1}{L} \left(c_{\tilde{\Lambda}} \mathbb{I} + \tilde{\Lambda}\right)^{-1} G
-        \left(c_{\Lambda} \mathbb{I} + \Lambda\right)^{- \frac{1}{2}} \left(\epsilon \mathbb{I} + C\right)^{-
-        \frac{1}{2}} \left(c_{\Lambda} \mathbb{I} + \Lambda\right)^{- \frac{1}{2}},\quad C \leftarrow \beta C +
-        \frac{m \left(1 - \beta\right) \left(1 - \epsilon\right)}{\operatorname{tr}\left(\left(c_{\Lambda} \mathbb{I}
-        + \Lambda\right)^{- \frac{1}{2}} G_{0}^{T} \left(c_{\tilde{\Lambda}} \mathbb{I} + \tilde{\Lambda}\right)^{-1}
-        G_{0} \left(c_{\Lambda} \mathbb{I} + \Lambda\right)^{- \frac{1}{2}} \right)} \left(c_{\Lambda} \mathbb{I} +
-        \Lambda\right)^{- \frac{1}{2}} G_{0}^{T} \left(c_{\tilde{\Lambda}} \mathbb{I} + \tilde{\Lambda}\right)^{-1}
-        G_{0} \left(c_{\Lambda} \mathbb{I} + \Lambda\right)^{- \frac{1}{2}},\quad c_{\tilde{\Lambda}} =
-        \frac{\sqrt{\lambda} \sqrt{m}}{\sqrt{n} \sqrt{\frac{\operatorname{tr}\left(\Lambda
-        \right)}{\operatorname{tr}\left(\tilde{\Lambda} \right)}}},\quad c_{\Lambda} = \frac{\sqrt{\lambda} \sqrt{n}
-        \sqrt{\frac{\operatorname{tr}\left(\Lambda \right)}{\operatorname{tr}\left(\tilde{\Lambda}
-        \right)}}}{\sqrt{m}}
+    .. math:: \Delta W = \frac{1}{L} \left(c_{\tilde{\Lambda}} I + \tilde{\Lambda}\right)^{-1} G \left(c_{\Lambda} I +
+        \Lambda\right)^{- \frac{1}{2}} \left(\epsilon I + C\right)^{- \frac{1}{2}} \left(c_{\Lambda} I +
+        \Lambda\right)^{- \frac{1}{2}},\quad C \leftarrow \beta C + \frac{m \left(1 - \beta\right) \left(1 -
+        \epsilon\right)}{\operatorname{tr}\left(\left(c_{\Lambda} I + \Lambda\right)^{- \frac{1}{2}} G_{0}^{\top}
+        \left(c_{\tilde{\Lambda}} I + \tilde{\Lambda}\right)^{-1} G_{0} \left(c_{\Lambda} I + \Lambda\right)^{-
+        \frac{1}{2}} \right)} \left(c_{\Lambda} I + \Lambda\right)^{- \frac{1}{2}} G_{0}^{\top}
+        \left(c_{\tilde{\Lambda}} I + \tilde{\Lambda}\right)^{-1} G_{0} \left(c_{\Lambda} I + \Lambda\right)^{-
+        \frac{1}{2}},\quad c_{\tilde{\Lambda}} = \frac{\sqrt{\lambda} \sqrt{m}}{\sqrt{n}
+        \sqrt{\frac{\operatorname{tr}\left(\Lambda \right)}{\operatorname{tr}\left(\tilde{\Lambda} \right)}}},\quad
+        c_{\Lambda} = \frac{\sqrt{\lambda} \sqrt{n} \sqrt{\frac{\operatorname{tr}\left(\Lambda
+        \right)}{\operatorname{tr}\left(\tilde{\Lambda} \right)}}}{\sqrt{m}}
     """
     m = Lambda.shape[-1]
     n = Lambda_tilde.shape[-1]
@@ -578,12 +576,12 @@ def fisher_shampoo_undamped_factorise(
     r"""Limit λ → 0 of one-sided Shampoo in the metric of the factors: whiten, equalise, unwhiten. FLOPs: 26·m³ +
     4·m²·n + 2·m·n² + 11·n³.
 
-    .. math:: \Delta W = \frac{1}{L} \tilde{\Lambda}^{+} G \left(\Lambda^{+}\right)^{\frac{1}{2}} \left(\epsilon
-        \mathbb{I} + C\right)^{- \frac{1}{2}} \left(\Lambda^{+}\right)^{\frac{1}{2}},\quad C \leftarrow \beta C +
-        \frac{m \left(1 - \beta\right) \left(1 -
-        \epsilon\right)}{\operatorname{tr}\left(\left(\Lambda^{+}\right)^{\frac{1}{2}} G_{0}^{T} \tilde{\Lambda}^{+}
-        G_{0} \left(\Lambda^{+}\right)^{\frac{1}{2}} \right)} \left(\Lambda^{+}\right)^{\frac{1}{2}} G_{0}^{T}
-        \tilde{\Lambda}^{+} G_{0} \left(\Lambda^{+}\right)^{\frac{1}{2}}
+    .. math:: \Delta W = \frac{1}{L} \tilde{\Lambda}^{+} G \left(\Lambda^{+}\right)^{\frac{1}{2}} \left(\epsilon I +
+        C\right)^{- \frac{1}{2}} \left(\Lambda^{+}\right)^{\frac{1}{2}},\quad C \leftarrow \beta C + \frac{m \left(1 -
+        \beta\right) \left(1 - \epsilon\right)}{\operatorname{tr}\left(\left(\Lambda^{+}\right)^{\frac{1}{2}}
+        G_{0}^{\top} \tilde{\Lambda}^{+} G_{0} \left(\Lambda^{+}\right)^{\frac{1}{2}} \right)}
+        \left(\Lambda^{+}\right)^{\frac{1}{2}} G_{0}^{\top} \tilde{\Lambda}^{+} G_{0}
+        \left(\Lambda^{+}\right)^{\frac{1}{2}}
     """
     pinv_Lambda_tilde = semidefinite_power(Lambda_tilde, -1)
     inverse_root_Lambda = semidefinite_power(Lambda, -0.5)
@@ -670,9 +668,9 @@ def running_right(G: Tensor, state: tuple[Tensor, ...]) -> Tensor:
 
 
 def brought_inverse(P: Tensor, V: Tensor) -> Tensor:
-    """Inverse of the factor of one layer, brought to another. FLOPs: 2·k²·n + 2·k·n².
+    r"""Inverse of the factor of one layer, brought to another. FLOPs: 2·k²·n + 2·k·n².
 
-    .. math:: V P V^{T}
+    .. math:: V P V^{\top}
     """
     return V @ (P @ V.mT)
 
@@ -681,7 +679,7 @@ def source_map(Lambda_tilde: Tensor, A: Tensor) -> Tensor:
     r"""What turns the gradient of the first layer into D of Eq. 16, if rank A = n_L. FLOPs: 22·n²·n_L + 2·n·n_L² +
     11·n_L³.
 
-    .. math:: \tilde{\Lambda}^{+} \left(A^{T}\right)^{+}
+    .. math:: \tilde{\Lambda}^{+} \left(A^{\top}\right)^{+}
     """
     return semidefinite_power(Lambda_tilde, -1) @ pseudo_inverse(A.mT)
 
@@ -689,7 +687,7 @@ def source_map(Lambda_tilde: Tensor, A: Tensor) -> Tensor:
 def woodbury_update(K: Tensor, X: Tensor, eta: float, gamma: float) -> Tensor:
     r"""Inverse of γ K⁻¹ + η XᵀX (Woodbury 1950; for one row Sherman & Morrison 1950). FLOPs: k³ + 4·k²·m + 6·k·m².
 
-    .. math:: \left(\eta X^{T} X + \gamma K^{-1}\right)^{-1}
+    .. math:: \left(\eta X^{\top} X + \gamma K^{-1}\right)^{-1}
     """
     product = K @ X.mT
     product_scaled = X @ product / gamma

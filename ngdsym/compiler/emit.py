@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 import textwrap
 
-from sympy import Add, Expr, Identity, MatAdd, MatrixSymbol, Symbol, latex
+from sympy import Add, Expr, Identity, MatAdd, MatrixSymbol, Symbol
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
 from ngdsym.algebra.symbols import lam
+from ngdsym.algebra.tex import tex
 from ngdsym.compiler.compile import Compiled, compile_update, count, leading
 from ngdsym.compiler.definition import Definition, Update
 from ngdsym.compiler.function import Function
@@ -79,13 +80,13 @@ def cost(flops: Expr) -> str:
 def formula(rule: Definition) -> str:
     """Formulas of a rule and, if it has one, of its memory, in which the damping of the factors has names."""
     if not rule.memory:
-        return rf"\Delta W = {latex(rule.expression)}"
+        return rf"\Delta W = {tex(rule.expression)}"
     symbol, renewed = rule.memory
-    names = {c: Symbol(f"c_{{{latex(factor)}}}") for factor, c in dampings(rule.whole).items()}
+    names = {c: Symbol(f"c_{{{tex(factor)}}}") for factor, c in dampings(rule.whole).items()}
     formulas = [
-        rf"\Delta W = {latex(rule.expression.xreplace(names))}",
-        rf"{latex(symbol)} \leftarrow {latex(renewed.xreplace(names))}",
-        *(f"{latex(name)} = {latex(c)}" for c, name in names.items()),
+        rf"\Delta W = {tex(rule.expression.xreplace(names))}",
+        rf"{tex(symbol)} \leftarrow {tex(renewed.xreplace(names))}",
+        *(f"{tex(name)} = {tex(c)}" for c, name in names.items()),
     ]
     return r",\quad ".join(formulas)
 
@@ -97,7 +98,7 @@ def emit_update(update: Update, name: str, whole: bool = True) -> str:
     f.inputs([value])
     f.lines.append(f"return {f.expression(value)}")
     about = f"{update.title[0].upper()}{update.title[1:]}."
-    doc = [*textwrap.wrap(f"{about} {cost(leading(total(value)))}", WIDTH - 8), *wrap(latex(update.expression))]
+    doc = [*textwrap.wrap(f"{about} {cost(leading(total(value)))}", WIDTH - 8), *wrap(tex(update.expression))]
     if whole:
         doc += sections(f.arguments, "Tensor", "The new matrix.")
     return function_source(f.name, f.arguments, "Tensor", doc, f.lines)

@@ -176,7 +176,7 @@ def test_docstring_is_the_formula():
     source = Rule("mine", G * (Lambda + sqrt(lam) * I_m).I, "half of it", "Eq. 20").emit()
     doc = ast.get_docstring(ast.parse(source).body[-2])
     assert "Half of it (Eq. 20)" in doc
-    assert r"\Delta W = G \left(\sqrt{\lambda} \mathbb{I} + \Lambda\right)^{-1}" in doc
+    assert r"\Delta W = G \left(\sqrt{\lambda} I + \Lambda\right)^{-1}" in doc
 
 
 def test_an_update_of_low_rank_is_woodburys():

@@ -1,0 +1,29 @@
+"""Indices in docstrings are set low, names of parameters are not; no line of a table ends within a number."""
+
+from __future__ import annotations
+
+import pytest
+from docutils import nodes
+from keep_together import keep_powers
+from subscripts import lower
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("ΔW_i = e_iᵀ x_{i-1}, F_ij", "ΔW<i> = e<i>ᵀ x<i-1>, F<ij>"),
+        ("Λ̃_α and P_i^a.", "Λ̃<α> and P<i><a>."),
+        ("chol_Lambda, second_order_bound, max_i, W_", "chol_Lambda, second_order_bound, max_i, W_"),
+    ],
+)
+def test_indices_of_single_letters_are_low(text, shown):
+    pieces = lower(text)
+    assert "".join(piece if isinstance(piece, nodes.Text) else f"<{piece.astext()}>" for piece in pieces) == shown
+
+
+def test_a_number_is_kept_whole():
+    cell = "<td>1.4e-15 (9e-16 … 3e-15)</td><td>a-1 e-2</td>"
+    kept = '<span class="kept-together">{}</span>'.format
+    assert keep_powers(cell) == cell.replace("1.4e-15", kept("1.4e-15")).replace("9e-16", kept("9e-16")).replace(
+        "3e-15", kept("3e-15")
+    )
