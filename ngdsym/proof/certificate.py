@@ -135,7 +135,7 @@ class Certificate:
         for lemma in self.lemmas:
             if "equation" in lemma:
                 rows += [
-                    f"& {spell.sum(lemma['equation'])} =",
+                    *spell.rows(lemma["equation"], "="),
                     *spell.terms(lemma["cofactors"]),
                     r"& \quad = 0, \text{ so}",
                 ]
@@ -155,5 +155,5 @@ class Certificate:
                 rows.append(rf"({number})\quad & {spell.sum(conclusion)} = 0")
                 number += 1
         for claim, proof in zip(self.data["claims"], self.data["cofactors"]):
-            rows += [f"& {spell.sum(claim)} =" + ("" if proof else " 0"), *spell.terms(proof)]
+            rows += [*spell.rows(claim, "=" if proof else "= 0"), *spell.terms(proof)]
         return "$$\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}$$"

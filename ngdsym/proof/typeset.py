@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from fractions import Fraction
 
 TOP = r"^{\top}"
+WIDTH = 24  # letters of a sum that the box of a notebook's output holds
 
 GREEK = {
     "Γ": "Gamma",
@@ -105,7 +106,30 @@ class Typesetter:
         return r"\,".join(map(self.letter, word))
 
     def sum(self, polynomial: list) -> str:
-        return " ".join(latex_sign(c) + (self.word(word) or "I") for c, word in polynomial).removeprefix("+")
+        return " ".join(map(self._signed, polynomial)).removeprefix("+")
+
+    def rows(self, polynomial: list, end: str) -> list[str]:
+        r"""Rows that are together the sum with `end` behind it, each of at most `WIDTH` letters.
+
+        Examples
+        --------
+        >>> print(*Typesetter("AB").rows([["1", 9 * ["A"]], ["-1", 9 * ["B"]], ["1", 9 * ["A"]]], "= 0"), sep="\n")
+        & A\,A\,A\,A\,A\,A\,A\,A\,A -B\,B\,B\,B\,B\,B\,B\,B\,B
+        & +A\,A\,A\,A\,A\,A\,A\,A\,A = 0
+        """
+        rows, letters = [f"& {self._signed(polynomial[0]).removeprefix('+')}"], len(polynomial[0][1])
+        for term in polynomial[1:]:
+            letters += len(term[1])
+            if letters > WIDTH:
+                rows.append(f"& {self._signed(term)}")
+                letters = len(term[1])
+            else:
+                rows[-1] += f" {self._signed(term)}"
+        return [*rows[:-1], f"{rows[-1]} {end}"]
+
+    def _signed(self, term: list) -> str:
+        c, word = term
+        return latex_sign(c) + (self.word(word) or "I")
 
     def terms(self, proof: list) -> list[str]:
         return [

@@ -49,15 +49,17 @@ def squared(matrix: MatrixExpr) -> MatrixExpr:
     return Trace(matrix * matrix.T)
 
 
-REMAINDER = s**2 * Inverse(E + s * I_n) * G * Inverse(C + s * I_m) - G
+R, REMAINDER = MatrixSymbol("R", n, m), s**2 * Inverse(E + s * I_n) * G * Inverse(C + s * I_m) - G
 SQUARES = squared(E * G) + squared(G * C) + squared(E * G * C) / s**2
 BOUND = Theorem(
     name="damping-remainder",
     title="The remainder is at most of size (‖Λ̃G‖ + ‖GΛ‖)/√λ + ‖Λ̃GΛ‖/λ",
     equations=("20",),
-    given="Λ̃, Λ positive semidefinite, s = √λ. Stated squared, with (a + b + c)² ≤ 3 (a² + b² + c²).",
-    claims=(Ge(3 * SQUARES / s**2, squared(REMAINDER)),),
-    wrong=(Ge(squared(REMAINDER), 3 * SQUARES / s**2), Ge(-3 * SQUARES / s**2, squared(REMAINDER))),
+    given="Λ̃, Λ positive semidefinite, s = √λ, R = s² (Λ̃ + s I)⁻¹ G (Λ + s I)⁻¹ − G. "
+          "Stated squared, with (a + b + c)² ≤ 3 (a² + b² + c²).",
+    claims=(Ge(3 * SQUARES / s**2, squared(R)),),
+    wrong=(Ge(squared(R), 3 * SQUARES / s**2), Ge(-3 * SQUARES / s**2, squared(R))),
+    recipes={R: REMAINDER},
     values=remainders,
     points=True,
     missing={"certificate": "An inequality of traces is no equation; its terms: "
