@@ -1,4 +1,4 @@
-"""Set the indices of letters in docstrings low, W_i as the book's formulas have it, where a page shows them as text."""
+"""Set formulas in docstrings as text with low indices, as the book's formulas have them, where they are marked as code."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ INDEXED = re.compile(
     r"_(?:\{(?P<braced>[^{}]+)\}|(?P<bare>[A-Za-z0-9α-ω]{1,2}(?![A-Za-z0-9_])))"
     r"(?:\^(?P<power>[a-z]\b))?"
 )
+SIGNS = re.compile(r"[×⟨⋯⊗∂√≤≥−½²⁺⁻ᵀΔΛΣα-ω]")
+SHAPE = re.compile(r"[\[{]")
 AS_IT_IS = (
     nodes.literal,
     nodes.literal_block,
@@ -34,13 +36,22 @@ def lower(text: str) -> list[nodes.Node]:
     return [*pieces, nodes.Text(text[end:])]
 
 
-def lower_indices(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+def set_formulas(content: nodes.Element) -> None:
+    """Lower all indices in the text of a docstring; its formulas look like text, its shapes like code."""
+    for code in list(content.findall(nodes.literal)):
+        text = code.astext()
+        if INDEXED.search(text) or SIGNS.search(text):
+            code.replace_self(nodes.literal("", "", *lower(text)) if SHAPE.match(text) else nodes.inline("", text))
+    for text in list(content.findall(nodes.Text)):
+        if INDEXED.search(text) and not isinstance(text.parent, AS_IT_IS):
+            text.parent.replace(text, lower(text))
+
+
+def set_all_formulas(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     for content in doctree.findall(addnodes.desc_content):
-        for text in list(content.findall(nodes.Text)):
-            if INDEXED.search(text) and not isinstance(text.parent, AS_IT_IS):
-                text.parent.replace(text, lower(text))
+        set_formulas(content)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    app.connect("doctree-resolved", lower_indices, priority=800)
+    app.connect("doctree-resolved", set_all_formulas, priority=800)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from docutils import nodes
 from keep_together import keep_powers
-from subscripts import lower
+from subscripts import lower, set_formulas
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,21 @@ from subscripts import lower
 def test_indices_of_single_letters_are_low(text, shown):
     pieces = lower(text)
     assert "".join(piece if isinstance(piece, nodes.Text) else f"<{piece.astext()}>" for piece in pieces) == shown
+
+
+def test_formulas_are_text_and_code_stays_code():
+    content = nodes.paragraph("", "", nodes.Text("W_i is "))
+    content += [nodes.literal("", text) for text in ("n_i × n_{i-1}", "P × P", "[M, n_L]", "weight_i=1", "lam")]
+    set_formulas(content)
+    shown = [(type(part).__name__, part.astext()) for part in content if not isinstance(part, nodes.Text)]
+    assert shown == [
+        ("subscript", "i"),
+        ("inline", "ni × ni-1"),
+        ("inline", "P × P"),
+        ("literal", "[M, nL]"),
+        ("literal", "weight_i=1"),
+        ("literal", "lam"),
+    ]
 
 
 def test_a_number_is_kept_whole():
