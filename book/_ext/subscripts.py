@@ -1,4 +1,4 @@
-"""Set formulas in docstrings as text with low indices, as the book's formulas have them, where they are marked as code."""
+"""Set formulas in docstrings, marked as code there, as text with low indices, as the formulas of the book have them."""
 
 from __future__ import annotations
 
