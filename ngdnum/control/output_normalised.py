@@ -48,10 +48,7 @@ class OutputNormalised(Control):
         \sum_{i<j} r_i r_j \le \text{second_order_bound} \sum_i r_i, \quad r_i = \|\Delta W_i\| / \|W_i\|,
 
     biases left out, which are no factors of it, and layers whose weights are all 0. So the bound does not depend on
-    the units of inputs and targets. For the same reason no layer may change much more than the others, nor much less:
-    u is scaled in each layer so that r_i is between their geometric mean over `spread` and `spread` times it. Networks
-    whose layers see inputs and errors of like sizes are mostly within 4 by themselves. Where both shrink from layer to
-    layer, as in 20 layers of ReLU with torch's initial weights, r_i differ by 10⁴ without this, and little is learned.
+    the units of inputs and targets.
 
     Parameters
     ----------
@@ -64,8 +61,6 @@ class OutputNormalised(Control):
         How much of a step may be of second order. Without a bound, steps in the network of Figure 1C diverge from
         some starting weights; with the default, no batch may have twice its first loss there
         (`test_output_normalised.py`).
-    spread : float, default 4.0
-        By what factor the relative change of a layer may differ from the geometric mean of all; math.inf: any.
     memory : float, default 0.9
         Decay, in one step, of the running mean of q/uᵀΩu; with 0, only the last q counts.
     every : int, default 1
@@ -75,7 +70,6 @@ class OutputNormalised(Control):
     momentum: float = 0.8
     rows: int | None = 64
     second_order_bound: float = 0.3
-    spread: float = 4.0
     memory: float = 0.9
     every: int = 1
 
@@ -88,9 +82,6 @@ class OutputNormalised(Control):
         bound = self.second_order_bound
         if isinstance(bound, bool) or not isinstance(bound, (int, float)) or not bound > 0:
             raise ValueError(f"second_order_bound must be a number > 0, or math.inf; got {bound!r}")
-        spread = self.spread
-        if isinstance(spread, bool) or not isinstance(spread, (int, float)) or not spread >= 1:
-            raise ValueError(f"spread must be a number ≥ 1, or math.inf; got {spread!r}")
 
     @property
     def needs(self) -> Needs:
@@ -106,37 +97,16 @@ class OutputNormalised(Control):
             before.append(torch.zeros_like(d) if v is None else v)
         velocities = list(torch._foreach_lerp(directions, before, beta))
         torch._foreach_lerp_(directions, velocities, beta)
-        changes = self._level(stacks, directions)
         residual, (q, quotient) = context.residual(), self._length(directions, context)
         slope, lengths = product_and_norms(stacks, directions, context.gradients)
         if residual:
             q = max(q, slope * slope / residual)
         scale = math.sqrt(residual / q) if q > 0 else 0.0
         bound, rate = self.second_order_bound, context.lr * scale
-        second = rate * _second_order(changes)
+        second = rate * _second_order(stacks, directions)
         scale *= bound / second if second > bound else 1.0
         foreseen = context.linked or context.probed
         return Step(directions, scale, scale**2 * q, velocities, (slope, lengths), quotient, foreseen)
-
-    def _level(self, stacks: list[Stack], u: Vector) -> list[float]:
-        """r of each layer, with u in the place of ΔW, after u was scaled so that none is beyond `spread`."""
-        changes, logarithms = _relative_changes(stacks, u), list[float]()
-        for r in changes:
-            if r > 0:
-                logarithms.append(math.log(r))
-        if not logarithms or math.inf in logarithms:
-            return changes
-        mean, level = math.exp(sum(logarithms) / len(logarithms)), []
-        for r in changes:
-            level.append(min(max(r, mean / self.spread), mean * self.spread) if r else r)
-        if level != changes:
-            members: list[Tensor] = []
-            for stack, own in zip(stacks, u):
-                members += stack.split(own)
-            for matrix, r, allowed in zip(members, changes, level):
-                if allowed != r:
-                    matrix.mul_(allowed / r)
-        return level
 
     def _length(self, u: Vector, context: StepContext) -> tuple[float, float]:
         """q, and the running mean of q/uᵀΩu where the model had to run again."""
@@ -152,8 +122,8 @@ class OutputNormalised(Control):
         return max(q, mean * size), mean
 
 
-def _relative_changes(stacks: list[Stack], u: Vector) -> list[float]:
-    """r of each layer of each stack, with u in the place of ΔW; 0 where all weights are."""
+def _second_order(stacks: list[Stack], u: Vector) -> float:
+    """Σ_{i<j} r_i r_j / Σ r_i, with u in the place of ΔW; 0 where all r are."""
     weights: list[Tensor] = []
     rows: list[Tensor] = []
     for stack, own in zip(stacks, u):
@@ -163,15 +133,8 @@ def _relative_changes(stacks: list[Stack], u: Vector) -> list[float]:
         else:  # norms of rows first: the fastest way over a matrix without its last column
             rows += stack.split(torch.linalg.vector_norm(own[..., :-1], dim=-1))
     norms = numbers([*torch._foreach_norm(rows), *torch._foreach_norm(weights)])
-    changes = []
-    for length, size in zip(norms, norms[len(rows) :]):
-        changes.append(length / size if size else 0.0)
-    return changes
-
-
-def _second_order(changes: list[float]) -> float:
-    """Σ_{i<j} r_i r_j / Σ r_i; 0 where all r are."""
     total = squares = 0.0
-    for r in changes:
+    for length, size in zip(norms, norms[len(rows) :]):
+        r = length / size if size else 0.0
         total, squares = total + r, squares + r * r
     return (total - squares / total) / 2 if total else 0.0

@@ -141,8 +141,6 @@ def test_parameter_groups_cannot_be_added() -> None:
         (lambda: OutputNormalised(rows=0), ValueError, "rows must be"),
         (lambda: OutputNormalised(second_order_bound=0.0), ValueError, "second_order_bound must be"),
         (lambda: OutputNormalised(second_order_bound=float("nan")), ValueError, "second_order_bound must be"),
-        (lambda: OutputNormalised(spread=0.5), ValueError, "spread must be"),
-        (lambda: OutputNormalised(spread=float("nan")), ValueError, "spread must be"),
         (lambda: Decay(0.1, steps=0.0), ValueError, "steps must be"),
         (lambda: Decay(-0.1, steps=1.0), ValueError, "damping must be"),
         (lambda: NGD(network([4, 3]), Gaussian(), factors=8), TypeError, "factors must be a Factors"),
