@@ -73,6 +73,22 @@ def test_the_second_order_of_a_step_is_within_reach() -> None:
         torch.testing.assert_close(move, 0.1 * moves[0.3][name])
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_noise_does_not_carry_a_saturated_layer_away(seed: int) -> None:
+    """A tanh network at the floor; were layers held to like relative changes, weights would exceed 10⁶."""
+    torch.manual_seed(seed)
+    teacher, model = (nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)).double() for _ in range(2))
+    opt = NGD.fast(model, Gaussian(), lr=1.0)
+    for _ in range(400):
+        x, noise = torch.randn(32, 3).double(), torch.randn(32, 2).double()
+        with torch.no_grad():
+            y = teacher(x) + 0.5 * noise
+        opt.zero_grad()
+        Gaussian()(model(x), y).backward()
+        opt.step()
+    assert max(weight.norm() for weight in weights(model).values()) < 1e4
+
+
 def test_a_single_layer_has_no_second_order() -> None:
     model, x, y = network([4, 3], activation=nn.Identity), batch(30, 4), 100 * batch(30, 3, seed=2)
     start = model(x).detach()
