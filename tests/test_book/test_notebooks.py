@@ -13,9 +13,7 @@ from support.paths import BOOK
 
 NOTEBOOKS = sorted(BOOK.glob("*.ipynb"))
 FIGURE = re.compile(r"<\w+ size \d+x\d+ with \d+ Axes>")  # how matplotlib prints one
-RAW = re.compile(
-    r"^[\[(]?\{[^}]*: |\bTable\(", re.MULTILINE
-)  # how Python prints a dict, or a table that cannot print itself
+RAW = re.compile(r"^[\[(]?\{[^}]*: |\bTable\(", re.MULTILINE)  # how a dict is printed, and a table without a repr
 UNCOMPARED_SHARE = 0.2  # of a notebook's cells
 WIDTH = 76  # letters of code that the box of a cell is wide
 OPEN = 20  # lines of code that are shown unasked
