@@ -9,16 +9,20 @@ cancel. In trace, words are rotated so that more rules apply."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache, lru_cache, partial
 
 import numpy as np
 
 from ngdsym.proof.letters import Letters
-from ngdsym.proof.search import Number, Search, Step, Terms, add, order
+from ngdsym.proof.search import Number, Search, Step, Terms, add, order, simplest
 from ngdsym.proof.shorten import solve
 from ngdsym.proof.words import Equation, Polynomial
+
+Rewriting = Callable[[str], tuple[Terms, list[Step]]]
+"""Of a word in trace."""
 
 TOTAL = "Σ"
 """Key of the sum of all weights in the linear system, beside the words."""
@@ -75,8 +79,9 @@ def _vanishing(search: Search, letters: Letters, matrices: list[Polynomial]) -> 
         for M in (None, *letters.positive)
         if M is None or letters.types[M][0] == X.known_type[0]
     ]
+    rewritten = cache(partial(_rewritten, search, letters))
     for trace in (False, True):
-        reduced = [_traced(search, square) if trace else search.reduce(square.value.terms) for square in squares]
+        reduced = [_traced(rewritten, square) if trace else search.reduce(square.value.terms) for square in squares]
         zero = [Lemma([square], trace, steps) for square, (rest, steps) in zip(squares, reduced) if not rest]
         if zero:
             return zero
@@ -115,37 +120,41 @@ def _normal(search: Search, matrices: list[Polynomial]) -> list[Polynomial]:
     return list(found.values())
 
 
-def _traced(search: Search, square: Square) -> tuple[Terms, list[Step]]:
-    """As `Search.reduce`, in trace: words may be rotated. The trace of an identity is keyed by "1" and its size.
-
-    From tr w = a tr w + Σ b tr v follows (1 − a) tr w = Σ b tr v.
-    """
-    letters = square.X.letters
+def _traced(rewritten: Rewriting, square: Square) -> tuple[Terms, list[Step]]:
+    """As `Search.reduce`, in trace: words may be rotated. The trace of an identity is keyed by "1" and its size."""
     pending = {word or "1" + square.X.known_type[1]: c for word, c in square.value.terms.items()}
     rest: Terms = {}
     steps: list[Step] = []
     while pending:
         word = max(pending, key=_rank)
         c = pending.pop(word)
-        for turn in _turns(word):
-            size = "1" + letters.types[letters.spell(turn)[0]][0]
-            normal, more = search.reduce({turn: 1})
-            same = sum(a for w, a in normal.items() if w and _least(w) == _least(word))
-            others = {w or size: a for w, a in normal.items() if not w or _least(w) != _least(word)}
-            if more and same != 1 and all(_rank(w) < _rank(word) for w in others):
-                c = Fraction(c) / (1 - same)
-                add(pending, others, c, "", "")
-                steps += [(c * a, left, rule, right) for a, left, rule, right in more]
-                break
-        else:
-            add(rest, {_least(word): c}, 1, "", "")
+        terms, more = rewritten(word)
+        add(rest if not more else pending, terms, c, "", "")
+        steps += [(c * a, left, rule, right) for a, left, rule, right in more]
     return rest, steps
+
+
+def _rewritten(search: Search, letters: Letters, word: str) -> tuple[Terms, list[Step]]:
+    """What the trace of a word is by the first of its turns to which rules apply: tr word + Σ steps.
+
+    From tr w = a tr w + Σ b tr v follows (1 − a) tr w = Σ b tr v. Without such a turn it is the least turn, by no step.
+    """
+    for turn in _turns(word):
+        size = "1" + letters.types[letters.spell(turn)[0]][0]
+        normal, more = search.reduce({turn: 1})
+        same = sum(a for w, a in normal.items() if w and _least(w) == _least(word))
+        others = {w or size: a for w, a in normal.items() if not w or _least(w) != _least(word)}
+        if more and same != 1 and all(_rank(w) < _rank(word) for w in others):
+            c = simplest(1 / Fraction(1 - same))
+            return {w: c * a for w, a in others.items()}, [(c * a, left, rule, right) for a, left, rule, right in more]
+    return {_least(word): 1}, []
 
 
 def _turns(word: str) -> Iterator[str]:
     return (word[i:] + word[:i] for i in range(0 if word.startswith("1") else len(word)))
 
 
+@lru_cache(1 << 16)
 def _least(word: str) -> str:
     return min(_turns(word), default=word)
 
