@@ -73,6 +73,20 @@ def test_the_second_order_of_a_step_is_within_reach() -> None:
         torch.testing.assert_close(move, 0.1 * moves[0.3][name])
 
 
+def test_a_layer_whose_weights_are_zero_has_no_relative_change() -> None:
+    """The middle layer is 0, so the first has no gradient: only the last one counts, and a bound has nothing to do."""
+    zero = network([4, 5, 5, 3])
+    with torch.no_grad():
+        zero[2].weight.zero_()
+        zero[2].bias.normal_()
+    after = []
+    for bound in (math.inf, 1e-6):
+        model = copy.deepcopy(zero)
+        train(model, NGD(model, Gaussian(), lr=0.3, control=OutputNormalised(second_order_bound=bound)), range(1))
+        after.append(weights(model))
+    assert same(*after) and not same(weights(zero), after[0])
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 def test_noise_does_not_carry_a_saturated_layer_away(seed: int) -> None:
     """A tanh network at the floor; were layers held to like relative changes, weights would exceed 10⁶."""
