@@ -178,9 +178,7 @@ class Capture:
         self.record = Record() if recording else None
         if self.record is not None:
             self.record.arguments, self.record.keywords = arguments, keywords
-            device = self.layers[0].weight.device
-            cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-            self.record.random = torch.get_rng_state(), cuda
+            self.record.random = RandomState.now(self.layers[0].weight.device)
 
     def _layer(
         self, k: int, module: nn.Module, inputs: tuple[Tensor, ...], keywords: dict[str, Tensor], output: Tensor

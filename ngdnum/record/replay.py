@@ -3,15 +3,39 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-RandomState = tuple[Tensor, Tensor | None]
-"""States of torch's generators of the CPU and of the weights' CUDA device."""
+
+class RandomState(NamedTuple):
+    """States of the global generators: torch's of the CPU and of the weights' CUDA device, Python's and NumPy's."""
+
+    cpu: Tensor
+    cuda: Tensor | None
+    python: Any
+    numpy: Any
+
+    @classmethod
+    def now(cls, device: torch.device) -> RandomState:
+        """The states now, for weights on `device`."""
+        cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+        return cls(torch.get_rng_state(), cuda, random.getstate(), np.random.get_state())
+
+    def resume(self, device: torch.device) -> None:
+        """Make the next random numbers those that came after this state."""
+        torch.set_rng_state(self.cpu)
+        if self.cuda is not None:
+            torch.cuda.set_rng_state(self.cuda, device)
+        random.setstate(self.python)
+        np.random.set_state(self.numpy)
+
 
 ONE_AT_A_TIME = threading.RLock()
 """Held while what all threads share is changed: generators, and the level of forward-mode derivatives.
@@ -25,20 +49,15 @@ long as the traceback of an interrupt lives that came before its body had begun.
 def replaying(state: RandomState | None, device: torch.device) -> Iterator[None]:
     """Within, random numbers are those after `state`, code is not compiled, and attention has all derivatives.
 
-    Hold `ONE_AT_A_TIME`. Outside, the next random numbers are what they were. Compiled code and the fused kernels of
-    `scaled_dot_product_attention` have no forward-mode derivatives.
+    Hold `ONE_AT_A_TIME`. Outside, the next random numbers are what they were. Compiled code, the fused kernels of
+    `scaled_dot_product_attention` and those of attention in evaluation mode have no forward-mode derivatives.
     """
-    devices = [device] if device.type == "cuda" else []
-    with (
-        torch.random.fork_rng(devices),
-        torch.compiler.set_stance("force_eager"),
-        sdpa_kernel(SDPBackend.MATH),
-    ):
-        if state is not None:
-            torch.set_rng_state(state[0])
-            if state[1] is not None:
-                torch.cuda.set_rng_state(state[1], device)
+    before, fused = RandomState.now(device), torch.backends.mha.get_fastpath_enabled()
+    with torch.compiler.set_stance("force_eager"), sdpa_kernel(SDPBackend.MATH):
         try:
+            torch.backends.mha.set_fastpath_enabled(False)
+            if state is not None:
+                state.resume(device)
             yield
         except Exception as error:
             error.add_note(
@@ -46,6 +65,9 @@ def replaying(state: RandomState | None, device: torch.device) -> Iterator[None]
                 "run there too, some of them without gradients or with forward-mode derivatives (`jvp`)."
             )
             raise
+        finally:
+            before.resume(device)
+            torch.backends.mha.set_fastpath_enabled(fused)
 
 
 @contextlib.contextmanager
