@@ -7,10 +7,12 @@ Passes under `torch.no_grad` are not recorded.
 from __future__ import annotations
 
 import copy
+import random
 import weakref
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Size, Tensor, nn
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
@@ -143,6 +145,11 @@ def has_rows(x: Tensor, count: int) -> bool:
     return len(x) == count and count not in x.shape[1:-1]
 
 
+def own_container(argument: Any) -> Any:
+    """A dictionary or list of the same tensors, which no `pop` of the model reaches; anything else as it is."""
+    return copy.copy(argument) if isinstance(argument, (dict, list)) else argument
+
+
 def refuse_empty(shape: Size) -> None:
     """Refuse a batch without examples, whose output has this `shape`."""
     raise ValueError(f"empty batch: the model's output has shape {tuple(shape)}")
@@ -177,8 +184,12 @@ class Capture:
         recording = torch.is_grad_enabled() and not torch._C._are_functorch_transforms_active()
         self.record = Record() if recording else None
         if self.record is not None:
-            self.record.arguments, self.record.keywords = arguments, keywords
-            self.record.random = RandomState.now(self.layers[0].weight.device)
+            self.record.arguments = tuple(map(own_container, arguments))
+            if keywords:
+                self.record.keywords = {name: own_container(x) for name, x in keywords.items()}
+            device = self.layers[0].weight.device
+            cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+            self.record.random = RandomState(torch.get_rng_state(), cuda, random.getstate(), np.random.get_state())
 
     def _layer(
         self, k: int, module: nn.Module, inputs: tuple[Tensor, ...], keywords: dict[str, Tensor], output: Tensor

@@ -22,12 +22,6 @@ class RandomState(NamedTuple):
     python: Any
     numpy: Any
 
-    @classmethod
-    def now(cls, device: torch.device) -> RandomState:
-        """The states now, for weights on `device`."""
-        cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-        return cls(torch.get_rng_state(), cuda, random.getstate(), np.random.get_state())
-
     def resume(self, device: torch.device) -> None:
         """Make the next random numbers those that came after this state."""
         torch.set_rng_state(self.cpu)
@@ -45,6 +39,15 @@ long as the traceback of an interrupt lives that came before its body had begun.
 """
 
 
+def own(argument: Any) -> Any:
+    """The same, with tensors and containers of its own: a change of the one is none of the other."""
+    if isinstance(argument, Tensor):
+        return argument.clone()
+    if type(argument) in (list, tuple):
+        return type(argument)(map(own, argument))
+    return {name: own(value) for name, value in argument.items()} if type(argument) is dict else argument
+
+
 @contextlib.contextmanager
 def replaying(state: RandomState | None, device: torch.device) -> Iterator[None]:
     """Within, random numbers are those after `state`, code is not compiled, and attention has all derivatives.
@@ -52,8 +55,12 @@ def replaying(state: RandomState | None, device: torch.device) -> Iterator[None]
     Hold `ONE_AT_A_TIME`. Outside, the next random numbers are what they were. Compiled code, the fused kernels of
     `scaled_dot_product_attention` and those of attention in evaluation mode have no forward-mode derivatives.
     """
-    before, fused = RandomState.now(device), torch.backends.mha.get_fastpath_enabled()
-    with torch.compiler.set_stance("force_eager"), sdpa_kernel(SDPBackend.MATH):
+    python, numpy, fused = random.getstate(), np.random.get_state(), torch.backends.mha.get_fastpath_enabled()
+    with (
+        torch.random.fork_rng([device] if device.type == "cuda" else []),
+        torch.compiler.set_stance("force_eager"),
+        sdpa_kernel(SDPBackend.MATH),
+    ):
         try:
             torch.backends.mha.set_fastpath_enabled(False)
             if state is not None:
@@ -66,7 +73,8 @@ def replaying(state: RandomState | None, device: torch.device) -> Iterator[None]
             )
             raise
         finally:
-            before.resume(device)
+            random.setstate(python)
+            np.random.set_state(numpy)
             torch.backends.mha.set_fastpath_enabled(fused)
 
 
