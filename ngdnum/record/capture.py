@@ -181,8 +181,8 @@ class Capture:
         self.remove = weakref.finalize(self, _remove, handles)
 
     def _begin(self, module: nn.Module, arguments: tuple, keywords: dict[str, Any]) -> None:
-        recording = torch.is_grad_enabled() and not torch._C._are_functorch_transforms_active()
-        self.record = Record() if recording else None
+        hidden = torch._C._are_functorch_transforms_active() or torch.jit.is_tracing()
+        self.record = Record() if torch.is_grad_enabled() and not hidden else None
         if self.record is not None:
             self.record.arguments = tuple(map(own_container, arguments))
             if keywords:
@@ -221,7 +221,7 @@ class Capture:
             return None
         if record is None or not record.edges:
             return None
-        if not isinstance(output, Tensor) or output.ndim < 2:
+        if not isinstance(output, Tensor) or output.ndim < 2 or not output.shape[-1]:
             got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
             raise ValueError(
                 "the model's output must be a tensor [M, n_L], one row per example, or [M, …, n_L], one per "
@@ -292,6 +292,13 @@ class _Hook:
 
     def __reduce__(self) -> tuple:
         return _Hook, ()
+
+    @property
+    def __name__(self) -> str:
+        raise AttributeError(
+            "torch.jit.script compiles hooks, and those of NGD cannot be: take torch.export.export or torch.jit.trace, "
+            "or script a new model that has loaded the state_dict of this one"
+        )
 
 
 def _remove(handles: list) -> None:
