@@ -260,7 +260,8 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
             self._batch = self._batch.on_all_ranks(self._world, self.generator.device)
         if before is not None and not math.isfinite(before):
             raise ValueError(f"the loss before the step is {float(before)}: check the batch and the weights")
-        if self._batch.measured or self._frozen and any(p.grad is not None for p in self._frozen):
+        partial_batch = len(self._batch.layers) < len(self.layers)
+        if self._batch.measured or partial_batch or any(p.grad is not None for p in self._frozen):
             check_known(self.model, {p for group in self.param_groups for p in group["params"]})
         check_groups(self.param_groups, len(self._groups.start))
         group, curvature = self.param_groups[0], self._curvature

@@ -7,6 +7,7 @@ function that declares its arguments.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import sys
 from pathlib import Path
@@ -108,6 +109,8 @@ COMMANDS = {verify: verify_arguments, show: show_arguments, emit: emit_arguments
 
 
 def main(argv: list[str] | None = None) -> int:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without Unicode
     parser = argparse.ArgumentParser(prog="python -m ngdsym", description="Formulas, proved and compiled.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command, declare in COMMANDS.items():

@@ -15,7 +15,7 @@ from torch.func import functional_call, vjp
 
 from ..layers import Layer
 from ..likelihood import Likelihood, fisher_product
-from ..record.replay import ONE_AT_A_TIME, RandomState, replaying
+from ..record.replay import ONE_AT_A_TIME, RandomState, own, replaying
 from ..sizes import numbers
 from ..stack import Stack
 from ..world import World
@@ -274,10 +274,7 @@ def run(model: nn.Module, parameters: dict[str, Tensor], call: Call, flat: bool 
     """
     device = next(model.parameters()).device
     replaced = parameters | {name: buffer.clone() for name, buffer in model.named_buffers()}
+    arguments, keywords = own(call.arguments), own(call.keywords)
     with ONE_AT_A_TIME, replaying(call.random, device):
-        output = (
-            functional_call(model, replaced, call.arguments, call.keywords)
-            if replaced
-            else model(*call.arguments, **call.keywords)
-        )
+        output = functional_call(model, replaced, arguments, keywords) if replaced else model(*arguments, **keywords)
     return output.flatten(0, -2) if flat else output

@@ -18,7 +18,7 @@ def trainable_layers(model: nn.Module) -> tuple[list[Layer], dict[str, nn.Parame
 
     The others are those of other modules, of modules with a `forward` of their own, even if their class is derived
     from that of a layer, of layers whose weight is frozen or shared with another module, and of layers within
-    `nn.MultiheadAttention`, which uses their weights without calling them.
+    `nn.MultiheadAttention`, which uses their weights without calling them, and of layers without inputs or outputs.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def trainable_layers(model: nn.Module) -> tuple[list[Layer], dict[str, nn.Parame
     layers = []
     for path, module in model.named_modules():
         kind = next((kind for kind in TYPES if kind.takes(module)), None)
-        if kind and module not in skipped and module.weight in own:
+        if kind and module not in skipped and module.weight in own and module.weight.numel():
             layers.append(kind(path, module, module.weight, module.bias if module.bias in own else None))
     if not layers:
         raise ValueError(f"the model has no trainable {labels('or')} layer for NGD to precondition" + _why(model))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, final
 
@@ -121,6 +122,16 @@ class Layer(ABC):
                 f"layer {self.name!r} got an input of shape {tuple(x.shape)}; NGD needs {axes}, the examples "
                 "along the first axis"
             )
+
+
+def check_weights(layers: Iterable[Layer]) -> None:
+    """Refuse layers whose modules have other weights than they had."""
+    names = [layer.name for layer in layers if layer.module.weight is not layer.weight]
+    if names:
+        raise ValueError(
+            "weights that were replaced after NGD was built, as by pruning and parametrizations, in layers "
+            f"{', '.join(map(repr, names))}; no weight was changed: build a new NGD"
+        )
 
 
 def join_names(path: str, kind: str) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..fisher.primal import Call
 from ..layers import Layer
+from ..layers.layer import check_weights
 from ..likelihood import Likelihood, fisher_product
 from ..world import Part, World
 from .capture import Record
@@ -142,6 +143,8 @@ class Batch:
         ------
         RuntimeError
             If there are none, if a layer has a gradient without having taken part, or one for its weight alone.
+        ValueError
+            If it has another weight than it had.
         """
         fresh, used = [*self.factors.values(), *self.roots.values()], []
         for k in self.layers:
@@ -165,6 +168,7 @@ class Batch:
         for k, layer in enumerate(layers) if len(self.layers) < len(layers) else ():
             gradients = [p.grad for p in layer.parameters if p.grad is not None]
             if k not in self.layers and any(g.any() for g in gradients):
+                check_weights([layer])
                 raise RuntimeError(
                     f"layer {layer.name!r} has a gradient, but was not called since the last zero_grad(), so "
                     "no weight was changed: call the module itself, not its weight, and not within "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
@@ -14,7 +15,7 @@ from ..fisher.primal import Call, Link, run
 from .batch import Batch
 from .capture import Record
 from .graph import aside
-from .replay import same_rows
+from .replay import own, same_rows
 
 _ONE = torch.ones(())
 SLOPES: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
@@ -32,12 +33,39 @@ class Cuts:
 
     def __init__(self) -> None:
         self._known: dict[tuple, bool] = {}
+        self._looked = False
+
+    def look(self, model: nn.Module, whole: Call, output: Tensor) -> None:
+        """Warn, the first time, if the call `whole` does not give its `output` again.
+
+        In low precision, numbers may differ by a few per cent. Where there are several ranks, those without examples
+        could not take part in what their models do together, and nobody looks.
+        """
+        if self._looked or torch.distributed.is_available() and torch.distributed.is_initialized():
+            return
+        self._looked = True
+        try:
+            with torch.no_grad():
+                found = run(model, {}, whole, flat=False).to(output.dtype)
+        except Exception:  # raised once more in the step, which says where it comes from
+            return
+        if found.shape == output.shape and (found - output).norm() <= 0.1 * output.norm():
+            return
+        warnings.warn(
+            "run again on the same batch, the model gives another output, and so do derivatives that NGD measures by "
+            "running it again: pass what the model keeps from one pass to the next as an argument, do not change "
+            "arguments in place, and draw random numbers from the global generators of torch, NumPy or Python",
+            stacklevel=3,
+        )
 
     def agree(self, model: nn.Module, whole: Call, part: Call) -> bool:
-        """Whether `part`, cut from the call `whole`, gives its first rows."""
+        """Whether `part`, cut from the call `whole`, gives its first rows; not if nothing could be cut."""
         pairs = [*zip(whole.arguments, part.arguments)]
         pairs += [(argument, part.keywords[name]) for name, argument in whole.keywords.items()]
-        key = (*(new is not old for old, new in pairs), *whole.keywords)
+        cut = [new is not old for old, new in pairs]
+        if not any(cut):
+            return False
+        key = (*cut, *whole.keywords)
         if key not in self._known:
             both = (partial(run, model, {}, call, flat=False) for call in (whole, part))
             self._known[key] = same_rows(model, *both)
@@ -68,16 +96,19 @@ def keep(batch: Batch, cuts: Cuts, model: nn.Module, record: Record, output: Ten
                 asked.append((k, node))
         if asked:
             aside(partial(_ask, record, chain, asked))
-    arguments, keywords, first = record.arguments, record.keywords, output[:wanted].clone() if chain else None
-    if wanted < count:
-        arguments = tuple([_first(argument, count, wanted) for argument in arguments])
-        keywords = {name: _first(argument, count, wanted) for name, argument in keywords.items()}
-    call = Call(arguments, keywords, chain, first, record.random, *_weights(record, wanted, count))
-    if wanted < count and not chain:
-        whole = Call(record.arguments, record.keywords, random=record.random)
-        if not cuts.agree(model, whole, call):
-            weights, share = _weights(record, count, count)
-            call, wanted = whole._replace(weights=weights, share=share), count
+    first = output[:wanted].clone() if chain else None
+    given = Call(record.arguments, record.keywords, chain, first, record.random)
+    arguments = tuple([_first(argument, count, wanted) for argument in given.arguments])
+    keywords = {name: _first(argument, count, wanted) for name, argument in given.keywords.items()}
+    call = given._replace(arguments=arguments, keywords=keywords)
+    if wanted == count or not chain:
+        whole = given._replace(arguments=own(given.arguments), keywords=own(given.keywords))
+        if not chain:
+            cuts.look(model, whole, output)
+        if wanted == count or not cuts.agree(model, given, call):
+            call, wanted = whole, count
+    weights, share = _weights(record, wanted, count)
+    call = call._replace(weights=weights, share=share)
     record.kept = len(batch.calls), wanted, count
     batch.calls.append(call)
     batch.examined += count
@@ -102,7 +133,7 @@ def _weights(record: Record, wanted: int, count: int) -> tuple[Tensor | None, fl
 
 
 def _first(argument: Any, count: int, rows: int) -> Any:
-    """The first `rows` of what has one row for each of the `count` examples."""
+    """The first `rows` of what has one row for each of the `count` examples; all of anything else."""
     if not isinstance(argument, Tensor) or not argument.ndim or len(argument) != count:
         return argument
     return argument[:rows].clone()

@@ -7,10 +7,12 @@ Passes under `torch.no_grad` are not recorded.
 from __future__ import annotations
 
 import copy
+import random
 import weakref
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Size, Tensor, nn
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
@@ -143,6 +145,11 @@ def has_rows(x: Tensor, count: int) -> bool:
     return len(x) == count and count not in x.shape[1:-1]
 
 
+def own_container(argument: Any) -> Any:
+    """A dictionary or list of the same tensors, which no `pop` of the model reaches; anything else as it is."""
+    return copy.copy(argument) if isinstance(argument, (dict, list)) else argument
+
+
 def refuse_empty(shape: Size) -> None:
     """Refuse a batch without examples, whose output has this `shape`."""
     raise ValueError(f"empty batch: the model's output has shape {tuple(shape)}")
@@ -174,13 +181,15 @@ class Capture:
         self.remove = weakref.finalize(self, _remove, handles)
 
     def _begin(self, module: nn.Module, arguments: tuple, keywords: dict[str, Any]) -> None:
-        recording = torch.is_grad_enabled() and not torch._C._are_functorch_transforms_active()
-        self.record = Record() if recording else None
+        hidden = torch._C._are_functorch_transforms_active() or torch.jit.is_tracing()
+        self.record = Record() if torch.is_grad_enabled() and not hidden else None
         if self.record is not None:
-            self.record.arguments, self.record.keywords = arguments, keywords
+            self.record.arguments = tuple(map(own_container, arguments))
+            if keywords:
+                self.record.keywords = {name: own_container(x) for name, x in keywords.items()}
             device = self.layers[0].weight.device
             cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-            self.record.random = torch.get_rng_state(), cuda
+            self.record.random = RandomState(torch.get_rng_state(), cuda, random.getstate(), np.random.get_state())
 
     def _layer(
         self, k: int, module: nn.Module, inputs: tuple[Tensor, ...], keywords: dict[str, Tensor], output: Tensor
@@ -212,7 +221,7 @@ class Capture:
             return None
         if record is None or not record.edges:
             return None
-        if not isinstance(output, Tensor) or output.ndim < 2:
+        if not isinstance(output, Tensor) or output.ndim < 2 or not output.shape[-1]:
             got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
             raise ValueError(
                 "the model's output must be a tensor [M, n_L], one row per example, or [M, …, n_L], one per "
@@ -283,6 +292,13 @@ class _Hook:
 
     def __reduce__(self) -> tuple:
         return _Hook, ()
+
+    @property
+    def __name__(self) -> str:
+        raise AttributeError(
+            "torch.jit.script compiles hooks, and those of NGD cannot be: take torch.export.export or torch.jit.trace, "
+            "or script a new model that has loaded the state_dict of this one"
+        )
 
 
 def _remove(handles: list) -> None:

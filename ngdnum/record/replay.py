@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-RandomState = tuple[Tensor, Tensor | None]
-"""States of torch's generators of the CPU and of the weights' CUDA device."""
+
+class RandomState(NamedTuple):
+    """States of the global generators: torch's of the CPU and of the weights' CUDA device, Python's and NumPy's."""
+
+    cpu: Tensor
+    cuda: Tensor | None
+    python: Any
+    numpy: Any
+
+    def resume(self, device: torch.device) -> None:
+        """Make the next random numbers those that came after this state."""
+        torch.set_rng_state(self.cpu)
+        if self.cuda is not None:
+            torch.cuda.set_rng_state(self.cuda, device)
+        random.setstate(self.python)
+        np.random.set_state(self.numpy)
+
 
 ONE_AT_A_TIME = threading.RLock()
 """Held while what all threads share is changed: generators, and the level of forward-mode derivatives.
@@ -21,24 +39,32 @@ long as the traceback of an interrupt lives that came before its body had begun.
 """
 
 
+def own(argument: Any) -> Any:
+    """The same, with tensors and containers of its own: a change of the one is none of the other."""
+    if isinstance(argument, Tensor):
+        return argument.clone()
+    if type(argument) in (list, tuple):
+        return type(argument)(map(own, argument))
+    return {name: own(value) for name, value in argument.items()} if type(argument) is dict else argument
+
+
 @contextlib.contextmanager
 def replaying(state: RandomState | None, device: torch.device) -> Iterator[None]:
     """Within, random numbers are those after `state`, code is not compiled, and attention has all derivatives.
 
-    Hold `ONE_AT_A_TIME`. Outside, the next random numbers are what they were. Compiled code and the fused kernels of
-    `scaled_dot_product_attention` have no forward-mode derivatives.
+    Hold `ONE_AT_A_TIME`. Outside, the next random numbers are what they were. Compiled code, the fused kernels of
+    `scaled_dot_product_attention` and those of attention in evaluation mode have no forward-mode derivatives.
     """
-    devices = [device] if device.type == "cuda" else []
+    python, numpy, fused = random.getstate(), np.random.get_state(), torch.backends.mha.get_fastpath_enabled()
     with (
-        torch.random.fork_rng(devices),
+        torch.random.fork_rng([device] if device.type == "cuda" else []),
         torch.compiler.set_stance("force_eager"),
         sdpa_kernel(SDPBackend.MATH),
     ):
-        if state is not None:
-            torch.set_rng_state(state[0])
-            if state[1] is not None:
-                torch.cuda.set_rng_state(state[1], device)
         try:
+            torch.backends.mha.set_fastpath_enabled(False)
+            if state is not None:
+                state.resume(device)
             yield
         except Exception as error:
             error.add_note(
@@ -46,6 +72,10 @@ def replaying(state: RandomState | None, device: torch.device) -> Iterator[None]
                 "run there too, some of them without gradients or with forward-mode derivatives (`jvp`)."
             )
             raise
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)
+            torch.backends.mha.set_fastpath_enabled(fused)
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.autograd.graph import Node
 
 from ..layers import Layer
+from ..layers.layer import check_weights
 from .capture import Record
 from .graph import reachable
 
@@ -44,11 +45,13 @@ def check_uses(record: Record, layers: list[Layer]) -> None:
                 i = None if following is None else alone[following]
                 if i is not None:
                     uses[i] += 1
-    names = dict.fromkeys(layers[k].name for (_, k), count in zip(parameters, uses) if count > called[k])
-    if names:
+    wrong = list(dict.fromkeys(layers[k] for (_, k), count in zip(parameters, uses) if count > called[k]))
+    check_weights(wrong)
+    if wrong:
+        names = ", ".join(layer.name for layer in wrong)
         raise ValueError(
             "weights of layers used by function, or in derivatives of the network, not by calls of these modules "
-            f"alone: {', '.join(names)}; the Fisher of the calls is not theirs, so no weight was changed: call the "
+            f"alone: {names}; the Fisher of the calls is not theirs, so no weight was changed: call the "
             "module itself wherever its weight is used, or leave the weight to the fallback optimizer, by a class with "
             "a forward of its own: class Tied(nn.Linear): def forward(self, x): return F.linear(x, self.weight, "
             "self.bias)"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -110,3 +113,14 @@ def test_wrong_input_leaves_a_finished_result_alone(tmp_path, monkeypatch, capfd
         assert main(["run", "fig1a", *wrong]) == 2
         assert (tmp_path / "results" / "fig1a-seed0.json").read_bytes() == kept
         assert [path.name for path in (tmp_path / "results").iterdir()] == ["fig1a-seed0.json"]
+
+
+@pytest.mark.what_if("files and commands", "the terminal has no letters beyond ASCII", "escapes in their place")
+@pytest.mark.parametrize(
+    "command", [["ngdnum", "run", "fig1a", "--budget", "0.05"], ["ngdsym", "show", "spring"]], ids=["ngdnum", "ngdsym"]
+)
+def test_a_terminal_without_unicode(command, tmp_path):
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-m", *command], cwd=tmp_path, env=environment, capture_output=True)
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
+    assert b"\\" in done.stdout and done.stdout.isascii()

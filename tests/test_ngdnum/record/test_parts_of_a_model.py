@@ -7,12 +7,13 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.distributed
+import torch.nn.utils.prune
 from torch import Tensor, nn
 from torch.distributed.tensor import DeviceMesh, distribute_tensor
 
 from ngdnum import NGD, Gaussian
 from support.networks import batch, network
-from support.training import expect, step, weights
+from support.training import expect, step, train, weights
 
 torch.set_num_threads(1)
 PRESETS = [NGD.paper, NGD.fast, NGD.sample_efficient]
@@ -84,6 +85,78 @@ def test_a_layer_put_in_later_is_noticed() -> None:
     model[2] = nn.Linear(5, 3).double()
     Gaussian()(model(batch(30, 4)), batch(30, 3)).backward()
     expect(RuntimeError, "gradients: 2.weight, 2.bias; .* build a new NGD", model, opt.step)
+
+
+@pytest.mark.what_if(
+    "models",
+    "weights are pruned, parametrized or replaced after `NGD` was built",
+    "an error that names them and asks for a new NGD; no weight moves",
+)
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("steps", [0, 5])
+@pytest.mark.parametrize(
+    "replace",
+    [
+        lambda model: setattr(model, "2", nn.Linear(5, 3).double()),
+        lambda model: setattr(model[2], "weight", nn.Parameter(model[2].weight.detach().clone())),
+        lambda model: model.load_state_dict(network([4, 5, 3], seed=1).state_dict(), assign=True),
+        lambda model: nn.utils.prune.l1_unstructured(model[2], "weight", amount=0.5),
+        lambda model: nn.utils.parametrizations.weight_norm(model[2]),
+    ],
+    ids=["module", "weight", "assign", "pruned", "parametrized"],
+)
+def test_replaced_weights_are_named_at_once(preset: Callable[..., NGD], steps: int, replace: Callable) -> None:
+    """Also in a step in which no factors are measured."""
+    model = network([4, 5, 3])
+    opt = preset(model, Gaussian())
+    train(model, opt, range(steps))
+    replace(model)
+    model.zero_grad()
+    expect((RuntimeError, ValueError), "2.*build a new NGD", model, lambda: train(model, opt, range(1)))
+
+
+@pytest.mark.what_if("models", "a layer has no inputs", "the fallback optimizer has its bias; without one: ValueError")
+@pytest.mark.parametrize("preset", PRESETS)
+def test_layers_without_inputs(preset: Callable[..., NGD]) -> None:
+    class Biased(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(4, 3), nn.Linear(0, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.a(x) + self.b(x[:, :0])
+
+    model = Biased().double()
+    with pytest.raises(ValueError, match="b.weight, b.bias"):
+        preset(model, Gaussian())
+    opt = preset(model, Gaussian(), fallback=lambda p: torch.optim.SGD(p, lr=0.1))
+    before = weights(model)
+    step(model, opt, Gaussian(), batch(30, 4), batch(30, 3))
+    assert all(p.numel() == 0 or not p.equal(before[name]) for name, p in model.named_parameters())
+
+
+@pytest.mark.what_if("models", "a model has no outputs", "ValueError: “model's output must be a tensor [M, n_L]”")
+def test_models_without_outputs() -> None:
+    model = nn.Sequential(nn.Linear(4, 5), nn.Linear(5, 0)).double()
+    opt = NGD.fast(model, Gaussian(), fallback=lambda p: torch.optim.SGD(p, lr=0.1))
+    with pytest.raises(ValueError, match=r"model's output must be a tensor \[M, n_L\]"):
+        step(model, opt, Gaussian(), batch(30, 4), batch(30, 0))
+
+
+@pytest.mark.what_if(
+    "models",
+    "a model is traced or exported for use elsewhere while `NGD` is there",
+    "it works; for `torch.jit.script`, AttributeError: “torch.jit.script compiles hooks”",
+)
+def test_models_are_traced_and_exported_without_hooks() -> None:
+    model, x = network([4, 5, 3]), batch(30, 4)
+    opt = NGD.fast(model, Gaussian())
+    expected = model(x)
+    assert torch.equal(torch.jit.trace(model, x)(x), expected)
+    assert torch.equal(torch.export.export(model, (x,)).module()(x), expected)
+    with pytest.raises(AttributeError, match="torch.jit.script compiles hooks"):
+        torch.jit.script(model)
+    step(model, opt, Gaussian(), x, batch(30, 3))
 
 
 @pytest.mark.what_if(
