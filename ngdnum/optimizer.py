@@ -181,18 +181,8 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
         kept = self.rule, factors, inverse, self.state
         self._curvature = Curvature(self.layers, self._groups.of, *kept, world, likelihood)
         self._look = FirstLook(likelihood)
-        self._observer = Observer(
-            model,
-            self.layers,
-            likelihood,
-            self.rule,
-            factors,
-            samples,
-            self.generator,
-            control.needs,
-            self.damping.relative,
-            self._look,
-        )
+        asked = self.rule, factors, samples, self.generator, control.needs, self.damping.relative, self._look
+        self._observer = Observer(model, self.layers, likelihood, *asked)
         if world is not None:
             self._observer = self._observer.of_rank(world)
         self._proposer = Proposer(model, likelihood, self._rest, inverse, control, control.needs, world)
@@ -260,8 +250,8 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
             self._batch = self._batch.on_all_ranks(self._world, self.generator.device)
         if before is not None and not math.isfinite(before):
             raise ValueError(f"the loss before the step is {float(before)}: check the batch and the weights")
-        partial_batch = len(self._batch.layers) < len(self.layers)
-        if self._batch.measured or partial_batch or any(p.grad is not None for p in self._frozen):
+        some_idle = len(self._batch.layers) < len(self.layers)
+        if self._batch.measured or some_idle or any(p.grad is not None for p in self._frozen):
             check_known(self.model, {p for group in self.param_groups for p in group["params"]})
         check_groups(self.param_groups, len(self._groups.start))
         group, curvature = self.param_groups[0], self._curvature
@@ -288,8 +278,8 @@ class NGD(Presets, Saving, torch.optim.Optimizer):
             self._last = StepRecord(self.rule.name, blocks.blocks, kept, length, lengths)
             group["quotient"] = step.quotient
             if self.damping.relative:
-                sums = self._world.sums if self._world else None
-                group["damping"] = self.damping.next(lam, rho, self._batch.relative_residual(sums))
+                residual = self._batch.relative_residual(self._world.sums if self._world else None)
+                group["damping"] = self.damping.next(lam, rho, residual)
             else:
                 group["damping"] = self.damping.next(lam, rho)
             self._batch, self.steps = Batch(), self.steps + 1

@@ -15,7 +15,7 @@ from torch.func import functional_call, vjp
 
 from ..layers import Layer
 from ..likelihood import Likelihood, fisher_product
-from ..record.replay import ONE_AT_A_TIME, RandomState, own, replaying
+from ..record.replay import ONE_AT_A_TIME, RandomState, in_training, own, replaying
 from ..sizes import numbers
 from ..stack import Stack
 from ..world import World
@@ -35,8 +35,9 @@ class Call(NamedTuple):
     """How the model is called to treat some examples.
 
     `chain` are the layers, by index and in order, if nothing but elementwise functions is between them and the
-    last one's `output` `[M, n_L]` is the model's. `random` is the state of torch's generators before the call.
-    `share` tells how much the call counts among others, `weights` `[M]`, with mean 1, how much its examples do.
+    last one's `output` `[M, n_L]` is the model's. `random` is the state of the generators before the call, `training`
+    are the modules in training mode, None if they have not changed. `share` tells how much the call counts among
+    others, `weights` `[M]`, with mean 1, how much its examples do.
     """
 
     arguments: tuple
@@ -44,6 +45,7 @@ class Call(NamedTuple):
     chain: dict[int, Link] = {}
     output: Tensor | None = None
     random: RandomState | None = None
+    training: frozenset[nn.Module] | None = None
     weights: Tensor | None = None
     share: float = 1.0
 
@@ -269,12 +271,13 @@ def _change(layer: Layer, u: tuple[Tensor, ...], x: Tensor, dx: Tensor | None) -
 def run(model: nn.Module, parameters: dict[str, Tensor], call: Call, flat: bool = True) -> Tensor:
     """f `[M, n_L]`, positions of an example counting as examples unless not `flat`.
 
-    Random numbers are those of the recorded pass; buffers, and the generators' next numbers, stay as they are.
-    `parameters` take the place of those of the model.
+    Random numbers and modes are those of the recorded pass; buffers, modes and the generators' next numbers stay as
+    they are. `parameters` take the place of those of the model.
     """
     device = next(model.parameters()).device
     replaced = parameters | {name: buffer.clone() for name, buffer in model.named_buffers()}
     arguments, keywords = own(call.arguments), own(call.keywords)
-    with ONE_AT_A_TIME, replaying(call.random, device):
+    mode = contextlib.nullcontext() if call.training is None else in_training(model, call.training)
+    with ONE_AT_A_TIME, mode, replaying(call.random, device):
         output = functional_call(model, replaced, arguments, keywords) if replaced else model(*arguments, **keywords)
     return output.flatten(0, -2) if flat else output

@@ -108,7 +108,7 @@ def keep(batch: Batch, cuts: Cuts, model: nn.Module, record: Record, output: Ten
         if wanted == count or not cuts.agree(model, given, call):
             call, wanted = whole, count
     weights, share = _weights(record, wanted, count)
-    call = call._replace(weights=weights, share=share)
+    call = call._replace(training=record.training, weights=weights, share=share)
     record.kept = len(batch.calls), wanted, count
     batch.calls.append(call)
     batch.examined += count

@@ -10,6 +10,7 @@ import copy
 import random
 import weakref
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -48,12 +49,12 @@ class Record:
 
     Uses on no rows, such as those of an expert without examples, are `empty`.
 
-    `arguments` and `keywords` are those the model was called with, `random` the state of torch's generators. `links`
-    tell what is between each layer and the one before: nothing (None), or the place in the graph of an elementwise
-    function. They are None if there is anything else, or if the last layer's output is not the model's. `weights`
-    `[M, …]`, with mean 1, tell how much each row of the output counts in the loss, None if all count alike; `share` is
-    the sum of what they count, by which passes of one step are weighed. `told` is what the loss of a backward pass,
-    by its number, has told of them.
+    `arguments` and `keywords` are those the model was called with, `random` the state of the generators then and
+    `training` the modules in training mode. `links` tell what is between each layer and the one before: nothing (None),
+    or the place in the graph of an elementwise function. They are None if there is anything else, or if the last
+    layer's output is not the model's. `weights` `[M, …]`, with mean 1, tell how much each row of the output counts in
+    the loss, None if all count alike; `share` is the sum of what they count, by which passes of one step are weighed.
+    `told` is what the loss of a backward pass, by its number, has told of them.
 
     `batch` is what it is included in, `gradient` `[M, n_L]` that of all its losses so far and `residual` what it adds
     to that of the batch; `kept` tells which call of the batch it is, with how many examples of how many.
@@ -68,6 +69,7 @@ class Record:
         self.arguments: tuple = ()
         self.keywords: dict[str, Any] = {}
         self.random: RandomState | None = None
+        self.training: frozenset[nn.Module] = frozenset()
         self.end: tuple[weakref.ref, int, tuple[Node, int]] | None = None
         self.batch: weakref.ref | None = None
         self.gradient: Tensor | None = None
@@ -171,6 +173,7 @@ class Capture:
         on_empty: Callable[[Size], None] = refuse_empty,
     ) -> None:
         self.layers, self._on_empty = layers, on_empty
+        self._own_code = any(not type(module).__module__.startswith("torch.") for module in model.modules())
         self.record: Record | None = None
         self._on_backward = weakref.WeakMethod(on_backward) if on_backward else lambda: None
         handles = [model.register_forward_pre_hook(_Hook(self, Capture._begin), with_kwargs=True)]
@@ -184,12 +187,15 @@ class Capture:
         hidden = torch._C._are_functorch_transforms_active() or torch.jit.is_tracing()
         self.record = Record() if torch.is_grad_enabled() and not hidden else None
         if self.record is not None:
-            self.record.arguments = tuple(map(own_container, arguments))
+            tensors = {*map(type, arguments)} == {Tensor}
+            self.record.arguments = arguments if tensors else tuple(map(own_container, arguments))
             if keywords:
                 self.record.keywords = {name: own_container(x) for name, x in keywords.items()}
+            self.record.training = frozenset(filter(attrgetter("training"), module.modules()))
             device = self.layers[0].weight.device
             cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-            self.record.random = RandomState(torch.get_rng_state(), cuda, random.getstate(), np.random.get_state())
+            slow = (random.getstate(), np.random.get_state()) if self._own_code else None
+            self.record.random = RandomState(torch.get_rng_state(), cuda, slow)
 
     def _layer(
         self, k: int, module: nn.Module, inputs: tuple[Tensor, ...], keywords: dict[str, Tensor], output: Tensor

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,20 +15,24 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
 class RandomState(NamedTuple):
-    """States of the global generators: torch's of the CPU and of the weights' CUDA device, Python's and NumPy's."""
+    """States of the global generators: torch's of the CPU and of the weights' CUDA device, Python's and NumPy's.
+
+    The last two take long to read, and are left out of a model of torch's own modules alone.
+    """
 
     cpu: Tensor
     cuda: Tensor | None
-    python: Any
-    numpy: Any
+    others: tuple[Any, Any] | None
 
     def resume(self, device: torch.device) -> None:
         """Make the next random numbers those that came after this state."""
         torch.set_rng_state(self.cpu)
         if self.cuda is not None:
             torch.cuda.set_rng_state(self.cuda, device)
-        random.setstate(self.python)
-        np.random.set_state(self.numpy)
+        if self.others is not None:
+            python, numpy = self.others
+            random.setstate(python)
+            np.random.set_state(numpy)
 
 
 ONE_AT_A_TIME = threading.RLock()
@@ -79,16 +83,16 @@ def replaying(state: RandomState | None, device: torch.device) -> Iterator[None]
 
 
 @contextlib.contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Within, every module is in evaluation mode."""
-    training = [module for module in model.modules() if module.training]
+def in_training(model: nn.Module, training: Collection[nn.Module]) -> Iterator[None]:
+    """Within, the modules in `training` are in training mode, and all others of `model` in evaluation mode."""
+    changed = [module for module in model.modules() if module.training != (module in training)]
     try:
-        for module in training:
-            module.training = False
+        for module in changed:
+            module.training = not module.training
         yield
     finally:
-        for module in training:
-            module.training = True
+        for module in changed:
+            module.training = not module.training
 
 
 def same_rows(model: nn.Module, whole: Callable[[], Tensor], part: Callable[[], Tensor]) -> bool:
@@ -96,7 +100,7 @@ def same_rows(model: nn.Module, whole: Callable[[], Tensor], part: Callable[[], 
 
     If not, what was cut to make the part has no row for each example.
     """
-    with torch.no_grad(), evaluating(model):
+    with torch.no_grad(), in_training(model, ()):
         expected = whole()
         try:
             found = part()

@@ -118,6 +118,29 @@ def test_batches_that_are_used_up_before_the_step(control: Control, popped: bool
     torch.testing.assert_close(*found, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.what_if(
+    "training loops",
+    "the model goes into evaluation mode between its pass and the step",
+    "the step is that of the pass",
+)
+@pytest.mark.parametrize("when", ["before backward", "after backward"])
+@pytest.mark.parametrize("control", [ConjugateGradient(5), DualConjugateGradient(5), OutputNormalised(rows=16)])
+def test_evaluation_mode_before_the_step(control: Control, when: str) -> None:
+    x, y, found = batch(30, 4), batch(30, 3), []
+    for early in (False, True):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Dropout(0.5), nn.BatchNorm1d(4, affine=False), Skip()).double()
+        opt = NGD(model, Gaussian(), damping=Fixed(0.1), samples=None, control=control)
+        loss = Gaussian()(model(x), y)
+        model.train(not (early and when == "before backward"))
+        loss.backward()
+        model.train(not early)
+        opt.step()
+        assert model[0].training is not early
+        found.append(parameters(model))
+    torch.testing.assert_close(*found, rtol=1e-9, atol=1e-12)
+
+
 class Remembering(Skip):
     """What it kept from the last pass is part of the next one."""
 
