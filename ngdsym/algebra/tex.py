@@ -16,7 +16,9 @@ WRITTEN = (
     (re.compile(r"(\b[A-Za-z])_\{dot\}"), r"\\dot{\1}"),
     (re.compile(r"\^\{T\}"), r"^{\\top}"),
     (re.compile(r"\\mathbb\{I\}"), "I"),
-    (re.compile(r"_\{([a-z]{3,})\}"), r"_{\\mathrm{\1}}"),
+    (re.compile(r"\bF_\{g\}"), "{F^{g}}"),
+    (re.compile(r"\bF_\{plus\}"), "{F^{+}}"),
+    (re.compile(r"_\{(in|[a-z]{3,})\}"), r"_{\\mathrm{\1}}"),
     (re.compile(r"\\left\((\\frac\{\d+\}\{\d+\})\\right\)(?!\^)"), r"\1"),
 )
 WORD = re.compile(r"(?<![\\{A-Za-z])(?:[A-Za-z]{3,}|[A-Zabce-z][A-Za-z])(?![A-Za-z])")
