@@ -49,7 +49,7 @@ def verify(arguments: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return 2
     if arguments.json:
-        print(json.dumps(report.as_dict(), ensure_ascii=False))
+        print(json.dumps(report.as_dict()))
     else:
         Console().print(report)
     return 0 if report.passed else 1
@@ -90,7 +90,7 @@ def bench(arguments: argparse.Namespace) -> int:
     else:
         timings = [derivations.measure(case) for case in derivations.CASES]
         shown, data = derivations.table(timings), [timing.as_dict() for timing in timings]
-    print(json.dumps(data, ensure_ascii=False) if arguments.json else shown)
+    print(json.dumps(data) if arguments.json else shown)
     return 0
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
+import re
 import signal
 import sys
 import textwrap
@@ -101,7 +103,7 @@ def _finish(prepare: Callable[[], Job], as_json: bool) -> int:
         return status or WRONG
     try:
         if as_json:
-            print(result.to_json(), flush=True)
+            print(_ascii(result.to_json()), flush=True)
         else:
             show(job.table(result), written)
             sys.stdout.flush()
@@ -112,6 +114,11 @@ def _finish(prepare: Callable[[], Job], as_json: bool) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return WRONG
     return status
+
+
+def _ascii(text: str) -> str:
+    """JSON with all other letters as escapes of JSON, which any terminal takes and any reader reads."""
+    return re.sub(r"[^\x00-\x7f]", lambda letter: json.dumps(letter[0])[1:-1], text)
 
 
 def show(table: Table, note: str) -> None:

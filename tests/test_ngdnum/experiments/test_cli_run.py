@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -12,9 +13,10 @@ import pytest
 from ngdnum.__main__ import main
 from ngdnum.data import linear_teacher
 from ngdnum.experiments import EXPERIMENTS, Experiment
+from ngdnum.experiments.command import Job, finish
 from ngdnum.experiments.method import method, sgd
 from ngdnum.experiments.training import Budget
-from ngdnum.results import load
+from ngdnum.results import Result, load
 
 
 def test_json_is_all_there_is_on_standard_output(tmp_path, capfd):
@@ -124,3 +126,11 @@ def test_a_terminal_without_unicode(command, tmp_path):
     done = subprocess.run([sys.executable, "-m", *command], cwd=tmp_path, env=environment, capture_output=True)
     assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
     assert b"\\" in done.stdout and done.stdout.isascii()
+
+
+def test_json_is_read_on_a_terminal_without_unicode(monkeypatch, tmp_path):
+    stored = Result("mine", "λ × 2 𝔽", 0, "", {})
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", out)
+    assert finish(lambda: Job(lambda: stored, tmp_path / "mine.json"), as_json=True) == 0
+    assert json.loads(out.buffer.getvalue())["title"] == "λ × 2 𝔽"
