@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ngdnum import NGD, Fixed, Gaussian, OutputNormalised
 from support.networks import batch, network
-from support.training import parameters
+from support.training import expect, parameters
 
 torch.set_num_threads(1)
 PRESETS = [NGD.paper, partial(NGD.fast, control=OutputNormalised(rows=None)), NGD.sample_efficient]
@@ -141,6 +141,22 @@ LOOPS = [
 @pytest.mark.parametrize("loop", LOOPS)
 def test_what_comes_before_the_loss_changes_nothing(preset: Callable[..., NGD], loop: Loop) -> None:
     torch.testing.assert_close(trained(preset, loop), trained(preset, plain), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.what_if(
+    "training loops", "gradients are those of `torch.func`", "RuntimeError: they tell nothing of the Fisher"
+)
+@pytest.mark.parametrize("preset", [NGD, NGD.fast, NGD.sample_efficient])
+def test_gradients_by_function(preset: Callable[..., NGD]) -> None:
+    model, x, y = nn.Sequential(nn.Linear(4, 3)), torch.randn(10, 4), torch.randn(10, 3)
+    opt, parameters = preset(model, Gaussian()), dict(model.named_parameters())
+
+    def loss(values: dict[str, Tensor]) -> Tensor:
+        return Gaussian()(torch.func.functional_call(model, values, (x,)), y)
+
+    for name, gradient in torch.func.grad(loss)(parameters).items():
+        parameters[name].grad = gradient
+    expect(RuntimeError, "torch.func", model, opt.step)
 
 
 @pytest.mark.what_if(
