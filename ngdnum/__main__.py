@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import sys
 
@@ -14,7 +15,8 @@ from .experiments.extra import check_installed
 def main(arguments: list[str] | None = None) -> int:
     """Exit status: 0 done, 1 nothing converged, 2 wrong input, 130 interrupted (a partial result is left)."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without Unicode
+        with contextlib.suppress(OSError):  # its descriptor is another one by now
+            sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without Unicode
     parser = argparse.ArgumentParser(prog="python -m ngdnum", description="Natural gradient descent: experiments.")
     add_parsers(parser.add_subparsers(dest="command", required=True))
     args = parser.parse_args(arguments)

@@ -7,6 +7,7 @@ function that declares its arguments.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import json
 import sys
@@ -110,7 +111,8 @@ COMMANDS = {verify: verify_arguments, show: show_arguments, emit: emit_arguments
 
 def main(argv: list[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without Unicode
+        with contextlib.suppress(OSError):  # its descriptor is another one by now
+            sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without Unicode
     parser = argparse.ArgumentParser(prog="python -m ngdsym", description="Formulas, proved and compiled.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command, declare in COMMANDS.items():
