@@ -173,7 +173,7 @@ class Theorem:
 
     @cached_property
     def certificates(self) -> dict[str, Certificate]:
-        """The committed proofs: of the claims under "", of a schema's instances under their depth.
+        """The committed proofs, of the claims under "", of a schema's instances under their depth.
 
         Raises
         ------
