@@ -68,7 +68,7 @@ class Theorem:
     wrong : false variants, each to be refused by each check.
     assumes : equations between the letters (and `Q.symmetric(X)`): hypotheses that are equations.
     given : the remaining hypotheses and where the letters come from, in words.
-    recipes
+    recipes : mapping, optional
         How to make instances of letters that are not independent: `{R: Pinv(A)}`. Letters defined by an assumption
         `Eq(letter, expression)` need none. The instance witnesses that the hypotheses can hold.
     values : in place of recipes, a function from a source of numbers to values of letters.
