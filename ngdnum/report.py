@@ -102,8 +102,10 @@ class LayerReport:
         ‖ΔW‖/‖W‖, the length of the last step over that of the weights.
     age : int
         Steps since the factors were factorised.
-    factorise_ms, apply_ms : float
-        Time of the rule's two parts, measured for the report; layers treated at once share it evenly.
+    factorise_ms : float
+        Time of `factorise`, measured for the report; layers treated at once share it evenly.
+    apply_ms : float
+        Time of `apply`, measured likewise.
     """
 
     name: str

@@ -1,6 +1,6 @@
-"""Keep on one line: a formula in the text with the punctuation after it and the bracket before it, 6 %, and 2e-08.
+"""Keep on one line: a formula in the text with the punctuation after it and the bracket before it, 6 %, 2e-08, (6–8).
 
-A table's cells end their lines at hyphens, that of a power of ten too.
+A table's cells end their lines at hyphens and dashes, those within numbers too.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ AFTER = re.compile(r"[.,;:?!)’”]+")
 BEFORE = re.compile(r"[(‘“]$")
 PERCENT = re.compile(r"(?<=\d) (?=%)")
 
-POWER = re.compile(r"\b\d[\d.]*e-\d+\b")
+NUMBER = re.compile(r"\b\d[\d.]*e-\d+\b|\(\d+–\d+\)")
 
 
-def keep_powers(table: str) -> str:
-    """HTML in which no line ends within a number."""
-    return POWER.sub(r'<span class="kept-together">\g<0></span>', table)
+def keep_numbers(table: str) -> str:
+    """HTML in which no line ends within a number, nor within a range in parentheses."""
+    return NUMBER.sub(r'<span class="kept-together">\g<0></span>', table)
 
 
 def keep_together(app: Sphinx, doctree: nodes.document, docname: str) -> None:
@@ -28,7 +28,7 @@ def keep_together(app: Sphinx, doctree: nodes.document, docname: str) -> None:
             text.parent.replace(text, nodes.Text(PERCENT.sub("\u00a0", text)))
     for output in doctree.findall(nodes.raw):
         if output.get("format") == "html" and output.astext().startswith("<table>"):
-            output[:] = [nodes.Text(keep_powers(output.astext()))]
+            output[:] = [nodes.Text(keep_numbers(output.astext()))]
     for formula in list(doctree.findall(nodes.math)):
         parent = formula.parent
         place = parent.index(formula)

@@ -113,7 +113,7 @@ class WhatIf(SphinxDirective):
                 cells.append(nodes.entry("", nodes.paragraph("", "", *inline, *messages)))
             (body if len(head) else head).append(nodes.row("", *cells))
         group += [head, body]
-        return [nodes.table("", group, classes=["what-if"])]
+        return [nodes.table("", group, classes=["what-if", "stacked"])]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

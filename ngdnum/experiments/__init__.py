@@ -51,10 +51,12 @@ def run(
     budget : at most so many training seconds for each method; each tuned setting gets no more.
     samples : at most so many training examples for each method; likewise.
     progress : show progress bars on standard error.
-    output : file that receives the complete result.  Until then, what there is lies beside it in `FILE.part`, written
+    output : path, optional
+        File that receives the complete result.  Until then, what there is lies beside it in `FILE.part`, written
         atomically now and then, and what is needed to go on in `FILE.state`.
-    resume : go on where an interrupted run with the same arguments has stopped.  Whatever is counted in examples
-        comes out as if there had been no interrupt.
+    resume : bool, optional
+        Go on where an interrupted run with the same arguments has stopped.  Whatever is counted in examples comes out
+        as if there had been no interrupt.
     jobs : how many settings train at a time in tuning, as in `tune_task`; the winners train in turns all the same.
 
     Raises

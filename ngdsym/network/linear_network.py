@@ -38,12 +38,18 @@ class LinearNetwork:
     ----------
     weights : list of Matrix
         W_1 … W_L, `W_i` of shape `n_i × n_{i-1}`.
-    input_covariance, output_covariance : Matrix
-        Σ = ⟨x xᵀ⟩ and Σ̃, symmetric.
+    input_covariance : Matrix
+        Σ = ⟨x xᵀ⟩, symmetric.
+    output_covariance : Matrix
+        Σ̃, symmetric.
     cross_covariance : Matrix
         ⟨y xᵀ⟩ of the data, `n_L × n_0`.
-    x, y, noise : Matrix
-        Input, output and model noise ε = y − W x, columns.
+    x : Matrix
+        Input, a column.
+    y : Matrix
+        Output, a column.
+    noise : Matrix
+        Model noise ε = y − W x, a column.
 
     Raises
     ------

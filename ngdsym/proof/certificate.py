@@ -40,7 +40,7 @@ class Certificate:
 
     @property
     def witness(self) -> dict:
-        """Matrices that keep the assumptions: `sizes`, and `matrices` as rows of fractions in text.
+        """Matrices that keep the assumptions, as `sizes`, and `matrices` as rows of fractions in text.
 
         `note` says so where none were found, or only some with letters that are zero. Empty when none were sought.
         """
@@ -68,7 +68,7 @@ class Certificate:
 
     @property
     def statement(self) -> dict:
-        """Letters, assumptions and claims, without the proof: compare it to know *what* was proved."""
+        """Letters, assumptions and claims, without the proof; compare it to know *what* was proved."""
         return {key: self.data[key] for key in ("letters", "positive", "assumptions", "claims") if key in self.data}
 
     def to_json(self) -> str:

@@ -68,15 +68,16 @@ def prove(
 
     Parameters
     ----------
-    assumptions, claim : equations as text (`"A Y A' P A = A"`; without `=`, the polynomial vanishes), as
-        objects `Equation` or `Polynomial` over one `Letters`, or as SymPy `Eq` or matrix expressions.
-        A list of claims is a conjunction.
+    assumptions, claim : str, object or list of them
+        Equations as text (`"A Y A' P A = A"`; without `=`, the polynomial vanishes), as objects `Equation` or
+        `Polynomial` over one `Letters`, or as SymPy `Eq` or matrix expressions. A list of claims is a conjunction.
     types : for text, `{"A B": ("rows", "columns"), …}`. Letters of type ("1", "1") commute.
     symmetric : for text, the letters that are their own transposes.
     inverses, pinvs : for text, letter → name of its inverse, or of its Moore–Penrose inverse.
     positive : for text, letter → "pd" or "psd".
-    timeout : seconds of processor time to search. Without it the search ends when many rules brought the claim no
-        further, after a minute at most.
+    timeout : float, optional
+        Seconds of processor time to search. Without it the search ends when many rules brought the claim no further,
+        after a minute at most.
     positivity : False for pure algebra, which holds over every field.
 
     Raises

@@ -68,8 +68,9 @@ class Theorem:
     wrong : false variants, each to be refused by each check.
     assumes : equations between the letters (and `Q.symmetric(X)`): hypotheses that are equations.
     given : the remaining hypotheses and where the letters come from, in words.
-    recipes : how to make instances of letters that are not independent: `{R: Pinv(A)}`. Letters defined by an
-        assumption `Eq(letter, expression)` need none. The instance witnesses that the hypotheses can hold.
+    recipes : mapping, optional
+        How to make instances of letters that are not independent: `{R: Pinv(A)}`. Letters defined by an assumption
+        `Eq(letter, expression)` need none. The instance witnesses that the hypotheses can hold.
     values : in place of recipes, a function from a source of numbers to values of letters.
     sizes : dimensions of the exact instance (2 when not listed); the numeric one is `scale` times as large.
     points : evaluate exactly at a random rational point instead of with indeterminates.
@@ -173,7 +174,7 @@ class Theorem:
 
     @cached_property
     def certificates(self) -> dict[str, Certificate]:
-        """The committed proofs: of the claims under "", of a schema's instances under their depth.
+        """The committed proofs, of the claims under "", of a schema's instances under their depth.
 
         Raises
         ------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from docutils import nodes
-from keep_together import keep_powers
+from keep_together import keep_numbers
 from subscripts import lower, set_formulas
 
 
@@ -39,6 +39,11 @@ def test_formulas_are_text_and_code_stays_code():
 def test_a_number_is_kept_whole():
     cell = "<td>1.4e-15 (9e-16 … 3e-15)</td><td>a-1 e-2</td>"
     kept = '<span class="kept-together">{}</span>'.format
-    assert keep_powers(cell) == cell.replace("1.4e-15", kept("1.4e-15")).replace("9e-16", kept("9e-16")).replace(
+    assert keep_numbers(cell) == cell.replace("1.4e-15", kept("1.4e-15")).replace("9e-16", kept("9e-16")).replace(
         "3e-15", kept("3e-15")
     )
+
+
+def test_a_range_is_kept_whole():
+    cell = "<td>23 (23–24)</td><td>Gauss–Newton</td>"
+    assert keep_numbers(cell) == cell.replace("(23–24)", '<span class="kept-together">(23–24)</span>')
