@@ -162,9 +162,9 @@ class Batch:
         if not used:
             raise RuntimeError(
                 "nothing to step from: call backward() on a loss of the model's output first; gradients that "
-                "torch.func makes, or a pass with other parameters, tell nothing of the Fisher; if a compiled model, or "
-                "another of its kind, ran before NGD was built, call torch.compiler.reset(); torch.utils.checkpoint "
-                "needs use_reentrant=False"
+                "torch.func makes, or a pass with other parameters, tell nothing of the Fisher; if a compiled model, "
+                "or another of its kind, ran before NGD was built, call torch.compiler.reset(); "
+                "torch.utils.checkpoint needs use_reentrant=False"
             )
         for k, layer in enumerate(layers) if len(self.layers) < len(layers) else ():
             gradients = [p.grad for p in layer.parameters if p.grad is not None]
