@@ -101,12 +101,10 @@ def keep(batch: Batch, cuts: Cuts, model: nn.Module, record: Record, output: Ten
     arguments = tuple([_first(argument, count, wanted) for argument in given.arguments])
     keywords = {name: _first(argument, count, wanted) for name, argument in given.keywords.items()}
     call = given._replace(arguments=arguments, keywords=keywords)
-    if wanted == count or not chain:
-        whole = given._replace(arguments=own(given.arguments), keywords=own(given.keywords))
-        if not chain:
-            cuts.look(model, whole, output)
-        if wanted == count or not cuts.agree(model, given, call):
-            call, wanted = whole, count
+    if not chain:
+        cuts.look(model, given, output)
+    if wanted == count or not (chain or cuts.agree(model, given, call)):
+        call, wanted = given._replace(arguments=own(given.arguments), keywords=own(given.keywords)), count
     weights, share = _weights(record, wanted, count)
     call = call._replace(training=record.training, weights=weights, share=share)
     record.kept = len(batch.calls), wanted, count
